@@ -1,0 +1,259 @@
+"""One tree of errors.
+
+Every class has an exit code (design.md, "Errors"), an origin — the side that is at fault — and each
+instance a next step for the person who reads it. Messages are made safe for a terminal here, once,
+because parts of them come from registries and from files.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import ClassVar
+
+
+class Origin(Enum):
+    """Which side an error comes from."""
+
+    USER = "user"
+    SOURCE = "source"
+    TARGET = "target"
+    LOCAL = "local"
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
+_USERINFO = re.compile(r"(https?://)[^\s/@\"'<>]+@", re.IGNORECASE)
+
+
+def printable(text: str, *, limit: int = 600) -> str:
+    """`text` without control and direction-changing characters, and not longer than `limit`.
+
+    What a registry or a file says ends up on terminals and in logs; escape sequences in it must not act.
+    """
+    cleaned = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}" if match[0] not in "\n\t" else " ", text)
+    return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + "…"
+
+
+def redacted(text: str) -> str:
+    """`text` with the query and the user part of every URL in it left out: both can be capabilities."""
+    return _USERINFO.sub(r"\1", _QUERY.sub(r"\1?…", text))
+
+
+class RegistryPushError(Exception):
+    """The root of everything this package raises on purpose.
+
+    `message` says what happened and names the thing; `hint` says the next step; `url` is where it
+    happened, its query left out.
+    """
+
+    exit_code: ClassVar[int] = 1
+    origin: ClassVar[Origin] = Origin.LOCAL
+    default_hint: ClassVar[str | None] = None
+
+    def __init__(self, message: str, *, hint: str | None = None, url: str | None = None) -> None:
+        self.message = redacted(printable(message))
+        self.hint = hint if hint is not None else self.default_hint
+        self.url = redacted(url) if url else None
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+# ── 2: usage ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class UsageError(RegistryPushError):
+    """What was asked for can't be understood or can't be done."""
+
+    exit_code = 2
+    origin = Origin.USER
+
+
+class InvalidName(UsageError):
+    """A model name, reference or place that breaks its grammar."""
+
+
+class InvalidDigest(UsageError):
+    """A digest that is not `sha256:` and 64 hexadecimal digits."""
+
+
+class NameNotMappable(UsageError):
+    """A model name that is no OCI repository or tag; it is never changed silently."""
+
+
+class NameCollision(UsageError):
+    """Two models that would become one at the target."""
+
+
+class InvalidSettings(UsageError):
+    """A flag, a variable or a line of the configuration file with a value out of its range."""
+
+
+# ── 3: not at the source ──────────────────────────────────────────────────────────────────────────
+
+
+class NotAtSource(RegistryPushError):
+    """Something to be read is not there."""
+
+    exit_code = 3
+    origin = Origin.SOURCE
+
+
+class StoreNotFound(NotAtSource):
+    """There is no store where one was looked for."""
+
+
+class ModelNotFound(NotAtSource):
+    """The store is there, the model is not."""
+
+
+class NothingToPush(NotAtSource):
+    """The model is there but has no content that could be pushed (a cloud stub)."""
+
+
+class BlobMissing(NotAtSource):
+    """A manifest names a blob that the source does not hold."""
+
+    default_hint = "fetch the model again on the machine it came from: ollama pull NAME"
+
+
+class KeyNotFound(NotAtSource):
+    """The key file that was named is not there."""
+
+    default_hint = "create one: registry-push key create"
+
+
+# ── 4: not allowed ────────────────────────────────────────────────────────────────────────────────
+
+
+class NotAllowed(RegistryPushError):
+    """Rights are missing, here or at the registry."""
+
+    exit_code = 4
+    origin = Origin.TARGET
+
+
+class StoreUnreadable(NotAllowed):
+    """The store is there, but this user may not read it."""
+
+    origin = Origin.SOURCE
+
+
+class InvalidKey(NotAllowed):
+    """The key file is no unencrypted OpenSSH ed25519 key."""
+
+    origin = Origin.LOCAL
+
+
+class NoIdentity(NotAllowed):
+    """The registry wants a signature and there is no key to sign with."""
+
+    default_hint = "create a key: registry-push key create; then add its public half at the registry"
+
+
+class Unauthorized(NotAllowed):
+    """The registry wants credentials, or refuses those it got (HTTP 401)."""
+
+
+class Denied(NotAllowed):
+    """The registry knows who we are and says no (HTTP 403)."""
+
+
+class ForeignRealm(NotAllowed):
+    """A registry asked for credentials to be sent where they don't belong."""
+
+
+# ── 5: refused for good ───────────────────────────────────────────────────────────────────────────
+
+
+class Refused(RegistryPushError):
+    """The registry will not take this, however often it is asked."""
+
+    exit_code = 5
+    origin = Origin.TARGET
+
+
+class ManifestRefused(Refused):
+    """Every blob is at the registry, the manifest was turned down."""
+
+
+class ProtocolViolation(Refused):
+    """The registry answered something that no version of the protocol allows."""
+
+    default_hint = "check that the address is a registry's: curl -i SCHEME://HOST/v2/"
+
+
+# ── 6: try again later ────────────────────────────────────────────────────────────────────────────
+
+
+class Unavailable(RegistryPushError):
+    """The registry or the line failed for now; what was acknowledged is kept."""
+
+    exit_code = 6
+    origin = Origin.TARGET
+    default_hint = "run the same command again: what is already there is not sent twice"
+
+
+class ConnectionLost(Unavailable):
+    """The connection could not be made, or broke."""
+
+
+class TimedOut(Unavailable):
+    """No byte moved for as long as `--timeout` allows."""
+
+
+class TLSFailed(Unavailable):
+    """The server's certificate could not be trusted, or the handshake failed."""
+
+    default_hint = "name its CA with --ca-file FILE, or, for http, say --plain-http"
+
+
+# ── 7: integrity ──────────────────────────────────────────────────────────────────────────────────
+
+
+class IntegrityError(RegistryPushError):
+    """Content is not what its digest or size says."""
+
+    exit_code = 7
+    origin = Origin.SOURCE
+
+
+class BlobCorrupt(IntegrityError):
+    """A blob's bytes don't have its digest, or its file hasn't its size."""
+
+    default_hint = "the file is damaged; remove it and fetch the model again: ollama pull NAME"
+
+
+class SourceChanged(IntegrityError):
+    """A file changed while it was read."""
+
+    default_hint = "run the same command again when nothing writes to the store"
+
+
+class ManifestCorrupt(IntegrityError):
+    """A manifest that is no manifest."""
+
+
+class RemoteMismatch(IntegrityError):
+    """The registry holds, or confirmed, something else than what was asked for."""
+
+    origin = Origin.TARGET
+
+
+# ── 8 and 130: a run of several; an interrupted one ───────────────────────────────────────────────
+
+
+class SomeFailed(RegistryPushError):
+    """Some models of several failed; the others are at the target."""
+
+    exit_code = 8
+
+
+class Interrupted(RegistryPushError):
+    """Stopped by SIGINT or SIGTERM; what was sent is kept where the registry keeps it."""
+
+    exit_code = 130
+    origin = Origin.USER
+    default_hint = "run the same command again to go on"

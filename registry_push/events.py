@@ -1,0 +1,193 @@
+"""What happens during a transfer, as values.
+
+The core calls a plain `sink(event)` that never blocks. The terminal's bars, the plain log, `--json` lines, the
+service's NDJSON and the library's iterator are readers of this one stream. Offsets are absolute and count from
+the blob's start; when bytes must be sent again there is a `BlobRewound`, never a negative difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from .errors import RegistryPushError
+from .model import Descriptor, Digest, Reference
+
+
+class Placement(StrEnum):
+    """How a blob came to be at the target."""
+
+    PRESENT = "present"
+    MOUNTED = "mounted"
+    UPLOADED = "uploaded"
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Always first. `size` counts each digest of a repository once, in bytes."""
+
+    name: ClassVar = "run_started"
+    models: int
+    blobs: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStarted:
+    """Work on one model begins."""
+
+    name: ClassVar = "model_started"
+    model: str
+    target: Reference
+    blobs: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStarted:
+    """An upload begins: the blob is not at the target. Not sent for blobs that are there already."""
+
+    name: ClassVar = "blob_started"
+    repository: str
+    blob: Descriptor
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlobProgress:
+    """`offset` bytes of the blob have been given to the line, or are known to be there."""
+
+    name: ClassVar = "blob_progress"
+    repository: str
+    digest: Digest
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRewound:
+    """Bytes behind `offset` have to be sent again; `reason` says why."""
+
+    name: ClassVar = "blob_rewound"
+    repository: str
+    digest: Digest
+    offset: int
+    size: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlobDone:
+    """The blob is confirmed at the target. `sent` counts its body bytes that went over the line."""
+
+    name: ClassVar = "blob_done"
+    repository: str
+    blob: Descriptor
+    placement: Placement
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A request failed in a way that may pass; it is tried again after `delay` seconds."""
+
+    name: ClassVar = "retrying"
+    what: str
+    reason: str
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something the user should know; the work goes on."""
+
+    name: ClassVar = "warning"
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestPushed:
+    """The manifest is at the target under this tag. `sent` is False if it was there already."""
+
+    name: ClassVar = "manifest_pushed"
+    target: Reference
+    digest: Digest
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDone:
+    """All of a model is at the target."""
+
+    name: ClassVar = "model_done"
+    model: str
+    target: Reference
+    digest: Digest
+    uploaded: int
+    mounted: int
+    present: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFailed:
+    """A model did not get to the target; others may have."""
+
+    name: ClassVar = "model_failed"
+    model: str
+    target: Reference
+    error: RegistryPushError
+
+
+Event = (
+    RunStarted
+    | ModelStarted
+    | BlobStarted
+    | BlobProgress
+    | BlobRewound
+    | BlobDone
+    | Retrying
+    | Warned
+    | ManifestPushed
+    | ModelDone
+    | ModelFailed
+)
+Sink = Callable[[Event], None]
+
+
+def ignore(_: Event) -> None:
+    """A sink for those who don't look."""
+
+
+def error_fields(error: RegistryPushError) -> dict[str, Any]:
+    """What `--json` says of an error: class, message, hint, origin, URL and exit code."""
+    return {
+        "code": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "origin": error.origin.value,
+        "url": error.url,
+        "exit_code": error.exit_code,
+    }
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """The event as `--json` prints it: `{"event": name, …}` with digests and references as strings."""
+    return {"event": event.name} | {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Descriptor():
+            return {"mediaType": value.media_type, "digest": str(value.digest), "size": value.size}
+        case Digest() | Reference():
+            return str(value)
+        case RegistryPushError():
+            return error_fields(value)
+        case float():
+            return round(value, 3)
+        case _:
+            return value

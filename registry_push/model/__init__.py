@@ -1,0 +1,10 @@
+"""Values. Pure: parsed once at the edge, then trusted."""
+
+from .descriptor import Descriptor
+from .digest import Digest
+from .manifest import Manifest
+from .name import ModelName
+from .origin import HTTPOrigin
+from .reference import Reference
+
+__all__ = ["Descriptor", "Digest", "HTTPOrigin", "Manifest", "ModelName", "Reference"]

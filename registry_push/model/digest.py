@@ -1,0 +1,51 @@
+"""`Digest`: the name of content, parsed before it becomes part of any path, URL or slice."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from ..errors import InvalidDigest, printable
+
+# Ollama accepts both separators and both cases (manifest/paths.go, BlobsPath); OCI only `sha256:` and
+# lower case. `\Z`, not `$`: `$` would let a newline through (CVE-2024-37032 and CVE-2026-7020 began there).
+_GRAMMAR = re.compile(r"sha256[:-]([0-9a-fA-F]{64})\Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """A sha256 digest. `hex` is always 64 lower-case hexadecimal digits.
+
+    `str()` gives the OCI form `sha256:<hex>`; `path_name` the file name in an Ollama store.
+    """
+
+    hex: str
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """The digest that `text` spells, with `:` or `-`. Raises `InvalidDigest` for anything else."""
+        match = _GRAMMAR.match(text) if isinstance(text, str) else None
+        if match is None:
+            shown = printable(repr(text), limit=90)
+            raise InvalidDigest(f"not a sha256 digest: {shown}", hint="a digest is sha256: and 64 hex digits")
+        return cls(match[1].lower())
+
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        """The digest of `content`, hashed here and now; for small content only."""
+        return cls(hashlib.sha256(content).hexdigest())
+
+    @property
+    def short(self) -> str:
+        """The first 12 hex digits, as Ollama shows IDs and progress."""
+        return self.hex[:12]
+
+    @property
+    def path_name(self) -> str:
+        """`sha256-<hex>`: the file name below `blobs/` in an Ollama store."""
+        return f"sha256-{self.hex}"
+
+    def __str__(self) -> str:
+        return f"sha256:{self.hex}"

@@ -1,0 +1,57 @@
+"""`HTTPOrigin`: scheme, host and port; the border that no credential crosses."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from ..errors import InvalidName, printable, redacted
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPOrigin:
+    """RFC 6454 origin. `host` is lower case, without brackets; `port` is always a number."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """The origin of an absolute http or https URL. Raises `InvalidName` for anything else."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise InvalidName(f"not a URL: {printable(redacted(url), limit=120)}: {error}") from error
+        if parts.scheme not in _DEFAULT_PORTS or not host:
+            raise InvalidName(f"not an http or https URL: {printable(redacted(url), limit=120)}")
+        return cls(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme])
+
+    @property
+    def netloc(self) -> str:
+        """`host[:port]`, the port only where it is not the scheme's own; IPv6 in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nothing sent here leaves the machine: `localhost`, 127.0.0.0/8 or ::1."""
+        return is_loopback(self.host)
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.netloc}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (no port) is this machine. Names other than `localhost` are not resolved."""
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,142 @@
+"""Places: how a user writes where content is, and where it should go (contract.md, "Places")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..errors import InvalidName, UsageError, printable
+from .name import DEFAULT_HOST, ModelName
+from .reference import Reference, looks_like_host
+
+_REGISTRY_PREFIXES: Final = ("registry:", "docker://")
+
+
+@dataclass(frozen=True, slots=True)
+class OllamaPlace:
+    """A model in the local store; `name` None: the whole store."""
+
+    name: ModelName | None
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryPlace:
+    """A repository at a registry, with the tag where one is written."""
+
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutPlace:
+    """An OCI image layout in a folder; `ref` None: all that is in it."""
+
+    path: str
+    ref: str | None
+
+
+Place = OllamaPlace | RegistryPlace | LayoutPlace
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """A target that ends in `/`: models keep their names below it."""
+
+    host: str
+    prefix: str
+    plain_http: bool
+
+    def reference(self, name: ModelName) -> Reference:
+        """Where `name` goes. Raises `NameNotMappable`."""
+        return Reference.below(self.host, self.prefix, name, plain_http=self.plain_http)
+
+
+@dataclass(frozen=True, slots=True)
+class Exactly:
+    """A target that names one repository; `reference.tag` is None where none is written."""
+
+    reference: Reference
+
+
+Destination = Below | Exactly
+
+
+def parse_place(text: str) -> Place:
+    """The place that `text` spells; a bare name is a model in the local store. Raises `UsageError`."""
+    if text == "ollama:":
+        return OllamaPlace(None)
+    if text.startswith("ollama:"):
+        return OllamaPlace(ModelName.parse(text.removeprefix("ollama:")))
+    for prefix in _REGISTRY_PREFIXES:
+        if text.startswith(prefix):
+            return RegistryPlace(Reference.parse(text.removeprefix(prefix)))
+    if text.startswith("oci:"):
+        path, ref = _split_layout(text.removeprefix("oci:"))
+        return LayoutPlace(path, ref)
+    if text.startswith("oci-archive:"):
+        raise UsageError("oci-archive: is not read yet", hint="unpack it and name the folder: oci:DIR")
+    return OllamaPlace(ModelName.parse(text))
+
+
+def parse_destination(text: str) -> Destination:
+    """What `--to` says. Raises `InvalidName`, with the spelling that was probably meant.
+
+    `HOST/`, `HOST/NS/` keep names below it; `HOST/PATH[:TAG]`, `registry:…`, `docker://…` and Ollama names
+    (`me/model:tag`) name one repository.
+    """
+    for prefix in _REGISTRY_PREFIXES:
+        if text.startswith(prefix):
+            return _destination(text.removeprefix(prefix), text)
+    if text.startswith(("oci:", "oci-archive:", "ollama:")):
+        raise UsageError(
+            f"push writes to registries, and {printable(repr(text), limit=120)} is none",
+            hint="write HOST/PATH[:TAG]",
+        )
+    scheme, separator, rest = text.partition("://")
+    if separator or looks_like_host((rest or scheme).partition("/")[0]) or text.endswith("/"):
+        return _destination(text, text)
+    name = ModelName.parse(text)
+    reference = Reference.for_model(name)
+    return Exactly(reference if ":" in text.rpartition("/")[2] else reference.at())
+
+
+def _destination(text: str, written: str) -> Destination:
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "https", text
+    if rest.endswith("/"):
+        host, _, prefix = rest.rstrip("/").partition("/")
+        if not separator and written == text and not looks_like_host(host):
+            raise InvalidName(
+                f"{printable(repr(written), limit=120)} could be a host or a namespace",
+                hint=f"write https://{rest} for the host, or {DEFAULT_HOST}/{rest} for Ollama's registry",
+            )
+        # Checked with a model's name behind it: Ollama's registry knows no path of one part.
+        probe = Reference.parse(f"{scheme}://{host}/{prefix or 'library'}/model")
+        return Below(probe.host, prefix, probe.plain_http)
+    if "/" not in rest:
+        shown = printable(repr(written), limit=120)
+        raise InvalidName(f"{shown} names a registry but no repository", hint=f"to keep the names: --to {rest}/")
+    return Exactly(Reference.parse(text))
+
+
+def _split_layout(text: str) -> tuple[str, str | None]:
+    path, colon, ref = text.rpartition(":")
+    # "C:\models" is a path; and a folder may hold a colon only before a slash.
+    if not colon or "/" in ref or "\\" in ref or len(path) <= 1:
+        path, ref = text, ""
+    if not path:
+        raise InvalidName("oci: names no folder", hint="write oci:DIR[:REF]")
+    return path, ref or None
+
+
+__all__ = [
+    "Below",
+    "Destination",
+    "Exactly",
+    "LayoutPlace",
+    "OllamaPlace",
+    "Place",
+    "RegistryPlace",
+    "parse_destination",
+    "parse_place",
+]

@@ -1,0 +1,155 @@
+"""`Reference`: a tag or digest in a repository of a registry, and how Ollama names become one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+from ..errors import InvalidName, NameNotMappable, printable
+from .digest import Digest
+from .name import DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG, ModelName
+from .origin import HTTPOrigin, is_loopback
+
+# distribution-spec, "Pulling manifests": <name> and <reference>.
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
+# The spec asks clients to keep host and name together under 255 characters.
+_MAX_NAME: Final = 255
+
+# Ollama's own registry takes Ollama's names as they are (two parts, capitals, runs of separators).
+OLLAMA_HOSTS: Final = frozenset({DEFAULT_HOST, "ollama.com", "www.ollama.com", "registry.ollama.com"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`host[:port]/repository:tag` or `…@sha256:<hex>`.
+
+    `plain_http` is the user's word in the name itself (`http://`); loopback hosts need none.
+    """
+
+    host: str
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+    plain_http: bool = False
+
+    def __post_init__(self) -> None:
+        _check_host(self.host)
+        if self.host.lower() in OLLAMA_HOSTS:
+            namespace, _, model = self.repository.partition("/")
+            ModelName(self.host, namespace, model, self.tag or DEFAULT_TAG)  # raises InvalidName
+        elif not _REPOSITORY.match(self.repository) or len(self.repository) + len(self.host) > _MAX_NAME:
+            raise InvalidName(
+                f"{printable(repr(self.repository), limit=120)} is not a repository name",
+                hint="registries take lower-case letters and digits, joined by one of . _ __ - within a part, parts joined by /",
+            )
+        if self.tag is not None and not _TAG.match(self.tag):
+            raise InvalidName(
+                f"{printable(repr(self.tag), limit=140)} is not a tag",
+                hint="a tag has up to 128 of A-Z a-z 0-9 _ . - and begins with none of . -",
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The reference that `text` spells: `[http[s]://]host[:port]/path[:tag][@digest]`, any depth of path.
+
+        The tag stays None where none is written. Raises `InvalidName`, `InvalidDigest`.
+        """
+        scheme, separator, rest = text.partition("://")
+        if not separator:
+            scheme, rest = "https", text
+        elif scheme not in ("http", "https"):
+            raise InvalidName(f"{printable(repr(text), limit=120)} has the scheme {printable(repr(scheme))}")
+        rest, at, digest = rest.partition("@")
+        host, slash, path = rest.partition("/")
+        if not slash:
+            raise InvalidName(
+                f"{printable(repr(text), limit=120)} names no repository", hint="write HOST/REPOSITORY[:TAG]"
+            )
+        path, colon, tag = path.partition(":")
+        return cls(
+            host,
+            path,
+            tag if colon else None,
+            Digest.parse(digest) if at else None,
+            plain_http=scheme == "http",
+        )
+
+    @classmethod
+    def for_model(cls, name: ModelName) -> Self:
+        """Where `name` lies at the registry in the name: `namespace/model`, its tag unchanged.
+
+        Raises `NameNotMappable` for a name that OCI does not allow there; nothing is changed silently.
+        """
+        return cls.mapped(name.host, f"{name.namespace}/{name.model}", name, plain_http=name.scheme == "http")
+
+    @classmethod
+    def below(cls, host: str, prefix: str, name: ModelName, *, plain_http: bool = False) -> Self:
+        """Where `name` lies below `host/prefix/`.
+
+        Directly below a host its path is `namespace/model`, as Ollama clients ask for it. Below a prefix it is
+        the name as Ollama shows it: `model` for Ollama's library, else `namespace/model`. Ollama's own registry
+        knows two parts only, so there the prefix takes the namespace's place.
+        Raises `NameNotMappable`.
+        """
+        if prefix and (name.namespace.lower() == DEFAULT_NAMESPACE or host.lower() in OLLAMA_HOSTS):
+            return cls.mapped(host, f"{prefix}/{name.model}", name, plain_http=plain_http)
+        path = f"{name.namespace}/{name.model}"
+        return cls.mapped(host, f"{prefix}/{path}" if prefix else path, name, plain_http=plain_http)
+
+    @classmethod
+    def mapped(cls, host: str, repository: str, name: ModelName, *, plain_http: bool) -> Self:
+        """`name` at `host/repository`. Raises `NameNotMappable` with a name that would do."""
+        _check_host(host)
+        try:
+            return cls(host, repository, name.tag, plain_http=plain_http)
+        except InvalidName as error:
+            raise NameNotMappable(
+                f"{name.short} can't be called {host}/{repository} at a registry: {error}",
+                hint=f"give it a name: --to {host}/{_allowed(repository)}:{name.tag}",
+            ) from error
+
+    def at(self, *, tag: str | None = None, digest: Digest | None = None) -> Self:
+        """The same repository at another tag or digest."""
+        return replace(self, tag=tag, digest=digest)
+
+    def origin(self, *, plain_http: bool = False) -> HTTPOrigin:
+        """The registry's origin.
+
+        http for a host on this machine, for `http://` in the name and for `plain_http` (the flag); else https.
+        """
+        scheme = "http" if plain_http or self.plain_http or is_loopback(_bare(self.host)) else "https"
+        return HTTPOrigin.of(f"{scheme}://{self.host}")
+
+    @property
+    def is_ollama(self) -> bool:
+        """Whether this is at Ollama's own registry."""
+        return self.host.lower() in OLLAMA_HOSTS
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag is not None else ""
+        digest = f"@{self.digest}" if self.digest is not None else ""
+        return f"{'http://' if self.plain_http else ''}{self.host}/{self.repository}{tag}{digest}"
+
+
+def looks_like_host(part: str) -> bool:
+    """Whether the first part of a path is a host by docker's rule: a `.`, a `:` or `localhost`."""
+    return "." in part or ":" in part or part == "localhost"
+
+
+def _allowed(repository: str) -> str:
+    """A repository name near to this one, to propose; never used without the user's word."""
+    parts = (re.sub(r"[^a-z0-9]*([._-])[^a-z0-9]*", r"\1", part).strip("._-") for part in repository.lower().split("/"))
+    return "/".join(part or "x" for part in parts)
+
+
+def _bare(host: str) -> str:
+    return HTTPOrigin.of(f"http://{host}").host
+
+
+def _check_host(host: str) -> None:
+    if len(host) > 350 or not _HOST.match(host):
+        raise InvalidName(f"{printable(repr(host), limit=120)} is not a host", hint="write HOST or HOST:PORT")
+    _bare(host)  # a port over 65535
