@@ -43,7 +43,7 @@ class Reference:
         elif not _REPOSITORY.match(self.repository) or len(self.repository) + len(self.host) > _MAX_NAME:
             raise InvalidName(
                 f"{printable(repr(self.repository), limit=120)} is not a repository name",
-                hint="registries take lower-case letters and digits, joined by one of . _ __ - within a part, parts joined by /",
+                hint="use lower-case letters and digits, joined by one of . _ __ - within a part, parts joined by /",
             )
         if self.tag is not None and not _TAG.match(self.tag):
             raise InvalidName(

@@ -50,7 +50,7 @@ class Source(Protocol[Ref]):
     """A store that is read."""
 
     async def resolve(self, ref: Ref) -> Manifest:
-        """The manifest that `ref` names. Raises `ModelNotFound`, `ManifestCorrupt`, or what the store's access raises."""
+        """The manifest that `ref` names. Raises `ModelNotFound`, `ManifestCorrupt`, `StoreUnreadable`."""
         ...
 
     async def open(self, blob: Descriptor) -> BlobBody:
