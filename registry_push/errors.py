@@ -257,3 +257,12 @@ class Interrupted(RegistryPushError):
     exit_code = 130
     origin = Origin.USER
     default_hint = "run the same command again to go on"
+
+
+def unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error of a TaskGroup that says why it ended: ours before foreign ones, the first of each.
+
+    A cancellation from outside is never in a group; what is in it besides is the echo of the first failure.
+    """
+    leaves = [unwrapped(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
+    return next((error for error in leaves if isinstance(error, RegistryPushError)), leaves[0])

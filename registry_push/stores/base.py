@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 from ..events import Placement
 from ..model import Descriptor, Manifest
 
 Ref = TypeVar("Ref", contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """How a blob came to its target, and how many bytes of it went over the line for that."""
+
+    placement: Placement
+    sent: int = 0
 
 
 class BlobBody(Protocol):
@@ -80,6 +89,6 @@ class Target(Protocol):
 class Mounter(Protocol):
     """A target that can take a blob from another of its repositories without its bytes."""
 
-    async def mount(self, blob: Descriptor, body: BlobBody, repositories: Collection[str]) -> Placement:
+    async def mount(self, blob: Descriptor, body: BlobBody, repositories: Collection[str]) -> Placed:
         """As `push`, but asks for the blob from each of `repositories` before any byte is sent."""
         ...

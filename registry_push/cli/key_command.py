@@ -1,0 +1,73 @@
+"""`registry-push key show` and `key create`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..events import Warned
+from ..settings import Settings
+from .options import option, options, settings_of
+from .render import Renderer
+from .render.tables import KeyView, key_lines
+from .running import Outcome, run
+
+_WHERE = "add the public line at https://ollama.com/settings/keys, or at your registry"
+
+
+@click.group("key")
+def command() -> None:
+    """The ed25519 key that signs in at Ollama's registry."""
+
+
+_KEY = option("--key", type=click.Path(path_type=Path), metavar="FILE", help="The key file. Else ~/.ollama/id_ed25519.")
+
+
+@command.command("show")
+@_KEY
+@options("output")
+def show_key(**flags: Any) -> None:
+    """Show the key's public half and fingerprint."""
+    settings = settings_of(flags)
+
+    async def work(show: Renderer) -> Outcome:
+        from ..registry.identity import Identity, mode_warning
+
+        path = _path(settings)
+        identity = Identity.load(path)
+        if warning := mode_warning(path):
+            show(Warned(warning))
+        return _outcome(path, identity.public_line, identity.fingerprint)
+
+    run(flags, work)
+
+
+@command.command("create")
+@_KEY
+@options("output")
+def create_key(**flags: Any) -> None:
+    """Make a key where there is none. One that is there is never overwritten."""
+    settings = settings_of(flags)
+
+    async def work(_: Renderer) -> Outcome:
+        from ..registry.identity import Identity
+
+        path = settings.key or settings.home / ".ollama" / "id_ed25519"
+        identity = Identity.create(path)
+        return _outcome(path, identity.public_line, identity.fingerprint)
+
+    run(flags, work)
+
+
+def _path(settings: Settings) -> Path:
+    from ..registry.identity import default_key_path
+
+    return settings.key or default_key_path(settings.home)
+
+
+def _outcome(path: Path, public_line: str, fingerprint: str) -> Outcome:
+    view = KeyView(str(path), public_line, fingerprint, path.stat().st_mode & 0o7777)
+    fields = {"key": str(path), "public": public_line, "fingerprint": fingerprint}
+    return Outcome([*key_lines(view), "", _WHERE], fields)

@@ -1,0 +1,47 @@
+"""`registry-push list`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from ..errors import RegistryPushError
+from ..events import Warned
+from .options import options, settings_of
+from .render import Renderer
+from .render.tables import ModelRow, list_lines
+from .running import Outcome, run
+
+
+@click.command("list")
+@click.argument("pattern", required=False)
+@options("store", "output")
+def command(pattern: str | None, **flags: Any) -> None:
+    """List the models in the local Ollama store; those that match the glob PATTERN, if one is given."""
+    settings = settings_of(flags)
+
+    async def work(show: Renderer) -> Outcome:
+        from ..transfer.push import open_store
+
+        store = open_store(settings)
+        listing = await store.listing()
+        for problem in listing.problems:
+            show(Warned(problem))
+        wanted = set(await store.match(pattern)) if pattern else None
+        rows = []
+        for model in listing.models:
+            if wanted is not None and model.name not in wanted:
+                continue
+            try:
+                manifest = await store.resolve(model.name)
+                rows.append(ModelRow(model.name.short, manifest.digest, manifest.size, model.modified))
+            except RegistryPushError as error:
+                show(Warned(f"{model.name.short}: {error.message}", error.hint))
+        fields = [
+            {"name": row.name, "digest": str(row.digest), "size": row.size, "modified": row.modified} for row in rows
+        ]
+        return Outcome(list_lines(rows, now=time.time()), {"store": str(store.root), "models": fields})
+
+    run(flags, work)

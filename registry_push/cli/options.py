@@ -1,0 +1,165 @@
+"""Flags: declared once, with their environment variables, and turned into `Settings`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from ..errors import InvalidSettings, NotAtSource, RegistryPushError
+from ..settings import DEFAULT_JOBS, DEFAULT_RETRIES, DEFAULT_TIMEOUT, Settings, parse_size
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+_FILE: Final = click.Path(path_type=Path)
+
+
+def option(*flags: str, env: str | None = None, **attributes: Any) -> Callable[[Decorated], Decorated]:
+    """A click option with its environment variable: `--chunk-size` reads `REGISTRY_PUSH_CHUNK_SIZE`."""
+    name = env or max(flags, key=len).lstrip("-").partition("/")[0].replace("-", "_").upper()
+    return click.option(*flags, envvar=f"REGISTRY_PUSH_{name}", show_envvar=False, **attributes)
+
+
+class Size(click.ParamType[int]):
+    """`64MiB`, `100MB`, `1048576`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_size(str(value))
+        except InvalidSettings as error:
+            self.fail(f"{error}; {error.hint}", param, ctx)
+
+
+_STORE: Final = (
+    option("--models", type=_FILE, metavar="DIR", help="The Ollama store. Else $OLLAMA_MODELS, else the usual places."),
+)
+
+_REGISTRY: Final = (
+    option("--key", type=_FILE, metavar="FILE", help="The ed25519 key to sign in with. Else ~/.ollama/id_ed25519."),
+    option("--username", metavar="NAME", help="Log in as NAME. Else the logins of docker and podman are used."),
+    option("--password-stdin", is_flag=True, help="Read the password from standard input."),
+    option("--authfile", type=_FILE, metavar="FILE", help="Read logins from FILE only."),
+    option("--allow-realm", "allow_realms", multiple=True, metavar="HOST",
+           help="Send the login to this token service too."),
+    option("--plain-http", is_flag=True, help="Talk http. Hosts on this machine need no flag."),
+    option("--tls-verify", type=bool, default=True, metavar="BOOL", help="--tls-verify=false takes any certificate."),
+    option("--ca-file", type=_FILE, metavar="FILE", help="Trust the certificates in FILE as well."),
+    option("--cert", type=_FILE, metavar="FILE", help="Show this client certificate …"),
+    option("--key-file", type=_FILE, metavar="FILE", help="… with this key."),
+    option("--dialect", type=click.Choice(["auto", "oci", "ollama"]), default="auto", show_default=True,
+           help="ollama: sign in with the key first, as at Ollama's own registry."),
+    option("--timeout", type=float, default=DEFAULT_TIMEOUT, show_default=True, metavar="SECONDS",
+           help="Give up on a line on which nothing moves."),
+    option("--retries", type=int, default=DEFAULT_RETRIES, show_default=True, help="Tries without progress."),
+    option("--user-agent", metavar="TEXT", help="How to call ourselves."),
+)  # fmt: skip
+
+_TRANSFER: Final = (
+    option("-j", "--jobs", type=int, default=DEFAULT_JOBS, show_default=True, help="Blobs that are sent at once."),
+    option(
+        "--chunk-size", type=Size(), metavar="SIZE", help="Bytes a request, e.g. 64MiB. Else what the registry takes."
+    ),
+)
+
+_OUTPUT: Final = (
+    option("-q", "--quiet", is_flag=True, help="Warnings and errors only."),
+    option("-v", "--verbose", is_flag=True, help="A line for each blob."),
+    option("--json", "as_json", env="JSON", is_flag=True, help="One JSON object a line on standard output."),
+    option("--no-progress", is_flag=True, help="No bars and no lines in between."),
+)
+
+
+def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
+    """Makes the file's lines the defaults of the flags: the environment and the command line go before them."""
+    named = path is not None
+    file = path or _usual_config()
+    try:
+        content = tomllib.loads(file.read_text())
+    except FileNotFoundError as error:
+        if named:
+            raise NotAtSource(f"the configuration file {file} is not there", hint="check --config") from error
+        return path
+    except (OSError, ValueError) as error:
+        raise InvalidSettings(f"the configuration file {file} can't be read: {error}") from error
+    known = {each.lstrip("-"): parameter.name for parameter in ctx.command.params for each in parameter.opts}
+    for key, value in content.items():
+        if key not in _EVERY_FLAG:
+            raise InvalidSettings(f"{file} sets {key!r}, which is no flag", hint="use the long names, without --")
+        if isinstance(value, dict):
+            raise InvalidSettings(f"{file}: {key!r} is a table, not a value")
+        if key in known and known[key] is not None:
+            ctx.default_map = {**(ctx.default_map or {}), str(known[key]): value}
+    return path
+
+
+def _usual_config() -> Path:
+    from platformdirs import user_config_path
+
+    return user_config_path("registry-push", appauthor=False) / "config.toml"
+
+
+_CONFIG: Final = (
+    option("--config", type=_FILE, metavar="FILE", is_eager=True, callback=_read_config,
+           help="Read defaults from FILE. Else from registry-push/config.toml in the configuration folder."),
+)  # fmt: skip
+_GROUPS: Final = {
+    "store": _STORE,
+    "registry": _REGISTRY,
+    "transfer": _TRANSFER,
+    "output": _OUTPUT,
+    "config": _CONFIG,
+}
+
+
+def options(*groups: str) -> Callable[[Decorated], Decorated]:
+    """Adds groups of flags to a command, in the order given; `config` always last."""
+
+    def add(function: Decorated) -> Decorated:
+        for group in reversed((*groups, "config")):
+            for each in reversed(_GROUPS[group]):
+                function = each(function)
+        return function
+
+    return add
+
+
+def _flags_of_all() -> frozenset[str]:
+    @options("store", "registry", "transfer", "output")
+    def probe(**_: Any) -> None: ...
+
+    parameters: list[click.Option] = probe.__click_params__  # type: ignore[attr-defined]  # where click keeps them
+    return frozenset(flag.lstrip("-") for parameter in parameters for flag in parameter.opts)
+
+
+_EVERY_FLAG: Final = _flags_of_all()
+
+
+def settings_of(flags: Mapping[str, Any]) -> Settings:
+    """The `Settings` that a command's flags mean. Reads the environment, and the password where it was asked to.
+
+    Raises `InvalidSettings`.
+    """
+    known = {field.name for field in fields(Settings)}
+    given = {name: value for name, value in flags.items() if name in known and value is not None}
+    password = sys.stdin.readline().rstrip("\r\n") if flags.get("password_stdin") else None
+    if password is None and flags.get("username"):
+        password = os.environ.get("REGISTRY_PUSH_PASSWORD")
+    return Settings(**given, environ=dict(os.environ), home=_home(), password=password)
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:  # no HOME and no entry in the user database: a container's numeric user
+        raise RegistryPushError("this user has no home folder", hint="set HOME") from error

@@ -1,0 +1,67 @@
+"""`registry-push push`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..errors import RegistryPushError, SomeFailed, UsageError
+from ..events import ModelDone, as_json
+from .options import option, options, settings_of
+from .render import Renderer
+from .running import Outcome, run
+
+
+@click.command("push")
+@click.argument("names", nargs=-1, metavar="[MODEL]…")
+@option(
+    "--to", metavar="TARGET", help="Where to: HOST/ or HOST/NS/ keeps names below it, HOST/NS/MODEL:TAG renames one."
+)
+@option("--tag", "tags", multiple=True, metavar="TAG", help="Put this tag on it too. Can be given several times.")
+@option("--all", "every", env="ALL", is_flag=True, help="Every model in the store.")
+@option("-n", "--dry-run", is_flag=True, help="Ask the registry what is there, say what would be sent, send nothing.")
+@options("store", "registry", "transfer", "output")
+def command(names: tuple[str, ...], **flags: Any) -> None:
+    """Push models from the local Ollama store to a registry.
+
+    MODEL is a name as Ollama has it (llama3.2:3b, me/model:tag, host:5000/ns/model:tag) or a glob in quotes
+    ('llama3*', 'me/*'). Without --to a model goes to the registry in its name. What is at the registry already is not
+    sent again, and the manifest goes last.
+
+    \b
+    registry-push push llama3.2:3b --to localhost:5000/
+    registry-push push 'me/*' --to registry.example.com/ml/ --dry-run
+    registry-push push me/model:v2 --to registry.example.com/ml/model:v2 --tag latest
+    """
+    settings = settings_of(flags)
+    if settings.password == "":
+        raise UsageError("the password on standard input is empty")
+
+    async def work(show: Renderer) -> Outcome:
+        from ..transfer.push import push
+
+        report = await push(
+            names,
+            to=flags["to"],
+            tags=flags["tags"],
+            every=flags["every"],
+            dry_run=flags["dry_run"],
+            settings=settings,
+            sink=show,
+        )
+        if report.failed:
+            return Outcome(error=_failure([model.error for model in report.failed], of=len(report.models)))
+        done = [model for model in report.models if isinstance(model, ModelDone)]
+        return Outcome(fields={"dry_run": flags["dry_run"], "models": [as_json(model) for model in done]})
+
+    run(flags, work)
+
+
+def _failure(errors: list[RegistryPushError], *, of: int) -> RegistryPushError:
+    if of == 1:
+        return errors[0]
+    return SomeFailed(
+        f"{len(errors)} of {of} models failed; the first because: {errors[0].message}",
+        hint="mend what is named above and run the same command again: what is there is not sent twice",
+    )

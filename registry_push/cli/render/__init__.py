@@ -1,0 +1,124 @@
+"""What people and programs see of a run: bars, plain lines, JSON lines, or warnings only.
+
+    kind = choose(sys.stderr, environ=os.environ, json=…, quiet=…, no_progress=…)
+    with renderer(kind, sys.stderr, sys.stdout) as show:
+        try:
+            outcome = asyncio.run(push(…, sink=show))
+            show.result(fields={…})
+        except RegistryPushError as error:
+            show.error(error)
+
+Progress and messages go to stderr, results to stdout. `tables` has the views that are no run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from ...errors import RegistryPushError
+from ...events import Event
+from .jsonl import JSONLines
+from .plain import Plain, Quiet
+
+
+class Kind(StrEnum):
+    """The faces a run can have."""
+
+    BARS = "bars"
+    PLAIN = "plain"
+    QUIET = "quiet"
+    JSON = "json"
+
+
+class Renderer(Protocol):
+    """A sink that shows what it is told.
+
+    Calling it never waits and costs microseconds. It is called from one thread. `error` and `result` can be
+    called inside the `with` block or after it.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Waits until all is written, and leaves the terminal as it was. Says nothing of the exception."""
+        ...
+
+    def __call__(self, event: Event) -> None: ...
+
+    def error(self, error: RegistryPushError) -> None:
+        """Says what failed and the next step; with `--json` the last line."""
+        ...
+
+    def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
+        """The result: `lines` on stdout for people, or `fields` as the last line with `--json`.
+
+        A push needs no lines, its models have had theirs.
+        """
+        ...
+
+
+def choose(
+    stream_err: TextIO,
+    *,
+    environ: Mapping[str, str],
+    json: bool = False,
+    quiet: bool = False,
+    no_progress: bool = False,
+) -> Kind:
+    """The face for these flags and this stderr. `json` goes before `quiet`, and both before what stderr is."""
+    if json:
+        return Kind.JSON
+    if quiet:
+        return Kind.QUIET
+    # rich takes the same two for terminals that can't move the cursor.
+    movable = stream_err.isatty() and environ.get("TERM", "").lower() not in ("dumb", "unknown")
+    unicode = (stream_err.encoding or "").lower().startswith("utf")
+    return Kind.BARS if movable and unicode and not no_progress else Kind.PLAIN
+
+
+def renderer(
+    kind: Kind,
+    stream_err: TextIO,
+    stream_out: TextIO,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    verbose: bool = False,
+    progress: bool = True,
+    on_lost: Callable[[OSError], None] | None = None,
+) -> Renderer:
+    """The face of that kind.
+
+    `clock` gives seconds. `progress=False` leaves the lines in between out of `PLAIN`. A stream that can't be
+    written any more (its reader has gone, its disk is full) is given up without a word, and `on_lost` is called
+    with the error, once a stream, perhaps from another thread.
+    """
+    match kind:
+        case Kind.BARS:
+            from rich.console import Console  # not needed, and not waited for, by the other faces
+
+            from .bars import Bars
+
+            console = Console(file=stream_err, force_terminal=True, highlight=False, markup=False, emoji=False)
+            return Bars(
+                console,
+                stream_out,
+                clock=clock,
+                verbose=verbose,
+                out_is_terminal=stream_out.isatty(),
+                on_lost=on_lost,
+            )
+        case Kind.PLAIN:
+            return Plain(stream_err, stream_out, clock=clock, verbose=verbose, progress=progress, on_lost=on_lost)
+        case Kind.QUIET:
+            return Quiet(stream_err, stream_out, on_lost=on_lost)
+        case Kind.JSON:
+            return JSONLines(stream_err, stream_out, clock=clock, on_lost=on_lost)
+
+
+__all__ = ["Kind", "Renderer", "choose", "renderer"]

@@ -1,0 +1,92 @@
+"""`--json`: one event a line on stdout, for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Final, Self, TextIO
+
+from ...errors import RegistryPushError
+from ...events import BlobDone, BlobProgress, BlobRewound, Event, as_json, error_fields
+from . import words
+from .outlet import Outlet
+from .rates import Key
+
+# Seconds between two `blob_progress` lines of one blob.
+_THINNED: Final = 0.25
+
+
+class JSONLines:
+    """Every event as `events.as_json`, but for progress: at most a line in 250 ms for each blob, and its last one.
+
+    The last line is `{"event": "result", …}` or `{"event": "error", …}`. Nothing goes to stderr, unless stdout
+    is gone: then the error does.
+    """
+
+    def __init__(
+        self,
+        stream_err: TextIO,
+        stream_out: TextIO,
+        *,
+        clock: Callable[[], float],
+        on_lost: Callable[[OSError], None] | None = None,
+    ) -> None:
+        self._err, self._out, self._clock = stream_err, stream_out, clock
+        self._outlet = Outlet(on_lost)
+        self._written: dict[Key, float] = {}
+        self._withheld: dict[Key, BlobProgress] = {}
+
+    def __enter__(self) -> Self:
+        self._outlet.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._outlet.close()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case BlobProgress():
+                self._thin(event)
+                return
+            case BlobDone():
+                self._release((event.repository, event.blob.digest))
+            case BlobRewound():
+                self._release((event.repository, event.digest))
+            case _:
+                pass
+        self._put(as_json(event))
+
+    def error(self, error: RegistryPushError) -> None:
+        """The last line: the error's class as `code`, its message, hint, origin, URL and exit code."""
+        self._put({"event": "error"} | error_fields(error))
+        self._outlet.close()  # only what has been written tells whether anybody reads
+        if self._outlet.lost(self._out):
+            for line in words.error(error):
+                self._outlet.put(self._err, line)
+
+    def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
+        """The last line: `fields`, where what JSON does not know (digests, references) becomes its string."""
+        self._put({"event": "result", **(fields or {})})
+
+    def _thin(self, event: BlobProgress) -> None:
+        key, now = (event.repository, event.digest), self._clock()
+        if now - self._written.get(key, -_THINNED) < _THINNED or not self._outlet.offer(self._out, _line(event)):
+            self._withheld[key] = event
+            return
+        self._written[key] = now
+        self._withheld.pop(key, None)
+
+    def _release(self, key: Key) -> None:
+        self._written.pop(key, None)
+        if event := self._withheld.pop(key, None):
+            self._outlet.put(self._out, _line(event))
+
+    def _put(self, fields: Mapping[str, object]) -> None:
+        self._outlet.put(self._out, json.dumps(fields, default=str))
+
+
+def _line(event: Event) -> str:
+    return json.dumps(as_json(event))

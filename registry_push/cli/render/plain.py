@@ -1,0 +1,154 @@
+"""For logs, pipes and dumb terminals: whole lines without control characters, and not too many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Final, Self, TextIO
+
+from ...errors import RegistryPushError
+from ...events import (
+    BlobDone,
+    BlobProgress,
+    BlobRewound,
+    Event,
+    ManifestPushed,
+    ModelDone,
+    ModelFailed,
+    ModelStarted,
+    Retrying,
+    Warned,
+)
+from . import units, words
+from .outlet import Outlet
+from .rates import RunState
+
+# A progress line comes when at least so many seconds and so many percent have passed since the last: 40 GB at
+# 100 MB/s make 40 lines, and however slow the line is, at most 100.
+_SECONDS: Final = 10.0
+_PERCENT: Final = 1
+# Seconds. But so long is no upload silent: CI services stop a job that is, the strictest after ten minutes (Travis).
+_SIGN_OF_LIFE: Final = 300.0
+
+
+class _Lines:
+    """What the faces that write lines share."""
+
+    def __init__(
+        self, stream_err: TextIO, stream_out: TextIO, *, on_lost: Callable[[OSError], None] | None = None
+    ) -> None:
+        self._err, self._out = stream_err, stream_out
+        self._outlet = Outlet(on_lost)
+        self._shown: RegistryPushError | None = None
+
+    def __enter__(self) -> Self:
+        self._outlet.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._outlet.close()
+
+    def error(self, error: RegistryPushError) -> None:
+        """Says what failed, unless it was said already with the model that failed."""
+        if error is not self._shown:
+            self._say(*words.error(error))
+
+    def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
+        """Writes `lines` to stdout. `fields` are for `--json`."""
+        for line in lines:
+            self._outlet.put(self._out, line)
+
+    def _fail(self, event: ModelFailed) -> None:
+        self._shown = event.error
+        self._say(*words.failure(event))
+
+    def _say(self, *lines: str) -> None:
+        for line in lines:
+            self._outlet.put(self._err, line)
+
+
+class Quiet(_Lines):
+    """Warnings and errors only."""
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Warned():
+                self._say(*words.warning(event))
+            case ModelFailed():
+                self._fail(event)
+            case _:
+                pass
+
+
+class Plain(_Lines):
+    """A line when a model begins, a line now and then, and one that stays of each model, on stdout.
+
+    `progress=False` (`--no-progress`) leaves out the lines in between, `verbose` adds one for each blob.
+    """
+
+    def __init__(
+        self,
+        stream_err: TextIO,
+        stream_out: TextIO,
+        *,
+        clock: Callable[[], float],
+        verbose: bool = False,
+        progress: bool = True,
+        on_lost: Callable[[OSError], None] | None = None,
+    ) -> None:
+        super().__init__(stream_err, stream_out, on_lost=on_lost)
+        self._clock, self._verbose, self._progress = clock, verbose, progress
+        self._run = RunState()
+        self._line_at: float | None = None
+        self._line_percent = 0
+
+    def __call__(self, event: Event) -> None:
+        now = self._clock()
+        match event:
+            case BlobProgress():
+                pass
+            case ModelStarted():
+                self._say(words.start(event))
+            case BlobDone() if self._verbose:
+                state = self._run.active.get((event.repository, event.blob.digest))
+                self._say(words.blob(event, now - state.started if state else None))
+            case BlobRewound():
+                self._say(words.rewound(event))
+            case Retrying():
+                self._say(words.retrying(event))
+            case Warned():
+                self._say(*words.warning(event))
+            case ManifestPushed():
+                state_of = "pushed" if event.sent else "there already"
+                self._say(f"manifest sha256:{event.digest.short} {state_of}: {event.target}")
+            case ModelDone():
+                self._outlet.put(self._out, "  ".join(words.summary(event, self._run.elapsed(event, now))))
+            case ModelFailed():
+                self._fail(event)
+            case _:
+                pass
+        self._run.apply(event, now)
+        if self._progress:
+            self._now_and_then(now)
+
+    def _now_and_then(self, now: float) -> None:
+        if self._line_at is None:
+            self._line_at = now
+        silent = now - self._line_at
+        if silent < _SECONDS:
+            return
+        percent = units.percent(self._run.done, self._run.size)
+        if abs(percent - self._line_percent) >= _PERCENT or silent >= _SIGN_OF_LIFE:
+            self._line_at, self._line_percent = now, percent
+            self._say(self._progress_line(percent, now))
+
+    def _progress_line(self, percent: int, now: float) -> str:
+        run = self._run
+        parts = [f"{percent:3d}%  {units.part(run.done, run.size)}"]
+        if (rate := run.speed(now)) is not None:
+            parts.append(units.speed(rate))
+        if left := run.remaining(now):
+            parts.append(f"{units.remaining(left)} left")
+        return "  ".join([*parts, f"{run.blobs_done:,}/{run.blobs:,} blobs"])

@@ -1,0 +1,141 @@
+"""Views that are no run: `list`, `inspect` and `key show`. Values in, lines of plain text out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ...errors import printable
+from ...model import Descriptor, Digest
+from . import units
+
+# Layers. `inspect` lists so many one by one; more are grouped by kind: tensor models have thousands.
+LISTED: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A line of `list`. `size` in bytes; `modified` in seconds since the epoch, None where the place has no times."""
+
+    name: str
+    digest: Digest
+    size: int
+    modified: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRow:
+    """A blob of `inspect`. `state` is a word such as `present` or `missing`, None where nobody looked."""
+
+    blob: Descriptor
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """What `inspect` shows. `size` counts each digest once, in bytes."""
+
+    name: str
+    digest: Digest
+    media_type: str
+    size: int
+    blobs: Sequence[BlobRow]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """What `key show` shows: the public half only. `mode` is the file's permission bits."""
+
+    path: str
+    public_key: str
+    fingerprint: str
+    mode: int | None = None
+
+
+def list_lines(rows: Iterable[ModelRow], *, now: float) -> list[str]:
+    """NAME, ID, SIZE and MODIFIED, as `ollama list` has them; `now` in seconds since the epoch."""
+    cells = [(row.name, row.digest.short, units.size(row.size), _modified(row.modified, now)) for row in rows]
+    return _table(("NAME", "ID", "SIZE", "MODIFIED"), cells, right=(2,))
+
+
+def inspect_lines(view: ModelView, *, verbose: bool = False) -> list[str]:
+    """The manifest, then a line for each blob; over `LISTED` blobs a line for each kind, unless `verbose`."""
+    lines = _pairs(
+        ("name", view.name),
+        ("digest", str(view.digest)),
+        ("type", view.media_type),
+        ("size", f"{units.size(view.size)} in {units.count(len(view.blobs), 'blob')}"),
+    )
+    if verbose or len(view.blobs) <= LISTED:
+        return [*lines, "", *_each_blob(view.blobs, verbose=verbose)]
+    return [*lines, "", *_by_kind(view.blobs)]
+
+
+def key_lines(view: KeyView) -> list[str]:
+    """Where the key is and its public half, ready to be copied to a registry's page."""
+    mode = [] if view.mode is None else [("mode", f"{view.mode:04o}")]
+    return _pairs(("key", view.path), *mode, ("fingerprint", view.fingerprint), ("public", view.public_key))
+
+
+def _each_blob(rows: Sequence[BlobRow], *, verbose: bool) -> list[str]:
+    stated = any(row.state for row in rows)
+    cells = [
+        (
+            row.blob.kind,
+            str(row.blob.digest) if verbose else row.blob.digest.short,
+            units.size(row.blob.size),
+            *([row.state or ""] if stated else []),
+        )
+        for row in rows
+    ]
+    return _table(("KIND", "DIGEST", "SIZE", *(["STATE"] if stated else [])), cells, right=(2,))
+
+
+def _by_kind(rows: Sequence[BlobRow]) -> list[str]:
+    """A line for each kind, the biggest first; content that is named twice is counted in both places."""
+    groups: dict[str, list[BlobRow]] = {}
+    for row in rows:
+        groups.setdefault(row.blob.kind, []).append(row)
+    stated = any(row.state for row in rows)
+    cells = []
+    for kind, members in sorted(groups.items(), key=lambda group: -_bytes(group[1])):
+        states = [_states(members)] if stated else []
+        cells.append((kind, f"{len(members):,}", units.size(_bytes(members)), *states))
+    return _table(("KIND", "BLOBS", "SIZE", *(["STATE"] if stated else [])), cells, right=(1, 2))
+
+
+def _bytes(rows: Sequence[BlobRow]) -> int:
+    return sum(row.blob.size for row in rows)
+
+
+def _states(rows: Sequence[BlobRow]) -> str:
+    """`present`, or `1,997 present, 3 missing`."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.state or "unknown"] = counts.get(row.state or "unknown", 0) + 1
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{number:,} {state}" for state, number in counts.items())
+
+
+def _modified(modified: float | None, now: float) -> str:
+    return units.ago(now - modified) if modified is not None else "-"
+
+
+def _pairs(*pairs: tuple[str, str]) -> list[str]:
+    width = max(len(name) for name, _ in pairs)
+    return [f"{name:<{width}}  {printable(value, limit=4096)}" for name, value in pairs]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str]:
+    """Columns as wide as their widest cell, four spaces apart; those in `right` end flush."""
+    table = [head, *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    return [
+        "    ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]

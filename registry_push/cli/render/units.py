@@ -1,0 +1,99 @@
+"""Numbers as people read them. Decimal units (GB = 10⁹ bytes), as Ollama and registries count."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+_MINUTE: Final = 60
+_HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
+# Where "ago" goes over to the next unit, as `ollama list` does (format/time.go): 13 days, 8 weeks, 23 months.
+_AGO: Final = (
+    (_MINUTE, 1, "second"),
+    (_HOUR, _MINUTE, "minute"),
+    (2 * _DAY, _HOUR, "hour"),
+    (14 * _DAY, _DAY, "day"),
+    (60 * _DAY, 7 * _DAY, "week"),
+    (730 * _DAY, 30 * _DAY, "month"),
+    (math.inf, 365 * _DAY, "year"),
+)
+
+
+def size(count: float) -> str:
+    """Bytes with three significant digits: `999 B`, `1.93 GB`, `156 MB`."""
+    power, decimals = _scale(count)
+    return f"{count / 1000**power:.{decimals}f} {_UNITS[power]}"
+
+
+def part(done: int, total: int) -> str:
+    """`18.0/40.0 GB`: both in the total's unit. `done` is rounded down, so it meets `total` only at the end."""
+    power, decimals = _scale(total)
+    # In whole numbers: floats would round 39.9999999999 GB of a huge blob up.
+    steps = done * 10**decimals // 1000**power
+    return f"{steps / 10**decimals:.{decimals}f}/{total / 1000**power:.{decimals}f} {_UNITS[power]}"
+
+
+def percent(done: int, total: int) -> int:
+    """0 to 100, rounded down: 100 means all of it. Nothing of nothing is all of it."""
+    return min(100, done * 100 // total) if total > 0 else 100
+
+
+def speed(rate: float) -> str:
+    """`156 MB/s`, from bytes a second."""
+    return f"{size(rate)}/s"
+
+
+def duration(seconds: float) -> str:
+    """Time that has passed: `12.4 s`, `3 min 05 s`, `2 h 04 min`, `3 days`."""
+    seconds = max(0.0, seconds)
+    return f"{seconds:.1f} s" if round(seconds, 1) < _MINUTE else _long(round(seconds))
+
+
+def remaining(seconds: float) -> str:
+    """Time still to go: whole seconds, from a minute on in steps of five, from ten minutes on whole minutes.
+
+    It is an estimate; finer steps would only make it flicker.
+    """
+    whole = math.ceil(max(0.0, seconds))
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < 10 * _MINUTE:
+        return _long(-(-whole // 5) * 5)
+    minutes = -(-whole // _MINUTE)
+    return f"{minutes} min" if minutes < 60 else _long(minutes * _MINUTE)
+
+
+def ago(seconds: float) -> str:
+    """How long since: `3 days ago`; a time still to come, from a clock that is off, is `just now`."""
+    if seconds < 1:
+        return "just now"
+    unit, name = next((unit, name) for limit, unit, name in _AGO if seconds < limit)
+    number = int(seconds // unit)
+    return f"{number} {name}{'' if number == 1 else 's'} ago"
+
+
+def count(number: int, thing: str) -> str:
+    """`1 blob`, `2,000 blobs`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _scale(value: float) -> tuple[int, int]:
+    """The power of 1000 and the decimals that show `value` with three significant digits."""
+    for power in range(len(_UNITS)):
+        scaled = value / 1000**power
+        if power == 0 and scaled < 999.5:
+            return 0, 0
+        # The limits are those of the rounded number: 9.996 reads 10.0, and 999.6 belongs to the next unit.
+        if scaled < 999.5:
+            return power, 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
+    return len(_UNITS) - 1, 0
+
+
+def _long(seconds: int) -> str:
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE} min {seconds % _MINUTE:02d} s"
+    if seconds < 2 * _DAY:
+        return f"{seconds // _HOUR} h {seconds % _HOUR // _MINUTE:02d} min"
+    return count(seconds // _DAY, "day")

@@ -1,0 +1,74 @@
+"""The sentences that the faces for people share. Pure: values in, lines of text out, safe for a terminal."""
+
+from __future__ import annotations
+
+from ...errors import RegistryPushError, printable
+from ...events import BlobDone, BlobRewound, ModelDone, ModelFailed, ModelStarted, Placement, Retrying, Warned
+from . import units
+
+PLACED = {Placement.UPLOADED: "uploaded", Placement.MOUNTED: "mounted", Placement.PRESENT: "there already"}
+
+
+def heading(event: ModelStarted) -> str:
+    """`me/tiny:latest → localhost:5000/me/tiny:latest`."""
+    return printable(f"{event.model} → {event.target}")
+
+
+def start(event: ModelStarted) -> str:
+    """`pushing me/tiny:latest → localhost:5000/me/tiny:latest: 6 blobs, 1.93 GB`."""
+    return f"pushing {heading(event)}: {units.count(event.blobs, 'blob')}, {units.size(event.size)}"
+
+
+def summary(event: ModelDone, seconds: float) -> tuple[str, str, str]:
+    """What stays of a model, in three parts: from where to where, its ID, and what it took, `seconds` in all."""
+    placed = {
+        Placement.UPLOADED: event.uploaded,
+        Placement.MOUNTED: event.mounted,
+        Placement.PRESENT: event.present,
+    }
+    counts = [f"{number:,} {PLACED[placement]}" for placement, number in placed.items() if number]
+    took = f"in {units.duration(seconds)}"
+    if event.sent:
+        took = f"{units.size(event.sent)} {took}"
+        if seconds > 0:
+            took += f" ({units.speed(event.sent / seconds)})"
+    names = printable(f"{event.model} → {event.target}")
+    return names, f"sha256:{event.digest.short}", ", ".join([*counts, took])
+
+
+def blob(event: BlobDone, seconds: float | None) -> str:
+    """A finished blob, for `--verbose`; `seconds` is None where no upload was seen to begin."""
+    line = f"{printable(event.blob.kind, limit=40)} {event.blob.digest.short}  {units.size(event.blob.size)}"
+    line += f"  {PLACED[event.placement]}"
+    return f"{line} in {units.duration(seconds)}" if seconds is not None else line
+
+
+def rewound(event: BlobRewound) -> str:
+    """`blob 1234abcd5678: sent again from 1.20 GB on: the session was lost`."""
+    return f"blob {event.digest.short}: sent again from {units.size(event.offset)} on: {printable(event.reason)}"
+
+
+def retrying(event: Retrying) -> str:
+    """`retrying PATCH in 2.1 s: connection reset`."""
+    return printable(f"retrying {event.what} in {units.duration(event.delay)}: {event.reason}")
+
+
+def warning(event: Warned) -> list[str]:
+    """`warning: …`, and the next step below it."""
+    return [f"warning: {printable(event.message)}", *_hint(event.hint)]
+
+
+def error(error: RegistryPushError, *, model: str | None = None) -> list[str]:
+    """`error: …`, the next step and the address, a line each. `model` is named where there are several."""
+    prefix = f"{model}: " if model else ""
+    lines = [printable(f"error: {prefix}{error.message}"), *_hint(error.hint)]
+    return [*lines, f"  at {printable(error.url)}"] if error.url else lines
+
+
+def failure(event: ModelFailed) -> list[str]:
+    """`error`, for a model of several."""
+    return error(event.error, model=event.model)
+
+
+def _hint(hint: str | None) -> list[str]:
+    return [f"  → {printable(hint)}"] if hint else []

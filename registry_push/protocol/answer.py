@@ -1,0 +1,108 @@
+"""`Answer`: what a registry answered, as far as an upload needs to know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final, Self
+
+from ..errors import InvalidDigest
+from ..model import Digest
+from .diagnostics import Diagnosis, diagnose
+from .retry import parse_retry_after
+
+# `0-<end>`; some write a unit before it, or the total behind it (RFC 9110's form), which the spec does not.
+_RANGE: Final = re.compile(r"(?:bytes[= ])?0-([0-9]{1,19})(?:/[0-9*]{1,19})?\Z")
+
+
+class Kind(Enum):
+    """What an answer means, whatever was asked."""
+
+    CREATED = auto()
+    ACCEPTED = auto()
+    MISSING = auto()
+    WRONG_OFFSET = auto()
+    TOO_LARGE = auto()
+    EXPIRED = auto()
+    BUSY = auto()
+    INVALID = auto()
+    REFUSED = auto()
+    LOST = auto()
+
+
+# No status of HTTP's: the connection broke before there was one.
+NO_ANSWER: Final = 0
+
+_KINDS: Final[Mapping[int, Kind]] = {
+    NO_ANSWER: Kind.LOST,
+    201: Kind.CREATED,
+    400: Kind.INVALID,
+    401: Kind.EXPIRED,
+    404: Kind.MISSING,
+    408: Kind.BUSY,
+    413: Kind.TOO_LARGE,
+    416: Kind.WRONG_OFFSET,
+    425: Kind.BUSY,
+    429: Kind.BUSY,
+    # 501 and 505 are for good: the server does not know the method or the protocol.
+    501: Kind.REFUSED,
+    505: Kind.REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and the headers that steer an upload; `url` is where it was asked, for relative Locations."""
+
+    status: int
+    url: str
+    location: str | None = None
+    range_end: int | None = None
+    length: int | None = None
+    digest: Digest | None = None
+    minimum_chunk: int | None = None
+    maximum_chunk: int | None = None
+    retry_after: float | None = None
+    diagnosis: Diagnosis = field(default=Diagnosis((), ""))
+
+    @classmethod
+    def read(cls, status: int, url: str, headers: Mapping[str, str], body: bytes = b"", *, now: float) -> Self:
+        """The answer in `headers` (any mapping that ignores case). Unreadable headers count as absent."""
+        found = _RANGE.match(headers.get("Range", "").strip())
+        return cls(
+            status,
+            url,
+            location=headers.get("Location") or None,
+            range_end=int(found[1]) if found else None,
+            length=_number(headers.get("Content-Length")),
+            digest=_digest(headers.get("Docker-Content-Digest")),
+            minimum_chunk=_number(headers.get("OCI-Chunk-Min-Length")),
+            maximum_chunk=_number(headers.get("OCI-Chunk-Max-Length")),
+            retry_after=parse_retry_after(headers.get("Retry-After"), now=now),
+            diagnosis=diagnose(body) if status >= 400 else Diagnosis((), ""),
+        )
+
+    @property
+    def kind(self) -> Kind:
+        """What the status means."""
+        if self.status in _KINDS:
+            return _KINDS[self.status]
+        if 200 <= self.status < 300:
+            return Kind.ACCEPTED
+        return Kind.BUSY if self.status >= 500 else Kind.REFUSED
+
+    def __str__(self) -> str:
+        return f"HTTP {self.status}{f': {self.diagnosis}' if self.diagnosis.text else ''}"
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 19 else None
+
+
+def _digest(text: str | None) -> Digest | None:
+    try:
+        return Digest.parse(text)
+    except InvalidDigest:  # another algorithm, or nonsense: it proves nothing either way
+        return None

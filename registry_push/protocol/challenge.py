@@ -1,0 +1,93 @@
+"""WWW-Authenticate: every header, every challenge in it (RFC 9110, sections 11.3 and 11.6.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+# RFC 9110, 5.6.2: what the grammar calls a token.
+_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+# One step of the header: a parameter, a token68 or the name of a scheme; each match says which it is.
+_STEP: Final = re.compile(
+    rf"""
+    [\s,]*
+    (?:
+        (?P<key>{_WORD})\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>{_WORD}))(?=\s*(?:,|\Z|\s{_WORD}))
+      | (?P<scheme>{_WORD})(?=\s|,|\Z)
+      | (?P<junk>[^\s,]+)
+    )
+    """,
+    re.VERBOSE,
+)
+# A header this long is an attack or a fault; the longest seen in the field (Azure) has 500 characters.
+_MAX_HEADER: Final = 8 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One challenge: `scheme` in lower case, parameter names in lower case, values unquoted."""
+
+    scheme: str
+    parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def realm(self) -> str | None:
+        """Where a token is to be had (Bearer), or what the password is for (Basic)."""
+        return self.parameters.get("realm") or None
+
+    @property
+    def service(self) -> str | None:
+        """Whom the token is for."""
+        return self.parameters.get("service") or None
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes asked for, one each (they come separated by spaces)."""
+        return tuple(self.parameters.get("scope", "").split())
+
+
+def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
+    """All challenges of all `WWW-Authenticate` headers, in order. Never raises; what can't be read is left out."""
+    return tuple(challenge for header in headers for challenge in _parse(header[:_MAX_HEADER]))
+
+
+def _parse(header: str) -> Iterable[Challenge]:
+    scheme, parameters = "", dict[str, str]()
+    for step in _STEP.finditer(header):
+        if step["scheme"] is not None:
+            if scheme:
+                yield Challenge(scheme, MappingProxyType(parameters))
+            scheme, parameters = step["scheme"].lower(), {}
+        elif step["key"] is not None and scheme:
+            quoted = step["quoted"]
+            value = step["bare"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            parameters.setdefault(step["key"].lower(), value)  # RFC 9110: a name occurs once; the first one counts
+    if scheme:
+        yield Challenge(scheme, MappingProxyType(parameters))
+
+
+def bearer(challenges: Iterable[Challenge]) -> Challenge | None:
+    """The first Bearer challenge that names a realm."""
+    return next((each for each in challenges if each.scheme == "bearer" and each.realm), None)
+
+
+def basic(challenges: Iterable[Challenge]) -> Challenge | None:
+    """The first Basic challenge."""
+    return next((each for each in challenges if each.scheme == "basic"), None)
+
+
+def widened(scopes: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
+    """`scopes` with the actions of `wanted` added, a resource once each, in order.
+
+    A registry that is asked HEAD first challenges for `pull` only; asking for `pull,push` at once saves the
+    second trip to the token service.
+    """
+    actions: dict[str, dict[str, None]] = {}
+    for scope in (*scopes, *wanted):
+        resource, colon, listed = scope.rpartition(":")
+        if colon:
+            actions.setdefault(resource, {}).update(dict.fromkeys(listed.split(",")))
+    return tuple(f"{resource}:{','.join(listed)}" for resource, listed in actions.items())

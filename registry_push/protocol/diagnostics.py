@@ -1,0 +1,55 @@
+"""What a registry said when it said no."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..errors import printable
+
+# Enough for any error document; a gateway's HTML page is of no use beyond its title.
+MAX_ERROR_BYTES: Final = 64 * 1024
+_TITLE = re.compile(rb"<title>([^<]{1,200})</title>", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The registry's own words: its error codes (distribution-spec, "Error Codes") and one line of text."""
+
+    codes: tuple[str, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def diagnose(body: bytes) -> Diagnosis:
+    """Reads the body of a 4xx or 5xx answer. It can be anything; never raises, never more than a line."""
+    try:
+        document = json.loads(body[:MAX_ERROR_BYTES])
+    except (ValueError, RecursionError):
+        title = _TITLE.search(body[:MAX_ERROR_BYTES])
+        words = title[1] if title else b"" if body.lstrip()[:1] == b"<" else body[:300]
+        return Diagnosis((), printable(words.decode("utf-8", "replace").strip(), limit=200))
+    match document:
+        case {"errors": [_, *_] as errors}:
+            entries = [entry for entry in errors[:5] if isinstance(entry, dict)]
+            codes = tuple(code for entry in entries if isinstance(code := entry.get("code"), str))
+            return Diagnosis(codes, printable("; ".join(filter(None, map(_entry, entries))), limit=300))
+        case {"error": str(text)} | {"message": str(text)} | {"details": str(text)}:
+            return Diagnosis((), printable(text, limit=300))
+        case _:
+            return Diagnosis((), "")
+
+
+def _entry(entry: dict[str, Any]) -> str:
+    code, message, detail = entry.get("code"), entry.get("message"), entry.get("detail")
+    words = message if isinstance(message, str) and message else code if isinstance(code, str) else ""
+    # Registries put the one useful fact in `detail`: GHCR its limit, distribution the digest it misses.
+    if isinstance(detail, str) and detail and detail not in words:
+        return f"{words} ({detail})"
+    if isinstance(detail, dict) and detail:
+        return f"{words} ({json.dumps(detail)[:160]})"
+    return words

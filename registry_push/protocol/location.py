@@ -1,0 +1,37 @@
+"""Where an upload goes on: `Location` headers, resolved and judged."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+from ..errors import InvalidName, ProtocolViolation, redacted
+from ..model import Digest, HTTPOrigin
+
+
+def resolve(base: str, location: str) -> str:
+    """The absolute URL that `location` means, answered at `base`; its query is kept as it is.
+
+    Registries behind a TLS proxy answer with `http://`, or without their port: on the same host, scheme and port
+    of `base` stay (regclient, containerd do the same). Any other host is taken as it stands, but never one
+    reached without TLS from one reached with it. Raises `ProtocolViolation`.
+    """
+    if not location or any(ord(c) <= 0x20 or ord(c) == 0x7F for c in location):
+        raise ProtocolViolation("the registry opened an upload but gave no usable Location", url=base)
+    try:
+        url = urljoin(base, location)
+        here, there = HTTPOrigin.of(base), HTTPOrigin.of(url)
+    except (ValueError, InvalidName) as error:
+        raise ProtocolViolation(f"the registry gave an odd Location: {redacted(location)}", url=base) from error
+    if there == here:
+        return url
+    parts = urlsplit(url)
+    if there.host == here.host and (parts.port is None or (here.scheme, there.scheme) == ("https", "http")):
+        return urlunsplit((here.scheme, here.netloc, parts.path, parts.query, ""))
+    if here.scheme == "https" and there.scheme == "http":
+        raise ProtocolViolation(f"the registry sends the upload from https to {there}", url=base)
+    return url
+
+
+def closing(location: str, digest: Digest) -> str:
+    """The URL of the PUT that closes a session: `digest` joins the query that is there (spec, "Pushing blobs")."""
+    return f"{location}{'&' if '?' in location else '?'}digest=sha256%3A{digest.hex}"

@@ -1,0 +1,54 @@
+"""How far an upload has come: our word against the server's `Range`.
+
+Each quirk is one predicate, named after who has it (protocol.md, 6).
+"""
+
+from __future__ import annotations
+
+
+def acknowledged(offset: int, sent: int, range_end: int | None) -> int | None:
+    """The offset after a chunk that was answered with success, or None: ask for the status.
+
+    `offset` is where the chunk began, `sent` where it ended, `range_end` the last byte that the answer names.
+    """
+    if range_end is None:
+        return sent
+    told = range_end + 1
+    if told == sent or _counts_one_too_many(sent, told) or _relative_to_chunk(offset, sent, told):
+        return sent
+    return sent if _stuck_at_first_chunk(offset, told) else None
+
+
+def reconciled(offset: int, sent: int, range_end: int | None) -> int | None:
+    """The offset to go on from after trouble, by a status answer, or None: this session can't be ours.
+
+    Acknowledged bytes are given up only where the server denies having them (P2).
+    """
+    if range_end is None:
+        return offset
+    told = 0 if _empty(range_end) else range_end + 1
+    if _counts_one_too_many(offset, told):
+        return offset
+    if _counts_one_too_many(sent, told):
+        return sent
+    return told if told <= sent else None
+
+
+def _empty(range_end: int) -> bool:
+    """distribution: an empty session and one of one byte both read `0-0`; we never send one byte."""
+    return range_end == 0
+
+
+def _counts_one_too_many(truth: int, told: int) -> bool:
+    """Quay, Gitea: the end is the length. A cut that keeps exactly one byte is rarer than these two."""
+    return told == truth + 1
+
+
+def _relative_to_chunk(offset: int, sent: int, told: int) -> bool:
+    """Aliyun: the range of a PATCH's answer counts from the chunk's start."""
+    return told == sent - offset
+
+
+def _stuck_at_first_chunk(offset: int, told: int) -> bool:
+    """ECR: every PATCH is answered with the range of the first one."""
+    return 0 < told <= offset

@@ -1,0 +1,101 @@
+"""Which token service may be given what: no credential leaves its origin but for the realm it is meant for (P3).
+
+A registry names the realm in its challenge, so a hostile or hijacked one can name any (CVE-2025-51471, CVE-2026-33540,
+CVE-2026-48978).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from enum import Enum, auto
+from typing import Final
+
+from ..errors import ForeignRealm, InvalidName, ProtocolViolation
+from ..model import HTTPOrigin
+
+
+class Secret(Enum):
+    """What would be sent to the realm, from harmless to most precious."""
+
+    NOTHING = auto()
+    PASSWORD = auto()
+    SIGNATURE = auto()
+
+
+# Registries whose tokens come from another host, as their documentation says.
+_SIGNING_PAIRS: Final = frozenset(
+    {
+        ("registry.ollama.ai", "ollama.com"),
+        ("ollama.com", "registry.ollama.ai"),
+        ("hf.co", "huggingface.co"),
+        ("huggingface.co", "hf.co"),
+    }
+)
+_PASSWORD_PAIRS: Final = frozenset(
+    {
+        ("registry-1.docker.io", "auth.docker.io"),
+        ("index.docker.io", "auth.docker.io"),
+        ("docker.io", "auth.docker.io"),
+        ("registry.gitlab.com", "gitlab.com"),
+        ("registry.redhat.io", "sso.redhat.com"),
+        ("nvcr.io", "authn.nvidia.com"),
+    }
+)
+
+
+def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collection[str] = ()) -> HTTPOrigin:
+    """The realm's origin, if `secret` may go there; raises `ForeignRealm` or `ProtocolViolation` if not.
+
+    `allowed` are hosts that the user has named. A signature goes to the registry's own origin and the known pairs
+    only; a password to the same host, a known pair, or a host under the same parent domain; nothing at all to a
+    realm without TLS unless the registry is reached without TLS on that host too, nor to a private or link-local
+    address that the registry itself has not got.
+    """
+    try:
+        origin = HTTPOrigin.of(realm)
+    except InvalidName as error:
+        raise ProtocolViolation(f"{registry} names a token service that is no URL: {realm}") from error
+    if origin == registry:
+        return origin
+    pair = (registry.host, origin.host)
+    same_machine = registry.is_loopback and origin.is_loopback
+    if origin.scheme == "http" and not (registry.scheme == "http" and (pair[0] == pair[1] or same_machine)):
+        raise _refusal(registry, origin, "that is not https")
+    if _is_inside(origin.host) and pair[0] != pair[1] and not same_machine:
+        raise _refusal(registry, origin, "that is an address of a private network or of the machine itself")
+    standard = origin.port == 443
+    match secret:
+        case Secret.NOTHING:
+            return origin
+        case Secret.SIGNATURE if standard and pair in _SIGNING_PAIRS:
+            return origin
+        case Secret.PASSWORD if pair[0] == pair[1] or origin.host in allowed:
+            return origin
+        case Secret.PASSWORD if standard and (pair in _PASSWORD_PAIRS or _same_parent(*pair)):
+            return origin
+        case _:
+            raise _refusal(registry, origin, "that is another host's or port's")
+
+
+def _refusal(registry: HTTPOrigin, realm: HTTPOrigin, why: str) -> ForeignRealm:
+    return ForeignRealm(
+        f"{registry} asks for credentials to be sent to {realm}: {why}",
+        hint=f"if the registry's owner says that this is right: --allow-realm {realm.host}",
+    )
+
+
+def _same_parent(host: str, other: str) -> bool:
+    """`registry.gitlab.example.com` and `gitlab.example.com`, or two hosts of `example.com`; never of `com`."""
+    if host.endswith(f".{other}") or other.endswith(f".{host}"):
+        return min(host.count("."), other.count(".")) >= 1
+    parent, other_parent = host.partition(".")[2], other.partition(".")[2]
+    return parent == other_parent and parent.count(".") >= 1
+
+
+def _is_inside(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return not address.is_global

@@ -1,0 +1,47 @@
+"""What a token service answered."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from ..errors import ProtocolViolation
+
+# docker's token specification: without `expires_in` a token is good for 60 seconds.
+_DEFAULT_LIFE: Final = 60.0
+# Renewed this early, so that it does not end on the way.
+_MARGIN: Final = 5.0
+_MAX_BYTES: Final = 256 * 1024
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token, good until `expires` (unix seconds, a margin taken off)."""
+
+    value: str = field(repr=False)
+    expires: float
+
+    @classmethod
+    def read(cls, body: bytes, *, now: float) -> Self:
+        """The token in `{"token": …}` or `{"access_token": …}`. Raises `ProtocolViolation`."""
+        try:
+            document = json.loads(body[:_MAX_BYTES])
+        except (ValueError, RecursionError) as error:
+            raise ProtocolViolation("the token service gave no JSON") from error
+        match document:
+            case {"token": str(value)} if value:
+                pass
+            case {"access_token": str(value)} if value:
+                pass
+            case _:
+                raise ProtocolViolation("the token service's answer has no token in it")
+        if not _HEADER_SAFE.match(value):
+            raise ProtocolViolation("the token service's token has characters that no header can carry")
+        life = document.get("expires_in")
+        known = isinstance(life, int | float) and not isinstance(life, bool) and 0 < life < 10**9
+        # A life shorter than twice the margin would never be used: then half of it is the margin.
+        seconds = float(life) if known else _DEFAULT_LIFE
+        return cls(value, now + seconds - min(_MARGIN, seconds / 2))

@@ -1,0 +1,140 @@
+"""`Client`: one registry. Adds to the transport who we are, and redirects followed hop by hop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import urljoin
+
+from ..errors import Denied, ProtocolViolation, Refused, RegistryPushError, Unauthorized, Unavailable
+from ..model import HTTPOrigin
+from ..protocol.answer import Answer, Kind
+from .payload import SpanPayload
+from .tokens import Authenticator, Scopes
+from .transport import Response, Transport
+
+_MAX_HOPS: Final = 5
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+
+
+class Client:
+    """Requests to one registry origin, signed in as needed. Cancelling any call is safe."""
+
+    def __init__(self, origin: HTTPOrigin, transport: Transport, authenticator: Authenticator) -> None:
+        self.origin = origin
+        self.transport = transport
+        self._authenticator = authenticator
+
+    def url(self, path: str) -> str:
+        """The absolute URL of `path` at the registry."""
+        return f"{self.origin}{path}"
+
+    async def request(
+        self, method: str, url: str, scopes: Scopes, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Response:
+        """Sends a request that may be sent twice: tried again in trouble, redirects of GET and HEAD followed.
+
+        Gives any answer but 401, 429 and 5xx; those raise `NotAllowed` and `Unavailable`.
+        """
+        for _ in range(_MAX_HOPS):
+            response = await self._request_signed_in(method, url, scopes, headers, body)
+            if response.status not in _REDIRECTS or method not in ("GET", "HEAD"):
+                return response
+            url = self._next_hop(response)
+        raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
+
+    async def attempt(
+        self,
+        method: str,
+        url: str,
+        scopes: Scopes,
+        headers: Mapping[str, str],
+        body: SpanPayload | None = None,
+        *,
+        commit_size: int = 0,
+    ) -> Response:
+        """Sends one request of an upload and gives its answer, whatever it is; never retried here.
+
+        Without a body, a 401 is settled before it is seen. With one it is given back, signed in anew: how much of the
+        body counts, only the session can ask. Raises `NotAllowed` where there is no way to sign in.
+        """
+        while True:
+            used = await self._authorization(url, scopes)
+            response = await self.transport.send(method, url, _with(headers, used), body, commit_size=commit_size)
+            if not await self._signed_in_anew(response, scopes, used) or body is not None:
+                return response
+
+    @asynccontextmanager
+    async def stream(
+        self, url: str, scopes: Scopes, headers: Mapping[str, str]
+    ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
+        """GETs `url`, redirects followed; gives the answer and its body in pieces. Signed in as in `request`."""
+        for _ in range(_MAX_HOPS):
+            used = await self._authorization(url, scopes)
+            async with self.transport.stream(url, _with(headers, used)) as (response, pieces):
+                if await self._signed_in_anew(response, scopes, used):
+                    continue
+                if response.status not in _REDIRECTS:
+                    yield response, pieces
+                    return
+                url = self._next_hop(response)
+        raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
+
+    async def _authorization(self, url: str, scopes: Scopes) -> str | None:
+        # Nothing that signs us in leaves its origin, whatever a Location or a redirect says (CVE-2026-50151,
+        # GHSA-qvqc-4c52-x6qp, GHSA-vh4v-2xq2-g5cg).
+        return await self._authenticator.authorization(scopes) if HTTPOrigin.of(url) == self.origin else None
+
+    async def _request_signed_in(
+        self, method: str, url: str, scopes: Scopes, headers: Mapping[str, str] | None, body: bytes | None
+    ) -> Response:
+        while True:
+            used = await self._authorization(url, scopes)
+            response = await self.transport.request(method, url, _with(headers, used), body)
+            if not await self._signed_in_anew(response, scopes, used):
+                return response
+
+    async def _signed_in_anew(self, response: Response, scopes: Scopes, used: str | None) -> bool:
+        """Whether the request was refused for want of credentials, and there are new ones to try.
+
+        Raises `NotAllowed` when there are none; no credential is tried twice, so loops over this end.
+        """
+        if HTTPOrigin.of(response.url) != self.origin:
+            return False
+        if response.status != 401:
+            self._authenticator.accepted(used)
+            return False
+        await self._authenticator.renew(response, scopes, used)
+        return True
+
+    def _next_hop(self, response: Response) -> str:
+        location = response.headers.get("Location")
+        if not location:
+            raise ProtocolViolation(f"a redirect ({response.status}) to nowhere", url=response.url)
+        url = urljoin(response.url, location)
+        if HTTPOrigin.of(url).scheme == "http" and HTTPOrigin.of(response.url).scheme == "https":
+            raise ProtocolViolation("a redirect from https to http", url=response.url)
+        return url
+
+    def refusal(self, response: Response, what: str) -> RegistryPushError:
+        """The error that an unwanted answer to `what` means."""
+        answer = Answer.read(response.status, response.url, response.headers, response.body, now=self.transport.now())
+        message = f"{self.origin.netloc} refused {what}: {answer}"
+        match answer.kind:
+            case Kind.EXPIRED:
+                return Unauthorized(message, url=response.url)
+            case Kind.BUSY:
+                return Unavailable(message, url=response.url)
+            case _ if response.status == 403:
+                return Denied(
+                    message,
+                    hint="check that this account may write there, and that the name is yours",
+                    url=response.url,
+                )
+            case _:
+                return Refused(message, url=response.url)
+
+
+def _with(headers: Mapping[str, str] | None, authorization: str | None) -> dict[str, str]:
+    return {**(headers or {}), **({"Authorization": authorization} if authorization else {})}

@@ -1,0 +1,127 @@
+"""docker's credential helpers: programs that keep logins (docker-credential-helpers, client/command.go)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..errors import InvalidSettings, Unauthorized, printable
+
+# A name becomes part of a program's name: no slash, no leading dash or dot.
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+# Seconds. Helpers may ask their user to unlock a keyring, or a cloud for a token; longer means that one hangs.
+PATIENCE: Final = 30.0
+_MAX_ANSWER: Final = 1024 * 1024
+# What every helper says on stdout where it holds no login (credentials/error.go there).
+_NOT_FOUND: Final = "credentials not found"
+
+
+@dataclass(frozen=True, slots=True)
+class HelperAnswer:
+    """A login as a helper gives it."""
+
+    username: str
+    secret: str = field(repr=False)
+
+
+async def ask_helper(
+    name: str, server: str, source: str, environ: Mapping[str, str], *, patience: float = PATIENCE
+) -> HelperAnswer | None:
+    """What `docker-credential-<name> get` says of `server`; None where it has no login. Cancelling kills it.
+
+    `source` is the file that named the helper. Raises `InvalidSettings` for a name that can't be one, and
+    `Unauthorized` for a helper that is missing, fails, or takes longer than `patience` seconds.
+    """
+    if not _NAME.match(name):
+        raise InvalidSettings(f"{printable(repr(name), limit=80)} is not a helper's name, in {source}")
+    program = f"docker-credential-{name}"
+    path = await asyncio.to_thread(shutil.which, program, path=environ.get("PATH", ""))
+    if path is None:
+        raise Unauthorized(
+            f"{program} is not installed; {source} says that it keeps the login for {server}",
+            hint=f"install it, or take it out of {source}, or say who you are: --username NAME --password-stdin",
+        )
+    hint = f"try it: echo {server} | {program} get"
+    try:
+        output, code = await _run(path, server, environ, patience)
+    except TimeoutError as error:
+        raise Unauthorized(f"{program} has not answered for {patience:g} s", hint=hint) from error
+    except OSError as error:
+        raise Unauthorized(f"{program} can't be started: {error.strerror}", hint=hint) from error
+    if len(output) > _MAX_ANSWER:
+        raise Unauthorized(f"{program} answered more than {_MAX_ANSWER} bytes", hint=hint)
+    if code != 0:
+        said = output.decode(errors="replace").strip()
+        if _NOT_FOUND in said:
+            return None
+        raise Unauthorized(f"{program} failed (code {code}): {printable(said, limit=200)}", hint=hint)
+    return _parse(output, program, hint)
+
+
+class _Listener(asyncio.SubprocessProtocol):
+    """Gathers what the program says, up to one part more than is allowed, and knows when it has ended.
+
+    Not asyncio's `Process`: before Python 3.12 its `wait` also waits for children of the program that hold the
+    pipe, so that a killed helper can still hang us (measured with 3.11.7, and a shell script that runs `sleep`).
+    """
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.output = bytearray()
+        self.silent: asyncio.Future[None] = loop.create_future()
+        self.exited: asyncio.Future[None] = loop.create_future()
+
+    def pipe_data_received(self, fd: int, data: bytes | str) -> None:
+        assert isinstance(data, bytes)  # the base class leaves this open, for programs in text mode
+        self.output += data
+        if len(self.output) > _MAX_ANSWER:
+            self.pipe_connection_lost(fd, None)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == 1 and not self.silent.done():
+            self.silent.set_result(None)
+
+    def process_exited(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(None)
+
+
+async def _run(path: str, server: str, environ: Mapping[str, str], patience: float) -> tuple[bytes, int]:
+    """What the helper says of `server`, and its exit code. Nothing is left running, whatever happens."""
+    transport, listener = await asyncio.get_running_loop().subprocess_exec(
+        _Listener, path, "get", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=dict(environ)
+    )
+    try:
+        async with asyncio.timeout(patience):
+            stdin = transport.get_pipe_transport(0)
+            assert isinstance(stdin, asyncio.WriteTransport)  # it is PIPE above
+            stdin.write(f"{server}\n".encode())
+            stdin.close()
+            await listener.silent
+            if len(listener.output) <= _MAX_ANSWER:  # else it waits for us to read the rest
+                await listener.exited
+    finally:
+        code = transport.get_returncode()
+        if code is None:
+            transport.kill()
+            await asyncio.shield(listener.exited)
+        transport.close()
+    return bytes(listener.output), -1 if code is None else code
+
+
+def _parse(output: bytes, program: str, hint: str) -> HelperAnswer | None:
+    try:
+        answer = json.loads(output)
+    except (ValueError, RecursionError):
+        # Not the cause of this error: its text could hold the secret.
+        raise Unauthorized(f"{program} answered what is not JSON", hint=hint) from None
+    username, secret = (answer.get("Username"), answer.get("Secret")) if isinstance(answer, dict) else (None, None)
+    if not isinstance(username, str) or not isinstance(secret, str):
+        raise Unauthorized(f"{program} answered without Username and Secret", hint=hint)
+    return HelperAnswer(username, secret) if username or secret else None

@@ -1,0 +1,252 @@
+"""`CredentialStore`: the registry logins that docker, podman and their kin keep for their user (protocol.md 7)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import InvalidSettings, printable
+from ..stores.ollama_paths import read_small, unreadable
+from .credential_helper import ask_helper
+
+# Such files have a few kilobytes; this bounds what a wrong path can make us read.
+_MAX_FILE: Final = 1024 * 1024
+
+# All of these are Docker Hub, whose login docker keeps under a URL of its first version (docker's
+# registry/config.go, IndexServer). No other name may ever stand for it, nor it for another (CVE-2021-41092).
+_DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+_DOCKER_HUB_KEY: Final = "https://index.docker.io/v1/"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A login for a registry; `source` says where it was found.
+
+    Of the three kinds one is set: `username` with `password`; `identity_token`, which is exchanged for others;
+    `registry_token`, which is sent as it is.
+    """
+
+    source: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str | None = field(default=None, repr=False)
+    registry_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Config:
+    """A decoded file of logins, and the name to call it by in messages."""
+
+    document: dict[str, Any]
+    source: str
+
+    def section(self, name: str) -> dict[str, Any]:
+        """The object `name`, empty where there is none. Raises `InvalidSettings` if it is something else."""
+        section = self.document.get(name) or {}
+        if not isinstance(section, dict):
+            raise InvalidSettings(f"{name} is not a JSON object in {self.source}")
+        return section
+
+
+class CredentialStore:
+    """Finds logins; asks afresh each time, since logins come and go during a long push.
+
+    `environ` is the environment, which only the command reads. `explicit` comes first of all; with `explicit_host`
+    it is for that host alone.
+    """
+
+    def __init__(
+        self,
+        authfile: Path | None,
+        environ: Mapping[str, str],
+        home: Path,
+        explicit: Credential | None,
+        *,
+        explicit_host: str | None = None,
+    ) -> None:
+        self._authfile = authfile
+        self._environ = environ
+        self._home = home
+        self._explicit = explicit
+        self._explicit_host = explicit_host
+
+    async def lookup(self, host: str, repository: str) -> Credential | None:
+        """The login for `repository` at `host[:port]`, or None.
+
+        Places are asked in the order of protocol.md 7, and in each the helpers before what is written there.
+        Raises `InvalidSettings` for a broken file, or a named one that is missing; `StoreUnreadable` for one that is
+        closed to us; `Unauthorized` where a helper fails: to go on without could send another login than was meant.
+        """
+        if self._explicit is not None and self._explicit_host in (None, host):
+            return self._explicit
+        keys = _keys(host, repository)
+        for place in self._places():
+            config = await asyncio.to_thread(self._read, place)
+            if config is None:
+                continue
+            found = await self._from_helpers(config, host, keys) or _from_auths(config, keys)
+            if found is not None:
+                return found
+        return None
+
+    def _places(self) -> Iterator[Path | str]:
+        """Files, and the content of DOCKER_AUTH_CONFIG, each once, in order."""
+        environ, home = self._environ, self._home
+        places: list[Path | str] = []
+        if self._authfile is not None:
+            places.append(self._authfile)
+        if environ.get("REGISTRY_AUTH_FILE"):
+            places.append(Path(environ["REGISTRY_AUTH_FILE"]))
+        if environ.get("DOCKER_AUTH_CONFIG"):
+            places.append(environ["DOCKER_AUTH_CONFIG"])
+        if environ.get("DOCKER_CONFIG"):
+            places.append(Path(environ["DOCKER_CONFIG"]) / "config.json")
+        places.append(home / ".docker" / "config.json")
+        if environ.get("XDG_RUNTIME_DIR"):
+            places.append(Path(environ["XDG_RUNTIME_DIR"]) / "containers" / "auth.json")
+        places.append(Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json")
+        yield from dict.fromkeys(places)
+
+    def _read(self, place: Path | str) -> _Config | None:
+        if isinstance(place, str):
+            if len(place) > _MAX_FILE:
+                raise InvalidSettings(f"DOCKER_AUTH_CONFIG has more than {_MAX_FILE} characters")
+            return _Config(_decode(place, "DOCKER_AUTH_CONFIG"), "DOCKER_AUTH_CONFIG")
+        try:
+            # utf-8-sig: editors on Windows begin files with a byte order mark.
+            text = read_small(place, _MAX_FILE).decode("utf-8-sig")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if place == self._authfile:
+                raise InvalidSettings(f"--authfile {place} is not there", hint="log in: registry-push login") from error
+            return None
+        except PermissionError as error:
+            raise unreadable(place, what="the file of logins") from error
+        except (OSError, ValueError) as error:
+            raise InvalidSettings(f"{place} can't be read: {error}") from error
+        return _Config(_decode(text, str(place)), str(place))
+
+    async def _from_helpers(self, config: _Config, host: str, keys: tuple[str, ...]) -> Credential | None:
+        for helper, server in _helpers(config, host, keys):
+            answer = await ask_helper(helper, server, config.source, self._environ)
+            if answer is None:
+                continue
+            source = f"docker-credential-{helper} ({config.source})"
+            # docker's convention: this is no user's name, but says that the secret is an identity token.
+            if answer.username == "<token>":
+                return Credential(source, identity_token=answer.secret)
+            return Credential(source, answer.username, answer.secret)
+        return None
+
+
+def _keys(host: str, repository: str) -> tuple[str, ...]:
+    """What a login for this repository can be filed under, the most specific first."""
+    host = _folded_host(host)
+    parts = repository.split("/") if repository else []
+    return tuple("/".join([host, *parts[:count]]) for count in range(len(parts), -1, -1))
+
+
+def _helpers(config: _Config, host: str, keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Helpers to ask, each with the name of the server to ask it for."""
+    filed = _by_key(config.section("credHelpers"))
+    server = _DOCKER_HUB_KEY if _folded_host(host) == "docker.io" else host
+    for key in keys:
+        helper = filed.get(key)
+        if helper:
+            yield _text(helper, f"credHelpers[{key}]", config), server if "/" not in key else key
+            break
+    store = config.document.get("credsStore")
+    if store:
+        yield _text(store, "credsStore", config), server
+
+
+def _from_auths(config: _Config, keys: tuple[str, ...]) -> Credential | None:
+    filed = _by_key(config.section("auths"))
+    for key in keys:
+        entry = filed.get(key)
+        if not entry:
+            continue  # docker leaves an empty entry where the login itself is with a helper
+        where = f"auths[{key}]"
+        if not isinstance(entry, dict):
+            raise InvalidSettings(f"{where} is not a JSON object in {config.source}")
+        found = _credential(entry, where, config)
+        if found is not None:
+            return found
+    return None
+
+
+def _credential(entry: dict[str, Any], where: str, config: _Config) -> Credential | None:
+    fields = {
+        name: _text(entry[name], f"{where}.{name}", config)
+        for name in ("auth", "username", "password", "identitytoken", "registrytoken")
+        if entry.get(name)
+    }
+    username, password = fields.get("username", ""), fields.get("password", "")
+    if "auth" in fields:
+        username, password = _decode_auth(fields["auth"], f"{where}.auth", config)
+    # docker's order (cli/command/registry.go, and RequestAuthConfig in distribution): the more special first.
+    if "registrytoken" in fields:
+        return Credential(config.source, registry_token=fields["registrytoken"])
+    if "identitytoken" in fields:
+        return Credential(config.source, username, identity_token=fields["identitytoken"])
+    return Credential(config.source, username, password) if username or password else None
+
+
+def _decode_auth(auth: str, where: str, config: _Config) -> tuple[str, str]:
+    try:
+        decoded = base64.b64decode("".join(auth.split()), validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise InvalidSettings(f"{where} is not the base64 of a login in {config.source}") from error
+    username, colon, password = decoded.partition(":")
+    if not colon or not username:
+        raise InvalidSettings(f"{where} is not the base64 of user:password in {config.source}")
+    return username, password.strip("\0")  # old docker versions padded it
+
+
+def _by_key(section: dict[str, Any]) -> dict[str, Any]:
+    """`section` by normal keys; where two keys mean one, the one that is spelt so wins."""
+    normal: dict[str, Any] = {}
+    for key, value in section.items():
+        folded = _folded_key(key)
+        if folded == key:
+            normal[folded] = value
+        else:
+            normal.setdefault(folded, value)
+    return normal
+
+
+def _folded_key(key: str) -> str:
+    """docker's keys of old were URLs, which meant their host; podman's are hosts with or without a path."""
+    _, scheme, rest = key.rpartition("://")
+    host, slash, path = rest.rstrip("/").partition("/")
+    if scheme or path in ("v1", "v2"):
+        return _folded_host(host)
+    return _folded_host(host) + slash + path
+
+
+def _folded_host(host: str) -> str:
+    host = host.lower()
+    return "docker.io" if host in _DOCKER_HUB else host
+
+
+def _text(value: object, where: str, config: _Config) -> str:
+    if not isinstance(value, str):
+        raise InvalidSettings(f"{where} is not a string in {config.source}")
+    return value
+
+
+def _decode(text: str, source: str) -> dict[str, Any]:
+    if not text.strip():
+        return {}  # docker writes an empty file before its first login
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidSettings(f"{source} is not JSON: {printable(str(error))}") from error
+    if not isinstance(document, dict):
+        raise InvalidSettings(f"{source} is not a JSON object")
+    return document

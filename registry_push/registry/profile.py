@@ -1,0 +1,35 @@
+"""What a host has taught us, or is known for. Each quirk is one line here and one row in a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..protocol.chunks import MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How a registry takes uploads. `chunk_limit` in bytes; `one_put`: no chunks at all."""
+
+    chunk_limit: int | None = None
+    one_put: bool = False
+
+
+def known_profile(host: str) -> Profile:
+    """What is known of `host` before it is asked (protocol.md, 6)."""
+    name = host.lower().rpartition("@")[2].partition(":")[0]
+    if _is_google(name):
+        return Profile(one_put=True)
+    if name == "ghcr.io":
+        return Profile(chunk_limit=_GHCR_CHUNK)
+    return Profile()
+
+
+# 416 "exceeds 4.00MiB" above it.
+_GHCR_CHUNK: Final = 4 * MiB
+
+
+def _is_google(name: str) -> bool:
+    """Artifact Registry and Container Registry take one PUT and no PATCH."""
+    return name == "gcr.io" or name.endswith((".gcr.io", ".pkg.dev"))

@@ -1,0 +1,185 @@
+"""`Repository`: one repository at a registry, as a store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from ..errors import BlobMissing, ManifestRefused, ModelNotFound, RemoteMismatch
+from ..events import Placement
+from ..model import Descriptor, Digest, Manifest
+from ..model.manifest import MANIFEST_TYPES
+from ..protocol.answer import Answer, Kind
+from ..protocol.upload import Endpoints
+from ..stores.base import BlobBody, Placed
+from .client import Client
+from .tokens import Scopes
+from .transport import Response
+from .uploader import Uploader
+
+# Ollama's registry serves Ollama manifests only to those who accept docker's type; the spec wants the rest named.
+_ACCEPT: Final = {"Accept": ", ".join(MANIFEST_TYPES)}
+
+
+class Repository:
+    """Source, Target and Mounter over one repository. Cancelling any call is safe."""
+
+    def __init__(self, client: Client, name: str, uploader: Uploader) -> None:
+        self.name = name
+        self._client = client
+        self._uploader = uploader
+        self._pull: Scopes = (f"repository:{name}:pull",)
+        self._push: Scopes = (f"repository:{name}:pull,push",)
+
+    # ── Target and Mounter ────────────────────────────────────────────────────────────────────────
+
+    async def exists(self, blob: Descriptor) -> bool:
+        """Whether the repository holds the blob. Raises `RemoteMismatch` if it holds it with another size."""
+        url = self._blob_url(blob.digest)
+        response = await self._client.request("HEAD", url, self._push)
+        if response.status == 404:
+            return False
+        answer = self._read(response)
+        if answer.kind is not Kind.ACCEPTED:
+            raise self._client.refusal(response, f"to say whether it has {blob.digest}")
+        if answer.length is not None and answer.length != blob.size:
+            raise RemoteMismatch(
+                f"{self} holds {blob.digest} with {answer.length} bytes instead of {blob.size}", url=url
+            )
+        return True
+
+    async def push(self, blob: Descriptor, body: BlobBody) -> Placement:
+        """Uploads the blob; see `mount`."""
+        return (await self.mount(blob, body, ())).placement
+
+    async def mount(self, blob: Descriptor, body: BlobBody, repositories: Collection[str]) -> Placed:
+        """Uploads the blob, or has it mounted from one of `repositories` at this registry.
+
+        Raises `BlobCorrupt` before anything is committed if the body hasn't the blob's digest.
+        """
+        endpoints = Endpoints(self._blob_url(blob.digest), self._client.url(f"/v2/{self.name}/blobs/uploads/"))
+        return await self._uploader.upload(self._client, self.name, endpoints, blob, body, mount_from=repositories)
+
+    async def tag(self, manifest: Manifest, tag: str) -> None:
+        """Puts the manifest's own bytes under `tag`. Raises `ManifestRefused` with the registry's reason."""
+        await self._put(manifest, tag)
+
+    async def put_by_digest(self, manifest: Manifest) -> None:
+        """Puts a manifest that has no tag: a child of a list."""
+        await self._put(manifest, str(manifest.digest))
+
+    async def digest_of(self, tag: str) -> Digest | None:
+        """The digest of the manifest under `tag`; None where there is none, or the registry does not say."""
+        response = await self._client.request("HEAD", self._manifest_url(tag), self._push, _ACCEPT)
+        return self._read(response).digest if response.status == 200 else None
+
+    async def _put(self, manifest: Manifest, reference: str) -> None:
+        url, headers = self._manifest_url(reference), {"Content-Type": manifest.media_type}
+        response = await self._client.request("PUT", url, self._push, headers, manifest.raw)
+        answer = self._read(response)
+        if answer.kind is Kind.EXPIRED or response.status == 403:
+            raise self._client.refusal(response, "the manifest")
+        if answer.kind not in (Kind.CREATED, Kind.ACCEPTED):
+            raise ManifestRefused(
+                f"{self._client.origin.netloc} refused the manifest of {self.name}:{reference}: {answer}",
+                hint=_manifest_hint(answer),
+                url=url,
+            )
+        if answer.digest is not None and answer.digest != manifest.digest:
+            raise RemoteMismatch(f"the registry stored {answer.digest} where {manifest.digest} was sent", url=url)
+
+    # ── Source ────────────────────────────────────────────────────────────────────────────────────
+
+    async def resolve(self, ref: str) -> Manifest:
+        """The manifest under the tag or digest `ref`.
+
+        Raises `ModelNotFound`, `ManifestCorrupt`, and `RemoteMismatch` if the bytes haven't the digest that was
+        asked for, or that the answer claims (CVE-2025-24882).
+        """
+        url = self._manifest_url(ref)
+        response = await self._client.request("GET", url, self._pull, _ACCEPT)
+        if response.status == 404:
+            raise ModelNotFound(f"{self} has no {ref}", url=url)
+        if response.status != 200:
+            raise self._client.refusal(response, f"the manifest {ref}")
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        manifest = Manifest.parse(response.body, media_type=media_type or None)
+        wanted = Digest.parse(ref) if ":" in ref else self._read(response).digest
+        if wanted is not None and manifest.digest != wanted:
+            raise RemoteMismatch(f"{self} gave {manifest.digest} where {wanted} was asked for", url=url)
+        return manifest
+
+    async def open(self, blob: Descriptor) -> BlobBody:
+        """The blob's body, read from the registry by ranges. Raises `BlobMissing`."""
+        if not await self.exists(blob):
+            raise BlobMissing(f"{self} has no {blob.digest}")
+        return _RemoteBody(self, blob)
+
+    # ── the rest ──────────────────────────────────────────────────────────────────────────────────
+
+    def stream(self, blob: Descriptor, offset: int, length: int) -> AsyncIterator[bytes]:
+        """Yields `length` bytes of the blob from `offset`. Raises `RemoteMismatch` where the registry gives others."""
+        return self._stream(blob, offset, length)
+
+    async def _stream(self, blob: Descriptor, offset: int, length: int) -> AsyncIterator[bytes]:
+        if length == 0:
+            return
+        whole = offset == 0 and length == blob.size
+        headers = {} if whole else {"Range": f"bytes={offset}-{offset + length - 1}"}
+        url, given = self._blob_url(blob.digest), 0
+        async with self._client.stream(url, self._pull, headers) as (response, pieces):
+            if response.status not in (200, 206):
+                raise self._client.refusal(response, f"the blob {blob.digest}")
+            # A registry that knows no ranges sends the whole: what comes before the offset is passed over.
+            skip = offset if response.status == 200 else 0
+            async for piece in pieces:
+                wanted = piece[skip : skip + length - given]
+                skip = max(0, skip - len(piece))
+                if wanted:
+                    given += len(wanted)
+                    yield wanted
+                if given == length:
+                    break
+        if given != length:
+            raise RemoteMismatch(f"{self} gave {given} of {length} bytes of {blob.digest}", url=url)
+
+    def _blob_url(self, digest: Digest) -> str:
+        return self._client.url(f"/v2/{self.name}/blobs/{digest}")
+
+    def _manifest_url(self, reference: str) -> str:
+        return self._client.url(f"/v2/{self.name}/manifests/{quote(reference, safe=':')}")
+
+    def _read(self, response: Response) -> Answer:
+        now = self._client.transport.now()
+        return Answer.read(response.status, response.url, response.headers, response.body, now=now)
+
+    def __str__(self) -> str:
+        return f"{self._client.origin.netloc}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _RemoteBody:
+    repository: Repository
+    blob: Descriptor
+
+    @property
+    def size(self) -> int:
+        return self.blob.size
+
+    def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
+        return self.repository.stream(self.blob, offset, length)
+
+    async def close(self) -> None:
+        return None
+
+
+def _manifest_hint(answer: Answer) -> str | None:
+    codes = answer.diagnosis.codes
+    if "MANIFEST_BLOB_UNKNOWN" in codes or "BLOB_UNKNOWN" in codes:
+        return "the registry lost a blob after it was confirmed; run the same command again"
+    if answer.status == 415 or "UNSUPPORTED" in codes or "MANIFEST_INVALID" in codes:
+        # zot takes docker's types only when told to (protocol.md, 6).
+        return 'the registry does not take this kind of manifest; zot needs compat: ["docker2s2"] in its configuration'
+    return None

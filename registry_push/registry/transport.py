@@ -1,0 +1,251 @@
+"""HTTP: one request, one answer, every foreign exception translated. Knows no credentials and no registries."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
+
+import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from ..errors import ConnectionLost, ProtocolViolation, RegistryPushError, TimedOut, TLSFailed, Unavailable, redacted
+from ..events import Retrying, Sink, ignore
+from ..model import HTTPOrigin
+from ..model.manifest import MAX_MANIFEST_BYTES
+from ..protocol.answer import Answer, Kind
+from ..protocol.retry import Budget
+from ..settings import Settings
+from .payload import SpanPayload
+from .tls import context_for
+
+# The largest answer that is read whole: a manifest. An endless or bombed answer ends here (CVE-2024-12886).
+MAX_ANSWER_BYTES: Final = MAX_MANIFEST_BYTES
+# A registry checks, hashes or copies a blob before it answers the last byte; the slowest stores seen move 50 MB/s.
+_SLOWEST_COMMIT: Final = 50e6
+# Servers close idle connections after 60 s or more (nginx 75, Go none); being first spares a lost request.
+_KEEP_ALIVE: Final = 45.0
+# Reads of pulled content.
+_PIECE: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer, its body read (at most `MAX_ANSWER_BYTES`)."""
+
+    status: int
+    url: str
+    headers: CIMultiDictProxy[str]
+    body: bytes = b""
+
+
+class Transport:
+    """The connections of one run. An async context manager; cancelling a call closes its connection only."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        sink: Sink = ignore,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.now = now
+        self.sleep = sleep
+        self._settings = settings
+        self._sink = sink
+        self._session: aiohttp.ClientSession | None = None
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._answered: set[HTTPOrigin] = set()
+        self._proxies = _proxies(settings.environ)
+
+    async def __aenter__(self) -> Self:
+        # Cookies and netrc are credentials that would cross origins (CVE-2026-47265): neither is used. Limits are
+        # ours (`limits.py`), so aiohttp's are off.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            headers={"User-Agent": self._settings.user_agent, "Accept-Encoding": "identity"},
+            skip_auto_headers=("Content-Type", "Accept"),
+        )
+        # aiohttp would send an idempotent request again on its own when a kept-alive connection breaks: retries
+        # inside ours, and a body twice on the line. There is no public switch (3.14).
+        self._session._retry_connection = False
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def has_answered(self, url: str) -> bool:
+        """Whether this origin has ever answered in this run; one that never did may not exist."""
+        return HTTPOrigin.of(url) in self._answered
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | SpanPayload | None = None,
+        *,
+        commit_size: int = 0,
+    ) -> Response:
+        """Sends one request, once, and reads the answer. Redirects are answers like any other.
+
+        `commit_size` is the size of a blob that the registry has to check before it answers: patience grows with it.
+        Raises `ConnectionLost`, `TimedOut`, `TLSFailed`, `ProtocolViolation`, and what reading the source raises.
+        """
+        patience = self._settings.timeout + commit_size / _SLOWEST_COMMIT
+        try:
+            async with self._request(method, url, headers, body, patience) as response:
+                content = await response.content.read(0) if method == "HEAD" else await _read(response)
+                if isinstance(body, SpanPayload) and not body.complete:
+                    response.close()  # an early answer: the rest of the body is of no use on this connection
+                return Response(response.status, url, response.headers, content)
+        except RegistryPushError:
+            raise
+        except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
+            if isinstance(body, SpanPayload):
+                if body.source_error is not None:
+                    raise body.source_error from error
+                if body.broken is not None:
+                    raise ConnectionLost(f"the connection broke in the body: {body.broken}", url=url) from error
+            raise _translated(error, url) from error
+
+    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
+        """As `send`, tried again while the line or the registry is in trouble that may pass.
+
+        Only for requests that may be sent twice. Raises `Unavailable` where the trouble did not pass.
+        """
+        # An origin that never answered is more likely misspelt than busy: one more try, not five.
+        budget = Budget(self._settings.retries if self.has_answered(url) else min(1, self._settings.retries))
+        while True:
+            retry_after: float | None = None
+            failure: Unavailable
+            try:
+                response = await self.send(method, url, headers, body)
+            except TLSFailed:
+                raise
+            except Unavailable as error:
+                failure = error
+            else:
+                answer = Answer.read(response.status, url, response.headers, response.body, now=self.now())
+                if answer.kind is not Kind.BUSY:
+                    return response
+                failure, retry_after = (
+                    Unavailable(f"{HTTPOrigin.of(url).netloc} answers {answer}", url=url),
+                    answer.retry_after,
+                )
+            pause = budget.spend(retry_after)
+            if pause is None:
+                raise failure
+            self._sink(Retrying(f"{method} {redacted(url)}", failure.message, pause))
+            await self.sleep(pause)
+
+    @asynccontextmanager
+    async def stream(
+        self, url: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
+        """GETs `url`; gives the answer without its body, and the body in pieces. Errors as in `send`."""
+        try:
+            async with self._request("GET", url, headers, None, self._settings.timeout) as response:
+                yield Response(response.status, url, response.headers), response.content.iter_chunked(_PIECE)
+        except RegistryPushError:
+            raise
+        except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
+            raise _translated(error, url) from error
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | SpanPayload | None, patience: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        assert self._session is not None, "Transport is used inside `async with`"
+        origin = HTTPOrigin.of(url)
+        async with self._session.request(
+            method,
+            URL(url, encoded=True),  # presigned and session URLs are sent byte for byte
+            headers=CIMultiDict(headers),
+            data=body,
+            allow_redirects=False,
+            ssl=self._context(origin) if origin.scheme == "https" else True,
+            proxy=self._proxy(origin),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout, sock_read=patience),
+        ) as response:
+            self._answered.add(origin)
+            yield response
+
+    def _context(self, origin: HTTPOrigin) -> ssl.SSLContext:
+        if origin.netloc not in self._contexts:
+            self._contexts[origin.netloc] = context_for(origin.netloc, self._settings)
+        return self._contexts[origin.netloc]
+
+    def _proxy(self, origin: HTTPOrigin) -> str | None:
+        proxy = self._proxies.get(origin.scheme) or self._proxies.get("all")
+        # What is on this machine is never asked for at a proxy, as curl and Go have it.
+        if proxy is None or origin.is_loopback or proxy_bypass_environment(origin.netloc, dict(self._proxies)):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    async for piece in response.content.iter_chunked(_PIECE):
+        content += piece
+        if len(content) > MAX_ANSWER_BYTES:
+            raise ProtocolViolation(f"the answer has more than {MAX_ANSWER_BYTES} bytes", url=str(response.url))
+    return bytes(content)
+
+
+def _proxies(environ: Mapping[str, str]) -> Mapping[str, str]:
+    found = {}
+    for name in ("http", "https", "all", "no"):
+        # Lower case wins. HTTP_PROXY in capitals is a header's name to a CGI script (httpoxy), but this is none.
+        value = environ.get(f"{name}_proxy") or environ.get(f"{name.upper()}_PROXY")
+        if value:
+            found[name] = value
+    return found
+
+
+def _translated(error: Exception, url: str) -> RegistryPushError:
+    """The error of ours that a foreign one means."""
+    where = HTTPOrigin.of(url)
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error):
+                return TLSFailed(f"{where.netloc} does not speak https", hint="for http, say --plain-http", url=url)
+            return TLSFailed(f"no trusted TLS connection to {where.netloc}: {_reason(error)}", url=url)
+        case aiohttp.ClientConnectorDNSError():
+            return ConnectionLost(
+                f"the host {where.host} is not known", hint="check the spelling, and your name server", url=url
+            )
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            return ConnectionLost(f"the proxy on the way to {where.netloc} failed: {_reason(error)}", url=url)
+        case TimeoutError():
+            return TimedOut(f"{where.netloc} took or gave no byte for too long", url=url)
+        case aiohttp.ClientConnectorError():
+            return ConnectionLost(
+                f"no connection to {where.netloc}: {_reason(error)}", hint="check the address and the port", url=url
+            )
+        case aiohttp.ServerDisconnectedError():
+            return ConnectionLost(f"{where.netloc} closed the connection without an answer", url=url)
+        case aiohttp.ClientResponseError():
+            return ConnectionLost(f"{where.netloc} gave no readable HTTP answer: {redacted(error.message)}", url=url)
+        case ValueError():
+            return ProtocolViolation(f"the address {redacted(url)} can't be used: {error}", url=url)
+        case _:
+            return ConnectionLost(f"the connection to {where.netloc} broke: {_reason(error)}", url=url)
+
+
+def _reason(error: BaseException) -> str:
+    os_error = getattr(error, "os_error", None)
+    return redacted(
+        (os_error.strerror if isinstance(os_error, OSError) else None) or str(error) or type(error).__name__
+    )

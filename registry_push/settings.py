@@ -1,0 +1,91 @@
+"""`Settings`: what a run is told, frozen. Defaults < configuration file < environment < flags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal
+
+from . import __version__
+from .errors import InvalidSettings, printable
+
+Dialect = Literal["auto", "oci", "ollama"]
+
+# Eight uploads at once fill a 1 Gbit/s line at 50 ms and are what a small registry bears; Ollama uses 16 parts.
+DEFAULT_JOBS: Final = 8
+# Longer than a busy registry takes between two reads, shorter than anyone waits at a dead line.
+DEFAULT_TIMEOUT: Final = 60.0
+DEFAULT_RETRIES: Final = 5
+
+_UNITS: Final = {
+    "": 1,
+    "b": 1,
+    **{prefix + suffix: 1000**n for n, prefix in enumerate("kmgt", 1) for suffix in ("", "b")},
+    **{prefix + "ib": 1024**n for n, prefix in enumerate("kmgt", 1)},
+}
+_SIZE: Final = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([A-Za-z]{0,3})\s*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that can be set. `environ` is what the face that was started read; nothing else reads the environment."""
+
+    home: Path = field(default_factory=Path.home)
+    environ: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    models: Path | None = None
+    key: Path | None = None
+
+    plain_http: bool = False
+    tls_verify: bool = True
+    ca_file: Path | None = None
+    cert: Path | None = None
+    key_file: Path | None = None
+
+    authfile: Path | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    allow_realms: tuple[str, ...] = ()
+
+    dialect: Dialect = "auto"
+    jobs: int = DEFAULT_JOBS
+    chunk_size: int | None = None  # bytes; None: as the registry takes them
+    timeout: float = DEFAULT_TIMEOUT  # seconds in which at least something must move
+    retries: int = DEFAULT_RETRIES
+    user_agent: str = f"registry-push/{__version__}"
+
+    def __post_init__(self) -> None:
+        _within("--jobs", self.jobs, 1, 256)
+        _within("--timeout", self.timeout, 1, 24 * 3600)
+        _within("--retries", self.retries, 0, 100)
+        if self.chunk_size is not None:
+            # A chunk of one byte can't be told from none (distribution 2); 1 MiB costs twice the time already.
+            _within("--chunk-size", self.chunk_size, 64 * 1024, 5 * 1024**4)
+        if (self.cert is None) != (self.key_file is None):
+            raise InvalidSettings("a client certificate needs both --cert and --key-file")
+        if (self.username is None) != (self.password is None):
+            raise InvalidSettings("a login needs both --username and --password-stdin")
+        if not self.user_agent.isprintable() or not self.user_agent.isascii():
+            raise InvalidSettings("--user-agent has characters that no header can carry")
+
+
+def parse_size(text: str) -> int:
+    """Bytes in `64MiB`, `100MB`, `5g` or `1048576` (k, M, G, T are powers of 1000, with `i` of 1024).
+
+    Raises `InvalidSettings`.
+    """
+    found = _SIZE.match(text)
+    unit = _UNITS.get(found[2].lower()) if found else None
+    if found is None or unit is None:
+        shown = printable(repr(text), limit=60)
+        raise InvalidSettings(f"{shown} is not a size", hint="write a number with B, kB, MB, GB, KiB, MiB or GiB")
+    return int(Decimal(found[1]) * unit)
+
+
+def _within(flag: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise InvalidSettings(f"{flag} {value:g} is out of range", hint=f"give {flag} from {least:g} to {most:g}")

@@ -1,0 +1,93 @@
+"""Bodies: the bytes of a blob that can be read again from any offset."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from collections.abc import AsyncIterator
+from typing import Final
+
+from ..errors import BlobCorrupt, SourceChanged
+
+# Bytes a read: long enough that a hop to a thread costs nothing beside it, short enough to stop promptly.
+PIECE: Final = 1024 * 1024
+
+
+class FileBody:
+    """A file on this machine, as it was when it was opened. Takes over `file`, which must be unbuffered.
+
+    Implements `BlobBody` and `LocalFile`.
+    """
+
+    def __init__(self, file: io.FileIO, *, name: str = "the file") -> None:
+        self._file = file
+        self._name = name
+        self._size, self._modified = _identity(file)
+
+    @property
+    def size(self) -> int:
+        """Bytes, when the file was opened."""
+        return self._size
+
+    @property
+    def file(self) -> io.FileIO:
+        """The open file; readers use positions of their own."""
+        return self._file
+
+    async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
+        """Yields `length` bytes from `offset`. Raises `SourceChanged` where the file is not what it was.
+
+        Raises `BlobCorrupt` for bytes the disk can't give. Cancelling is safe at any piece.
+        """
+        end = offset + length
+        if not 0 <= offset <= end <= self._size:
+            raise BlobCorrupt(f"{self._name} has {self._size} bytes; {length} from {offset} were asked for")
+        while offset < end:
+            wanted = min(PIECE, end - offset)
+            try:
+                piece = await asyncio.to_thread(os.pread, self._file.fileno(), wanted, offset)
+            except OSError as error:
+                raise BlobCorrupt(f"{self._name} can't be read at byte {offset}: {error.strerror}") from error
+            if not piece:
+                raise SourceChanged(f"{self._name} became shorter while it was read: it ends at byte {offset}")
+            offset += len(piece)
+            yield piece
+        self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """Raises `SourceChanged` if size or modification time are not those the file was opened with."""
+        if _identity(self._file) != (self._size, self._modified):
+            raise SourceChanged(f"{self._name} changed while it was read")
+
+    async def close(self) -> None:
+        """Closes the file. Safe to call twice."""
+        self._file.close()
+
+
+class BytesBody:
+    """Content in memory. For small things and for tests."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self._content)
+
+    async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
+        """Yields `length` bytes from `offset`. Raises `BlobCorrupt` if there are fewer."""
+        end = offset + length
+        if not 0 <= offset <= end <= len(self._content):
+            raise BlobCorrupt(f"there are {len(self._content)} bytes; {length} from {offset} were asked for")
+        for start in range(offset, end, PIECE):
+            yield self._content[start : min(start + PIECE, end)]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _identity(file: io.FileIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,138 @@
+"""Names and the files that stand for them: `manifests/` as Ollama writes it, `manifests-v2/` as it will."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final, Self
+
+from ..errors import InvalidName
+from ..model import ModelName
+from ..model.name import DEFAULT_HOST
+from .ollama_paths import unreadable
+
+_LEGACY: Final = "manifests"
+# Ollama's pull request 16590 (August 2026, manifest/paths.go): another folder, since old versions must not trip
+# over its links; `:` is `%3A`, since Windows has no `:` in names; and its own registry goes by its new host.
+_V2: Final = "manifests-v2"
+_V2_HOST: Final = "ollama.com"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model in the store: where its manifest is, that file's size in bytes and its time (seconds since 1970)."""
+
+    name: ModelName
+    path: Path
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The models of a store, sorted; and a sentence for each thing among the manifests that is none."""
+
+    models: tuple[StoredModel, ...]
+    problems: tuple[str, ...]
+
+    @classmethod
+    def of(cls, models: Iterable[StoredModel], problems: Iterable[str]) -> Self:
+        """The listing, sorted by the names as they are displayed, numbers in them by value."""
+        return cls(tuple(sorted(models, key=lambda model: _natural(model.name))), tuple(problems))
+
+
+def named_paths(root: Path, name: ModelName) -> tuple[Path, ...]:
+    """Where the manifest of exactly this name can be, best first."""
+    v2_host = _V2_HOST if _is_public(name.host) else name.host
+    paths = [
+        root / _V2 / v2_host.replace(":", "%3A") / name.namespace / name.model / name.tag,
+        root / _LEGACY / name.host / name.namespace / name.model / name.tag,
+    ]
+    if _is_public(name.host):
+        other = _V2_HOST if name.host.lower() == DEFAULT_HOST else DEFAULT_HOST
+        paths.append(root / _LEGACY / other / name.namespace / name.model / name.tag)
+    return tuple(paths)
+
+
+def entries(root: Path, problems: list[str]) -> Iterator[tuple[ModelName, Path]]:
+    """Every file or link at the depth of a manifest whose path is a name; sentences on the others go to `problems`.
+
+    Raises `StoreUnreadable` for a folder that is closed to us.
+    """
+    for folder in (_V2, _LEGACY):
+        for parts, path in _files(root / folder, 4, problems):
+            host = parts[0]
+            if folder == _V2:
+                host = re.sub("%3a", ":", host, flags=re.IGNORECASE)
+                host = DEFAULT_HOST if _is_public(host) else host
+            try:
+                yield ModelName.from_path_parts((host, *parts[1:])), path
+            except InvalidName as error:
+                problems.append(f"{path}: {error}")
+
+
+def matching(pattern: str, names: Iterable[ModelName]) -> list[ModelName]:
+    """The names that the glob `pattern` (`*`, `?`, `[…]`) means, compared without case.
+
+    It is held against the short and the full name, with the tag, and, if it has no tag itself, without:
+    `llama3.?` means every tag of those models. A pattern without wildcards is a name, and means one model.
+    Raises `InvalidName` for such a name that breaks the grammar.
+    """
+    if not any(character in pattern for character in "*?["):
+        wanted = ModelName.parse(pattern)
+        return [name for name in names if name.same_as(wanted)]
+    folded = pattern.lower()
+    tagless = ":" not in folded.rpartition("/")[2]
+
+    def matches(name: ModelName) -> bool:
+        spellings = [name.short.lower(), "/".join(name.folded[:3]) + ":" + name.folded[3]]
+        if tagless:
+            spellings += [spelling.rpartition(":")[0] for spelling in spellings]
+        return any(fnmatchcase(spelling, folded) for spelling in spellings)
+
+    return [name for name in names if matches(name)]
+
+
+def closest(wanted: str, names: Iterable[ModelName]) -> list[str]:
+    """Up to three names, as displayed, that `wanted` could have been meant for."""
+    shown = {name.short.lower(): name.short for name in names}
+    return [shown[near] for near in difflib.get_close_matches(wanted.lower(), shown, n=3, cutoff=0.6)]
+
+
+def _files(folder: Path, depth: int, problems: list[str]) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """The files and links exactly `depth` levels below `folder`, each with its path's parts."""
+    try:
+        with os.scandir(folder) as found:
+            below = sorted((entry.name, entry.is_dir(follow_symlinks=depth > 1)) for entry in found)
+    except FileNotFoundError:
+        return
+    except PermissionError as error:
+        raise unreadable(folder) from error
+    except OSError as error:
+        problems.append(f"{folder}: {error.strerror}")
+        return
+    for name, is_folder in below:
+        path = folder / name
+        if name.startswith("."):
+            continue  # .DS_Store and its like, and Ollama's own temporary files
+        if is_folder is (depth == 1):
+            problems.append(f"{path}: " + ("a folder, where a manifest should be" if is_folder else "a stray file"))
+        elif depth == 1:
+            yield (name,), path
+        else:
+            for parts, file in _files(path, depth - 1, problems):
+                yield (name, *parts), file
+
+
+def _is_public(host: str) -> bool:
+    return host.lower() in (DEFAULT_HOST, _V2_HOST)
+
+
+def _natural(name: ModelName) -> tuple[tuple[int, int, str], ...]:
+    parts = re.split(r"(\d+)", name.short.lower(), flags=re.ASCII)
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part)

@@ -1,0 +1,106 @@
+"""`Spool`: a file that becomes a blob in one step, or never."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import threading
+from pathlib import Path
+from typing import Any
+
+from ..model import Digest
+
+
+class Spool:
+    """Bytes on their way into `folder`, hashed as they come; `folder` is on the disk of the later blob.
+
+    They lie under a temporary name, made by the first write, until `commit`. The methods that take a path or bytes
+    block on the disk and are called in threads; one lock keeps `discard` from closing the file under a thread whose
+    caller was cancelled.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / f".spool-{secrets.token_hex(8)}"
+        self._descriptor: int | None = None
+        self._ended = False
+        self._lock = threading.Lock()
+        self._hashed = hashlib.sha256()
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._size
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of what has been written so far."""
+        return Digest(self._hashed.hexdigest())
+
+    def write(self, piece: bytes) -> None:
+        """Appends `piece`. Raises `OSError`; after `discard` it does nothing."""
+        with self._lock:
+            if self._ended:
+                return
+            descriptor, rest = self._opened(), memoryview(piece)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            self._hashed.update(piece)
+            self._size += len(piece)
+
+    def mark(self) -> tuple[int, Any]:
+        """What `rewind` needs to come back to here."""
+        return self._size, self._hashed.copy()
+
+    def rewind(self, mark: tuple[int, Any]) -> None:
+        """Forgets what was written since `mark`. Raises `OSError`."""
+        with self._lock:
+            if self._ended:
+                return
+            descriptor = self._opened()
+            os.ftruncate(descriptor, mark[0])
+            os.lseek(descriptor, mark[0], os.SEEK_SET)
+            self._size, self._hashed = mark[0], mark[1].copy()
+
+    def commit(self, path: Path) -> None:
+        """Puts the content at `path`, whole and on the disk, in place of what is there. Raises `OSError`."""
+        with self._lock:
+            if self._ended:
+                return
+            descriptor = self._opened()
+            os.fsync(descriptor)
+            os.close(descriptor)  # before the new name: Windows renames no open file
+            self._ended, self._descriptor = True, None
+            try:
+                self._path.replace(path)
+            except OSError:
+                self._path.unlink(missing_ok=True)
+                raise
+        _sync_folder(path.parent)
+
+    def discard(self) -> None:
+        """Removes what was not committed. Waits for a thread that writes just now. Safe to call twice."""
+        with self._lock:
+            self._ended = True
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+                self._path.unlink(missing_ok=True)
+
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            self._descriptor = os.open(self._path, flags, 0o644)
+        return self._descriptor
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the name as lasting as the content. Windows has no such call, and keeps names itself."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,206 @@
+"""Copies models from one store to others: all blobs of a model first, its manifest last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..errors import RegistryPushError, UsageError, unwrapped
+from ..events import (
+    BlobDone,
+    ManifestPushed,
+    ModelDone,
+    ModelFailed,
+    ModelStarted,
+    Placement,
+    RunStarted,
+    Sink,
+)
+from ..model import Descriptor, Digest, HTTPOrigin, Manifest, ModelName, Reference
+from ..protocol.chunks import SINGLE_PUT
+from ..stores.base import BlobBody, Mounter, Placed, Target
+from .plan import PlannedModel, total
+
+# Requests without a body wait for the server, not for the line; on a line of 50 ms, 32 of them in flight are what
+# it takes to keep eight bodies coming.
+_REQUESTS_PER_JOB = 4
+# Models under way at once: enough to hide the round trips at a model's end, few enough to follow on a screen.
+_MODELS_AT_ONCE = 4
+
+
+class BlobSource(Protocol):
+    """What is copied from."""
+
+    async def open(self, blob: Descriptor) -> BlobBody:
+        """As `Source.open`."""
+        ...
+
+    async def check(self, manifest: Manifest) -> None:
+        """Raises where the source can see, content unread, that blobs of `manifest` are missing or damaged."""
+        ...
+
+
+class ModelTarget(Target, Mounter, Protocol):
+    """What is copied to: one repository."""
+
+    @property
+    def name(self) -> str:
+        """The repository's name, by which others at the same registry mount from it."""
+        ...
+
+    async def digest_of(self, tag: str) -> Digest | None:
+        """The digest of the manifest under `tag`; None if there is none or the target can't tell."""
+        ...
+
+    async def put_by_digest(self, manifest: Manifest) -> None:
+        """Puts a manifest without a tag."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run ended, a model each, in the order they were asked for."""
+
+    models: tuple[ModelDone | ModelFailed, ...]
+
+    @property
+    def failed(self) -> tuple[ModelFailed, ...]:
+        """The models that are not at their target."""
+        return tuple(model for model in self.models if isinstance(model, ModelFailed))
+
+
+@dataclass(slots=True)
+class Copier:
+    """One run. `target_of` opens a repository; `origin_of` says at which registry it is."""
+
+    source: BlobSource
+    target_of: Callable[[Reference], ModelTarget]
+    origin_of: Callable[[Reference], HTTPOrigin]
+    sink: Sink
+    jobs: int
+    _placed: dict[tuple[HTTPOrigin, Digest], dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+    _locks: dict[tuple[HTTPOrigin, Digest], asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    async def copy(self, models: Sequence[PlannedModel]) -> Report:
+        """Copies every model; one that fails does not keep the others back.
+
+        Cancelling is safe: what the targets acknowledged stays there, and no manifest is put early.
+        """
+        blobs, size = total(models)
+        self.sink(RunStarted(len(models), blobs, size))
+        at_once = asyncio.Semaphore(_MODELS_AT_ONCE)
+
+        async def copied(model: PlannedModel) -> ModelDone | ModelFailed:
+            async with at_once:
+                event = await self._copied(model)
+            self.sink(event)
+            return event
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(copied(model)) for model in models]
+        except BaseExceptionGroup as error:
+            raise unwrapped(error) from None
+        return Report(tuple(task.result() for task in tasks))
+
+    async def _copied(self, model: PlannedModel) -> ModelDone | ModelFailed:
+        self.sink(ModelStarted(model.name.short, model.target, len(model.blobs), model.size))
+        copy = _ModelCopy(self, model, self.target_of(model.target), self.origin_of(model.target))
+        try:
+            return await copy.run()
+        except RegistryPushError as error:
+            return ModelFailed(model.name.short, model.target, error)
+
+    def placed_at(self, origin: HTTPOrigin, digest: Digest) -> dict[str, None]:
+        """The repositories at `origin` that are known to hold `digest`, the latest last."""
+        return self._placed[origin, digest]
+
+    def lock(self, origin: HTTPOrigin, digest: Digest) -> asyncio.Lock:
+        """One upload of a digest at a time at a registry: the second waits, and mounts or finds it there."""
+        return self._locks[origin, digest]
+
+
+@dataclass(slots=True)
+class _ModelCopy:
+    run_of: Copier
+    model: PlannedModel
+    target: ModelTarget
+    origin: HTTPOrigin
+    placements: Counter[Placement] = field(default_factory=Counter)
+    sent: int = 0
+
+    async def run(self) -> ModelDone:
+        for manifest in (self.model.manifest, *self.model.children):
+            await self.run_of.source.check(manifest)
+        await self._copy_blobs()
+        await self._put_manifests()
+        return ModelDone(
+            self.model.name.short,
+            self.model.target,
+            self.model.manifest.digest,
+            uploaded=self.placements[Placement.UPLOADED],
+            mounted=self.placements[Placement.MOUNTED],
+            present=self.placements[Placement.PRESENT],
+            sent=self.sent,
+        )
+
+    async def _copy_blobs(self) -> None:
+        # Two lanes, so that small blobs never wait behind big ones; the biggest first, so that the last to end is
+        # not the last to begin.
+        blobs = sorted(self.model.blobs, key=lambda blob: -blob.size)
+        large = iter([blob for blob in blobs if blob.size > SINGLE_PUT])
+        small = iter([blob for blob in blobs if blob.size <= SINGLE_PUT])
+        jobs = self.run_of.jobs
+        try:
+            async with asyncio.TaskGroup() as group:
+                for lane in [large] * jobs + [small] * (jobs * (_REQUESTS_PER_JOB - 1)):
+                    group.create_task(self._work(lane))
+        except BaseExceptionGroup as error:
+            raise unwrapped(error) from None
+
+    async def _work(self, lane: Iterator[Descriptor]) -> None:
+        for blob in lane:
+            async with self.run_of.lock(self.origin, blob.digest):
+                placed = await self._place(blob)
+            self.placements[placed.placement] += 1
+            self.sent += placed.sent
+            self.run_of.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
+
+    async def _place(self, blob: Descriptor) -> Placed:
+        holders = self.run_of.placed_at(self.origin, blob.digest)
+        if self.target.name in holders or await self.target.exists(blob):
+            placed = Placed(Placement.PRESENT)
+        else:
+            body = await self.run_of.source.open(blob)
+            try:
+                placed = await self.target.mount(blob, body, self._mount_candidates(blob, holders))
+            finally:
+                await body.close()
+        holders[self.target.name] = None
+        return placed
+
+    def _mount_candidates(self, blob: Descriptor, holders: Collection[str]) -> list[str]:
+        """Where at this registry the blob may be had: where this run has put it, else where its model came from."""
+        if holders:
+            return [list(holders)[-1]]
+        if blob.from_model is None:
+            return []
+        try:
+            reference = Reference.for_model(ModelName.parse(blob.from_model))
+        except UsageError:  # a local path, as `ollama create` writes it: none of the registry's business
+            return []
+        return [reference.repository] if reference.repository != self.target.name else []
+
+    async def _put_manifests(self) -> None:
+        for child in self.model.children:
+            await self.target.put_by_digest(child)
+        manifest = self.model.manifest
+        for reference in self.model.references:
+            tag = reference.tag or ""
+            there = await self.target.digest_of(tag) == manifest.digest
+            if not there:
+                await self.target.tag(manifest, tag)
+            self.run_of.sink(ManifestPushed(reference, manifest.digest, sent=not there))

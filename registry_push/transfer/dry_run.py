@@ -1,0 +1,45 @@
+"""A target that is asked and never written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ..events import Placement
+from ..model import Descriptor, Digest, Manifest
+from ..stores.base import BlobBody, Placed
+from .copy import ModelTarget
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """Wraps a target: what reads goes through, what writes is only said. `sent` is what would be sent."""
+
+    target: ModelTarget
+
+    @property
+    def name(self) -> str:
+        """The wrapped target's name."""
+        return self.target.name
+
+    async def exists(self, blob: Descriptor) -> bool:
+        """As the wrapped target."""
+        return await self.target.exists(blob)
+
+    async def digest_of(self, tag: str) -> Digest | None:
+        """As the wrapped target."""
+        return await self.target.digest_of(tag)
+
+    async def push(self, blob: Descriptor, body: BlobBody) -> Placement:
+        """Sends nothing."""
+        return (await self.mount(blob, body, ())).placement
+
+    async def mount(self, blob: Descriptor, body: BlobBody, repositories: Collection[str]) -> Placed:
+        """Sends nothing; a blob that this run would have put into another repository would be mounted."""
+        return Placed(Placement.MOUNTED) if repositories else Placed(Placement.UPLOADED, body.size)
+
+    async def tag(self, manifest: Manifest, tag: str) -> None:
+        """Puts nothing."""
+
+    async def put_by_digest(self, manifest: Manifest) -> None:
+        """Puts nothing."""

@@ -1,0 +1,80 @@
+"""What goes where: decided in full before the first byte moves. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..errors import NameCollision, UsageError
+from ..model import Descriptor, Digest, Manifest, ModelName, Reference
+from ..model.name import DEFAULT_TAG
+from ..model.place import Below, Destination
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedModel:
+    """One model on its way: `references` are one repository's, one for each tag, the first the main one.
+
+    `children` are the manifests that `manifest` lists, where it is a list.
+    """
+
+    name: ModelName
+    manifest: Manifest
+    references: tuple[Reference, ...]
+    children: tuple[Manifest, ...] = ()
+
+    @property
+    def target(self) -> Reference:
+        """Where the model goes, with its main tag."""
+        return self.references[0]
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """Every blob of the model, each digest once."""
+        unique = {blob.digest: blob for manifest in (self.manifest, *self.children) for blob in manifest.blobs}
+        return tuple(unique.values())
+
+    @property
+    def size(self) -> int:
+        """Bytes of all blobs."""
+        return sum(blob.size for blob in self.blobs)
+
+
+def targets_of(name: ModelName, to: Destination | None, tags: Sequence[str]) -> tuple[Reference, ...]:
+    """Where the model `name` goes: its main reference, then one for each of `tags`.
+
+    Without `to` it goes to the registry in its name. Raises `NameNotMappable`, `InvalidName`.
+    """
+    match to:
+        case None:
+            main = Reference.for_model(name)
+        case Below():
+            main = to.reference(name)
+        case _:
+            # A target without a tag keeps the model's own, as `docker tag` would not: a model's tag says what it is.
+            main = to.reference if to.reference.tag is not None else to.reference.at(tag=name.tag)
+    if main.digest is not None:
+        raise UsageError(f"{main} names a digest; a push needs a tag", hint=f"write …:{name.tag or DEFAULT_TAG}")
+    return (main, *(main.at(tag=tag) for tag in dict.fromkeys(tags) if tag != main.tag))
+
+
+def check_collisions(models: Iterable[tuple[ModelName, tuple[Reference, ...]]]) -> None:
+    """Raises `NameCollision` where two models would get one name at the target."""
+    taken: dict[Reference, ModelName] = {}
+    for name, references in models:
+        for reference in references:
+            other = taken.setdefault(reference, name)
+            if other != name:
+                raise NameCollision(
+                    f"{other.short} and {name.short} would both become {reference}",
+                    hint="push them one by one, each with its own --to HOST/NS/MODEL:TAG",
+                )
+
+
+def total(models: Iterable[PlannedModel]) -> tuple[int, int]:
+    """How many blobs there are and their bytes, each digest of a repository counted once."""
+    unique: dict[tuple[str, str, Digest], int] = {}
+    for model in models:
+        for blob in model.blobs:
+            unique[model.target.host, model.target.repository, blob.digest] = blob.size
+    return len(unique), sum(unique.values())

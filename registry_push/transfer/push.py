@@ -1,0 +1,123 @@
+"""Push: models from the local Ollama store to registries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ..errors import BlobCorrupt, ModelNotFound, UsageError
+from ..events import Sink, Warned, ignore
+from ..model import Descriptor, Manifest, ModelName, Reference
+from ..model.manifest import MAX_MANIFEST_BYTES
+from ..model.place import Destination, Exactly, parse_destination
+from ..registry.connections import Registries
+from ..settings import Settings
+from ..stores.ollama import OllamaStore, privacy_warnings
+from ..stores.ollama_paths import find_root
+from .copy import Copier, ModelTarget, Report
+from .dry_run import DryRun
+from .plan import PlannedModel, check_collisions, targets_of
+
+_GLOB_CHARACTERS = frozenset("*?[")
+
+
+async def push(
+    models: Sequence[str],
+    *,
+    to: str | None = None,
+    tags: Sequence[str] = (),
+    every: bool = False,
+    dry_run: bool = False,
+    settings: Settings | None = None,
+    sink: Sink = ignore,
+) -> Report:
+    """Pushes `models` (names or globs; all there are with `every`) to `to`, or to the registry in each name.
+
+    Nothing is sent before every model is found, its manifest read and its target's name settled. One model that fails
+    does not keep the others back: the report says of each how it ended. Raises an error of the tree for what concerns
+    all of them. Cancelling is safe.
+    """
+    settings = settings or Settings()
+    store = open_store(settings)
+    plan = await planned(store, models, to=to, tags=tags, every=every, sink=sink)
+    async with Registries(settings, sink) as registries:
+
+        def target_of(reference: Reference) -> ModelTarget:
+            repository = registries.repository(reference)
+            return DryRun(repository) if dry_run else repository
+
+        return await Copier(store, target_of, registries.origin, sink, settings.jobs).copy(plan)
+
+
+def open_store(settings: Settings) -> OllamaStore:
+    """The Ollama store that the settings mean. Raises `StoreNotFound`, `StoreUnreadable`."""
+    return OllamaStore(find_root(settings.models, settings.environ.get("OLLAMA_MODELS"), settings.home))
+
+
+async def planned(
+    store: OllamaStore,
+    models: Sequence[str],
+    *,
+    to: str | None = None,
+    tags: Sequence[str] = (),
+    every: bool = False,
+    sink: Sink = ignore,
+) -> list[PlannedModel]:
+    """What goes where. Raises `UsageError`, `ModelNotFound`, and what reading a manifest raises."""
+    if every == bool(models):
+        raise UsageError("name the models to push, or give --all for every one", hint="see them: registry-push list")
+    destination = parse_destination(to) if to is not None else None
+    names = await _chosen(store, models, every=every, sink=sink)
+    _check_target(names, destination)
+    targets = [(name, targets_of(name, destination, tags)) for name in names]
+    check_collisions(targets)
+    return [await _planned(store, name, references, sink) for name, references in targets]
+
+
+async def _chosen(store: OllamaStore, models: Sequence[str], *, every: bool, sink: Sink) -> list[ModelName]:
+    if every:
+        listing = await store.listing()
+        for problem in listing.problems:
+            sink(Warned(problem))
+        if not listing.models:
+            raise ModelNotFound(f"the store {store.root} has no models")
+        return [model.name for model in listing.models]
+    names: dict[ModelName, None] = {}
+    for text in models:
+        text = text.removeprefix("ollama:")
+        found = await store.match(text) if _GLOB_CHARACTERS & {*text} else [ModelName.parse(text)]
+        names.update(dict.fromkeys(found))
+    return list(names)
+
+
+def _check_target(names: Sequence[ModelName], destination: Destination | None) -> None:
+    if isinstance(destination, Exactly) and len(names) > 1:
+        reference = destination.reference
+        raise UsageError(
+            f"{len(names)} models can't all become {reference}",
+            hint=f"to keep their names, end the target with a slash: --to {reference.host}/{reference.repository}/",
+        )
+
+
+async def _planned(store: OllamaStore, name: ModelName, references: tuple[Reference, ...], sink: Sink) -> PlannedModel:
+    manifest = await store.resolve(name)
+    await store.refuse_stub(manifest)
+    for warning in privacy_warnings(manifest):
+        sink(Warned(f"{name.short}: {warning}"))
+    children = await asyncio.gather(*(_child(store, each) for each in manifest.manifests))
+    return PlannedModel(name, manifest, references, tuple(children))
+
+
+async def _child(store: OllamaStore, descriptor: Descriptor) -> Manifest:
+    """A manifest that a list names, stored as a blob."""
+    if descriptor.size > MAX_MANIFEST_BYTES:
+        raise BlobCorrupt(f"{descriptor.digest} is listed as a manifest and has {descriptor.size} bytes")
+    body = await store.open(descriptor)
+    try:
+        raw = b"".join([piece async for piece in body.open(0, descriptor.size)])
+    finally:
+        await body.close()
+    manifest = Manifest.parse(raw, media_type=descriptor.media_type)
+    if manifest.digest != descriptor.digest:
+        raise BlobCorrupt(f"the content of the manifest {descriptor.digest} hashes to {manifest.digest}")
+    return manifest
