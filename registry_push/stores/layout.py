@@ -130,7 +130,12 @@ class OCILayout:
 
     async def spool(self) -> Spool:
         """An empty spool for a blob of this layout. Raises `Unavailable`, `StoreUnreadable`."""
-        return Spool(await asyncio.to_thread(self._folder))
+        await self.prepare()
+        return Spool(self.path)
+
+    async def prepare(self) -> None:
+        """Makes the folders that blobs go into. Raises `Unavailable`, `StoreUnreadable`."""
+        await asyncio.to_thread(self._prepare)
 
     async def adopt(self, spool: Spool, digest: Digest) -> None:
         """Makes what is in `spool` the blob `digest`; that it is, the caller has checked. Raises `Unavailable`."""
@@ -189,11 +194,13 @@ class OCILayout:
                 index = self._read_index()
             except StoreNotFound:
                 index = LayoutIndex()
-            self._replace("oci-layout", _VERSION)
+            if not (self.path / "oci-layout").exists():
+                self._replace("oci-layout", _VERSION)
             self._replace("index.json", change(index).encode())
 
     def _replace(self, name: str, content: bytes) -> None:
-        path, spool = self.path / name, Spool(self._folder())
+        self._prepare()
+        path, spool = self.path / name, Spool(self.path)
         with _disk(path):
             try:
                 spool.write(content)
@@ -201,13 +208,11 @@ class OCILayout:
             finally:
                 spool.discard()
 
-    def _folder(self) -> Path:
-        """The layout's folder, with the one for blobs in it."""
+    def _prepare(self) -> None:
         blobs = self.path / "blobs" / "sha256"
         self._inside(blobs)  # a link there would have us write elsewhere
         with _disk(blobs):
             blobs.mkdir(parents=True, exist_ok=True)
-        return self.path
 
     def _write(self, spool: Spool, piece: bytes) -> None:
         with _disk(self.path):

@@ -1,0 +1,73 @@
+"""The registry's answers in the specification's words (distribution-spec, "Error Codes")."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+from aiohttp import web
+
+
+class Code(Enum):
+    """The specification's codes that are used here, each with its status and its words."""
+
+    BLOB_UNKNOWN = (404, "blob unknown to registry")
+    BLOB_UPLOAD_INVALID = (400, "blob upload invalid")
+    BLOB_UPLOAD_UNKNOWN = (404, "blob upload unknown to registry")
+    DIGEST_INVALID = (400, "provided digest did not match uploaded content")
+    # 400, not 404, is what distribution says here; clients expect it.
+    MANIFEST_BLOB_UNKNOWN = (400, "blob unknown to registry")
+    MANIFEST_INVALID = (400, "manifest invalid")
+    MANIFEST_UNKNOWN = (404, "manifest unknown")
+    NAME_UNKNOWN = (404, "repository name not known to registry")
+    RANGE_INVALID = (416, "invalid content range")
+    SIZE_INVALID = (400, "provided length did not match content length")
+    UNAUTHORIZED = (401, "authentication required")
+    TOO_LARGE = (413, "request body is too large")
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that goes with it."""
+        return self.value[0]
+
+    @property
+    def message(self) -> str:
+        """What it means."""
+        return self.value[1]
+
+
+class RefusedRequest(Exception):
+    """Ends the handling of a request with an answer."""
+
+    def __init__(self, code: Code, detail: Any = None, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(code.name)
+        self.response = error(code, [detail], headers=headers)
+
+
+def error(code: Code, details: Sequence[Any], *, headers: Mapping[str, str] | None = None) -> web.Response:
+    """The answer that says `code` once for each of `details`."""
+    errors = [{"code": code.name, "message": code.message, "detail": detail} for detail in details]
+    return document({"errors": errors}, status=code.status, headers=headers)
+
+
+def document(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return web.Response(
+        body=json.dumps(content).encode() + b"\n",
+        status=status,
+        headers=headers,
+        content_type="application/json",
+        charset="utf-8",
+    )
+
+
+def plain(text: str, *, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An answer that is none of the specification's, as distribution's router gives it."""
+    return web.Response(text=text + "\n", status=status, headers=headers)
+
+
+def empty(status: int, headers: Mapping[str, str]) -> web.Response:
+    """An answer of headers alone."""
+    return web.Response(status=status, headers=headers)

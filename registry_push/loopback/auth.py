@@ -1,0 +1,214 @@
+"""Who may do what: Basic, and Bearer tokens with Ollama's signature or a password at `/token`.
+
+distribution's docs/spec/auth/token.md; protocol.md, 3 and 7.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from aiohttp import web
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+
+from ..protocol.signing import signed_text
+from .answers import Code, RefusedRequest, document, plain
+from .options import Basic, Token
+
+# How far a signature's time may be off, in seconds: past that a recorded request can't be played again.
+_MAX_SKEW: Final = 300
+_ALL: Final = frozenset({"pull", "push", "delete"})
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Actions on one resource: `repository:<name>:<actions>` or `registry:catalog:*`."""
+
+    kind: str
+    name: str
+    actions: frozenset[str]
+
+    @classmethod
+    def parse(cls, text: str) -> Scope | None:
+        """The scope that `text` spells, or None."""
+        kind, _, rest = text.partition(":")
+        name, _, actions = rest.rpartition(":")
+        return cls(kind, name, frozenset(actions.split(","))) if kind and name and actions else None
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}:{','.join(sorted(self.actions))}"
+
+
+def repository(name: str, *actions: str) -> Scope:
+    """The scope for `actions` on the repository `name`."""
+    return Scope("repository", name, frozenset(actions))
+
+
+class Guard(Protocol):
+    """Lets requests pass, or refuses them with a challenge."""
+
+    def check(self, request: web.Request, scopes: tuple[Scope, ...]) -> None:
+        """Returns if the request may do what `scopes` say. Raises `RefusedRequest`."""
+        ...
+
+    def token(self, request: web.Request) -> web.Response:
+        """The answer to `GET /token`. Raises `RefusedRequest`."""
+        ...
+
+
+class Open:
+    """Everybody may do everything."""
+
+    def check(self, request: web.Request, scopes: tuple[Scope, ...]) -> None:
+        """Returns."""
+
+    def token(self, request: web.Request) -> web.Response:
+        """There are no tokens here."""
+        return plain("404 page not found", status=404)
+
+
+class BasicGuard(Open):
+    """Name and password with each request."""
+
+    def __init__(self, auth: Basic) -> None:
+        self._auth = auth
+
+    def check(self, request: web.Request, scopes: tuple[Scope, ...]) -> None:
+        """Returns for a user with the right password."""
+        if not _known(request.headers.get("Authorization"), self._auth.users):
+            challenge = {"WWW-Authenticate": f'Basic realm="{self._auth.realm}"'}
+            raise RefusedRequest(Code.UNAUTHORIZED, _detail(scopes), headers=challenge)
+
+
+class TokenGuard:
+    """Tokens that are opaque, bound to scopes, and end."""
+
+    def __init__(self, auth: Token) -> None:
+        self._auth = auth
+        self._issued: dict[str, tuple[float, frozenset[tuple[str, str, str]]]] = {}
+        self._nonces: dict[str, float] = {}
+
+    def check(self, request: web.Request, scopes: tuple[Scope, ...]) -> None:
+        """Returns for a token that holds and covers `scopes`."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        error = None
+        if scheme.lower() == "bearer":
+            ends, granted = self._issued.get(token, (0.0, frozenset()))
+            if ends <= self._auth.clock():
+                error = "invalid_token"
+            elif granted >= _grants(scopes):
+                return
+            else:
+                error = "insufficient_scope"
+        parameters = [f'realm="{origin(request)}/token"', f'service="{self._auth.service}"']
+        if scopes:
+            parameters.append(f'scope="{" ".join(map(str, scopes))}"')
+        if error:
+            parameters.append(f'error="{error}"')
+        challenge = {"WWW-Authenticate": "Bearer " + ",".join(parameters)}
+        raise RefusedRequest(Code.UNAUTHORIZED, _detail(scopes), headers=challenge)
+
+    def token(self, request: web.Request) -> web.Response:
+        """A token for those of the scopes that are asked for that the asker may have."""
+        if request.query.get("service") != self._auth.service:
+            raise RefusedRequest(Code.UNAUTHORIZED, "this service is not served here")
+        allowed = self._allowed(request)
+        asked = " ".join(request.query.getall("scope", [])).split()
+        scopes = [scope for text in asked if (scope := Scope.parse(text)) is not None]
+        granted = frozenset(grant for grant in _grants(scopes) if grant[2] in allowed or "*" in allowed)
+        token = secrets.token_urlsafe(32)
+        self._issued[token] = (self._auth.clock() + self._auth.lifetime, granted)
+        return document({"token": token, "access_token": token, "expires_in": self._auth.lifetime})
+
+    def _allowed(self, request: web.Request) -> frozenset[str]:
+        header = request.headers.get("Authorization")
+        if header is None and self._auth.anonymous_pull:
+            return frozenset({"pull"})
+        if header is not None and not header.lower().startswith("basic "):
+            self._verify(request, header)
+            return _ALL | {"*"}
+        if not _known(header, self._auth.users):
+            raise RefusedRequest(Code.UNAUTHORIZED, "who are you?")
+        return _ALL | {"*"}
+
+    def _verify(self, request: web.Request, header: str) -> None:
+        """Returns if `header` is a signature for just this request, by a key that may. Raises `RefusedRequest`."""
+        wire, signature = _parse_signature(header)
+        if wire not in self._auth.keys:
+            raise RefusedRequest(Code.UNAUTHORIZED, "this key is not known here")
+        try:
+            # What is signed is the URL as the client wrote it: `raw_path` has not been decoded or put in order.
+            public_key(wire).verify(signature, signed_text(origin(request) + request.raw_path))
+        except (ValueError, InvalidSignature):
+            raise RefusedRequest(Code.UNAUTHORIZED, "the signature is not of this request") from None
+        now, ts = self._auth.clock(), request.query.get("ts", "")
+        if not ts.isdecimal() or abs(now - int(ts)) > _MAX_SKEW:
+            raise RefusedRequest(Code.UNAUTHORIZED, f"the signature's time is over {_MAX_SKEW} s off")
+        nonce = request.query.get("nonce", "")
+        if not nonce or nonce in self._nonces:
+            raise RefusedRequest(Code.UNAUTHORIZED, "the nonce is missing or was used before")
+        # A nonce is needed only as long as its time would pass.
+        self._nonces = {old: seen for old, seen in self._nonces.items() if abs(now - seen) <= _MAX_SKEW}
+        self._nonces[nonce] = int(ts)
+
+
+def guard(auth: Basic | Token | None) -> Guard:
+    """Who watches over a registry with this `auth`."""
+    match auth:
+        case Basic():
+            return BasicGuard(auth)
+        case Token():
+            return TokenGuard(auth)
+        case None:
+            return Open()
+
+
+def public_key(wire: bytes) -> Ed25519PublicKey:
+    """The ed25519 key in SSH's wire form (RFC 8709, section 4). Raises `ValueError` for anything else."""
+    try:
+        key = load_ssh_public_key(b"ssh-ed25519 " + base64.b64encode(wire))
+    except UnsupportedAlgorithm as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise ValueError("not an ed25519 key")  # noqa: TRY004  # the value is wrong, not the caller's type
+    return key
+
+
+def origin(request: web.Request) -> str:
+    """Scheme, host and port as the client wrote them."""
+    return f"{request.scheme}://{request.host}"
+
+
+def _parse_signature(header: str) -> tuple[bytes, bytes]:
+    key, _, signature = header.partition(":")
+    try:
+        return base64.b64decode(key, validate=True), base64.b64decode(signature, validate=True)
+    except (binascii.Error, ValueError):
+        raise RefusedRequest(Code.UNAUTHORIZED, "Authorization is neither Basic nor a signature") from None
+
+
+def _known(header: str | None, users: Mapping[str, str]) -> bool:
+    scheme, _, encoded = (header or "").partition(" ")
+    if scheme.lower() != "basic":
+        return False
+    try:
+        name, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return False
+    return name in users and hmac.compare_digest(users[name].encode(), password.encode())
+
+
+def _grants(scopes: Iterable[Scope]) -> frozenset[tuple[str, str, str]]:
+    return frozenset((scope.kind, scope.name, action) for scope in scopes for action in scope.actions)
+
+
+def _detail(scopes: tuple[Scope, ...]) -> list[dict[str, str]] | None:
+    grants = sorted(_grants(scopes))
+    return [{"Type": kind, "Class": "", "Name": name, "Action": action} for kind, name, action in grants] or None
