@@ -48,14 +48,15 @@ class RefusedRequest(Exception):
 
 def error(code: Code, details: Sequence[Any], *, headers: Mapping[str, str] | None = None) -> web.Response:
     """The answer that says `code` once for each of `details`."""
-    errors = [{"code": code.name, "message": code.message, "detail": detail} for detail in details]
+    entry = {"code": code.name, "message": code.message}
+    errors = [entry if detail is None else entry | {"detail": detail} for detail in details]
     return document({"errors": errors}, status=code.status, headers=headers)
 
 
 def document(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON answer."""
     return web.Response(
-        body=json.dumps(content).encode() + b"\n",
+        body=json.dumps(content, separators=(",", ":")).encode() + b"\n",
         status=status,
         headers=headers,
         content_type="application/json",

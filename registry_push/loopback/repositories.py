@@ -55,8 +55,8 @@ class Repositories:
         await self[name].adopt(spool, digest)
 
     async def mount(self, digest: Digest, source: str, target: str) -> bool:
-        """Puts a blob of `source` into `target` too; False if `source` has none."""
-        if not await self[source].has(digest):
+        """Puts a blob of `source` into `target` too; False if `source` has none, or is no name at all."""
+        if not _NAME.match(source) or not await self[source].has(digest):
             return False
         await self[target].prepare()
         await asyncio.to_thread(_link, self[source].blob_path(digest), self[target].blob_path(digest))

@@ -6,14 +6,14 @@ import asyncio
 import base64
 import secrets
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlencode
-
-from aiohttp import web
 
 from ..stores.layout import discard
 from ..stores.spool import Spool
 from .answers import Code, RefusedRequest
-from .options import OnCut
+from .call import Call
 
 
 class Session:
@@ -59,14 +59,20 @@ class Sessions:
         self._sessions[session.id] = session
         return session
 
-    def find(self, request: web.Request, repository: str, identifier: str) -> Session:
-        """The session that the request's address means. Raises `RefusedRequest`."""
-        session, state = self._sessions.get(identifier), request.query.get("_state", "")
+    def find(self, call: Call) -> Session:
+        """The session that the request's address means, an old one of its addresses too. Raises `RefusedRequest`."""
+        session = self._sessions.get(call.parts["session"])
         if session is None:
             raise RefusedRequest(Code.BLOB_UPLOAD_UNKNOWN)
-        if session.repository != repository or not session.knows(state):
+        if session.repository != call.repository or not session.knows(call.request.query.get("_state", "")):
             raise RefusedRequest(Code.BLOB_UPLOAD_UNKNOWN, "not an address of this upload")
         return session
+
+    @asynccontextmanager
+    async def held(self, call: Call) -> AsyncIterator[Session]:
+        """As `find`, for one request at a time."""
+        async with self.find(call).lock:
+            yield self.find(call)  # it may have ended while this one waited
 
     async def end(self, session: Session) -> None:
         """Forgets the session, and what it holds if that was not committed."""
@@ -77,46 +83,3 @@ class Sessions:
         """Ends all sessions."""
         for session in list(self._sessions.values()):
             await self.end(session)
-
-
-class Intake:
-    """Takes bodies in: from the socket on the event loop, to hash and disk in a thread beside it."""
-
-    def __init__(self, *, max_chunk: int | None, on_cut: OnCut, cut_after: int | None) -> None:
-        self._max_chunk = max_chunk
-        self._on_cut = on_cut
-        self._until_cut = cut_after
-
-    def admit(self, request: web.Request) -> None:
-        """Refuses a body that is too large before it is sent. Raises `RefusedRequest`."""
-        if self._max_chunk is not None and (request.content_length or 0) > self._max_chunk:
-            raise RefusedRequest(Code.TOO_LARGE, f"at most {self._max_chunk} bytes a request")
-
-    async def receive(self, request: web.Request, session: Session) -> int:
-        """Appends the body to the session and returns its length.
-
-        A body that breaks off leaves in the session what `on_cut` says, and raises `ConnectionResetError`, which
-        aiohttp takes as the end of the connection.
-        """
-        mark, received = session.spool.mark(), 0
-        writing: asyncio.Future[None] | None = None
-        loop = asyncio.get_running_loop()
-        await _continue(request)
-        try:
-            async for piece in request.content.iter_any():
-                received += len(piece)
-                request["exchange"].received = received
-                kept = self._before_cut(piece)
-                if writing is not None:
-                    await writing  # one piece is hashed and written while the next is read
-                writing = loop.run_in_executor(None, session.spool.write, kept)
-                if len(kept) < len(piece):
-                    _break_off(request)
-                if self._max_chunk is not None and received > self._max_chunk:
-                    raise RefusedRequest(Code.TOO_LARGE, f"at most {self._max_chunk} bytes a request")
-        except web.RequestPayloadError as error:  # the body broke off inside its own framing
-            raise ConnectionResetError("the body broke off") from error
-        finally:
-            if writing is not None:
-                await writing
-        return received - (session.spool.size - mark[0] - received)

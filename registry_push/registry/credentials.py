@@ -48,7 +48,9 @@ class _Config:
 
     def section(self, name: str) -> dict[str, Any]:
         """The object `name`, empty where there is none. Raises `InvalidSettings` if it is something else."""
-        section = self.document.get(name) or {}
+        section = self.document.get(name)
+        if section is None:
+            return {}
         if not isinstance(section, dict):
             raise InvalidSettings(f"{name} is not a JSON object in {self.source}")
         return section

@@ -64,11 +64,15 @@ class OCILayout:
 
     async def open(self, blob: Descriptor) -> FileBody:
         """The body of `blob`. Raises `BlobMissing`, and `BlobCorrupt` where its size is another."""
-        body = FileBody(await asyncio.to_thread(self._open, blob.digest), name=str(self.blob_path(blob.digest)))
+        body = await self.body(blob.digest)
         if body.size != blob.size:
             await body.close()
             raise BlobCorrupt(f"{self.blob_path(blob.digest)} has {body.size} bytes, not {blob.size}")
         return body
+
+    async def body(self, digest: Digest) -> FileBody:
+        """The body of the blob `digest`, of whatever size. Raises `BlobMissing`, `BlobCorrupt`, `StoreUnreadable`."""
+        return FileBody(await asyncio.to_thread(self._open, digest), name=str(self.blob_path(digest)))
 
     async def exists(self, blob: Descriptor) -> bool:
         """Whether the blob is here, in its full size."""

@@ -76,7 +76,7 @@ class OllamaStore:
         Raises `BlobMissing` where it is not there or no file of this store, `BlobCorrupt` where its size is wrong,
         `StoreUnreadable`.
         """
-        return FileBody(await asyncio.to_thread(self.open_blob, blob))
+        return FileBody(await asyncio.to_thread(self.open_blob, blob), name=f"blob {blob.digest}")
 
     async def check(self, manifest: Manifest) -> None:
         """Looks at every blob of `manifest`, content unread, so that a push fails before it begins.
@@ -136,7 +136,7 @@ class OllamaStore:
         except PermissionError as error:
             raise unreadable(path) from error
         except OSError as error:
-            raise self._broken(blob, _reason(error)) from error
+            raise self._unusable(blob, error) from error
         try:
             self._check_size(blob, os.fstat(file.fileno()).st_size)
         except BaseException:
@@ -231,25 +231,33 @@ class OllamaStore:
                 return (path, status) if stat.S_ISREG(status.st_mode) else self._inside(path)
             except (FileNotFoundError, NotADirectoryError) as error:
                 if path.is_symlink():
-                    raise self._broken(blob, "is linked to what does not exist") from error
+                    raise self._missing(blob, "is linked to what does not exist") from error
             except PermissionError as error:
                 raise unreadable(path) from error
             except OSError as error:
-                raise self._broken(blob, _reason(error)) from error
-        raise self._broken(blob, "is not in the store")
+                raise self._unusable(blob, error) from error
+        raise self._missing(blob, "is not in the store")
 
-    def _broken(self, blob: Descriptor, reason: str) -> BlobMissing:
-        hint = "a pull of it is unfinished: let it end, or ollama pull NAME" if self._is_partial(blob) else None
-        return BlobMissing(f"{blob.kind} blob {blob.digest} {reason}", hint=hint)
+    def _missing(self, blob: Descriptor, reason: str) -> BlobMissing:
+        return BlobMissing(f"{blob.kind} blob {blob.digest} {reason}", hint=self._partial_hint(blob))
+
+    def _unusable(self, blob: Descriptor, error: OSError) -> BlobMissing | BlobCorrupt:
+        if error.errno in (None, errno.ENOENT, errno.ELOOP):
+            return self._missing(blob, _reason(error))
+        return BlobCorrupt(
+            f"{blob.kind} blob {blob.digest} can't be read: {_reason(error)}", hint="check the disk that it is on"
+        )
 
     def _check_size(self, blob: Descriptor, size: int) -> None:
-        if size == blob.size:
-            return
-        hint = "a pull of it is unfinished: let it end, or ollama pull NAME" if self._is_partial(blob) else None
-        raise BlobCorrupt(f"{blob.kind} blob {blob.digest} has {size} bytes, not {blob.size}", hint=hint)
+        if size != blob.size:
+            message = f"{blob.kind} blob {blob.digest} has {size} bytes, not {blob.size}"
+            raise BlobCorrupt(message, hint=self._partial_hint(blob))
 
-    def _is_partial(self, blob: Descriptor) -> bool:
-        return os.path.lexists(self.root / "blobs" / f"{blob.digest.path_name}-partial")
+    def _partial_hint(self, blob: Descriptor) -> str | None:
+        """The next step where a pull of this blob has begun and not ended, else None: the error's own."""
+        if os.path.lexists(self.root / "blobs" / f"{blob.digest.path_name}-partial"):
+            return "a pull of it is unfinished: let it end, or ollama pull NAME"
+        return None
 
     def _config(self, manifest: Manifest) -> dict[str, Any]:
         if manifest.config is None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from ..errors import InvalidName
 from ..model import ModelName
@@ -42,8 +42,13 @@ class Listing:
 
     @classmethod
     def of(cls, models: Iterable[StoredModel], problems: Iterable[str]) -> Self:
-        """The listing, sorted by the names as they are displayed, numbers in them by value."""
-        return cls(tuple(sorted(models, key=lambda model: _natural(model.name))), tuple(problems))
+        """The listing, sorted by name as displayed, then by tag, without case and numbers by their value."""
+
+        def order(model: StoredModel) -> tuple[Any, ...]:
+            shown, _, tag = model.name.short.rpartition(":")
+            return _natural(shown), _natural(tag), model.name.path_parts
+
+        return cls(tuple(sorted(models, key=order)), tuple(problems))
 
 
 def named_paths(root: Path, name: ModelName) -> tuple[Path, ...]:
@@ -133,6 +138,6 @@ def _is_public(host: str) -> bool:
     return host.lower() in (DEFAULT_HOST, _V2_HOST)
 
 
-def _natural(name: ModelName) -> tuple[tuple[int, int, str], ...]:
-    parts = re.split(r"(\d+)", name.short.lower(), flags=re.ASCII)
+def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    parts = re.split(r"(\d+)", text.lower(), flags=re.ASCII)
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part)

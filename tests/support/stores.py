@@ -1,4 +1,4 @@
-"""Big stores, written fast: a model of one large blob, and one of very many small ones.
+"""Stores for tests. Big ones are written fast: a model of one large blob, and one of very many small ones.
 
 python -m tests.support.stores DIR --big 1000000000 --many 400 --many-size 65536
 """
@@ -13,6 +13,7 @@ from typing import Final
 
 from registry_push.loopback.sample import CONFIG_TYPE, LAYER_TYPE, config, encoded, manifest_bytes
 from registry_push.model import Descriptor, Digest, ModelName
+from registry_push.stores.ollama import OllamaStore
 
 # Large enough that writing and hashing cost more than the loop, small enough to stay in the cache.
 _BLOCK: Final = 1 << 20
@@ -28,6 +29,12 @@ def make_many_store(
 ) -> ModelName:
     """Writes a model of `layers` tensors, `layer_size` bytes each, and returns its name."""
     return _write(root, ModelName.parse(name), [_write_blob(root, "tensor", layer_size) for _ in range(layers)])
+
+
+def weights_of(store: OllamaStore, name: str = "me/tiny") -> tuple[Descriptor, Path]:
+    """The first layer of a model, and the file it is expected in."""
+    blob = store.read_manifest(ModelName.parse(name)).layers[0]
+    return blob, store.root / "blobs" / blob.digest.path_name
 
 
 def _write(root: Path, name: ModelName, layers: list[Descriptor]) -> ModelName:
@@ -48,8 +55,9 @@ def _write_blob(root: Path, kind: str, size: int) -> Descriptor:
     part = blobs / ".writing"
     with part.open("wb", buffering=0) as file:
         while left:
-            # A counter is enough to tell blocks apart, and random bytes for each would take longer than hashing.
-            block[:8] = number.to_bytes(8, "little")[: len(block)]
+            if number:
+                # Enough to tell blocks apart; random bytes for each would take longer than hashing.
+                block[:8] = number.to_bytes(8, "little")
             chunk = memoryview(block)[: min(left, len(block))]
             hasher.update(chunk)
             file.write(chunk)

@@ -8,7 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,14 @@ from registry_push.registry.identity import Identity, default_key_path, mode_war
 KEYS = Path(__file__).parents[2] / "fixtures" / "keys"
 keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
 root_only = pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can become another user")
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that other users can look into; pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 def ssh_keygen(*arguments: str | Path) -> str:
@@ -182,11 +192,9 @@ def test_a_pipe_is_no_key_and_holds_nobody_up(tmp_path: Path) -> None:
 
 
 @root_only
-def test_a_key_of_somebody_else_says_whose(tmp_path: Path) -> None:
-    (tmp_path / "key").write_bytes((KEYS / "id_ed25519").read_bytes())
-    (tmp_path / "key").chmod(0o600)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+def test_a_key_of_somebody_else_says_whose(public_folder: Path) -> None:
+    (public_folder / "key").write_bytes((KEYS / "id_ed25519").read_bytes())
+    (public_folder / "key").chmod(0o600)
     script = f"""
 import os
 from pathlib import Path
@@ -194,12 +202,12 @@ from registry_push.errors import StoreUnreadable
 from registry_push.registry.identity import Identity
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
-    Identity.load(Path({str(tmp_path / "key")!r}))
+    Identity.load(Path({str(public_folder / "key")!r}))
 except StoreUnreadable as error:
     print(error.exit_code, error, "|", error.hint)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=KEYS.parents[1])
-    expected = f"4 the key can't be read: {tmp_path / 'key'} belongs to root"
+    expected = f"4 the key can't be read: {public_folder / 'key'} belongs to root"
     assert done.stdout.startswith(expected), done.stderr
     assert "sudo -u root" in done.stdout
 

@@ -68,6 +68,7 @@ def test_bytes_of_a_header_that_are_no_text_survive() -> None:
     url = token_query("https://h/t", service, ["c"], "n", 1)
     assert "service=caf%E9&" in url
     assert signed_text(url).isascii()
+    assert b"/caf\xe9," in signed_text(f"https://h/{service}")
 
 
 @given(texts, texts.filter(lambda text: " " not in text), st.integers(0, 2**40))

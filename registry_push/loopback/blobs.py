@@ -1,0 +1,89 @@
+"""`/v2/<name>/blobs/<digest>` (distribution-spec, "Pulling blobs", "Deleting blobs")."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from aiohttp import web
+
+from ..errors import BlobMissing, InvalidDigest
+from ..model import Digest
+from ..stores.body import FileBody
+from .answers import Code, RefusedRequest, empty
+from .call import Call
+from .repositories import Repositories
+
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})\Z")
+
+
+class Blobs:
+    """The handlers for blobs."""
+
+    def __init__(self, repositories: Repositories) -> None:
+        self._repositories = repositories
+
+    async def get(self, call: Call) -> web.StreamResponse:
+        """GET and HEAD, all of it or one range."""
+        digest = digest_in(call)
+        try:
+            body = await self._repositories[call.repository].body(digest)
+        except BlobMissing as error:
+            raise RefusedRequest(Code.BLOB_UNKNOWN, str(digest)) from error
+        try:
+            return await _send(call, digest, body)
+        finally:
+            await body.close()
+
+    async def delete(self, call: Call) -> web.StreamResponse:
+        """DELETE: out of this repository only."""
+        digest = digest_in(call)
+        if not await self._repositories.remove(call.repository, digest):
+            raise RefusedRequest(Code.BLOB_UNKNOWN, str(digest))
+        return empty(202, {})
+
+
+def digest_in(call: Call) -> Digest:
+    """The digest in the path. Raises `RefusedRequest`."""
+    try:
+        return Digest.parse(call.parts["digest"])
+    except InvalidDigest as error:
+        raise RefusedRequest(Code.DIGEST_INVALID, str(error)) from error
+
+
+async def _send(call: Call, digest: Digest, body: FileBody) -> web.StreamResponse:
+    request = call.request
+    response = web.StreamResponse(headers={"Docker-Content-Digest": str(digest), "ETag": f'"{digest}"'})
+    if request.headers.get("If-None-Match") == f'"{digest}"':
+        response.set_status(304)
+        return response
+    response.headers["Accept-Ranges"] = "bytes"
+    response.content_type = "application/octet-stream"
+    start, end = 0, body.size
+    if "Range" in request.headers and "," not in request.headers["Range"]:  # RFC 9110, 14.2: may be ignored
+        wanted = _wanted(request.headers["Range"], body.size)
+        if wanted is None:
+            headers = {"Content-Range": f"bytes */{body.size}", "Docker-Content-Digest": str(digest)}
+            raise RefusedRequest(Code.RANGE_INVALID, headers=headers)
+        start, end = wanted
+        response.set_status(206)
+        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{body.size}"
+    response.content_length = end - start
+    call.exchange.status = response.status  # before the client can see it
+    await response.prepare(request)
+    if request.method != "HEAD":
+        async for piece in body.open(start, end - start):
+            await response.write(piece)
+    return response
+
+
+def _wanted(header: str, size: int) -> tuple[int, int] | None:
+    """Start and end of the one range that `header` asks for, or None if it can't be had (RFC 9110, 14.1.2)."""
+    match = _RANGE.match(header)
+    if match is None or match[0] == "bytes=-":
+        return None
+    if not match[1]:
+        start, end = max(size - int(match[2]), 0), size
+    else:
+        start, end = int(match[1]), min(int(match[2]) + 1 if match[2] else size, size)
+    return (start, end) if start < end else None

@@ -1,0 +1,64 @@
+"""One request, as the handlers see it and as the log keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+# What a test may want to know. Of Authorization only the scheme is kept: a log is no place for credentials.
+_KEPT_HEADERS: Final = (
+    "Content-Type",
+    "Content-Length",
+    "Content-Range",
+    "Range",
+    "Accept",
+    "Expect",
+    "Transfer-Encoding",
+)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request and what came of it, in the order the requests came in.
+
+    `target` is path and query as they were sent; `received` counts the bytes of an upload's body that were taken
+    in; `status` is 0 until there is an answer, and stays 0 if the connection broke before. `authorization` is the
+    scheme's word, `signature` for Ollama's, which has none, and None where there was no such header.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    authorization: str | None
+    received: int = 0
+    status: int = 0
+
+    @classmethod
+    def of(cls, request: web.Request) -> Exchange:
+        """What is known when the request begins."""
+        headers = {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers}
+        return cls(request.method, request.raw_path, headers, _scheme(request.headers.get("Authorization")))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request with the parts of its path."""
+
+    request: web.Request
+    parts: Mapping[str, str]
+    exchange: Exchange
+
+    @property
+    def repository(self) -> str:
+        """The repository's name."""
+        return self.parts["name"]
+
+
+def _scheme(authorization: str | None) -> str | None:
+    if authorization is None:
+        return None
+    scheme, space, _ = authorization.partition(" ")
+    return scheme if space else "signature"

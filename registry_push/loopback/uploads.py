@@ -1,0 +1,121 @@
+"""`/v2/<name>/blobs/uploads/…` (distribution-spec, "Pushing blobs")."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Final
+
+from aiohttp import web
+
+from ..errors import InvalidDigest
+from ..model import Digest
+from .answers import Code, RefusedRequest, empty
+from .auth import origin
+from .call import Call
+from .intake import Intake
+from .options import Options
+from .repositories import Repositories
+from .sessions import Session, Sessions
+
+_CONTENT_RANGE: Final = re.compile(r"([0-9]{1,19})-([0-9]{1,19})\Z")
+
+
+class Uploads:
+    """The handlers for uploads."""
+
+    def __init__(self, options: Options, repositories: Repositories, sessions: Sessions) -> None:
+        self._options = options
+        self._repositories = repositories
+        self._sessions = sessions
+        self._intake = Intake(options, sessions)
+
+    async def start(self, call: Call) -> web.StreamResponse:
+        """POST: mounts a blob, takes a whole one, or opens a session."""
+        query = call.request.query
+        if "mount" in query and "from" in query:
+            # A mount that can't be done is an ordinary session, whatever was wrong with it.
+            with suppress(InvalidDigest):
+                digest = Digest.parse(query["mount"])
+                if await self._repositories.mount(digest, query["from"], call.repository):
+                    return self._created(call, digest)
+        session = self._sessions.open(call.repository, self._repositories.spool())
+        if "digest" in query and call.request.body_exists:
+            try:
+                return await self._finish(call, session)
+            finally:
+                await self._sessions.end(session)
+        headers = self._where(call, session)
+        if self._options.min_chunk is not None:
+            headers["OCI-Chunk-Min-Length"] = str(self._options.min_chunk)
+        return empty(202, headers)
+
+    async def status(self, call: Call) -> web.StreamResponse:
+        """GET: how far the session has come. An old address is answered too, with the new one."""
+        return empty(204, self._where(call, self._sessions.find(call)))
+
+    async def append(self, call: Call) -> web.StreamResponse:
+        """PATCH: takes a chunk."""
+        async with self._sessions.held(call) as session:
+            self._check_place(call, session)
+            await self._intake.receive(call, session)
+            return empty(202, self._where(call, session))
+
+    async def finish(self, call: Call) -> web.StreamResponse:
+        """PUT: takes the last chunk, if there is one, and makes a blob of the session."""
+        async with self._sessions.held(call) as session:
+            return await self._finish(call, session)
+
+    async def cancel(self, call: Call) -> web.StreamResponse:
+        """DELETE: forgets the session."""
+        async with self._sessions.held(call) as session:
+            await self._sessions.end(session)
+        return empty(204, {"Docker-Upload-UUID": session.id})
+
+    async def _finish(self, call: Call, session: Session) -> web.StreamResponse:
+        if "digest" not in call.request.query:
+            raise RefusedRequest(Code.DIGEST_INVALID, "digest missing")
+        try:
+            digest = Digest.parse(call.request.query["digest"])
+        except InvalidDigest as error:
+            raise RefusedRequest(Code.DIGEST_INVALID, "digest parsing failed") from error
+        if call.request.method == "PUT":
+            self._check_place(call, session)
+        await self._intake.receive(call, session)
+        if session.spool.digest != digest:
+            await self._sessions.end(session)
+            raise RefusedRequest(Code.DIGEST_INVALID, {"Digest": str(digest), "Received": str(session.spool.digest)})
+        await self._repositories.commit(session.spool, call.repository, digest)
+        await self._sessions.end(session)
+        return self._created(call, digest)
+
+    def _check_place(self, call: Call, session: Session) -> None:
+        """Raises `RefusedRequest` unless the body belongs where the session ends."""
+        request = call.request
+        where = self._where(call, session)
+        if not session.is_current(request.query.get("_state", "")):
+            raise RefusedRequest(Code.RANGE_INVALID, "this address is stale", headers=where)
+        if "Content-Range" not in request.headers:
+            return
+        stated = _CONTENT_RANGE.match(request.headers["Content-Range"])
+        if stated is None:
+            raise RefusedRequest(Code.BLOB_UPLOAD_INVALID, "Content-Range is not <first>-<last>")
+        first, last = int(stated[1]), int(stated[2])
+        if first > last or first != session.spool.size:
+            raise RefusedRequest(Code.RANGE_INVALID, f"the next byte is {session.spool.size}", headers=where)
+        if request.content_length is not None and request.content_length != last - first + 1:
+            raise RefusedRequest(Code.SIZE_INVALID, "Content-Range and Content-Length differ")
+
+    def _where(self, call: Call, session: Session) -> dict[str, str]:
+        return {
+            "Location": self._location(call, session.path),
+            "Range": session.range,
+            "Docker-Upload-UUID": session.id,
+        }
+
+    def _created(self, call: Call, digest: Digest) -> web.StreamResponse:
+        location = self._location(call, f"/v2/{call.repository}/blobs/{digest}")
+        return empty(201, {"Location": location, "Docker-Content-Digest": str(digest)})
+
+    def _location(self, call: Call, path: str) -> str:
+        return path if self._options.relative_locations else origin(call.request) + path

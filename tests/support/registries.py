@@ -1,0 +1,145 @@
+"""Registries to test against: the embedded one, and Debian's docker-registry (distribution 2.8)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import bcrypt
+import pytest
+
+from registry_push.loopback import EmbeddedRegistry, Options
+
+from .peers import require
+
+# Seconds that docker-registry may take to listen; it needs a tenth of one.
+_START = 10.0
+
+
+class Registry(Protocol):
+    """What every registry here has."""
+
+    @property
+    def origin(self) -> str: ...
+
+    @property
+    def host(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DockerRegistry:
+    """A running docker-registry; `root` is where it keeps everything, `log` what it says."""
+
+    host: str
+    root: Path
+    log: Path
+    username: str | None = None
+    password: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """`http://127.0.0.1:<port>`."""
+        return f"http://{self.host}"
+
+
+@contextmanager
+def docker_registry_at(folder: Path, *, htpasswd: tuple[str, str] | None = None) -> Iterator[DockerRegistry]:
+    """docker-registry on a free port, its files in `folder`; with `htpasswd`, for that name and password only."""
+    program = require("docker-registry")
+    port = _free_port()
+    root, log, config = folder / "root", folder / "registry.log", folder / "config.yml"
+    settings: dict[str, Any] = {
+        "version": 0.1,
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(root)},
+            "delete": {"enabled": True},
+            "maintenance": {"uploadpurging": {"enabled": False}},
+        },
+        "http": {"addr": f"127.0.0.1:{port}", "secret": "for tests"},
+    }
+    if htpasswd is not None:
+        name, password = htpasswd
+        # Cost 4, the least there is: each request is checked anew. Go reads $2a$ and $2y$.
+        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4, b"2a")).decode()
+        (folder / "htpasswd").write_text(f"{name}:{hashed}\n")
+        settings["auth"] = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
+    config.write_text(json.dumps(settings))  # JSON is YAML
+    with log.open("wb") as output:
+        process = subprocess.Popen([program, "serve", str(config)], stdout=output, stderr=output)
+        try:
+            _wait_for(port, process, log)
+            yield DockerRegistry(f"127.0.0.1:{port}", root, log, *(htpasswd or (None, None)))
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def docker_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
+    """The real thing, open to all; one for the session, so use names of your own."""
+    with docker_registry_at(tmp_path_factory.mktemp("docker-registry")) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def docker_registry_htpasswd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
+    """The real thing, for `username` with `password`."""
+    with docker_registry_at(tmp_path_factory.mktemp("htpasswd"), htpasswd=("me", "pass word")) as registry:
+        yield registry
+
+
+EmbeddedFactory = Callable[[Options], Awaitable[EmbeddedRegistry]]
+
+
+@pytest.fixture
+async def embedded_with(tmp_path: Path) -> AsyncIterator[EmbeddedFactory]:
+    """`await embedded_with(Options(…))`: an embedded registry that listens until the test ends."""
+    async with AsyncExitStack() as stack:
+        numbers = itertools.count()
+
+        async def start(options: Options) -> EmbeddedRegistry:
+            root = tmp_path / f"embedded-{next(numbers)}"
+            return await stack.enter_async_context(EmbeddedRegistry(root, options))
+
+        yield start
+
+
+@pytest.fixture
+async def embedded(tmp_path: Path) -> AsyncIterator[EmbeddedRegistry]:
+    """The embedded registry, with the honest defaults."""
+    async with EmbeddedRegistry(tmp_path / "embedded") as registry:
+        yield registry
+
+
+@pytest.fixture(params=["embedded", pytest.param("docker-registry", marks=pytest.mark.real)])
+def registry(request: pytest.FixtureRequest) -> Registry:
+    """Each of the registries."""
+    found: Registry = request.getfixturevalue(request.param.replace("-", "_"))
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Returns when the port takes connections."""
+    deadline = time.monotonic() + _START
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)  # another program's start: there is nothing to wait on
+    pytest.fail(f"docker-registry does not listen: {log.read_text()[-2000:]}")

@@ -1,0 +1,173 @@
+"""A registry's upload endpoint without a network: what `UploadSession` says is done to bytes in memory.
+
+It bends the specification where registries do, and breaks where it is told to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import count
+
+from registry_push.model import Descriptor, Digest
+from registry_push.protocol.answer import Answer
+from registry_push.protocol.chunks import ChunkPlan
+from registry_push.protocol.diagnostics import Diagnosis
+from registry_push.protocol.retry import Budget
+from registry_push.protocol.upload import Endpoints, UploadRecord, UploadRequest, UploadSession
+
+ORIGIN = "http://registry.test"
+ENDPOINTS = Endpoints(f"{ORIGIN}/v2/a/b/blobs/x", f"{ORIGIN}/v2/a/b/blobs/uploads/")
+
+
+class OnCut(Enum):
+    """What is left of a session whose PATCH was cut."""
+
+    KEEP = "every byte that came"
+    ACKNOWLEDGED = "the chunks before"
+    LOSE = "nothing, and the session is gone"
+
+
+class Fault(Enum):
+    """What goes wrong with one request."""
+
+    NONE = "nothing"
+    LOST_REQUEST = "it never arrives"
+    LOST_ANSWER = "it is done, its answer is lost"
+    CUT = "half of its body arrives"
+    BUSY = "503"
+    EXPIRED = "401"
+    SESSION_GONE = "the registry has forgotten the session"
+
+
+@dataclass
+class SimulatedRegistry:
+    """One repository. `faults` says what happens to each request in turn, then nothing more goes wrong."""
+
+    on_cut: OnCut = OnCut.KEEP
+    faults: Iterator[Fault] = field(default_factory=lambda: iter(()))
+    chunk_limit: int | None = None
+    limit_status: int = 413
+    patch_status: int = 202
+    status_adds: int = 0  # Quay, Gitea: 1
+    knows_status: bool = True
+    range_of_patch: Callable[[int, int, int], int] = lambda _start, stop, _first: stop - 1
+    blobs: dict[Digest, bytes] = field(default_factory=dict)
+    sessions: dict[str, bytearray] = field(default_factory=dict)
+    first_stop: int = 0
+    received: list[tuple[int, int]] = field(default_factory=list)
+    _ids: Iterator[int] = field(default_factory=count)
+
+    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> Answer | None:
+        """The answer; None where the line broke."""
+        fault = next(self.faults, Fault.NONE)
+        location = request.url.partition("?")[0]
+        match fault:
+            case Fault.LOST_REQUEST:
+                return None
+            case Fault.BUSY:
+                return Answer(503, request.url)
+            case Fault.EXPIRED:
+                return Answer(401, request.url)
+            case Fault.SESSION_GONE:
+                self.sessions.pop(location, None)
+            case Fault.CUT if body:
+                self._cut(location, body[: len(body) // 2])
+                return None
+        answer = self._handle(request, location, body, blob)
+        return None if fault in (Fault.LOST_ANSWER, Fault.CUT) else answer
+
+    def _cut(self, location: str, half: bytes) -> None:
+        if location not in self.sessions:
+            return
+        match self.on_cut:
+            case OnCut.KEEP:
+                self.sessions[location] += half
+            case OnCut.LOSE:
+                del self.sessions[location]
+
+    def _handle(self, request: UploadRequest, location: str, body: bytes, blob: Descriptor) -> Answer:
+        url = request.url
+        if request.method == "POST":
+            session = f"{ORIGIN}/v2/a/b/blobs/uploads/{next(self._ids)}"
+            self.sessions[session] = bytearray()
+            return Answer(202, url, location=session)
+        if request.method == "HEAD":
+            there = self.blobs.get(blob.digest)
+            return Answer(404, url) if there is None else Answer(200, url, length=len(there), digest=blob.digest)
+        held = self.sessions.get(location)
+        if request.method == "GET" and not self.knows_status:
+            return Answer(405, url)
+        if held is None:
+            return Answer(404, url, diagnosis=Diagnosis(("BLOB_UPLOAD_UNKNOWN",), "upload unknown"))
+        if request.method == "GET":
+            return Answer(204, url, location=location, range_end=max(0, len(held) - 1 + self.status_adds))
+        if self.chunk_limit is not None and len(body) > self.chunk_limit:
+            return Answer(self.limit_status, url)
+        if request.method == "PATCH":
+            return self._patch(request, location, held, body)
+        held += body
+        if Digest.of(bytes(held)) != blob.digest:
+            del self.sessions[location]
+            return Answer(400, url, diagnosis=Diagnosis(("DIGEST_INVALID",), "digest invalid"))
+        self.blobs[blob.digest] = bytes(self.sessions.pop(location))
+        return Answer(201, url, digest=blob.digest)
+
+    def _patch(self, request: UploadRequest, location: str, held: bytearray, body: bytes) -> Answer:
+        start, _, last = request.headers["Content-Range"].partition("-")
+        assert (int(start), int(last) + 1 - int(start)) == (request.span and request.span.start, len(body))
+        if int(start) != len(held):
+            return Answer(416, request.url, location=location, range_end=max(0, len(held) - 1))
+        held += body
+        self.received.append((int(start), len(held)))
+        self.first_stop = self.first_stop or len(held)
+        told = self.range_of_patch(int(start), len(held), self.first_stop)
+        return Answer(self.patch_status, request.url, location=location, range_end=told)
+
+
+@dataclass
+class Run:
+    """How an upload went: the session at its end, and what was sent."""
+
+    session: UploadSession
+    requests: list[UploadRequest]
+    records: list[UploadRecord | None]
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods, in order."""
+        return [request.method for request in self.requests]
+
+    @property
+    def sent(self) -> int:
+        """Body bytes, whether they arrived or not."""
+        return sum(request.span.length for request in self.requests if request.span)
+
+
+def upload(
+    registry: SimulatedRegistry,
+    content: bytes,
+    *,
+    chunk: int = 1000,
+    retries: int = 5,
+    single: bool = False,
+    resume: UploadRecord | None = None,
+    stop_after: int = 10_000,
+) -> Run:
+    """Drives an upload of `content` to its end, or for `stop_after` requests."""
+    blob = Descriptor("application/vnd.ollama.image.model", Digest.of(content), len(content))
+    plan = ChunkPlan(len(content), chunk, single=single or len(content) < 2)
+    session = UploadSession(blob, ENDPOINTS, plan, budget=Budget(retries, dice=lambda: 0.5), resume=resume)
+    run = Run(session, [], [])
+    while len(run.requests) < stop_after and (request := session.next_request()) is not None:
+        run.requests.append(request)
+        body = content[request.span.start : request.span.stop] if request.span else b""
+        answer = registry.answer(request, body, blob)
+        if answer is None:
+            session.connection_lost("connection reset")
+        else:
+            session.receive(answer)
+        run.records.append(session.record)
+    assert stop_after != 10_000 or len(run.requests) < stop_after, "the upload never ends"
+    return run
