@@ -1,3 +1,70 @@
-"""Push models from a local Ollama store to an OCI registry."""
+"""Push models from a local Ollama store to an OCI registry, without Ollama.
+
+    import registry_push as rp
+
+    result = await rp.push("llama3.2:3b", to="registry.example.com/ml/")
+    result = rp.push_sync(["me/*"], to="localhost:5000/", settings=rp.Settings(jobs=4), sink=print)
+
+Both raise the errors that the command exits with (`rp.RegistryPushError` and below).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .errors import RegistryPushError
+    from .events import Event, Sink
+    from .library import push, push_sync
+    from .model import Descriptor, Digest, Manifest, ModelName, Reference
+    from .settings import Settings
+    from .stores.layout import OCILayout
+    from .stores.ollama import OllamaStore
+    from .transfer.copy import Report
+
+# Where each public name lives. Imported when it is asked for: the command starts without what it does not need.
+_PLACES = {
+    "Descriptor": "model",
+    "Digest": "model",
+    "Event": "events",
+    "Manifest": "model",
+    "ModelName": "model",
+    "OCILayout": "stores.layout",
+    "OllamaStore": "stores.ollama",
+    "Reference": "model",
+    "RegistryPushError": "errors",
+    "Report": "transfer.copy",
+    "Settings": "settings",
+    "Sink": "events",
+    "push": "library",
+    "push_sync": "library",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+
+
+__all__ = [
+    "Descriptor",
+    "Digest",
+    "Event",
+    "Manifest",
+    "ModelName",
+    "OCILayout",
+    "OllamaStore",
+    "Reference",
+    "RegistryPushError",
+    "Report",
+    "Settings",
+    "Sink",
+    "__version__",
+    "push",
+    "push_sync",
+]

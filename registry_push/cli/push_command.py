@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ..errors import RegistryPushError, SomeFailed, UsageError
-from ..events import ModelDone, as_json
+from ..errors import UsageError
+from ..events import as_json
 from .options import option, options, settings_of
 from .render import Renderer
 from .running import Outcome, run
@@ -50,18 +50,7 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
             settings=settings,
             sink=show,
         )
-        if report.failed:
-            return Outcome(error=_failure([model.error for model in report.failed], of=len(report.models)))
-        done = [model for model in report.models if isinstance(model, ModelDone)]
-        return Outcome(fields={"dry_run": flags["dry_run"], "models": [as_json(model) for model in done]})
+        models = [as_json(model) for model in report.models]
+        return Outcome(fields={"dry_run": flags["dry_run"], "models": models}, error=report.error)
 
     run(flags, work)
-
-
-def _failure(errors: list[RegistryPushError], *, of: int) -> RegistryPushError:
-    if of == 1:
-        return errors[0]
-    return SomeFailed(
-        f"{len(errors)} of {of} models failed; the first because: {errors[0].message}",
-        hint="mend what is named above and run the same command again: what is there is not sent twice",
-    )

@@ -51,8 +51,12 @@ class Uploads:
         return empty(202, headers)
 
     async def status(self, call: Call) -> web.StreamResponse:
-        """GET: how far the session has come. An old address is answered too, with the new one."""
-        return empty(204, self._where(call, self._sessions.find(call)))
+        """GET: how far the session has come. An old address is answered too, with the new one.
+
+        It waits for a body that is coming in, or breaking off, just now: what it says then stays true.
+        """
+        async with self._sessions.held(call) as session:
+            return empty(204, self._where(call, session))
 
     async def append(self, call: Call) -> web.StreamResponse:
         """PATCH: takes a chunk."""

@@ -156,7 +156,6 @@ class _Upload:
             self.session.receive(Answer(403, request.url))
         else:
             self.session.receive(answer)
-        self._show_rewind()
         self.save(self.session.record)
 
     async def _send(self, request: UploadRequest) -> Answer:
@@ -186,17 +185,15 @@ class _Upload:
         return (*(f"repository:{source}:pull" for source in self.mount_from), own)
 
     def _payload(self, span: Span) -> SpanPayload:
+        repository, digest, size = self.repository, self.blob.digest, self.blob.size
         if self._shown is None:
-            self._shown = span.start
-            self.sink(BlobStarted(self.repository, self.blob, span.start))
+            self.sink(BlobStarted(repository, self.blob, span.start))
+        elif span.start < self._shown:
+            self.sink(BlobRewound(repository, digest, span.start, size, self.session.trouble))
+        self._shown = span.start
 
         def on_sent(count: int) -> None:
             self._shown = span.start + count
-            self.sink(BlobProgress(self.repository, self.blob.digest, self._shown, self.blob.size))
+            self.sink(BlobProgress(repository, digest, self._shown, size))
 
         return SpanPayload(self.body, span, stall=self.stall, on_sent=on_sent)
-
-    def _show_rewind(self) -> None:
-        if self._shown is not None and self.session.offset < self._shown and self.session.failure is None:
-            self._shown = offset = self.session.offset
-            self.sink(BlobRewound(self.repository, self.blob.digest, offset, self.blob.size, self.session.trouble))

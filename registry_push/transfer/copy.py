@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..errors import RegistryPushError, UsageError, unwrapped
+from ..errors import RegistryPushError, SomeFailed, UsageError, unwrapped
 from ..events import (
     BlobDone,
     ManifestPushed,
@@ -70,6 +70,22 @@ class Report:
     def failed(self) -> tuple[ModelFailed, ...]:
         """The models that are not at their target."""
         return tuple(model for model in self.models if isinstance(model, ModelFailed))
+
+    @property
+    def done(self) -> tuple[ModelDone, ...]:
+        """The models that are at their target."""
+        return tuple(model for model in self.models if isinstance(model, ModelDone))
+
+    @property
+    def error(self) -> RegistryPushError | None:
+        """What the whole run failed of: the one model's error, `SomeFailed` for a run of several; None if all is well."""
+        failed = self.failed
+        if not failed or len(self.models) == 1:
+            return failed[0].error if failed else None
+        return SomeFailed(
+            f"{len(failed)} of {len(self.models)} models failed; the first because: {failed[0].error.message}",
+            hint="mend what is named above and run the same command again: what is there is not sent twice",
+        )
 
 
 @dataclass(slots=True)

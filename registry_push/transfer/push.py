@@ -40,6 +40,7 @@ async def push(
     settings = settings or Settings()
     store = open_store(settings)
     plan = await planned(store, models, to=to, tags=tags, every=every, sink=sink)
+    _check_login(settings, plan)
     async with Registries(settings, sink) as registries:
 
         def target_of(reference: Reference) -> ModelTarget:
@@ -96,6 +97,15 @@ def _check_target(names: Sequence[ModelName], destination: Destination | None) -
         raise UsageError(
             f"{len(names)} models can't all become {reference}",
             hint=f"to keep their names, end the target with a slash: --to {reference.host}/{reference.repository}/",
+        )
+
+
+def _check_login(settings: Settings, plan: Sequence[PlannedModel]) -> None:
+    hosts = sorted({model.target.host for model in plan})
+    if settings.username is not None and len(hosts) > 1:
+        raise UsageError(
+            f"--username is one registry's login, and the models go to {', '.join(hosts)}",
+            hint="push to one registry at a time, or log in with: docker login HOST",
         )
 
 
