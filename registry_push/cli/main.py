@@ -60,9 +60,7 @@ def group() -> None:
 def command() -> int:
     """Runs the command line in `sys.argv`; gives the exit code."""
     try:
-        group.main(prog_name="registry-push", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        return done.exit_code
+        code = group.main(prog_name="registry-push", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -74,4 +72,4 @@ def command() -> int:
         if error.hint:
             click.echo(f"  → {error.hint}", err=True)
         return error.exit_code
-    return 0
+    return code if isinstance(code, int) else 0  # what a command exits with is what `main` returns

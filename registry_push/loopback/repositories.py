@@ -22,8 +22,8 @@ _NAME: Final = re.compile(NAME + r"\Z")
 class Repositories:
     """All repositories below `root`.
 
-    Each is a layout in a folder of its own, with the repository's name percent-encoded, so other tools can read it:
-    `skopeo inspect --raw oci:ROOT/ns%2Fmodel:latest`.
+    Each is a layout in a folder of its own, with the repository's name percent-encoded, so that other tools can read
+    it. skopeo finds OCI manifests there, `skopeo inspect --raw oci:ROOT/ns%2Fmodel:latest`, and no docker ones.
     """
 
     def __init__(self, root: Path) -> None:

@@ -80,8 +80,8 @@ class SpanPayload(payload.Payload):
             async with asyncio.timeout(self._stall):
                 moved = await loop.sendfile(transport, body.file, self._span.start + self.sent, wanted)
             if moved < wanted:
-                body.check_unchanged()
-                raise SourceChanged(f"{body.file.name} ended {wanted - moved} bytes early while it was sent")
+                body.check_size()
+                raise SourceChanged(f"the file ended {wanted - moved} bytes early while it was sent")
             self._moved(moved)
             size = _next_slice(size, time.monotonic() - began)
             await asyncio.sleep(0)  # an answer that has arrived is read here

@@ -106,6 +106,7 @@ class _Upload:
     stall: float
     save: Save
     sent: int = field(default=0, init=False)
+    _verified: tuple[int, int] | None = field(default=None, init=False)  # the file's version that was hashed
     _shown: int | None = field(default=None, init=False)  # the offset the sink knows of; None: not begun
 
     async def run(self) -> Placement:
@@ -117,6 +118,8 @@ class _Upload:
                         verification = group.create_task(self._verify())
                     if request.closes and verification is not None:
                         await verification
+                        if self._verified != _version(self.body):
+                            await self._verify()
                     await self._step(request)
                 if self.session.failure is not None:
                     raise self.session.failure
@@ -133,9 +136,8 @@ class _Upload:
                 await self.client.attempt(request.method, request.url, self._scopes(request), request.headers)
 
     async def _verify(self) -> None:
+        self._verified = _version(self.body)
         digest = await self.hasher.sha256(self.body)
-        if isinstance(self.body, LocalFile):
-            self.body.check_unchanged()
         if digest != self.blob.digest:
             raise BlobCorrupt(f"the content of {self.blob.digest} hashes to {digest}: nothing of it was committed")
 
@@ -197,3 +199,7 @@ class _Upload:
             self.sink(BlobProgress(repository, digest, self._shown, size))
 
         return SpanPayload(self.body, span, stall=self.stall, on_sent=on_sent)
+
+
+def _version(body: BlobBody) -> tuple[int, int] | None:
+    return body.version if isinstance(body, LocalFile) else None

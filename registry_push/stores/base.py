@@ -50,8 +50,13 @@ class LocalFile(Protocol):
         """The open file; its own position is nobody's, readers use positions of theirs (pread)."""
         ...
 
-    def check_unchanged(self) -> None:
-        """Raises `SourceChanged` if size or modification time are not those the file was opened with."""
+    @property
+    def version(self) -> tuple[int, int]:
+        """Size and modification time as they are now; while both stay, what was hashed need not be hashed again."""
+        ...
+
+    def check_size(self) -> None:
+        """Raises `SourceChanged` if the size is not the one the file was opened with."""
         ...
 
 

@@ -23,7 +23,7 @@ class FileBody:
     def __init__(self, file: io.FileIO, *, name: str = "the file") -> None:
         self._file = file
         self._name = name
-        self._size, self._modified = _identity(file)
+        self._size, _ = self.version
 
     @property
     def size(self) -> int:
@@ -53,12 +53,22 @@ class FileBody:
                 raise SourceChanged(f"{self._name} became shorter while it was read: it ends at byte {offset}")
             offset += len(piece)
             yield piece
-        self.check_unchanged()
+        self.check_size()
 
-    def check_unchanged(self) -> None:
-        """Raises `SourceChanged` if size or modification time are not those the file was opened with."""
-        if _identity(self._file) != (self._size, self._modified):
-            raise SourceChanged(f"{self._name} changed while it was read")
+    @property
+    def version(self) -> tuple[int, int]:
+        """Size (bytes) and modification time (ns) as they are now."""
+        status = os.fstat(self._file.fileno())
+        return status.st_size, status.st_mtime_ns
+
+    def check_size(self) -> None:
+        """Raises `SourceChanged` if the size is not the one the file was opened with.
+
+        A new time alone is no change: Ollama touches a blob that it uses again (manifest/layer.go, touchLayer).
+        """
+        size, _ = self.version
+        if size != self._size:
+            raise SourceChanged(f"{self._name} had {self._size} bytes and has {size} now")
 
     async def close(self) -> None:
         """Closes the file. Safe to call twice."""
@@ -86,8 +96,3 @@ class BytesBody:
 
     async def close(self) -> None:
         """Nothing is held."""
-
-
-def _identity(file: io.FileIO) -> tuple[int, int]:
-    status = os.fstat(file.fileno())
-    return status.st_size, status.st_mtime_ns

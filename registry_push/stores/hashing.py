@@ -28,7 +28,7 @@ class Hasher:
     async def sha256(self, body: BlobBody) -> Digest:
         """The digest of all of `body`.
 
-        Raises `SourceChanged` if a file is shorter than its body said, or changed meanwhile; else what the body
+        Raises `SourceChanged` if a file has not the size its body said; else what the body
         raises. Cancelling is safe, and stops the work within one piece.
         """
         if isinstance(body, LocalFile):
@@ -54,7 +54,7 @@ class Hasher:
         except asyncio.CancelledError:
             stop.set()
             raise
-        body.check_unchanged()
+        body.check_size()
         return digest
 
     def close(self) -> None:

@@ -78,7 +78,7 @@ class Report:
 
     @property
     def error(self) -> RegistryPushError | None:
-        """What the whole run failed of: the one model's error, `SomeFailed` for a run of several; None if all is well."""
+        """What the run failed of: the one model's error, `SomeFailed` for a run of several; None if all is well."""
         failed = self.failed
         if not failed or len(self.models) == 1:
             return failed[0].error if failed else None

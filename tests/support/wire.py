@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ class Wire:
     ) -> Reply:
         """The answer to a request. `target` is a path, or a URL as the registry gave it: it is sent as it is."""
         url = URL(target if target.startswith("http") else self.registry.origin + target, encoded=True)
-        async with self.session.request(method, url, data=body, headers=headers, allow_redirects=False) as answer:
+        data = None if body is None else io.BytesIO(body)
+        async with self.session.request(method, url, data=data, headers=headers, allow_redirects=False) as answer:
             try:
                 content = await answer.read()
             except aiohttp.ClientPayloadError:  # distribution 2.8: a 416 that promises a body and ends without

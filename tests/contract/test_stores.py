@@ -1,0 +1,215 @@
+"""One suite for every store that is read and written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from registry_push.errors import BlobCorrupt, BlobMissing, ManifestRefused, ModelNotFound
+from registry_push.events import Placement
+from registry_push.model import Descriptor, Digest, Manifest
+from registry_push.model.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from registry_push.stores.base import Source, Target
+from registry_push.stores.body import BytesBody
+from registry_push.stores.layout import OCILayout
+from registry_push.stores.memory import MemoryStore
+
+HELLO = b"hello world"
+LAYER = "application/vnd.ollama.image.model"
+CONFIG = "application/vnd.docker.container.image.v1+json"
+
+
+class Store(Source[str], Target, Protocol):
+    """What the suite needs."""
+
+
+@pytest.fixture
+def memory() -> Store:
+    return MemoryStore()
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Store:
+    return OCILayout(tmp_path / "layout")
+
+
+@pytest.fixture(params=["memory", "layout"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """Each of the stores, empty."""
+    found: Store = request.getfixturevalue(request.param)
+    return found
+
+
+def blob(content: bytes, media_type: str = LAYER) -> Descriptor:
+    return Descriptor(media_type, Digest.of(content), len(content))
+
+
+def fields(content: bytes, media_type: str = LAYER) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": str(Digest.of(content)), "size": len(content)}
+
+
+def manifest(*layers: bytes, media_type: str = DOCKER_MANIFEST) -> Manifest:
+    document = {
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "config": fields(b"{}", CONFIG),
+        "layers": [fields(layer) for layer in layers],
+    }
+    return Manifest.parse(json.dumps(document, indent=3).encode() + b"\n")
+
+
+async def read(store: Store, wanted: Descriptor, offset: int = 0, length: int | None = None) -> bytes:
+    body = await store.open(wanted)
+    try:
+        return b"".join([piece async for piece in body.open(offset, wanted.size if length is None else length)])
+    finally:
+        await body.close()
+        await body.close()
+
+
+async def put(store: Store, *contents: bytes) -> None:
+    for content in contents:
+        await store.push(blob(content), BytesBody(content))
+
+
+async def test_blob_comes_and_reads_back(store: Store) -> None:
+    assert not await store.exists(blob(HELLO))
+    assert await store.push(blob(HELLO), BytesBody(HELLO)) is Placement.UPLOADED
+    assert await store.exists(blob(HELLO))
+    assert await read(store, blob(HELLO)) == HELLO
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 5), (6, 5), (3, 1), (11, 0), (0, 0)])
+async def test_any_part_of_a_blob_reads_back(store: Store, offset: int, length: int) -> None:
+    await put(store, HELLO)
+    assert await read(store, blob(HELLO), offset, length) == HELLO[offset : offset + length]
+
+
+async def test_blob_of_several_pieces(store: Store) -> None:
+    content = bytes(range(256)) * 10_000
+    await put(store, content)
+    assert await read(store, blob(content)) == content
+    assert await read(store, blob(content), 1_000_000, 1_200_000) == content[1_000_000:2_200_000]
+
+
+async def test_part_beyond_the_end_is_an_integrity_error(store: Store) -> None:
+    await put(store, HELLO)
+    with pytest.raises(BlobCorrupt):
+        await read(store, blob(HELLO), 5, 7)
+
+
+async def test_empty_blob(store: Store) -> None:
+    await put(store, b"")
+    assert await store.exists(blob(b""))
+    assert await read(store, blob(b"")) == b""
+
+
+async def test_second_push_finds_it_there(store: Store) -> None:
+    await put(store, HELLO)
+    assert await store.push(blob(HELLO), BytesBody(HELLO)) is Placement.PRESENT
+    assert await read(store, blob(HELLO)) == HELLO
+
+
+@pytest.mark.parametrize("content", [b"hello worle", b"hello", b"hello world!", b""])
+async def test_wrong_content_is_refused(store: Store, content: bytes) -> None:
+    with pytest.raises(BlobCorrupt):
+        await store.push(blob(HELLO), BytesBody(content))
+    assert not await store.exists(blob(HELLO))
+    await put(store, HELLO)
+    assert await read(store, blob(HELLO)) == HELLO
+
+
+async def test_unknown_blob(store: Store) -> None:
+    with pytest.raises(BlobMissing):
+        await store.open(blob(HELLO))
+
+
+async def test_blob_of_another_size_than_was_said(store: Store) -> None:
+    await put(store, HELLO)
+    with pytest.raises(BlobCorrupt):
+        await store.open(Descriptor(LAYER, Digest.of(HELLO), 10))
+
+
+@pytest.mark.parametrize("media_type", [DOCKER_MANIFEST, OCI_MANIFEST])
+async def test_manifest_reads_back_byte_for_byte(store: Store, media_type: str) -> None:
+    wanted = manifest(HELLO, media_type=media_type)
+    await put(store, HELLO, b"{}")
+    await store.tag(wanted, "latest")
+    assert await store.resolve("latest") == wanted
+    assert (await store.resolve("latest")).raw == wanted.raw
+
+
+async def test_unknown_tag(store: Store) -> None:
+    await put(store, b"{}")
+    await store.tag(manifest(), "latest")
+    with pytest.raises(ModelNotFound):
+        await store.resolve("other")
+
+
+async def test_tag_moves(store: Store) -> None:
+    await put(store, HELLO, b"{}")
+    await store.tag(manifest(), "latest")
+    await store.tag(manifest(), "kept")
+    await store.tag(manifest(HELLO), "latest")
+    assert await store.resolve("latest") == manifest(HELLO)
+    assert await store.resolve("kept") == manifest()
+
+
+@pytest.mark.parametrize("missing", [HELLO, b"{}"])
+async def test_manifest_whose_blobs_are_missing_is_refused(store: Store, missing: bytes) -> None:
+    await put(store, b"one", *({HELLO, b"{}"} - {missing}))
+    with pytest.raises(ManifestRefused):
+        await store.tag(manifest(b"one", HELLO), "latest")
+    await put(store, missing)
+    await store.tag(manifest(), "other")
+    with pytest.raises(ModelNotFound):
+        await store.resolve("latest")
+
+
+async def test_index_needs_its_manifests(store: Store) -> None:
+    child = manifest(HELLO)
+    listed = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [fields(child.raw, DOCKER_MANIFEST)]}
+    index = Manifest.parse(json.dumps(listed).encode())
+    await put(store, HELLO, b"{}")
+    with pytest.raises(ManifestRefused):
+        await store.tag(index, "all")
+    await store.tag(child, "one")
+    await store.tag(index, "all")
+    assert await store.resolve("all") == index
+
+
+async def test_cancelled_push_leaves_nothing(store: Store) -> None:
+    under_way = asyncio.Event()
+
+    class Endless(BytesBody):
+        async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
+            yield HELLO[:5]
+            under_way.set()
+            await asyncio.Event().wait()
+
+    push = asyncio.create_task(store.push(blob(HELLO), Endless(HELLO)))
+    await under_way.wait()
+    push.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await push
+    assert not await store.exists(blob(HELLO))
+    await put(store, HELLO)
+    assert await read(store, blob(HELLO)) == HELLO
+
+
+async def test_pushes_at_the_same_time(store: Store) -> None:
+    contents = [bytes([n]) * 1000 for n in range(20)]
+    await asyncio.gather(*(store.push(blob(content), BytesBody(content)) for content in contents * 2))
+    assert [await read(store, blob(content)) for content in contents] == contents
+
+
+async def test_tags_at_the_same_time(store: Store) -> None:
+    await put(store, b"{}")
+    tags = [f"v{n}" for n in range(20)]
+    await asyncio.gather(*(store.tag(manifest(), tag) for tag in tags))
+    assert [await store.resolve(tag) for tag in tags] == [manifest()] * 20

@@ -1,0 +1,222 @@
+"""Bodies, hashing and spools on real files."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from registry_push.errors import BlobCorrupt, SourceChanged
+from registry_push.model import Digest
+from registry_push.stores.base import LocalFile
+from registry_push.stores.body import PIECE, BytesBody, FileBody
+from registry_push.stores.hashing import Hasher
+from registry_push.stores.spool import Spool
+
+CONTENT = bytes(range(251)) * 12_000  # about three pieces, and not a multiple of one
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "blob"
+    path.write_bytes(CONTENT)
+    return path
+
+
+@pytest.fixture
+async def body(path: Path) -> AsyncIterator[FileBody]:
+    body = FileBody(path.open("rb", buffering=0), name=str(path))
+    yield body
+    await body.close()
+
+
+@pytest.fixture
+async def hasher() -> AsyncIterator[Hasher]:
+    hasher = Hasher()
+    yield hasher
+    hasher.close()
+
+
+async def pieces(body: FileBody | BytesBody, offset: int, length: int) -> list[bytes]:
+    return [piece async for piece in body.open(offset, length)]
+
+
+async def test_file_reads_again_from_anywhere_in_pieces(body: FileBody) -> None:
+    assert isinstance(body, LocalFile)
+    assert body.size == len(CONTENT)
+    for _ in range(2):
+        read = await pieces(body, 7, len(CONTENT) - 9)
+        assert b"".join(read) == CONTENT[7:-2]
+        assert max(map(len, read)) == PIECE
+    assert body.file.tell() == 0
+
+
+async def test_two_readers_do_not_disturb_each_other(body: FileBody) -> None:
+    first, second = await asyncio.gather(pieces(body, 0, body.size), pieces(body, 1000, 2_000_000))
+    assert (b"".join(first), b"".join(second)) == (CONTENT, CONTENT[1000:2_001_000])
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, len(CONTENT) + 1), (len(CONTENT), 1), (-1, 1), (5, -1)])
+async def test_bytes_that_were_never_there(body: FileBody, offset: int, length: int) -> None:
+    for each in (body, BytesBody(CONTENT)):
+        with pytest.raises(BlobCorrupt):
+            await pieces(each, offset, length)
+
+
+async def test_file_that_shrinks_while_it_is_read(body: FileBody, path: Path) -> None:
+    with pytest.raises(SourceChanged, match="shorter"):
+        async for _ in body.open(0, body.size):
+            os.truncate(path, 100)
+
+
+async def test_file_that_grows(body: FileBody, path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(SourceChanged):
+        body.check_size()
+    with pytest.raises(SourceChanged):
+        await pieces(body, 0, 10)
+
+
+async def test_new_time_is_a_new_version_and_no_error(body: FileBody, path: Path) -> None:
+    before = body.version
+    assert before == body.version
+    os.utime(path, ns=(before[1], before[1] + 1))
+    assert body.version == (len(CONTENT), before[1] + 1)
+    body.check_size()
+    assert len(await pieces(body, 0, 10)) == 1
+
+
+async def test_disk_that_cannot_read(body: FileBody, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", broken)
+    with pytest.raises(BlobCorrupt, match="Input/output error"):
+        await pieces(body, 0, 10)
+
+
+async def test_bytes_come_in_pieces() -> None:
+    assert list(map(len, await pieces(BytesBody(CONTENT), 0, len(CONTENT)))) == [
+        PIECE,
+        PIECE,
+        len(CONTENT) - 2 * PIECE,
+    ]
+
+
+# ── hashing ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_hash_of_a_file_and_of_bytes(hasher: Hasher, body: FileBody) -> None:
+    assert await hasher.sha256(body) == Digest.of(CONTENT)
+    assert await hasher.sha256(BytesBody(CONTENT)) == Digest.of(CONTENT)
+    assert await hasher.sha256(BytesBody(b"")) == Digest.of(b"")
+    assert body.file.tell() == 0
+
+
+async def test_hash_of_an_empty_file(hasher: Hasher, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    body = FileBody((tmp_path / "empty").open("rb", buffering=0))
+    assert await hasher.sha256(body) == Digest.of(b"")
+    await body.close()
+
+
+async def test_hash_of_a_file_that_became_shorter(hasher: Hasher, body: FileBody, path: Path) -> None:
+    os.truncate(path, 100)
+    with pytest.raises(SourceChanged, match="shorter"):
+        await hasher.sha256(body)
+
+
+async def test_hash_of_a_file_that_grew(hasher: Hasher, body: FileBody, path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(SourceChanged):
+        await hasher.sha256(body)
+
+
+async def test_cancelled_hash_stops_within_a_piece(
+    hasher: Hasher, body: FileBody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+    closed = threading.Event()
+    reads = 0
+    really_read, really_close = os.preadv, os.close
+
+    def preadv(*arguments: object) -> int:
+        nonlocal reads
+        reads += 1
+        reading.set()
+        go_on.wait()
+        return really_read(*arguments)  # type: ignore[arg-type]
+
+    def close(descriptor: int) -> None:
+        really_close(descriptor)
+        if threading.current_thread().name.startswith("hash"):
+            closed.set()
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    monkeypatch.setattr(os, "close", close)
+    work = asyncio.create_task(hasher.sha256(body))
+    await asyncio.to_thread(reading.wait)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    await body.close()  # the thread has a descriptor of its own
+    go_on.set()
+    await asyncio.to_thread(closed.wait)
+    assert reads == 1
+
+
+# ── spools ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_spool_becomes_a_file_in_one_step(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    assert not list(tmp_path.iterdir())
+    spool.write(b"hello ")
+    spool.write(b"world")
+    assert (spool.size, spool.digest) == (11, Digest.of(b"hello world"))
+    spool.commit(tmp_path / "blob")
+    spool.discard()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["blob"]
+    assert (tmp_path / "blob").read_bytes() == b"hello world"
+
+
+def test_spool_without_content(tmp_path: Path) -> None:
+    Spool(tmp_path).commit(tmp_path / "blob")
+    assert (tmp_path / "blob").read_bytes() == b""
+
+
+def test_spool_that_is_discarded_leaves_nothing_and_takes_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.write(b"hello")
+    spool.discard()
+    spool.write(b"late")
+    spool.commit(tmp_path / "blob")
+    assert not list(tmp_path.iterdir())
+
+
+def test_spool_that_cannot_get_its_name_leaves_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.write(b"hello")
+    with pytest.raises(OSError, match="No such file"):
+        spool.commit(tmp_path / "absent" / "blob")
+    assert not list(tmp_path.iterdir())
+
+
+def test_spool_goes_back(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.write(b"hello ")
+    mark = spool.mark()
+    for _ in range(2):
+        spool.write(b"wrong")
+        spool.rewind(mark)
+    spool.write(b"world")
+    spool.commit(tmp_path / "blob")
+    assert spool.digest.hex == hashlib.sha256((tmp_path / "blob").read_bytes()).hexdigest()
+    assert (tmp_path / "blob").read_bytes() == b"hello world"
