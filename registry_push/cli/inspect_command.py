@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import BlobMissing, IntegrityError, UsageError
-from ..model import Manifest
+from ..model import Descriptor, Manifest
 from ..model.name import DEFAULT_TAG
 from ..model.place import LayoutPlace, OllamaPlace, RegistryPlace, parse_place
 from ..settings import Settings
@@ -16,6 +17,9 @@ from .options import options, settings_of
 from .render import Renderer
 from .render.tables import BlobRow, ModelView, inspect_lines
 from .running import Outcome, run
+
+if TYPE_CHECKING:
+    from ..stores.ollama import OllamaStore
 
 
 @click.command("inspect")
@@ -36,7 +40,7 @@ def command(place: str, raw: bool, **flags: Any) -> None:
             sys.stdout.buffer.write(manifest.raw)
             sys.stdout.buffer.flush()
             return Outcome()
-        view = ModelView(name, manifest.digest, manifest.media_type, manifest.size, rows)
+        view = ModelView(name, manifest.digest, manifest.media_type, sum(row.blob.size for row in rows), rows)
         return Outcome(inspect_lines(view, verbose=flags["verbose"]), _fields(view))
 
     if raw and flags["as_json"]:
@@ -49,20 +53,22 @@ async def _look(text: str, settings: Settings, show: Renderer) -> tuple[str, Man
         case OllamaPlace(None):
             raise UsageError("ollama: is the whole store", hint="list it: registry-push list; or name one model")
         case OllamaPlace(name):
-            from ..stores.ollama import OllamaStore
             from ..transfer.push import open_store
 
             assert name is not None
-            store: OllamaStore = open_store(settings)
+            store = open_store(settings)
             manifest = await store.resolve(name)
-            return name.short, manifest, [BlobRow(blob, await _state(store, blob)) for blob in _content(manifest)]
+            content = _content(manifest, await store.children(manifest))
+            return name.short, manifest, [BlobRow(blob, await _state(store, blob)) for blob in content]
         case RegistryPlace(reference):
             from ..registry.connections import Registries
 
             async with Registries(settings, show) as registries:
                 target = str(reference.digest) if reference.digest else reference.tag or DEFAULT_TAG
-                manifest = await registries.repository(reference).resolve(target)
-            return str(reference), manifest, [BlobRow(blob) for blob in _content(manifest)]
+                repository = registries.repository(reference)
+                manifest = await repository.resolve(target)
+                children = [await repository.resolve(str(entry.digest)) for entry in manifest.manifests]
+            return str(reference), manifest, [BlobRow(blob) for blob in _content(manifest, children)]
         case LayoutPlace(path, ref):
             from pathlib import Path
 
@@ -70,15 +76,16 @@ async def _look(text: str, settings: Settings, show: Renderer) -> tuple[str, Man
 
             layout = OCILayout(Path(path))
             manifest = await layout.resolve(ref)
-            present = [(blob, await layout.exists(blob)) for blob in _content(manifest)]
+            present = [(blob, await layout.exists(blob)) for blob in _content(manifest, ())]
             return text, manifest, [BlobRow(blob, "present" if there else "missing") for blob, there in present]
 
 
-def _content(manifest: Manifest) -> tuple[Any, ...]:
-    return manifest.manifests or manifest.blobs
+def _content(manifest: Manifest, children: Iterable[Manifest]) -> tuple[Descriptor, ...]:
+    unique = {blob.digest: blob for each in (manifest, *children) for blob in each.blobs}
+    return tuple(unique.values())
 
 
-async def _state(store: Any, blob: Any) -> str:
+async def _state(store: OllamaStore, blob: Descriptor) -> str:
     try:
         await (await store.open(blob)).close()
     except BlobMissing:

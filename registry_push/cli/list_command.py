@@ -36,7 +36,8 @@ def command(pattern: str | None, **flags: Any) -> None:
                 continue
             try:
                 manifest = await store.resolve(model.name)
-                rows.append(ModelRow(model.name.short, manifest.digest, manifest.size, model.modified))
+                size = manifest.size + sum(child.size for child in await store.children(manifest))
+                rows.append(ModelRow(model.name.short, manifest.digest, size, model.modified))
             except RegistryPushError as error:
                 show(Warned(f"{model.name.short}: {error.message}", error.hint))
         fields = [

@@ -26,6 +26,15 @@ MANIFEST_TYPES: Final = (DOCKER_MANIFEST, OCI_MANIFEST, OCI_INDEX, DOCKER_LIST, 
 
 
 @dataclass(frozen=True, slots=True)
+class ManifestEntry:
+    """A manifest that a list names. `size` is None in Ollama's lists, which give none (its pull request 16590)."""
+
+    media_type: str
+    digest: Digest
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """An image manifest, or a list of manifests.
 
@@ -38,7 +47,7 @@ class Manifest:
     digest: Digest
     config: Descriptor | None
     layers: tuple[Descriptor, ...]
-    manifests: tuple[Descriptor, ...] = ()
+    manifests: tuple[ManifestEntry, ...] = ()
 
     @classmethod
     def parse(cls, raw: bytes, *, media_type: str | None = None) -> Self:
@@ -66,14 +75,14 @@ class Manifest:
                 Digest.of(raw),
                 None,
                 (),
-                _descriptors(manifests, "manifests"),
+                _entries(manifests),
             )
         return cls(
             raw,
             declared or media_type or (OCI_MANIFEST if _is_oci(document) else DOCKER_MANIFEST),
             Digest.of(raw),
             _config(document.get("config")),
-            _descriptors(layers if layers is not None else [], "layers"),
+            _layers(layers if layers is not None else []),
         )
 
     @property
@@ -123,9 +132,22 @@ def _config(fields: object) -> Descriptor | None:
     return Descriptor.parse(fields, where="manifest config")
 
 
-def _descriptors(items: object, what: str) -> tuple[Descriptor, ...]:
+def _list(items: object, what: str) -> list[Any]:
     if not isinstance(items, list):
         raise ManifestCorrupt(f"manifest {what} is not a list")
     if len(items) > MAX_LAYERS:
         raise ManifestCorrupt(f"manifest has {len(items)} {what}; at most {MAX_LAYERS} are read")
-    return tuple(Descriptor.parse(item, where=f"manifest {what}[{n}]") for n, item in enumerate(items))
+    return items
+
+
+def _layers(items: object) -> tuple[Descriptor, ...]:
+    return tuple(Descriptor.parse(item, where=f"manifest layers[{n}]") for n, item in enumerate(_list(items, "layers")))
+
+
+def _entries(items: object) -> tuple[ManifestEntry, ...]:
+    entries = []
+    for n, item in enumerate(_list(items, "manifests")):
+        sized = {"size": 0, **item} if isinstance(item, dict) else item
+        read = Descriptor.parse(sized, where=f"manifest manifests[{n}]")
+        entries.append(ManifestEntry(read.media_type, read.digest, read.size if "size" in item else None))
+    return tuple(entries)

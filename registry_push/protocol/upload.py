@@ -259,6 +259,7 @@ class UploadSession:
                 )
             )
         if self._pause(answer):
+            self._after = 0.0  # the registry has answered well and at once: there is nothing to wait for
             self.restarts += 1
             self._location, self.offset = "", 0
             self.state = State.GONE

@@ -105,7 +105,8 @@ class OCILayout:
 
         Raises `ManifestRefused` if content it names is not here, `Unavailable` if the disk is full.
         """
-        missing = [str(item.digest) for item in (*manifest.blobs, *manifest.manifests) if not await self.exists(item)]
+        missing = [str(blob.digest) for blob in manifest.blobs if not await self.exists(blob)]
+        missing += [str(child.digest) for child in manifest.manifests if not await self.has(child.digest)]
         if missing:
             raise ManifestRefused(f"the manifest for {printable(tag)} names what is not here: {', '.join(missing)}")
         await self.add_manifest(manifest)

@@ -23,7 +23,7 @@ from ..errors import (
     StoreUnreadable,
 )
 from ..model import Descriptor, Digest, Manifest, ModelName
-from ..model.manifest import MAX_MANIFEST_BYTES
+from ..model.manifest import MAX_MANIFEST_BYTES, ManifestEntry
 from .body import FileBody
 from .ollama_names import Listing, StoredModel, closest, entries, matching, named_paths
 from .ollama_paths import kind_of, open_regular, read_bounded, unreadable
@@ -85,6 +85,13 @@ class OllamaStore:
         """
         await asyncio.to_thread(self.check_blobs, manifest)
 
+    async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
+        """The manifests that a list names, none where `manifest` is no list.
+
+        Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `StoreUnreadable`.
+        """
+        return tuple([await asyncio.to_thread(self.read_child, entry) for entry in manifest.manifests])
+
     async def refuse_stub(self, manifest: Manifest) -> None:
         """Raises `NothingToPush` for a cloud stub: a config that points to another host, and no weights."""
         await asyncio.to_thread(self.check_stub, manifest)
@@ -126,6 +133,22 @@ class OllamaStore:
         # A link into blobs/ promises its content by name, as entries of manifests-v2 do.
         if real.parent == self._real("blobs") and real.name.lower() != manifest.digest.path_name:
             raise ManifestCorrupt(f"the manifest of {name.short} is {manifest.digest}, its file {real.name}")
+        return manifest
+
+    def read_child(self, entry: ManifestEntry) -> Manifest:
+        """The manifest that a list names: a blob of the store. Raises as `children`."""
+        blob = Descriptor(entry.media_type, entry.digest, entry.size or 0)
+        path, _ = self._locate(blob)
+        try:
+            with open_regular(path) as file:
+                raw = read_bounded(file, MAX_MANIFEST_BYTES)
+        except PermissionError as error:
+            raise unreadable(path) from error
+        except (OSError, ValueError) as error:
+            raise BlobCorrupt(f"the manifest {entry.digest} can't be read: {error}") from error
+        manifest = Manifest.parse(raw, media_type=entry.media_type)
+        if manifest.digest != entry.digest:
+            raise BlobCorrupt(f"the content of the manifest {entry.digest} hashes to {manifest.digest}")
         return manifest
 
     def open_blob(self, blob: Descriptor) -> io.FileIO:

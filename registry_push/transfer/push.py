@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
-from ..errors import BlobCorrupt, ModelNotFound, UsageError
+from ..errors import ModelNotFound, UsageError
 from ..events import Sink, Warned, ignore
-from ..model import Descriptor, Manifest, ModelName, Reference
-from ..model.manifest import MAX_MANIFEST_BYTES
+from ..model import ModelName, Reference
 from ..model.place import Destination, Exactly, parse_destination
 from ..registry.connections import Registries
 from ..settings import Settings
@@ -114,20 +112,4 @@ async def _planned(store: OllamaStore, name: ModelName, references: tuple[Refere
     await store.refuse_stub(manifest)
     for warning in privacy_warnings(manifest):
         sink(Warned(f"{name.short}: {warning}"))
-    children = await asyncio.gather(*(_child(store, each) for each in manifest.manifests))
-    return PlannedModel(name, manifest, references, tuple(children))
-
-
-async def _child(store: OllamaStore, descriptor: Descriptor) -> Manifest:
-    """A manifest that a list names, stored as a blob."""
-    if descriptor.size > MAX_MANIFEST_BYTES:
-        raise BlobCorrupt(f"{descriptor.digest} is listed as a manifest and has {descriptor.size} bytes")
-    body = await store.open(descriptor)
-    try:
-        raw = b"".join([piece async for piece in body.open(0, descriptor.size)])
-    finally:
-        await body.close()
-    manifest = Manifest.parse(raw, media_type=descriptor.media_type)
-    if manifest.digest != descriptor.digest:
-        raise BlobCorrupt(f"the content of the manifest {descriptor.digest} hashes to {manifest.digest}")
-    return manifest
+    return PlannedModel(name, manifest, references, await store.children(manifest))

@@ -1,0 +1,105 @@
+"""How often and how soon to try again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from registry_push.protocol.retry import CAP_SECONDS, RETRY_AFTER_CAP_SECONDS, Budget, parse_retry_after
+
+_NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110, 5.6.7
+
+
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Kolkata"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A local time zone; what a server means is never in it."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield request.param
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("0", 0), ("1", 1), (" 120 ", 120), ("300", 300), ("301", 300), ("86400", 300), ("9" * 400, 300), ("007", 7)],
+)
+def test_seconds_are_honoured_and_capped(value: str, seconds: float) -> None:
+    assert parse_retry_after(value, now=_NOW) == seconds
+
+
+def test_a_date_is_the_time_until_then(zone: str) -> None:
+    assert parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now=_NOW - 10) == 10
+
+
+@pytest.mark.parametrize(
+    "value", ["Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 -0000"]
+)
+def test_the_obsolete_forms_of_a_date_are_utc_as_well(value: str, zone: str) -> None:
+    # BUG: what names no zone (asctime's form, which RFC 9110 5.6.7 has recipients accept) is taken as local time.
+    assert parse_retry_after(value, now=_NOW - 10) == 10
+
+
+@pytest.mark.parametrize("value", ["Sun, 06 Nov 1994 08:49:37 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"])
+def test_the_past_is_now(value: str) -> None:
+    assert parse_retry_after(value, now=_NOW + 1) == 0
+
+
+def test_a_date_far_away_is_capped() -> None:
+    assert parse_retry_after(formatdate(_NOW + 10**8, usegmt=True), now=_NOW) == RETRY_AFTER_CAP_SECONDS
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", " ", "-1", "1.5", "1e3", "soon", "٣", "Sun, 99 Nov 1994 08:49:37 GMT", "0x10", "∞"]
+)
+def test_what_can_not_be_read_is_no_wish(value: str | None) -> None:
+    assert parse_retry_after(value, now=_NOW) is None
+
+
+@given(st.text(max_size=60), st.floats(0, 4e9))
+@example("Mon, 01 Jan 0001 00:00:00 -0000", 0.0)
+@example("Fri, 31 Dec 9999 23:59:59 -2359", 0.0)
+def test_any_value_is_a_pause_within_the_cap_or_none(value: str, now: float) -> None:
+    seconds = parse_retry_after(value, now=now)
+    assert seconds is None or 0 <= seconds <= RETRY_AFTER_CAP_SECONDS
+
+
+def test_pauses_double_up_to_the_cap() -> None:
+    budget = Budget(8, dice=lambda: 1.0)
+    assert [budget.spend() for _ in range(9)] == [1, 2, 4, 8, 16, 30, 30, 30, None]
+
+
+def test_jitter_is_full() -> None:
+    assert Budget(1, dice=lambda: 0.0).spend() == 0
+    assert Budget(1, dice=lambda: 0.25).spend() == 0.25
+
+
+def test_a_budget_of_nothing_allows_nothing() -> None:
+    assert Budget(0).spend() is None
+    assert Budget(0).spend(5) is None
+
+
+def test_progress_restores_all_tries_and_the_short_pause() -> None:
+    budget = Budget(2, dice=lambda: 1.0)
+    assert [budget.spend(), budget.spend(), budget.spend()] == [1, 2, None]
+    budget.restore()
+    assert [budget.spend(), budget.spend(), budget.spend()] == [1, 2, None]
+
+
+def test_the_pause_is_never_shorter_than_the_server_asked() -> None:
+    assert Budget(1, dice=lambda: 0.0).spend(10) == 10
+    assert Budget(1, dice=lambda: 1.0).spend(10) == 11
+    assert Budget(1, dice=lambda: 0.0).spend(10**9) == RETRY_AFTER_CAP_SECONDS
+
+
+@given(st.integers(0, 100), st.floats(0, 1), st.none() | st.floats(0, 1e12))
+def test_a_budget_gives_as_many_pauses_as_tries(retries: int, rolled: float, asked: float | None) -> None:
+    budget = Budget(retries, dice=lambda: rolled)
+    pauses = [budget.spend(asked) for _ in range(retries + 2)]
+    assert pauses[retries:] == [None, None]
+    assert all(p is not None and 0 <= p <= CAP_SECONDS + RETRY_AFTER_CAP_SECONDS for p in pauses[:retries])
