@@ -15,7 +15,9 @@ import pytest
 from aiohttp import web
 
 from registry_push.loopback import Basic, EmbeddedRegistry, OnCut, Options
+from registry_push.model import Descriptor, Digest
 from registry_push.model.manifest import OCI_MANIFEST
+from registry_push.stores.body import BytesBody
 from registry_push.stores.layout import OCILayout
 
 from ..support.registries import DockerRegistry, EmbeddedFactory, Registry
@@ -63,11 +65,14 @@ async def test_body_over_the_largest_chunk_is_413(
 async def test_body_of_no_stated_length_over_the_largest_chunk_leaves_nothing(
     session: aiohttp.ClientSession, embedded_with: EmbeddedFactory
 ) -> None:
-    wire = wire_to(session, await embedded_with(Options(max_chunk=10)))
+    server = await embedded_with(Options(max_chunk=10))
+    wire = wire_to(session, server)
     location = await wire.open()
 
     async def pieces() -> AsyncIterator[bytes]:
         yield HELLO[:5]
+        while server.log[-1].received < 5:
+            await asyncio.sleep(0)
         yield HELLO[5:]
 
     async with session.patch(location, data=pieces()) as answer:
@@ -175,6 +180,16 @@ async def test_repository_is_an_image_layout(
     await wire.send("PUT", f"{wire.base}/manifests/v1", manifest, {"Content-Type": OCI_MANIFEST})
     assert (await OCILayout(tmp_path / "embedded" / "me%2Fm").resolve("v1")).raw == manifest
     assert [path.name for path in (tmp_path / "embedded").iterdir()] == ["me%2Fm"]
+
+
+async def test_nothing_is_mounted_from_beside_the_repositories(
+    session: aiohttp.ClientSession, embedded: EmbeddedRegistry, tmp_path: Path
+) -> None:
+    beside = OCILayout(tmp_path)  # the registry's root is below it
+    await beside.push(Descriptor("text/plain", Digest.of(HELLO), len(HELLO)), BytesBody(HELLO))
+    wire = wire_to(session, embedded)
+    reply = await wire.send("POST", f"{wire.base}/blobs/uploads/?mount={digest_of(HELLO)}&from=..")
+    assert reply.status == 202
 
 
 async def test_what_was_under_way_is_cleaned_up_at_the_end(session: aiohttp.ClientSession, tmp_path: Path) -> None:

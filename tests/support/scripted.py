@@ -140,7 +140,7 @@ class Scripted:
         """Serves one request; whether there may be another on this connection."""
         start, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
         method, target, _ = start.split(" ")
-        fields = CIMultiDict(tuple(line.split(": ", 1)) for line in lines)
+        fields = CIMultiDict[str]((name, value) for name, _, value in (line.partition(": ") for line in lines))
         seen = Seen(method, target, fields)
         self.seen.append(seen)
         queue = self._script.get((method, seen.path), [Says(501, body=b"nothing is scripted for this")])
@@ -181,9 +181,10 @@ class Scripted:
 
 def _head(says: Says) -> bytes:
     named = {name.lower() for name, _ in says.headers}
-    length = (
-        () if "content-length" in named or says.status in (204, 304) else (("Content-Length", str(len(says.body))),)
-    )
+    if "content-length" in named or says.status == 204:
+        length: tuple[tuple[str, str], ...] = ()
+    else:
+        length = (("Content-Length", str(len(says.body))),)
     lines = [f"HTTP/1.1 {says.status} Said", *(f"{name}: {value}" for name, value in (*says.headers, *length))]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 

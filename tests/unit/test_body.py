@@ -214,7 +214,7 @@ def test_spool_goes_back(tmp_path: Path) -> None:
     spool.write(b"hello ")
     mark = spool.mark()
     for _ in range(2):
-        spool.write(b"wrong")
+        spool.write(b"longer and wrong")
         spool.rewind(mark)
     spool.write(b"world")
     spool.commit(tmp_path / "blob")

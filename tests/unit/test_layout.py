@@ -268,8 +268,11 @@ async def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
         path = tmp_path / part.replace("/", "-") / part
         path.parent.mkdir(parents=True)
         path.symlink_to(outside)
+        layout = OCILayout(tmp_path / part.replace("/", "-"))
         with pytest.raises(StoreUnreadable):
-            await OCILayout(tmp_path / part.replace("/", "-")).push(BLOB, BytesBody(HELLO))
+            await layout.push(BLOB, BytesBody(HELLO))
+        with pytest.raises(StoreUnreadable):
+            await layout.add_manifest(manifest())
     assert not list(outside.iterdir())
 
 

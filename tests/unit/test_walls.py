@@ -1,0 +1,62 @@
+"""What import-linter can't see of design.md's walls, and the size of files."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import registry_push
+
+PACKAGE = Path(registry_push.__file__).parent
+# Shows of the first issue: no file over this.
+MAX_LINES = 400
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for file in sorted(PACKAGE.rglob("*.py")):
+        yield file.relative_to(PACKAGE).as_posix(), ast.parse(file.read_text())
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_aiohttps_client_is_imported_in_registry_alone() -> None:
+    found = {
+        (name, imported)
+        for name, tree in modules()
+        for imported in imports(tree)
+        if imported.split(".")[0] == "aiohttp" and not name.startswith("registry/")
+    }
+    assert found, "the embedded registry is built on aiohttp.web"
+    assert all(name.startswith(("loopback/", "daemon/")) and imported == "aiohttp.web" for name, imported in found)
+
+
+def test_only_the_faces_read_the_environment() -> None:
+    readers = {
+        name
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("environ", "getenv", "environb")
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "os"
+    }
+    assert readers
+    assert all(name.startswith(("cli/", "daemon/")) or name == "library.py" for name in readers)
+
+
+def test_no_file_is_longer_than_can_be_held_in_the_head() -> None:
+    root = PACKAGE.parent
+    files = [*PACKAGE.rglob("*.py"), *root.glob("tests/**/*.py"), *root.glob("fixtures/**/*.py")]
+    long = {
+        str(file.relative_to(root)): lines
+        for file in files
+        if (lines := len(file.read_text().splitlines())) > MAX_LINES
+    }
+    assert long == {}
