@@ -24,7 +24,7 @@ from .options import Basic, Token
 
 # How far a signature's time may be off, in seconds: past that a recorded request can't be played again.
 _MAX_SKEW: Final = 300
-_ALL: Final = frozenset({"pull", "push", "delete"})
+_ALL: Final = frozenset({"pull", "push", "delete", "*"})  # "*": the catalogue's
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class TokenGuard:
         allowed = self._allowed(request)
         asked = " ".join(request.query.getall("scope", [])).split()
         scopes = [scope for text in asked if (scope := Scope.parse(text)) is not None]
-        granted = frozenset(grant for grant in _grants(scopes) if grant[2] in allowed or "*" in allowed)
+        granted = frozenset(grant for grant in _grants(scopes) if grant[2] in allowed)
         token = secrets.token_urlsafe(32)
         self._issued[token] = (self._auth.clock() + self._auth.lifetime, granted)
         return document({"token": token, "access_token": token, "expires_in": self._auth.lifetime})
@@ -133,10 +133,10 @@ class TokenGuard:
             return frozenset({"pull"})
         if header is not None and not header.lower().startswith("basic "):
             self._verify(request, header)
-            return _ALL | {"*"}
+            return _ALL
         if not _known(header, self._auth.users):
             raise RefusedRequest(Code.UNAUTHORIZED, "who are you?")
-        return _ALL | {"*"}
+        return _ALL
 
     def _verify(self, request: web.Request, header: str) -> None:
         """Returns if `header` is a signature for just this request, by a key that may. Raises `RefusedRequest`."""

@@ -26,6 +26,7 @@ from .repositories import Repositories
 _MAX_BYTES: Final = 4 * 1024 * 1024
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _PAGE: Final = 100
+_NO_LIMIT: Final = 2**31
 
 
 class Manifests:
@@ -178,9 +179,6 @@ def _referrer(manifest: Manifest) -> dict[str, Any]:
     if "annotations" in fields:
         entry["annotations"] = fields["annotations"]
     return entry
-
-
-_NO_LIMIT: Final = 2**31
 
 
 def _page(request: web.Request, items: list[str], default: int) -> tuple[list[str], dict[str, str]]:

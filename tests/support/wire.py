@@ -8,15 +8,16 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
-from .registries import Registry
+from .registries import DockerRegistry, Registry
 
 OCTETS = "application/octet-stream"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +110,8 @@ class Wire:
 def digest_of(content: bytes) -> str:
     """`sha256:<hex>` of `content`."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def by_server(wire: Wire, *, embedded: T, docker: T) -> T:
+    """What this server answers where the two differ."""
+    return docker if isinstance(wire.registry, DockerRegistry) else embedded
