@@ -138,7 +138,12 @@ class Scripted:
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serves one request; whether there may be another on this connection."""
-        start, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
+        first = await reader.readexactly(1)
+        if not first.isalpha():  # a TLS handshake, most likely: answered as Go's server does
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+            return False
+        head = first + await reader.readuntil(b"\r\n\r\n")
+        start, *lines = head.decode("latin-1").split("\r\n")[:-2]
         method, target, _ = start.split(" ")
         fields = CIMultiDict[str]((name, value) for name, _, value in (line.partition(": ") for line in lines))
         seen = Seen(method, target, fields)
