@@ -56,7 +56,8 @@ def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
 
 def _parse(header: str) -> Iterable[Challenge]:
     scheme, parameters = "", dict[str, str]()
-    for step in _STEP.finditer(header):
+    # Separators at the end would be tried from each of their positions: 2.5 s for 8 KiB of them.
+    for step in _STEP.finditer(header.rstrip(" \t\r\n\v\f,")):
         if step["scheme"] is not None:
             if scheme:
                 yield Challenge(scheme, MappingProxyType(parameters))
