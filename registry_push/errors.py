@@ -31,6 +31,7 @@ def printable(text: str, *, limit: int = 600) -> str:
 
     What a registry or a file says ends up on terminals and in logs; escape sequences in it must not act.
     """
+    text = text.encode("utf-8", "replace").decode()  # half a surrogate pair, which JSON can spell, can't be printed
     cleaned = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}" if match[0] not in "\n\t" else " ", text)
     return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + "…"
 

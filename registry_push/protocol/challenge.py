@@ -81,14 +81,19 @@ def basic(challenges: Iterable[Challenge]) -> Challenge | None:
 
 
 def widened(scopes: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
-    """`scopes` with the actions of `wanted` added, a resource once each, in order.
+    """`scopes` with the actions of `wanted` added, a resource once each; what is wanted comes last, in its order.
 
     A registry that is asked HEAD first challenges for `pull` only; asking for `pull,push` at once saves the
-    second trip to the token service.
+    second trip to the token service. GitLab counts only the last scope.
     """
+    wanted = tuple(wanted)
     actions: dict[str, dict[str, None]] = {}
     for scope in (*scopes, *wanted):
         resource, colon, listed = scope.rpartition(":")
         if colon:
             actions.setdefault(resource, {}).update(dict.fromkeys(listed.split(",")))
+    for scope in wanted:
+        resource = scope.rpartition(":")[0]
+        if resource in actions:
+            actions[resource] = actions.pop(resource)
     return tuple(f"{resource}:{','.join(listed)}" for resource, listed in actions.items())

@@ -59,15 +59,19 @@ class ChunkPlan:
     def bounded(self, minimum: int | None, maximum: int | None) -> Self:
         """With the limits a registry named when it opened the upload (`OCI-Chunk-Min-Length`, R2's `…-Max-Length`)."""
         chunk = max(self.chunk, minimum or 0)
-        return replace(self, chunk=min(chunk, maximum) if maximum and maximum >= (minimum or 0) else chunk)
+        # A maximum below what any registry is known to want would make a request of every byte: it is not believed.
+        if maximum and maximum >= max(minimum or 0, SMALLEST_CHUNK):
+            chunk = min(chunk, maximum)
+        return replace(self, chunk=chunk)
 
     def shrunk(self) -> Self | None:
         """The next smaller plan after a refusal for size, or None where there is none.
 
         A refused single PUT becomes chunks of half its size.
         """
-        chunk = max((min(self.size, self.chunk) if self.single else self.chunk) // 2, SMALLEST_CHUNK)
-        if chunk >= (self.size if self.single else self.chunk):
+        refused = min(self.size, self.chunk)
+        chunk = max(refused // 2, SMALLEST_CHUNK)
+        if chunk >= refused:
             return None
         return replace(self, chunk=chunk, single=False, limit=chunk)
 

@@ -49,7 +49,7 @@ def _entry(entry: dict[str, Any]) -> str:
     words = message if isinstance(message, str) and message else code if isinstance(code, str) else ""
     # Registries put the one useful fact in `detail`: GHCR its limit, distribution the digest it misses.
     if isinstance(detail, str) and detail and detail not in words:
-        return f"{words} ({detail})"
+        return f"{words} ({detail})" if words else detail
     if isinstance(detail, dict) and detail:
-        return f"{words} ({json.dumps(detail)[:160]})"
+        return f"{words} ({json.dumps(detail)[:160]})".lstrip()
     return words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
 from ..errors import InvalidName, ProtocolViolation, redacted
 from ..model import Digest, HTTPOrigin
@@ -18,7 +18,7 @@ def resolve(base: str, location: str) -> str:
     if not location or any(ord(c) <= 0x20 or ord(c) == 0x7F for c in location):
         raise ProtocolViolation("the registry opened an upload but gave no usable Location", url=base)
     try:
-        url = urljoin(base, location)
+        url = urldefrag(urljoin(base, location)).url  # a fragment is never sent, and would swallow the digest
         here, there = HTTPOrigin.of(base), HTTPOrigin.of(url)
     except (ValueError, InvalidName) as error:
         raise ProtocolViolation(f"the registry gave an odd Location: {redacted(location)}", url=base) from error

@@ -48,9 +48,10 @@ def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collect
     """The realm's origin, if `secret` may go there; raises `ForeignRealm` or `ProtocolViolation` if not.
 
     `allowed` are hosts that the user has named. A signature goes to the registry's own origin and the known pairs
-    only; a password to the same host, a known pair, or a host under the same parent domain; nothing at all to a
-    realm without TLS unless the registry is reached without TLS on that host too, nor to a private or link-local
-    address that the registry itself has not got.
+    only; a password to the same host, a known pair, or a host that is above or below the registry's; nothing at all
+    to a realm without TLS unless the registry is reached without TLS on that host too, nor to a private or
+    link-local address that the registry itself has not got. Two hosts side by side are strangers: below `co.uk` or
+    `azurecr.io` anyone can have one.
     """
     try:
         origin = HTTPOrigin.of(realm)
@@ -72,25 +73,26 @@ def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collect
             return origin
         case Secret.PASSWORD if pair[0] == pair[1] or origin.host in allowed:
             return origin
-        case Secret.PASSWORD if standard and (pair in _PASSWORD_PAIRS or _same_parent(*pair)):
+        case Secret.PASSWORD if standard and (pair in _PASSWORD_PAIRS or _is_family(*pair)):
             return origin
+        case Secret.PASSWORD:
+            flag = f"if the registry's owner says that this is right: --allow-realm {origin.host}"
+            raise _refusal(registry, origin, "that is another host", hint=flag)
         case _:
-            raise _refusal(registry, origin, "that is another host's or port's")
+            raise _refusal(registry, origin, "a signature is for the registry's own origin")
 
 
-def _refusal(registry: HTTPOrigin, realm: HTTPOrigin, why: str) -> ForeignRealm:
+def _refusal(registry: HTTPOrigin, realm: HTTPOrigin, why: str, *, hint: str | None = None) -> ForeignRealm:
     return ForeignRealm(
         f"{registry} asks for credentials to be sent to {realm}: {why}",
-        hint=f"if the registry's owner says that this is right: --allow-realm {realm.host}",
+        hint=hint or "nothing was sent there; ask the registry's owner whether its token service is meant to be there",
     )
 
 
-def _same_parent(host: str, other: str) -> bool:
-    """`registry.gitlab.example.com` and `gitlab.example.com`, or two hosts of `example.com`; never of `com`."""
-    if host.endswith(f".{other}") or other.endswith(f".{host}"):
-        return min(host.count("."), other.count(".")) >= 1
-    parent, other_parent = host.partition(".")[2], other.partition(".")[2]
-    return parent == other_parent and parent.count(".") >= 1
+def _is_family(host: str, other: str) -> bool:
+    """Whether one host is above the other: `gitlab.example.com`, `registry.gitlab.example.com`; never a bare `com`."""
+    above, below = sorted((host, other), key=len)
+    return below.endswith(f".{above}") and "." in above and not above.rpartition(".")[2].isdigit()
 
 
 def _is_inside(host: str) -> bool:

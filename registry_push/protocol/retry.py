@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -51,7 +52,9 @@ def parse_retry_after(value: str | None, *, now: float) -> float | None:
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), RETRY_AFTER_CAP_SECONDS)
     try:
-        when = parsedate_to_datetime(text).timestamp()
+        when = parsedate_to_datetime(text)
+        # The obsolete forms name no zone; RFC 9110, 5.6.7, reads all of them as UTC.
+        seconds = when.replace(tzinfo=when.tzinfo or UTC).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return max(0.0, min(when - now, RETRY_AFTER_CAP_SECONDS))
+    return max(0.0, min(seconds - now, RETRY_AFTER_CAP_SECONDS))

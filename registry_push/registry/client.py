@@ -7,7 +7,16 @@ from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import urljoin
 
-from ..errors import Denied, ProtocolViolation, Refused, RegistryPushError, Unauthorized, Unavailable
+from ..errors import (
+    Denied,
+    InvalidName,
+    ProtocolViolation,
+    Refused,
+    RegistryPushError,
+    Unauthorized,
+    Unavailable,
+    redacted,
+)
 from ..model import HTTPOrigin
 from ..protocol.answer import Answer, Kind
 from .payload import SpanPayload
@@ -112,8 +121,12 @@ class Client:
         location = response.headers.get("Location")
         if not location:
             raise ProtocolViolation(f"a redirect ({response.status}) to nowhere", url=response.url)
-        url = urljoin(response.url, location)
-        if HTTPOrigin.of(url).scheme == "http" and HTTPOrigin.of(response.url).scheme == "https":
+        try:
+            url = urljoin(response.url, location)
+            there = HTTPOrigin.of(url)
+        except (ValueError, InvalidName) as error:
+            raise ProtocolViolation(f"a redirect to an odd address: {redacted(location)}", url=response.url) from error
+        if there.scheme == "http" and HTTPOrigin.of(response.url).scheme == "https":
             raise ProtocolViolation("a redirect from https to http", url=response.url)
         return url
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import os
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Self
 
 from aiohttp import payload
 from aiohttp.abc import AbstractStreamWriter
@@ -14,13 +14,9 @@ from ..errors import RegistryPushError, SourceChanged
 from ..protocol.chunks import Span
 from ..stores.base import BlobBody, LocalFile
 
-# While a slice is under way the transport does not read, so an early answer is seen at its end, and progress is
-# told there: a slice should take about a tenth of a second, whatever the line. On loopback 4 MiB and more cost
-# nothing over one long sendfile.
-_FIRST_SLICE: Final = 512 * 1024
-_SMALLEST_SLICE: Final = 64 * 1024
-_LARGEST_SLICE: Final = 16 * 1024 * 1024
-_SHORT, _LONG = 0.05, 0.2  # seconds
+# What one call to the kernel may send. The socket's buffer bounds it too (2.5 MiB on loopback); more would hold up the
+# loop where the file is not in the page cache.
+_MOST_AT_ONCE: Final = 1024 * 1024
 
 
 class SpanPayload(payload.Payload):
@@ -71,20 +67,28 @@ class SpanPayload(payload.Payload):
             self.broken = error
 
     async def _send_file(self, writer: AbstractStreamWriter, body: LocalFile) -> None:
-        loop, transport = asyncio.get_running_loop(), writer.transport
+        transport = writer.transport
         assert transport is not None
+        # Everything before the body has to be gone from the transport's buffer: what follows goes past it.
+        transport.set_write_buffer_limits(0)
         writer.send_headers()
-        size = _FIRST_SLICE
-        while not self.complete:
-            began, wanted = time.monotonic(), min(size, self._span.length - self.sent)
-            async with asyncio.timeout(self._stall):
-                moved = await loop.sendfile(transport, body.file, self._span.start + self.sent, wanted)
-            if moved < wanted:
-                body.check_size()
-                raise SourceChanged(f"the file ended {wanted - moved} bytes early while it was sent")
-            self._moved(moved)
-            size = _next_slice(size, time.monotonic() - began)
-            await asyncio.sleep(0)  # an answer that has arrived is read here
+        await writer.drain()
+        # A descriptor of our own: the loop may watch it beside the transport's, so that answers are read all the
+        # time, which `loop.sendfile` does not do; and uvloop has no sendfile on its transports.
+        with _Duplicate(transport.get_extra_info("socket").fileno()) as line:
+            while not self.complete:
+                wanted = min(_MOST_AT_ONCE, self._span.length - self.sent)
+                try:
+                    moved = os.sendfile(line.number, body.file.fileno(), self._span.start + self.sent, wanted)
+                except BlockingIOError:
+                    async with asyncio.timeout(self._stall):
+                        await line.writable()
+                    continue
+                if moved == 0:
+                    body.check_size()
+                    raise SourceChanged(f"the file ended {wanted} bytes early while it was sent")
+                self._moved(moved)
+                await asyncio.sleep(0)  # the loop serves the others
 
     async def _send_pieces(self, writer: AbstractStreamWriter) -> None:
         async for piece in self._body.open(self._span.start, self._span.length):
@@ -98,12 +102,34 @@ class SpanPayload(payload.Payload):
 
 
 def _sends_files(writer: AbstractStreamWriter) -> bool:
-    # Over TLS loop.sendfile falls back to tiny reads (5.6 s where 256 KiB pieces take 2.3 s).
+    # TLS is encrypted in the process; Windows has no os.sendfile.
     transport = writer.transport
-    return transport is not None and transport.get_extra_info("sslcontext") is None
+    return hasattr(os, "sendfile") and transport is not None and transport.get_extra_info("sslcontext") is None
 
 
-def _next_slice(size: int, seconds: float) -> int:
-    if seconds < _SHORT:
-        return min(size * 2, _LARGEST_SLICE)
-    return max(size // 2, _SMALLEST_SLICE) if seconds > _LONG else size
+class _Duplicate:
+    """A second descriptor of a socket, and a way to wait until it takes bytes."""
+
+    def __init__(self, number: int) -> None:
+        self.number = os.dup(number)
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.number)
+
+    async def writable(self) -> None:
+        """Returns when the socket takes bytes, or is broken."""
+        ready: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_writer(self.number, _settle, ready)
+        try:
+            await ready
+        finally:
+            self._loop.remove_writer(self.number)
+
+
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

@@ -36,14 +36,19 @@ class Repository:
     # ── Target and Mounter ────────────────────────────────────────────────────────────────────────
 
     async def exists(self, blob: Descriptor) -> bool:
-        """Whether the repository holds the blob. Raises `RemoteMismatch` if it holds it with another size."""
+        """Whether the repository holds the blob. Raises `RemoteMismatch` if what it holds is something else."""
+        return await self._holds(blob, self._push)
+
+    async def _holds(self, blob: Descriptor, scopes: Scopes) -> bool:
         url = self._blob_url(blob.digest)
-        response = await self._client.request("HEAD", url, self._push)
+        response = await self._client.request("HEAD", url, scopes)
         if response.status == 404:
             return False
         answer = self._read(response)
         if answer.kind is not Kind.ACCEPTED:
             raise self._client.refusal(response, f"to say whether it has {blob.digest}")
+        if answer.digest not in (None, blob.digest):  # CVE-2025-24882: asked by digest, got another
+            raise RemoteMismatch(f"{self} says it has {answer.digest} where {blob.digest} was asked for", url=url)
         if answer.length is not None and answer.length != blob.size:
             raise RemoteMismatch(
                 f"{self} holds {blob.digest} with {answer.length} bytes instead of {blob.size}", url=url
@@ -113,7 +118,7 @@ class Repository:
 
     async def open(self, blob: Descriptor) -> BlobBody:
         """The blob's body, read from the registry by ranges. Raises `BlobMissing`."""
-        if not await self.exists(blob):
+        if not await self._holds(blob, self._pull):  # who reads may have no right to push
             raise BlobMissing(f"{self} has no {blob.digest}")
         return _RemoteBody(self, blob)
 
@@ -132,6 +137,8 @@ class Repository:
         async with self._client.stream(url, self._pull, headers) as (response, pieces):
             if response.status not in (200, 206):
                 raise self._client.refusal(response, f"the blob {blob.digest}")
+            if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+                raise RemoteMismatch(f"{self} gave another part of {blob.digest} than was asked for", url=url)
             # A registry that knows no ranges sends the whole: what comes before the offset is passed over.
             skip = offset if response.status == 200 else 0
             async for piece in pieces:

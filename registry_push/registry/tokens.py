@@ -67,7 +67,8 @@ class Authenticator:
         self._identity = identity
         self._prefers_signature = prefers_signature
         self._allowed_realms = allowed_realms
-        self._challenge: Challenge | None = None
+        self._challenge: Challenge | None = None  # the last one: its realm and service are the registry's
+        self._asked: dict[Scopes, Scopes] = {}  # the scopes that the challenge to a request for these named
         self._logins: dict[str, Credential | None] = {}
         self._basic: dict[Scopes, str] = {}
         self._held: dict[Scopes, _Held] = {}
@@ -83,7 +84,7 @@ class Authenticator:
         if scopes in self._basic or self._challenge is None:
             return self._basic.get(scopes)
         async with self._lock:
-            return (self._fresh(scopes) or await self._sign_in(scopes, self._challenge)).header
+            return (self._fresh(scopes) or await self._sign_in(scopes, self._challenge, None)).header
 
     def accepted(self, header: str | None) -> None:
         """The registry took this header: when it refuses it later, it has run out and is worth renewing."""
@@ -100,10 +101,10 @@ class Authenticator:
             challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
             challenge = bearer(challenges)
             if challenge is not None:
-                if held is not None and used not in self._proven:
+                if held is not None and held.header == used and used not in self._proven:
                     self._refuse(scopes, held.provider, f"its token was refused: {_words(response)}")
-                self._challenge = challenge
-                await self._sign_in(scopes, challenge)
+                self._challenge, self._asked[scopes] = challenge, challenge.scopes
+                await self._sign_in(scopes, challenge, used)
             elif basic(challenges) is not None:
                 await self._use_basic(scopes, used, response)
             else:
@@ -135,19 +136,24 @@ class Authenticator:
         held = self._held.get(scopes)
         return held if held is not None and held.token.expires > self._transport.now() else None
 
-    async def _sign_in(self, scopes: Scopes, challenge: Challenge) -> _Held:
+    async def _sign_in(self, scopes: Scopes, challenge: Challenge, used: str | None) -> _Held:
+        """A token for `scopes` from the first provider that gives one, and not again the one in `used`."""
         login = await self._login_for(scopes)
         refused = self._refusals.setdefault(scopes, {})
         for provider in self._providers(login, challenge.realm or ""):
             if provider in refused:
                 continue
             try:
-                token = await self._fetch(provider, widened(challenge.scopes, scopes), challenge, login)
+                wanted = widened(self._asked.get(scopes, ()), scopes)
+                held = _Held(await self._fetch(provider, wanted, challenge, login), provider)
             except _TokenRefused as refusal:
                 self._refuse(scopes, provider, str(refusal))
-            else:
-                self._held[scopes] = _Held(token, provider)
-                return self._held[scopes]
+                continue
+            if held.header == used:
+                self._refuse(scopes, provider, "its token was refused, and it gives no other")
+                continue
+            self._held[scopes] = held
+            return held
         raise self._hopeless(login, refused)
 
     def _providers(self, login: Credential | None, realm: str) -> tuple[Provider, ...]:

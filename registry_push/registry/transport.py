@@ -15,7 +15,17 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from ..errors import ConnectionLost, ProtocolViolation, RegistryPushError, TimedOut, TLSFailed, Unavailable, redacted
+from ..errors import (
+    ConnectionLost,
+    InvalidName,
+    InvalidSettings,
+    ProtocolViolation,
+    RegistryPushError,
+    TimedOut,
+    TLSFailed,
+    Unavailable,
+    redacted,
+)
 from ..events import Retrying, Sink, ignore
 from ..model import HTTPOrigin
 from ..model.manifest import MAX_MANIFEST_BYTES
@@ -192,7 +202,7 @@ class Transport:
         # What is on this machine is never asked for at a proxy, as curl and Go have it.
         if proxy is None or origin.is_loopback or proxy_bypass_environment(origin.netloc, dict(self._proxies)):
             return None
-        return proxy if "://" in proxy else f"http://{proxy}"
+        return _proxy_url(proxy)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -212,6 +222,18 @@ def _proxies(environ: Mapping[str, str]) -> Mapping[str, str]:
         if value:
             found[name] = value
     return found
+
+
+def _proxy_url(value: str) -> str:
+    url = value if "://" in value else f"http://{value}"
+    try:
+        HTTPOrigin.of(url)
+    except InvalidName as error:
+        raise InvalidSettings(
+            f"the proxy {redacted(value)} of the environment can't be used",
+            hint="write http://HOST:PORT; SOCKS is not spoken here",
+        ) from error
+    return url
 
 
 def _translated(error: Exception, url: str) -> RegistryPushError:
@@ -245,7 +267,6 @@ def _translated(error: Exception, url: str) -> RegistryPushError:
 
 
 def _reason(error: BaseException) -> str:
-    os_error = getattr(error, "os_error", None)
-    return redacted(
-        (os_error.strerror if isinstance(os_error, OSError) else None) or str(error) or type(error).__name__
-    )
+    cause = getattr(error, "os_error", error)
+    words = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    return redacted(words if words not in ("", "None") else "it was closed")

@@ -35,7 +35,9 @@ async def big(tmp_path: Path) -> AsyncIterator[FileBody]:
     await body.close()
 
 
-def _payload(body: BlobBody, span: Span | None = None, *, stall: float = 60, told: list[int] | None = None) -> SpanPayload:
+def _payload(
+    body: BlobBody, span: Span | None = None, *, stall: float = 60, told: list[int] | None = None
+) -> SpanPayload:
     heard: list[int] = [] if told is None else told
     return SpanPayload(body, span or Span(0, body.size), stall=stall, on_sent=heard.append)
 
@@ -77,6 +79,8 @@ async def test_two_bodies_follow_each_other_on_one_connection(big: FileBody) -> 
 
 @pytest.mark.parametrize("as_file", [True, False])
 async def test_an_early_413_is_seen_and_stops_the_body(big: FileBody, as_file: bool) -> None:
+    # BUG: one `sleep(0)` between two slices is a turn too few. The reader is only put in the queue, behind us, and the
+    # next `sendfile` takes it out again: nothing is read until the last byte is sent. Two turns mend it.
     body = big if as_file else BytesBody(bytes(BIG))
     async with Scripted() as server, opened(server.origin) as client:
         server.on("PUT", "/up", Says(413, body=b"too large", early=True), Says(201))
@@ -92,6 +96,8 @@ async def test_an_early_413_is_seen_and_stops_the_body(big: FileBody, as_file: b
 @pytest.mark.parametrize("as_file", [True, False])
 async def test_an_early_413_before_the_line_is_cut_is_seen(big: FileBody, as_file: bool) -> None:
     # nginx and Go: the answer, then a reset under what we still send.
+    # BUG: the same; and a reset that is met by a slice's first `sendfile` is taken for "no sendfile here": asyncio
+    # falls back to writing, that fails, and the answer that was there is lost. `fallback=False` tells it apart.
     async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
@@ -108,8 +114,7 @@ async def test_an_early_413_before_the_line_is_cut_is_seen(big: FileBody, as_fil
 
 
 async def test_an_early_413_is_seen_though_the_server_reads_no_more(big: FileBody) -> None:
-    # BUG: while `sendfile` waits for room nothing is read, so an answer that is there is not seen: after `stall`
-    # seconds (60) the chunk counts as lost, is sent again, and so on until the retries are used up.
+    # BUG: the same.
     async with Scripted() as server, opened(server.origin) as client:
         server.on("PUT", "/up", Says(413, deaf=True))
         assert (await _put(client, _payload(big, stall=1))).status == 413
@@ -174,7 +179,7 @@ async def test_a_body_that_ends_early_is_never_taken_for_whole() -> None:
         server.on("PUT", "/up", Says(201))
         with pytest.raises(BlobCorrupt, match="one byte"):
             await _put(client, _payload(Short(b"y" * 100)))
-        assert server.requests("PUT")[0].received == 0, "the server never had the whole body"
+        assert not any(seen.received for seen in server.seen), "the server never had the whole body"
 
 
 async def test_a_source_that_loses_its_own_line_says_so_itself() -> None:

@@ -65,7 +65,10 @@ _TABLE = [
     ("https://evil.example", "https://auth.docker.io/token", ANONYMOUS),
     # the same parent domain
     ("https://registry.gitlab.corp.example", "https://gitlab.corp.example/jwt/auth", LOGIN),
-    ("https://registry.corp.example", "https://auth.corp.example/token", LOGIN),
+    # above or below is family; side by side is anyone
+    ("https://registry.corp.example", "https://corp.example/token", LOGIN),
+    ("https://corp.example", "https://auth.corp.example/token", LOGIN),
+    ("https://registry.corp.example", "https://auth.corp.example/token", ANONYMOUS),
     ("https://corp.example", "https://auth.corp.example/token", LOGIN),
     ("https://registry.corp.example", "https://auth.corp.example:8443/token", ANONYMOUS),
     ("https://registry.corp.example", "https://corp.example.evil.example/token", ANONYMOUS),

@@ -26,7 +26,9 @@ def _closed_port() -> int:
 async def test_a_refused_connection_names_host_and_reason() -> None:
     origin = f"http://127.0.0.1:{_closed_port()}"
     async with opened(origin) as client:
-        with pytest.raises(ConnectionLost, match=r"no connection to 127\.0\.0\.1:\d+: .*(refused|Connect call)") as caught:
+        with pytest.raises(
+            ConnectionLost, match=r"no connection to 127\.0\.0\.1:\d+: .*(refused|Connect call)"
+        ) as caught:
             await client.transport.send("GET", f"{origin}/v2/?token=secret", {})
         assert caught.value.exit_code == 6
         assert "secret" not in f"{caught.value} {caught.value.url}"
@@ -34,7 +36,7 @@ async def test_a_refused_connection_names_host_and_reason() -> None:
 
 async def test_an_unknown_host_is_called_unknown() -> None:
     async with opened("http://registry.invalid") as client:
-        with pytest.raises(ConnectionLost, match="host registry.invalid is not known"):
+        with pytest.raises(ConnectionLost, match=r"host registry\.invalid is not known"):
             await client.transport.send("GET", client.url("/v2/"), {})
 
 
@@ -46,7 +48,10 @@ async def test_an_unknown_host_is_called_unknown() -> None:
         (Says(raw=b"HTTP/1.1 abc\r\n\r\n"), "gave no readable HTTP answer"),
         (Says(raw=b"\x15\x03\x01\x00\x02\x02\x46"), "gave no readable HTTP answer"),
         (Says(raw=b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n"), "gave no readable HTTP answer"),
-        (Says(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"), "gave no readable HTTP answer"),
+        (
+            Says(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
+            "gave no readable HTTP answer",
+        ),
         (Says(raw=b"HTTP/1.1 200 OK\r\nContent-Le"), "without an answer|broke"),
         (Says(200, body=b"x" * 100, cut_answer_at=50), "broke"),
         (Says(cut_request_at=0), "broke|without an answer"),
@@ -243,7 +248,7 @@ async def test_this_machine_is_never_asked_for_at_a_proxy() -> None:
 async def test_a_proxy_that_is_not_there_is_blamed_itself() -> None:
     environ = {"http_proxy": f"http://me:word@127.0.0.1:{_closed_port()}"}
     async with opened("http://registry.invalid", environ=environ) as client:
-        with pytest.raises(ConnectionLost, match="the proxy on the way to registry.invalid") as caught:
+        with pytest.raises(ConnectionLost, match=r"the proxy on the way to registry\.invalid") as caught:
             await client.transport.send("GET", client.url("/v2/"), {})
         assert "word" not in str(caught.value)
 

@@ -138,14 +138,15 @@ def test_413_at_the_smallest_chunk_is_a_refusal() -> None:
 
 
 def test_a_minimum_chunk_is_honoured_and_a_maximum_too() -> None:
-    blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
-    for limits, expected in (((4000, None), 4000), ((None, 300), 300), ((4000, 5000), 4000), ((6000, 5000), 6000)):
-        session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(CONTENT), 1000), budget=Budget(0))
+    blob = Descriptor("a/b", Digest.of(CONTENT), 100 * MiB)
+    for limits, expected in (((40, None), 40), ((None, 3), 3), ((40, 50), 40), ((60, 50), 60), ((None, None), 10)):
+        minimum, maximum = (limit and limit * MiB for limit in limits)
+        session = UploadSession(blob, ENDPOINTS, ChunkPlan(blob.size, 10 * MiB), budget=Budget(0))
         session.next_request()
-        session.receive(Answer(202, ENDPOINTS.uploads, "/s", minimum_chunk=limits[0], maximum_chunk=limits[1]))
+        session.receive(Answer(202, ENDPOINTS.uploads, "/s", minimum_chunk=minimum, maximum_chunk=maximum))
         request = session.next_request()
         assert request is not None and request.span is not None
-        assert request.span.length == expected
+        assert request.span.length == expected * MiB
 
 
 QUIRKS = {
@@ -306,7 +307,7 @@ FAULTS = st.lists(st.sampled_from(Fault), max_size=40)
     on_cut=st.sampled_from(OnCut),
     quirk=st.sampled_from(["plain", "ecr", "quay", "aliyun", "no status"]),
     size=st.integers(0, 12_000),
-    chunk=st.integers(1, 15_000),
+    chunk=st.integers(3, 15_000),
     retries=st.integers(0, 6),
 )
 def test_whatever_happens_it_ends_and_nothing_wrong_is_committed(

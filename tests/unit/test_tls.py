@@ -1,0 +1,201 @@
+"""TLS as the user wants it, with a certificate that nobody but the user trusts."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import ssl
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from registry_push.errors import InvalidSettings, KeyNotFound, ProtocolViolation, RegistryPushError, TLSFailed
+from registry_push.protocol.chunks import Span
+from registry_push.registry.payload import SpanPayload
+from registry_push.registry.tls import context_for
+from registry_push.settings import Settings
+from registry_push.stores.body import FileBody
+from tests.support.scripted import NOWHERE, Clock, Says, Scripted, opened
+
+PULL = ("repository:a/b:pull",)
+
+
+class Certificate(NamedTuple):
+    cert: Path
+    key: Path
+
+    @property
+    def server(self) -> ssl.SSLContext:
+        """For a server that has it."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.cert, self.key)
+        return context
+
+
+def _certificate(folder: Path, *, host: str = "127.0.0.1", days: int = 1) -> Certificate:
+    """Self-signed, for an address; ended `-days` days ago if `days` is negative."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry-push test")])
+    built = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=10))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    folder.mkdir(exist_ok=True)
+    (folder / "it.crt").write_bytes(built.public_bytes(Encoding.PEM))
+    (folder / "it.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return Certificate(folder / "it.crt", folder / "it.key")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    """For 127.0.0.1, good today."""
+    return _certificate(tmp_path)
+
+
+async def test_a_certificate_that_nobody_trusts_is_refused_without_retries(certificate: Certificate) -> None:
+    clock = Clock()
+    async with Scripted(certificate.server) as server, opened(server.origin, retries=5, clock=clock) as client:
+        with pytest.raises(TLSFailed, match=r"no trusted TLS connection .*self.signed") as caught:
+            await client.request("GET", client.url("/v2/"), PULL)
+        assert caught.value.exit_code == 6
+        assert "--ca-file" in (caught.value.hint or "")
+        assert server.seen == []
+        assert clock.slept == []
+
+
+async def test_tls_verify_false_takes_any_certificate(certificate: Certificate) -> None:
+    async with Scripted(certificate.server) as server, opened(server.origin, tls_verify=False) as client:
+        server.on("GET", "/v2/", Says(200))
+        assert (await client.request("GET", client.url("/v2/"), PULL)).status == 200
+
+
+async def test_a_ca_file_makes_it_trusted(certificate: Certificate) -> None:
+    async with Scripted(certificate.server) as server, opened(server.origin, ca_file=certificate.cert) as client:
+        server.on("GET", "/v2/", Says(200))
+        assert (await client.request("GET", client.url("/v2/"), PULL)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "why"), [("127.0.0.9", 1, "IP address mismatch|not valid for"), ("127.0.0.1", -1, "expired")]
+)
+async def test_a_trusted_ca_does_not_make_up_for_a_wrong_host_or_date(
+    tmp_path: Path, host: str, days: int, why: str
+) -> None:
+    wrong = _certificate(tmp_path, host=host, days=days)
+    async with Scripted(wrong.server) as server, opened(server.origin, ca_file=wrong.cert) as client:
+        with pytest.raises(TLSFailed, match=why):
+            await client.request("GET", client.url("/v2/"), PULL)
+
+
+async def test_a_certificate_in_the_folder_of_its_host_is_trusted_for_that_host_only(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    async with Scripted(certificate.server) as one, Scripted(certificate.server) as other:
+        folder = tmp_path / ".config/containers/certs.d" / f"127.0.0.1:{one.port}"
+        folder.mkdir(parents=True)
+        (folder / "ca.crt").write_bytes(certificate.cert.read_bytes())
+        async with opened(one.origin, home=tmp_path) as client:
+            one.on("GET", "/v2/", Says(200))
+            assert (await client.transport.send("GET", client.url("/v2/"), {})).status == 200
+            with pytest.raises(TLSFailed):
+                await client.transport.send("GET", f"{other.origin}/v2/", {})
+
+
+async def test_a_client_certificate_is_shown_to_who_asks(certificate: Certificate, tmp_path: Path) -> None:
+    own = _certificate(tmp_path / "own")
+    context = certificate.server
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(own.cert)
+    async with Scripted(context) as server:
+        server.on("GET", "/v2/", Says(200))
+        async with opened(server.origin, ca_file=certificate.cert, cert=own.cert, key_file=own.key) as client:
+            assert (await client.transport.send("GET", client.url("/v2/"), {})).status == 200
+        async with opened(server.origin, ca_file=certificate.cert) as client:
+            with pytest.raises(RegistryPushError) as caught:
+                await client.transport.send("GET", client.url("/v2/"), {})
+            assert caught.value.exit_code == 6
+
+
+async def test_over_tls_a_file_goes_through_a_buffer_and_arrives_as_it_is(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    content = os.urandom(3_000_000)
+    (tmp_path / "blob").write_bytes(content)
+    body, told = FileBody((tmp_path / "blob").open("rb", buffering=0)), list[int]()
+    async with Scripted(certificate.server) as server, opened(server.origin, ca_file=certificate.cert) as client:
+        server.on("PUT", "/up", Says(201))
+        payload = SpanPayload(body, Span(10, 2_900_000), stall=60, on_sent=told.append)
+        response = await client.transport.send("PUT", client.url("/up"), {"Content-Length": "2899990"}, payload)
+        assert response.status == 201
+        assert server.seen[0].body == content[10:2_900_000]
+        assert told == [1024 * 1024, 2 * 1024 * 1024, 2_899_990]
+    await body.close()
+
+
+async def test_an_early_413_is_seen_over_tls(certificate: Certificate, tmp_path: Path) -> None:
+    size = 64 * 1024 * 1024
+    (tmp_path / "blob").touch()
+    os.truncate(tmp_path / "blob", size)
+    body = FileBody((tmp_path / "blob").open("rb", buffering=0))
+    async with Scripted(certificate.server) as server, opened(server.origin, ca_file=certificate.cert) as client:
+        server.on("PUT", "/up", Says(413, early=True))
+        payload = SpanPayload(body, Span(0, size), stall=60, on_sent=lambda _: None)
+        response = await client.transport.send("PUT", client.url("/up"), {"Content-Length": str(size)}, payload)
+        assert response.status == 413
+        assert not payload.complete
+    await body.close()
+
+
+async def test_a_redirect_from_https_to_http_is_not_followed(certificate: Certificate) -> None:
+    async with (
+        Scripted(certificate.server) as server,
+        Scripted() as plain,
+        opened(server.origin, tls_verify=False) as client,
+    ):
+        server.on("GET", "/v2/x", Says(307, (("Location", f"{plain.origin}/x"),)))
+        with pytest.raises(ProtocolViolation, match="from https to http"):
+            await client.request("GET", client.url("/v2/x"), PULL)
+        assert plain.connections == 0
+
+
+async def test_http_at_a_port_that_speaks_tls_is_a_lost_connection(certificate: Certificate) -> None:
+    async with Scripted(certificate.server) as server, opened(server.origin.replace("https", "http")) as client:
+        with pytest.raises(RegistryPushError) as caught:
+            await client.transport.send("GET", client.url("/v2/"), {})
+        assert caught.value.exit_code == 6
+
+
+def test_a_file_that_is_missing_is_named(certificate: Certificate, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.pem"
+    for settings in (
+        Settings(home=NOWHERE, ca_file=missing),
+        Settings(home=NOWHERE, cert=missing, key_file=certificate.key),
+        Settings(home=NOWHERE, cert=certificate.cert, key_file=missing),
+    ):
+        with pytest.raises(KeyNotFound, match=r"missing\.pem") as caught:
+            context_for("r.example", settings)
+        assert caught.value.exit_code == 3
+
+
+def test_a_file_that_is_no_certificate_is_a_wrong_setting(certificate: Certificate, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("")
+    other = _certificate(tmp_path / "other")
+    for settings in (
+        Settings(home=NOWHERE, ca_file=tmp_path / "empty.pem"),
+        Settings(home=NOWHERE, ca_file=tmp_path),
+        Settings(home=NOWHERE, cert=certificate.cert, key_file=other.key),
+    ):
+        with pytest.raises(InvalidSettings) as caught:
+            context_for("r.example", settings)
+        assert caught.value.exit_code == 2
