@@ -136,8 +136,8 @@ class NotAllowed(RegistryPushError):
     origin = Origin.TARGET
 
 
-class StoreUnreadable(NotAllowed):
-    """The store is there, but this user may not read it."""
+class Unreadable(NotAllowed):
+    """A store, a key or a file of logins is there, but this user may not read it."""
 
     origin = Origin.SOURCE
 

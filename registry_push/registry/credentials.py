@@ -82,7 +82,7 @@ class CredentialStore:
         """The login for `repository` at `host[:port]`, or None.
 
         Places are asked in the order of protocol.md 7, and in each the helpers before what is written there.
-        Raises `InvalidSettings` for a broken file, or a named one that is missing; `StoreUnreadable` for one that is
+        Raises `InvalidSettings` for a broken file, or a named one that is missing; `Unreadable` for one that is
         closed to us; `Unauthorized` where a helper fails: to go on without could send another login than was meant.
         """
         if self._explicit is not None and self._explicit_host in (None, host):

@@ -33,7 +33,7 @@ class Identity:
         """The key in the OpenSSH file `path`.
 
         Raises `KeyNotFound`; `InvalidKey` for one with a passphrase, of another type, or none at all;
-        `StoreUnreadable`, with the owner's name, where the file is closed to us.
+        `Unreadable`, with the owner's name, where the file is closed to us.
         """
         try:
             content = read_small(path, _MAX_KEY)

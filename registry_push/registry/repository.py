@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from ..errors import BlobMissing, ManifestRefused, ModelNotFound, RemoteMismatch
+from ..errors import BlobCorrupt, BlobMissing, ManifestRefused, ModelNotFound, RemoteMismatch
 from ..events import Placement
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import MANIFEST_TYPES
@@ -56,8 +56,8 @@ class Repository:
         return True
 
     async def push(self, blob: Descriptor, body: BlobBody) -> Placement:
-        """Uploads the blob; see `mount`."""
-        return (await self.mount(blob, body, ())).placement
+        """Uploads the blob if it is not there; see `mount`."""
+        return Placement.PRESENT if await self.exists(blob) else (await self.mount(blob, body, ())).placement
 
     async def mount(self, blob: Descriptor, body: BlobBody, repositories: Collection[str]) -> Placed:
         """Uploads the blob, or has it mounted from one of `repositories` at this registry.
@@ -129,6 +129,8 @@ class Repository:
         return self._stream(blob, offset, length)
 
     async def _stream(self, blob: Descriptor, offset: int, length: int) -> AsyncIterator[bytes]:
+        if not 0 <= offset <= offset + length <= blob.size:
+            raise BlobCorrupt(f"{blob.digest} has {blob.size} bytes; {length} from {offset} were asked for")
         if length == 0:
             return
         whole = offset == 0 and length == blob.size

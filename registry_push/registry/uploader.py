@@ -58,6 +58,8 @@ class Uploader:
         never committed and raises `BlobCorrupt` or `SourceChanged`. Cancelling leaves the session open at the
         registry, to be gone on with; a failure for good cancels it there.
         """
+        if body.size != blob.size:
+            raise BlobCorrupt(f"what is here for {blob.digest} has {body.size} bytes, not {blob.size}")
         host, settings = client.origin.netloc, self._settings
         profile = self._profiles.get(host) or known_profile(host)
         plan = ChunkPlan.for_blob(

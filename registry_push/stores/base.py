@@ -64,7 +64,7 @@ class Source(Protocol[Ref]):
     """A store that is read."""
 
     async def resolve(self, ref: Ref) -> Manifest:
-        """The manifest that `ref` names. Raises `ModelNotFound`, `ManifestCorrupt`, `StoreUnreadable`."""
+        """The manifest that `ref` names. Raises `ModelNotFound`, `ManifestCorrupt`, `Unreadable`."""
         ...
 
     async def open(self, blob: Descriptor) -> BlobBody:

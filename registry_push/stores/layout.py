@@ -20,8 +20,8 @@ from ..errors import (
     ManifestRefused,
     ModelNotFound,
     StoreNotFound,
-    StoreUnreadable,
     Unavailable,
+    Unreadable,
     printable,
 )
 from ..events import Placement
@@ -50,7 +50,7 @@ class OCILayout:
     async def resolve(self, ref: str | None) -> Manifest:
         """The manifest that `ref` names, by name or by digest; None: the only one there is.
 
-        Raises `StoreNotFound`, `ModelNotFound`, `BlobMissing`, `ManifestCorrupt`, `StoreUnreadable`.
+        Raises `StoreNotFound`, `ModelNotFound`, `BlobMissing`, `ManifestCorrupt`, `Unreadable`.
         """
         index = await self.index()
         return await self.manifest(_only(index) if ref is None else _chosen(index, ref))
@@ -71,7 +71,7 @@ class OCILayout:
         return body
 
     async def body(self, digest: Digest) -> FileBody:
-        """The body of the blob `digest`, of whatever size. Raises `BlobMissing`, `BlobCorrupt`, `StoreUnreadable`."""
+        """The body of the blob `digest`, of whatever size. Raises `BlobMissing`, `BlobCorrupt`, `Unreadable`."""
         return FileBody(await asyncio.to_thread(self._open, digest), name=str(self.blob_path(digest)))
 
     async def exists(self, blob: Descriptor) -> bool:
@@ -113,11 +113,11 @@ class OCILayout:
         await self.update(lambda index: index.tagged(manifest.descriptor, tag))
 
     async def refs(self) -> tuple[str, ...]:
-        """Every name that a manifest has here. Raises `StoreNotFound`, `ManifestCorrupt`, `StoreUnreadable`."""
+        """Every name that a manifest has here. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
         return (await self.index()).refs
 
     async def index(self) -> LayoutIndex:
-        """What `index.json` says. Raises `StoreNotFound`, `ManifestCorrupt`, `StoreUnreadable`."""
+        """What `index.json` says. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
         return await asyncio.to_thread(self._read_index)
 
     async def update(self, change: Callable[[LayoutIndex], LayoutIndex]) -> None:
@@ -134,12 +134,12 @@ class OCILayout:
             await discard(spool)
 
     async def spool(self) -> Spool:
-        """An empty spool for a blob of this layout. Raises `Unavailable`, `StoreUnreadable`."""
+        """An empty spool for a blob of this layout. Raises `Unavailable`, `Unreadable`."""
         await self.prepare()
         return Spool(self.path)
 
     async def prepare(self) -> None:
-        """Makes the folders that blobs go into. Raises `Unavailable`, `StoreUnreadable`."""
+        """Makes the folders that blobs go into. Raises `Unavailable`, `Unreadable`."""
         await asyncio.to_thread(self._prepare)
 
     async def adopt(self, spool: Spool, digest: Digest) -> None:
@@ -153,7 +153,7 @@ class OCILayout:
     def _inside(self, path: Path) -> Path:
         real = Path(os.path.realpath(path))
         if not real.is_relative_to(os.path.realpath(self.path)):
-            raise StoreUnreadable(f"{path} is a link out of the layout", hint="put the content itself there")
+            raise Unreadable(f"{path} is a link out of the layout", hint="put the content itself there")
         return real
 
     def _open(self, digest: Digest) -> io.FileIO:
@@ -163,7 +163,7 @@ class OCILayout:
         except FileNotFoundError as error:
             raise BlobMissing(f"{digest} is not in {self.path}", hint="copy the model there again") from error
         except PermissionError as error:
-            raise StoreUnreadable(f"{path} can't be read: {error.strerror}") from error
+            raise Unreadable(f"{path} can't be read: {error.strerror}") from error
         except OSError as error:
             raise BlobCorrupt(f"{path} {error.strerror or error}") from error
 
@@ -189,7 +189,7 @@ class OCILayout:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreNotFound(f"{self.path} is no OCI image layout: it has no index.json") from error
         except OSError as error:
-            raise StoreUnreadable(f"{path} can't be read: {error.strerror or error}") from error
+            raise Unreadable(f"{path} can't be read: {error.strerror or error}") from error
         except ValueError as error:
             raise ManifestCorrupt(f"{path} {error}") from error
 

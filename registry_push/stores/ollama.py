@@ -20,7 +20,7 @@ from ..errors import (
     ModelNotFound,
     NothingToPush,
     RegistryPushError,
-    StoreUnreadable,
+    Unreadable,
 )
 from ..model import Descriptor, Digest, Manifest, ModelName
 from ..model.manifest import MAX_MANIFEST_BYTES, ManifestEntry
@@ -45,17 +45,17 @@ class OllamaStore:
         self.root = root
 
     async def listing(self) -> Listing:
-        """All models, sorted, and what lies among the manifests without being one. Raises `StoreUnreadable`."""
+        """All models, sorted, and what lies among the manifests without being one. Raises `Unreadable`."""
         return await asyncio.to_thread(self.scan)
 
     async def models(self) -> list[StoredModel]:
-        """All models, sorted as they are displayed. Raises `StoreUnreadable`."""
+        """All models, sorted as they are displayed. Raises `Unreadable`."""
         return list((await self.listing()).models)
 
     async def match(self, pattern: str) -> list[ModelName]:
         """The models whose short or full name matches the glob `pattern`, as `matching` says.
 
-        Raises `ModelNotFound` where none does, `StoreUnreadable`.
+        Raises `ModelNotFound` where none does, `Unreadable`.
         """
         models = await self.models()
         found = matching(pattern, [model.name for model in models])
@@ -66,7 +66,7 @@ class OllamaStore:
     async def resolve(self, ref: ModelName) -> Manifest:
         """The manifest of `ref`, its bytes untouched: first by its exact name, then as Ollama compares, without case.
 
-        Raises `ModelNotFound`, `ManifestCorrupt`, `StoreUnreadable`.
+        Raises `ModelNotFound`, `ManifestCorrupt`, `Unreadable`.
         """
         return await asyncio.to_thread(self.read_manifest, ref)
 
@@ -74,21 +74,21 @@ class OllamaStore:
         """The body of `blob`; the caller closes it.
 
         Raises `BlobMissing` where it is not there or no file of this store, `BlobCorrupt` where its size is wrong,
-        `StoreUnreadable`.
+        `Unreadable`.
         """
         return FileBody(await asyncio.to_thread(self.open_blob, blob), name=f"blob {blob.digest}")
 
     async def check(self, manifest: Manifest) -> None:
         """Looks at every blob of `manifest`, content unread, so that a push fails before it begins.
 
-        Raises one error for all: `StoreUnreadable`, else `BlobMissing`, else `BlobCorrupt`.
+        Raises one error for all: `Unreadable`, else `BlobMissing`, else `BlobCorrupt`.
         """
         await asyncio.to_thread(self.check_blobs, manifest)
 
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
         """The manifests that a list names, none where `manifest` is no list.
 
-        Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `StoreUnreadable`.
+        Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`.
         """
         return tuple([await asyncio.to_thread(self.read_child, entry) for entry in manifest.manifests])
 
@@ -288,7 +288,7 @@ class OllamaStore:
         try:
             with self.open_blob(manifest.config) as file:
                 config = json.loads(read_bounded(file, _MAX_CONFIG))
-        except StoreUnreadable:
+        except Unreadable:
             raise
         except (RegistryPushError, OSError, ValueError, RecursionError):
             return {}

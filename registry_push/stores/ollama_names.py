@@ -67,7 +67,7 @@ def named_paths(root: Path, name: ModelName) -> tuple[Path, ...]:
 def entries(root: Path, problems: list[str]) -> Iterator[tuple[ModelName, Path]]:
     """Every file or link at the depth of a manifest whose path is a name; sentences on the others go to `problems`.
 
-    Raises `StoreUnreadable` for a folder that is closed to us.
+    Raises `Unreadable` for a folder that is closed to us.
     """
     for folder in (_V2, _LEGACY):
         for parts, path in _files(root / folder, 4, problems):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from ..errors import StoreNotFound, StoreUnreadable
+from ..errors import StoreNotFound, Unreadable
 
 try:
     import grp
@@ -43,7 +43,7 @@ def usual_roots(home: Path, platform: str) -> tuple[Path, ...]:
 def find_root(explicit: Path | None, ollama_models: str | None, home: Path, *, platform: str = sys.platform) -> Path:
     """The folder of the store: `--models`, else `$OLLAMA_MODELS`, else the first usual place that exists.
 
-    Raises `StoreNotFound`, which names every place, and `StoreUnreadable` where a place can't be looked into.
+    Raises `StoreNotFound`, which names every place, and `Unreadable` where a place can't be looked into.
     """
     # envconfig.Var in Ollama strips spaces, then quotes, so that a quoted value in a unit file works.
     named = (ollama_models or "").strip().strip("\"'")
@@ -57,7 +57,7 @@ def find_root(explicit: Path | None, ollama_models: str | None, home: Path, *, p
         try:
             if _is_folder(root):
                 return root
-        except StoreUnreadable as error:
+        except Unreadable as error:
             # A service's home is closed to others more often than not; a store further on may still be ours.
             blocked = blocked or error
     if blocked is not None:
@@ -68,7 +68,7 @@ def find_root(explicit: Path | None, ollama_models: str | None, home: Path, *, p
     )
 
 
-def unreadable(path: Path, *, what: str = "the store") -> StoreUnreadable:
+def unreadable(path: Path, *, what: str = "the store") -> Unreadable:
     """The error for a `path` that the system would not let us read; says whose it is and what to do."""
     place = _blocker(path)
     hint = "run this as the user who owns it"
@@ -84,7 +84,7 @@ def unreadable(path: Path, *, what: str = "the store") -> StoreUnreadable:
         needed = stat.S_IRGRP | stat.S_IXGRP if stat.S_ISDIR(status.st_mode) else stat.S_IRGRP
         if group is not None and status.st_mode & needed == needed:
             hint += f"; or join the group that may read it: sudo usermod -aG {group} $USER, and log in again"
-    return StoreUnreadable(f"{what} can't be read: {place} belongs to {owner}", hint=hint)
+    return Unreadable(f"{what} can't be read: {place} belongs to {owner}", hint=hint)
 
 
 def open_regular(path: Path) -> io.FileIO:

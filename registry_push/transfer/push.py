@@ -49,7 +49,7 @@ async def push(
 
 
 def open_store(settings: Settings) -> OllamaStore:
-    """The Ollama store that the settings mean. Raises `StoreNotFound`, `StoreUnreadable`."""
+    """The Ollama store that the settings mean. Raises `StoreNotFound`, `Unreadable`."""
     return OllamaStore(find_root(settings.models, settings.environ.get("OLLAMA_MODELS"), settings.home))
 
 

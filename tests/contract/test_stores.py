@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-from registry_push.errors import BlobCorrupt, BlobMissing, ManifestRefused, ModelNotFound
-from registry_push.events import Placement
-from registry_push.model import Descriptor, Digest, Manifest
+from registry_push.errors import BlobCorrupt, BlobMissing, IntegrityError, ManifestRefused, ModelNotFound
+from registry_push.events import Placement, ignore
+from registry_push.loopback import EmbeddedRegistry
+from registry_push.model import Descriptor, Digest, Manifest, Reference
 from registry_push.model.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from registry_push.registry.connections import Registries
+from registry_push.settings import Settings
 from registry_push.stores.base import Source, Target
 from registry_push.stores.body import BytesBody
 from registry_push.stores.layout import OCILayout
 from registry_push.stores.memory import MemoryStore
+from tests.support.registries import DockerRegistry
 
 HELLO = b"hello world"
 LAYER = "application/vnd.ollama.image.model"
@@ -38,7 +44,32 @@ def layout(tmp_path: Path) -> Store:
     return OCILayout(tmp_path / "layout")
 
 
-@pytest.fixture(params=["memory", "layout"])
+@asynccontextmanager
+async def _repository(host: str, home: Path) -> AsyncIterator[Store]:
+    async with Registries(Settings(home=home, retries=0), ignore) as registries:
+        yield registries.repository(Reference.parse(f"{host}/stores/{uuid.uuid4().hex}"))
+
+
+@pytest.fixture
+async def repository_at_embedded(embedded: EmbeddedRegistry, tmp_path: Path) -> AsyncIterator[Store]:
+    async with _repository(embedded.host, tmp_path) as repository:
+        yield repository
+
+
+@pytest.fixture
+async def repository_at_docker_registry(docker_registry: DockerRegistry, tmp_path: Path) -> AsyncIterator[Store]:
+    async with _repository(docker_registry.host, tmp_path) as repository:
+        yield repository
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "layout",
+        "repository_at_embedded",
+        pytest.param("repository_at_docker_registry", marks=pytest.mark.real),
+    ]
+)
 def store(request: pytest.FixtureRequest) -> Store:
     """Each of the stores, empty."""
     found: Store = request.getfixturevalue(request.param)
@@ -131,7 +162,7 @@ async def test_unknown_blob(store: Store) -> None:
 
 async def test_blob_of_another_size_than_was_said(store: Store) -> None:
     await put(store, HELLO)
-    with pytest.raises(BlobCorrupt):
+    with pytest.raises(IntegrityError):
         await store.open(Descriptor(LAYER, Digest.of(HELLO), 10))
 
 

@@ -198,12 +198,12 @@ def test_a_key_of_somebody_else_says_whose(public_folder: Path) -> None:
     script = f"""
 import os
 from pathlib import Path
-from registry_push.errors import StoreUnreadable
+from registry_push.errors import Unreadable
 from registry_push.registry.identity import Identity
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
     Identity.load(Path({str(public_folder / "key")!r}))
-except StoreUnreadable as error:
+except Unreadable as error:
     print(error.exit_code, error, "|", error.hint)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=KEYS.parents[1])

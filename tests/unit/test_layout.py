@@ -16,8 +16,8 @@ from registry_push.errors import (
     ManifestCorrupt,
     ModelNotFound,
     StoreNotFound,
-    StoreUnreadable,
     Unavailable,
+    Unreadable,
 )
 from registry_push.model import Descriptor, Digest, Manifest
 from registry_push.model.manifest import DOCKER_MANIFEST, MAX_MANIFEST_BYTES, OCI_INDEX, OCI_MANIFEST
@@ -219,7 +219,7 @@ async def test_blob_that_is_a_link_out_of_the_layout(layout: OCILayout, tmp_path
     secret.write_bytes(HELLO)
     layout.blob_path(BLOB.digest).unlink()
     layout.blob_path(BLOB.digest).symlink_to(secret)
-    with pytest.raises(StoreUnreadable, match="link"):
+    with pytest.raises(Unreadable, match="link"):
         await layout.open(BLOB)
 
 
@@ -253,11 +253,11 @@ async def test_index_that_is_a_pipe_or_leads_out(layout: OCILayout, tmp_path: Pa
     path = layout.path / "index.json"
     path.rename(tmp_path / "index.json")
     path.symlink_to(tmp_path / "index.json")
-    with pytest.raises(StoreUnreadable):
+    with pytest.raises(Unreadable):
         await layout.resolve("latest")
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(StoreUnreadable):
+    with pytest.raises(Unreadable):
         await layout.resolve("latest")
 
 
@@ -269,9 +269,9 @@ async def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.symlink_to(outside)
         layout = OCILayout(tmp_path / part.replace("/", "-"))
-        with pytest.raises(StoreUnreadable):
+        with pytest.raises(Unreadable):
             await layout.push(BLOB, BytesBody(HELLO))
-        with pytest.raises(StoreUnreadable):
+        with pytest.raises(Unreadable):
             await layout.add_manifest(manifest())
     assert not list(outside.iterdir())
 

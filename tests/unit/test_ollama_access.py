@@ -13,7 +13,7 @@ import pytest
 
 from registry_push.errors import (
     StoreNotFound,
-    StoreUnreadable,
+    Unreadable,
 )
 from registry_push.loopback.sample import write_sample_store
 from registry_push.stores import ollama_paths
@@ -151,7 +151,7 @@ for step, run in steps.items():
         assert {step for step, text in said.items() if text != "ok"} == failing
         for step in failing:
             assert said[step] == (
-                f"StoreUnreadable 4 the store can't be read: {path} belongs to root"
+                f"Unreadable 4 the store can't be read: {path} belongs to root"
                 " | run it as that user: sudo -u root registry-push …"
             )
 
@@ -171,12 +171,12 @@ for step, run in steps.items():
     ) -> None:
         def closed(place: Path) -> bool:
             if place.name == "closed":
-                raise StoreUnreadable(f"{place} is closed")
+                raise Unreadable(f"{place} is closed")
             return place.is_dir()
 
         monkeypatch.setattr(ollama_paths, "_is_folder", closed)
         monkeypatch.setattr(ollama_paths, "usual_roots", lambda *_: (tmp_path / "closed", tmp_path / "open"))
-        with pytest.raises(StoreUnreadable):
+        with pytest.raises(Unreadable):
             find_root(None, None, tmp_path)
         (tmp_path / "open").mkdir()
         assert find_root(None, None, tmp_path) == tmp_path / "open"
