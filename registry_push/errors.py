@@ -161,6 +161,10 @@ class Unauthorized(NotAllowed):
 class Denied(NotAllowed):
     """The registry knows who we are and says no (HTTP 403)."""
 
+    default_hint = (
+        "check that this account may write there; to push under a name that is yours: --to HOST/YOURNAME/MODEL:TAG"
+    )
+
 
 class ForeignRealm(NotAllowed):
     """A registry asked for credentials to be sent where they don't belong."""

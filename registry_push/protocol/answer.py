@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Final, Self
 
 from ..errors import InvalidDigest
@@ -31,6 +32,9 @@ class Kind(Enum):
     REFUSED = auto()
     LOST = auto()
 
+
+_SIGNED: Final = "X-Signed-Header-"
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 # No status of HTTP's: the connection broke before there was one.
 NO_ANSWER: Final = 0
@@ -59,6 +63,9 @@ class Answer:
     status: int
     url: str
     location: str | None = None
+    upload_location: str | None = None
+    direct_url: str | None = None
+    signed_headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
     range_end: int | None = None
     length: int | None = None
     digest: Digest | None = None
@@ -75,6 +82,9 @@ class Answer:
             status,
             url,
             location=headers.get("Location") or None,
+            upload_location=headers.get("Docker-Upload-Location") or None,
+            direct_url=headers.get("X-Direct-Upload-URL") or None,
+            signed_headers=_signed(headers),
             range_end=int(found[1]) if found else None,
             length=_number(headers.get("Content-Length")),
             digest=_digest(headers.get("Docker-Content-Digest")),
@@ -95,6 +105,12 @@ class Answer:
 
     def __str__(self) -> str:
         return f"HTTP {self.status}{f': {self.diagnosis}' if self.diagnosis.text else ''}"
+
+
+def _signed(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """What the PUT to a direct upload's URL has to carry: `X-Signed-Header-<H>: v` as `<H>: v`."""
+    found = {name[len(_SIGNED) :]: value for name, value in headers.items() if name.lower().startswith(_SIGNED.lower())}
+    return {name: value for name, value in found.items() if name and name.lower() != "authorization"} or _NO_HEADERS
 
 
 def _number(text: str | None) -> int | None:

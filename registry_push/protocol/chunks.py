@@ -62,6 +62,8 @@ class ChunkPlan:
         # A maximum below what any registry is known to want would make a request of every byte: it is not believed.
         if maximum and maximum >= max(minimum or 0, SMALLEST_CHUNK):
             chunk = min(chunk, maximum)
+            if self.size > maximum:
+                return replace(self, chunk=chunk, single=False)
         return replace(self, chunk=chunk)
 
     def shrunk(self) -> Self | None:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import printable
+from ..errors import printable, redacted
 
 # Enough for any error document; a gateway's HTML page is of no use beyond its title.
 MAX_ERROR_BYTES: Final = 64 * 1024
@@ -32,16 +32,21 @@ def diagnose(body: bytes) -> Diagnosis:
     except (ValueError, RecursionError):
         title = _TITLE.search(body[:MAX_ERROR_BYTES])
         words = title[1] if title else b"" if body.lstrip()[:1] == b"<" else body[:300]
-        return Diagnosis((), printable(words.decode("utf-8", "replace").strip(), limit=200))
+        return Diagnosis((), _line(words.decode("utf-8", "replace").strip(), limit=200))
     match document:
         case {"errors": [_, *_] as errors}:
             entries = [entry for entry in errors[:5] if isinstance(entry, dict)]
             codes = tuple(code for entry in entries if isinstance(code := entry.get("code"), str))
-            return Diagnosis(codes, printable("; ".join(filter(None, map(_entry, entries))), limit=300))
+            return Diagnosis(codes, _line("; ".join(filter(None, map(_entry, entries)))))
         case {"error": str(text)} | {"message": str(text)} | {"details": str(text)}:
-            return Diagnosis((), printable(text, limit=300))
+            return Diagnosis((), _line(text))
         case _:
             return Diagnosis((), "")
+
+
+def _line(text: str, *, limit: int = 300) -> str:
+    """Fit to be shown: a registry that quotes a presigned URL does not get it into our logs."""
+    return printable(redacted(text), limit=limit)
 
 
 def _entry(entry: dict[str, Any]) -> str:

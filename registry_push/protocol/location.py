@@ -32,6 +32,10 @@ def resolve(base: str, location: str) -> str:
     return url
 
 
-def closing(location: str, digest: Digest) -> str:
-    """The URL of the PUT that closes a session: `digest` joins the query that is there (spec, "Pushing blobs")."""
-    return f"{location}{'&' if '?' in location else '?'}digest=sha256%3A{digest.hex}"
+def closing(location: str, digest: Digest, *, etag: str | None = None) -> str:
+    """The URL of the PUT that closes a session: `digest` joins the query that is there (spec, "Pushing blobs").
+
+    `etag` is the parts' at an Ollama registry.
+    """
+    closed = f"{location}{'&' if '?' in location else '?'}digest=sha256%3A{digest.hex}"
+    return f"{closed}&etag={etag}" if etag else closed

@@ -49,9 +49,9 @@ def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collect
 
     `allowed` are hosts that the user has named. A signature goes to the registry's own origin and the known pairs
     only; a password to the same host, a known pair, or a host that is above or below the registry's; nothing at all
-    to a realm without TLS unless the registry is reached without TLS on that host too, nor to a private or
-    link-local address that the registry itself has not got. Two hosts side by side are strangers: below `co.uk` or
-    `azurecr.io` anyone can have one.
+    to a realm without TLS unless the registry is reached without TLS on that host too, nor, unasked, to
+    a private or link-local address that the registry itself has not got. Two hosts side by side are strangers: below
+    `co.uk` or `azurecr.io` anyone can have one.
     """
     try:
         origin = HTTPOrigin.of(realm)
@@ -63,8 +63,9 @@ def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collect
     same_machine = registry.is_loopback and origin.is_loopback
     if origin.scheme == "http" and not (registry.scheme == "http" and (pair[0] == pair[1] or same_machine)):
         raise _refusal(registry, origin, "that is not https")
-    if _is_inside(origin.host) and pair[0] != pair[1] and not same_machine:
-        raise _refusal(registry, origin, "that is an address of a private network or of the machine itself")
+    if _is_inside(origin.host) and pair[0] != pair[1] and not same_machine and origin.host not in allowed:
+        flag = f"if the registry's owner says that this is right: --allow-realm {origin.host}"
+        raise _refusal(registry, origin, "that is an address of a private network or of the machine itself", hint=flag)
     standard = origin.port == 443
     match secret:
         case Secret.NOTHING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Final, Self
 
 from ..errors import ProtocolViolation
@@ -15,6 +17,22 @@ _DEFAULT_LIFE: Final = 60.0
 _MARGIN: Final = 5.0
 _MAX_BYTES: Final = 256 * 1024
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+\Z")
+
+
+# Ollama's token service takes a signature's time as long as it is no further off than this.
+_SKEW: Final = 300.0
+
+
+def clock_skew(date: str | None, *, now: float) -> str | None:
+    """`12 minutes behind`: how far our clock (`now`, unix seconds) is off an answer's `Date`; None if it is well."""
+    try:
+        told = parsedate_to_datetime(date or "")
+        ahead = now - told.replace(tzinfo=told.tzinfo or UTC).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    if abs(ahead) <= _SKEW:
+        return None
+    return f"{abs(ahead) / 60:.0f} minutes {'ahead' if ahead > 0 else 'behind'}"
 
 
 @dataclass(frozen=True, slots=True)

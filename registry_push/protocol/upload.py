@@ -4,16 +4,15 @@
     while (request := session.next_request()) is not None:
         …send it after `request.after` seconds, then session.receive(answer) or session.connection_lost(error)…
 
-States and transitions are data (`_TRANSITIONS`). The acknowledged offset is ours; what a server says of it is
+States and transitions are data (`transitions.py`). The acknowledged offset is ours; what a server says of it is
 evidence, weighed in `offsets.py`. After DONE, `placement` says how the blob came to be there; after FAILED, `failure`
 is the error to raise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
 from urllib.parse import quote
 
@@ -24,54 +23,25 @@ from .answer import NO_ANSWER, Answer, Kind
 from .chunks import ChunkPlan, Span
 from .location import closing, resolve
 from .offsets import acknowledged, reconciled
+from .parts import Parts
 from .retry import Budget
+from .transitions import TRANSITIONS, State
+from .upload_request import Endpoints, UploadRecord, UploadRequest
 
 # A registry may lose a session each time the line breaks (distribution 2); without progress that outlives a
 # session, more tries only send the same bytes again.
 MAX_RESTARTS: Final = 5
 
 
-class State(Enum):
-    """Where an upload stands; each state has one request that leads on."""
-
-    NEW = auto()  # POST: open a session, or mount
-    OPEN = auto()  # PATCH: the next chunk
-    UNCERTAIN = auto()  # GET: how far did it come?
-    COMMITTING = auto()  # PUT: close with the digest
-    CONFIRMING = auto()  # HEAD: the answer to the PUT was lost; is the blob there?
-    GONE = auto()  # the session is lost: POST again, bounded
-    DONE = auto()
-    FAILED = auto()
-
-
 @dataclass(frozen=True, slots=True)
-class Endpoints:
-    """The two URLs an upload begins with; every other comes from the registry."""
+class OllamaWay:
+    """How Ollama's registry takes a blob. `direct`: whole, straight to its storage (models of tensors); else in parts.
 
-    blob: str
-    uploads: str
+    `part` is the most bytes that a part should have, None for Ollama's own plan.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class UploadRequest:
-    """What to send. `span` is the part of the blob that is the body; `closes` marks the PUT that commits; `is_offer` a
-    POST that asks for a mount, which may be refused without harm."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    span: Span | None = None
-    closes: bool = False
-    is_offer: bool = False
-    after: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class UploadRecord:
-    """What must be kept to go on in another process: the session's URL (a capability) and the acknowledged offset."""
-
-    location: str
-    offset: int
+    direct: bool = False
+    part: int | None = None
 
 
 class UploadSession:
@@ -85,6 +55,8 @@ class UploadSession:
         *,
         budget: Budget,
         mount_from: Collection[str] = (),
+        ollama: OllamaWay | None = None,
+        negotiates: bool = True,
         resume: UploadRecord | None = None,
     ) -> None:
         self.state = State.UNCERTAIN if resume else State.NEW
@@ -94,6 +66,9 @@ class UploadSession:
         self.failure: RegistryPushError | None = None
         self.trouble = ""  # why the last request did not do, for people
         self.restarts = 0
+        self.etag: str | None = None  # of the parts, for the commit; the driver hashes, so the driver sets it
+        self.ollama = ollama  # also set when the registry shows itself as one of Ollama's kind, if that is `negotiates`
+        self._negotiates = negotiates
         self._blob = blob
         self._endpoints = endpoints
         self._budget = budget
@@ -102,6 +77,8 @@ class UploadSession:
         self._attempted = self.offset  # how far bytes were sent, acknowledged or not
         self._suspect_size = False  # a chunk was refused by its offset; if that is right, its size is the cause
         self._furthest = self.offset  # the most that was ever acknowledged, whatever was lost since
+        self._direct: UploadRequest | None = None
+        self._knows_no_session = False
         self._after = 0.0
 
     # ── what the driver asks ──────────────────────────────────────────────────────────────────────
@@ -116,14 +93,20 @@ class UploadSession:
         """What tells the registry to forget the session; None where there is none."""
         return UploadRequest("DELETE", self._location, {}) if self._location and self.placement is None else None
 
-    def next_request(self) -> UploadRequest | None:
-        """What to send now; None when DONE or FAILED."""
+    def next_request(self) -> UploadRequest | Parts | None:
+        """What to send now; None when DONE or FAILED.
+
+        `Parts` are many requests at once: when they are over, they are given back to `parts_over`.
+        """
         after, self._after = self._after, 0.0
         match self.state:
             case State.NEW | State.GONE:
-                return UploadRequest(
-                    "POST", self._start_url(), {"Content-Length": "0"}, is_offer=bool(self._mounts), after=after
-                )
+                return self._start(after)
+            case State.PARTS:
+                wanted = self.ollama.part if self.ollama else None
+                return Parts(self._blob, self._location, wanted=wanted, budget=self._budget)
+            case State.DIRECT:
+                return self._direct
             case State.OPEN:
                 span = self.plan.span(self.offset)
                 self._attempted = span.stop
@@ -135,7 +118,7 @@ class UploadSession:
                 self._attempted = span.stop
                 return UploadRequest(
                     "PUT",
-                    closing(self._location, self._blob.digest),
+                    closing(self._location, self._blob.digest, etag=self.etag),
                     {"Content-Type": "application/octet-stream", "Content-Length": str(span.length)},
                     span if span.length else None,
                     closes=True,
@@ -152,6 +135,17 @@ class UploadSession:
             self.trouble = str(answer)
         self._step(answer)
 
+    def parts_over(self, parts: Parts) -> None:
+        """Takes what came of the parts."""
+        self._location, self.trouble = parts.location, parts.trouble
+        if parts.failure is not None:
+            self._fail(parts.failure)
+        elif parts.lost is not None:
+            self.trouble = str(parts.lost)
+            self._gone(parts.lost)
+        else:
+            self.offset, self.state = self._blob.size, State.COMMITTING
+
     def connection_lost(self, reason: str) -> None:
         """The last request got no answer that can be relied on."""
         self.trouble = reason
@@ -161,16 +155,38 @@ class UploadSession:
 
     def _step(self, answer: Answer) -> None:
         try:
-            _TRANSITIONS.get((self.state, answer.kind), UploadSession._refused)(self, answer)
+            getattr(self, f"_{TRANSITIONS.get((self.state, answer.kind), 'refused')}")(answer)
         except RegistryPushError as error:  # an answer that no version of the protocol allows
             self._fail(error)
 
     def _opened(self, answer: Answer) -> None:
-        self._location = resolve(answer.url, answer.location or "")
+        self._location = resolve(answer.url, answer.upload_location or answer.location or "")
         self._mounts.clear()
         self._attempted = 0
+        if answer.upload_location and self._negotiates and self.ollama is None:
+            self.ollama = OllamaWay(part=self.plan.chunk if self.plan.limit else None)
+        if self.ollama is not None:
+            return self._opened_at_ollama(answer)
         self.plan = self.plan.bounded(answer.minimum_chunk, answer.maximum_chunk)
         self.state = State.COMMITTING if self.plan.single else State.OPEN
+        return None
+
+    def _opened_at_ollama(self, answer: Answer) -> None:
+        self._knows_no_session = False
+        if self._blob.size == 0:
+            self.state = State.COMMITTING
+        elif answer.direct_url is None:
+            self.state = State.PARTS
+        else:
+            # The URL is signed as it stands: not one byte of it may be put differently.
+            resolve(answer.url, answer.direct_url)
+            headers = {"Content-Type": "application/octet-stream", **answer.signed_headers}
+            headers["Content-Length"] = str(self._blob.size)
+            self._direct = UploadRequest("PUT", answer.direct_url, headers, Span(0, self._blob.size), is_anonymous=True)
+            self.state = State.DIRECT
+
+    def _placed_directly(self, _: Answer) -> None:
+        self.offset, self.state = self._blob.size, State.COMMITTING
 
     def _mounted(self, answer: Answer) -> None:
         self._done(answer, Placement.MOUNTED if self._mounts else Placement.PRESENT)
@@ -199,7 +215,8 @@ class UploadSession:
             self.trouble = f"the registry's upload has {(answer.range_end or 0) + 1} bytes, we sent {self._attempted}"
             return self._gone(answer)
         if offset == self.offset and self._suspect_size and not self._shrink():
-            return self._refused(answer)
+            # In the middle the offset may be wrong after all: Quay counts one too many of a cut chunk as well.
+            return self._gone(answer) if offset else self._refused(answer)
         if offset < self.offset and not self._pause(answer):
             return None
         self._move_offset(offset)
@@ -233,8 +250,20 @@ class UploadSession:
         if self._pause(answer):
             self.state = State.CONFIRMING
 
+    def _session_unknown(self, answer: Answer) -> None:
+        self._knows_no_session = True
+        self._confirm_later(answer)
+
+    def _not_there(self, answer: Answer) -> None:
+        if self.ollama is None:
+            self._ask_later(answer)
+        elif self._knows_no_session:
+            self._gone(answer)
+        elif self._pause(answer):  # Ollama's registry tells no status; its parts are where they are: commit again
+            self.state = State.COMMITTING
+
     def _confirmed(self, answer: Answer) -> None:
-        if answer.length is not None and answer.length != self._blob.size:
+        if answer.length and answer.length != self._blob.size:  # a proxy that drops bodies may say 0
             return self._fail(
                 RemoteMismatch(
                     f"the registry holds {self._blob.digest} with {answer.length} bytes instead of {self._blob.size}",
@@ -261,7 +290,7 @@ class UploadSession:
         if self._pause(answer):
             self._after = 0.0  # the registry has answered well and at once: there is nothing to wait for
             self.restarts += 1
-            self._location, self.offset = "", 0
+            self._location, self.offset, self.etag = "", 0, None
             self.state = State.GONE
         return None
 
@@ -275,11 +304,14 @@ class UploadSession:
     def _over(self) -> bool:
         return self.state in (State.DONE, State.FAILED)
 
-    def _start_url(self) -> str:
-        if not self._mounts:
-            return self._endpoints.uploads
-        source = quote(self._mounts[0], safe="/")
-        return f"{self._endpoints.uploads}?mount=sha256%3A{self._blob.digest.hex}&from={source}"
+    def _start(self, after: float) -> UploadRequest:
+        url, headers = self._endpoints.uploads, {"Content-Length": "0"}
+        if self._mounts:
+            url += f"?mount=sha256%3A{self._blob.digest.hex}&from={quote(self._mounts[0], safe='/')}"
+        elif self.ollama is not None and self.ollama.direct:
+            url += f"?digest=sha256%3A{self._blob.digest.hex}"
+            headers |= {"X-Redirect-Uploads": "2", "X-Content-Length": str(self._blob.size)}
+        return UploadRequest("POST", url, headers, is_offer=bool(self._mounts), after=after)
 
     def _move_offset(self, offset: int) -> None:
         self.offset, self._suspect_size = offset, False
@@ -327,58 +359,3 @@ def _chunk_headers(span: Span) -> dict[str, str]:
         "Content-Range": span.content_range,
         "Content-Length": str(span.length),
     }
-
-
-# Every pair that is not here is a refusal.
-_TRANSITIONS: Final[Mapping[tuple[State, Kind], Callable[[UploadSession, Answer], None]]] = {
-    (State.NEW, Kind.CREATED): UploadSession._mounted,
-    (State.NEW, Kind.ACCEPTED): UploadSession._opened,
-    (State.NEW, Kind.MISSING): UploadSession._without_mount,
-    (State.NEW, Kind.EXPIRED): UploadSession._without_mount,  # Harbor: 401 for a mount from an absent project
-    (State.NEW, Kind.INVALID): UploadSession._without_mount,
-    (State.NEW, Kind.REFUSED): UploadSession._without_mount,
-    (State.NEW, Kind.BUSY): UploadSession._again,
-    (State.NEW, Kind.LOST): UploadSession._again,
-    #
-    (State.GONE, Kind.CREATED): UploadSession._mounted,
-    (State.GONE, Kind.ACCEPTED): UploadSession._opened,
-    (State.GONE, Kind.BUSY): UploadSession._again,
-    (State.GONE, Kind.LOST): UploadSession._again,
-    #
-    (State.OPEN, Kind.ACCEPTED): UploadSession._acknowledged,
-    (State.OPEN, Kind.CREATED): UploadSession._acknowledged,  # ECR answers a PATCH with 201
-    (State.OPEN, Kind.MISSING): UploadSession._gone,
-    (State.OPEN, Kind.WRONG_OFFSET): UploadSession._ask,
-    (State.OPEN, Kind.TOO_LARGE): UploadSession._too_large,
-    (State.OPEN, Kind.INVALID): UploadSession._ask_later,  # distribution 3: a stale PATCH can be 400
-    (State.OPEN, Kind.EXPIRED): UploadSession._ask_later,
-    (State.OPEN, Kind.BUSY): UploadSession._ask_later,
-    (State.OPEN, Kind.LOST): UploadSession._ask_later,
-    #
-    (State.UNCERTAIN, Kind.ACCEPTED): UploadSession._reconciled,
-    (State.UNCERTAIN, Kind.CREATED): UploadSession._reconciled,
-    (State.UNCERTAIN, Kind.MISSING): UploadSession._gone,
-    (State.UNCERTAIN, Kind.WRONG_OFFSET): UploadSession._gone,
-    (State.UNCERTAIN, Kind.INVALID): UploadSession._gone,
-    (State.UNCERTAIN, Kind.REFUSED): UploadSession._gone,  # 405: a registry without status (GAR)
-    (State.UNCERTAIN, Kind.EXPIRED): UploadSession._again,
-    (State.UNCERTAIN, Kind.BUSY): UploadSession._again,
-    (State.UNCERTAIN, Kind.LOST): UploadSession._again,
-    #
-    (State.COMMITTING, Kind.CREATED): UploadSession._committed,
-    (State.COMMITTING, Kind.ACCEPTED): UploadSession._confirm,  # old Artifactory; only 201 is a promise
-    (State.COMMITTING, Kind.MISSING): UploadSession._confirm_later,
-    (State.COMMITTING, Kind.WRONG_OFFSET): UploadSession._ask,
-    (State.COMMITTING, Kind.TOO_LARGE): UploadSession._too_large,
-    (State.COMMITTING, Kind.INVALID): UploadSession._digest_refused,
-    (State.COMMITTING, Kind.EXPIRED): UploadSession._again,
-    (State.COMMITTING, Kind.BUSY): UploadSession._confirm_later,
-    (State.COMMITTING, Kind.LOST): UploadSession._confirm_later,
-    #
-    (State.CONFIRMING, Kind.ACCEPTED): UploadSession._confirmed,
-    (State.CONFIRMING, Kind.CREATED): UploadSession._confirmed,
-    (State.CONFIRMING, Kind.MISSING): UploadSession._ask_later,
-    (State.CONFIRMING, Kind.EXPIRED): UploadSession._again,
-    (State.CONFIRMING, Kind.BUSY): UploadSession._again,
-    (State.CONFIRMING, Kind.LOST): UploadSession._again,
-}

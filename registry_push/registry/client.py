@@ -33,6 +33,7 @@ class Client:
     def __init__(self, origin: HTTPOrigin, transport: Transport, authenticator: Authenticator) -> None:
         self.origin = origin
         self.transport = transport
+        transport.know_registry(origin)
         self._authenticator = authenticator
 
     def url(self, path: str) -> str:
@@ -93,7 +94,8 @@ class Client:
     async def _authorization(self, url: str, scopes: Scopes) -> str | None:
         # Nothing that signs us in leaves its origin, whatever a Location or a redirect says (CVE-2026-50151,
         # GHSA-qvqc-4c52-x6qp, GHSA-vh4v-2xq2-g5cg).
-        return await self._authenticator.authorization(scopes) if HTTPOrigin.of(url) == self.origin else None
+        # No scopes: a request that asks for none of our credentials, such as a PUT to a presigned URL.
+        return await self._authenticator.authorization(scopes) if scopes and HTTPOrigin.of(url) == self.origin else None
 
     async def _request_signed_in(
         self, method: str, url: str, scopes: Scopes, headers: Mapping[str, str] | None, body: bytes | None
@@ -109,7 +111,7 @@ class Client:
 
         Raises `NotAllowed` when there are none; no credential is tried twice, so loops over this end.
         """
-        if HTTPOrigin.of(response.url) != self.origin:
+        if not scopes or HTTPOrigin.of(response.url) != self.origin:
             return False
         if response.status != 401:
             self._authenticator.accepted(used)
@@ -140,11 +142,7 @@ class Client:
             case Kind.BUSY:
                 return Unavailable(message, url=response.url)
             case _ if response.status == 403:
-                return Denied(
-                    message,
-                    hint="check that this account may write there, and that the name is yours",
-                    url=response.url,
-                )
+                return Denied(message, url=response.url)
             case _:
                 return Refused(message, url=response.url)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
 
 from ..protocol.chunks import SINGLE_PUT
 
@@ -19,6 +18,8 @@ class Limits:
     def __init__(self, jobs: int) -> None:
         self._large = asyncio.Semaphore(jobs)
         self._small = asyncio.Semaphore(jobs)
+        # Parts go to a storage that is built for many: with eight jobs, sixteen at once, as Ollama's own client.
+        self._parts = asyncio.Semaphore(2 * jobs)
 
     @asynccontextmanager
     async def body(self, blob_size: int) -> AsyncIterator[None]:
@@ -26,6 +27,8 @@ class Limits:
         async with self._small if blob_size <= SINGLE_PUT else self._large:
             yield
 
-
-# Requests without a body wait for the server, not for the line: more of them may be under way than bodies.
-REQUESTS_PER_JOB: Final = 4
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[None]:
+        """Holds a slot for a part that goes to a storage."""
+        async with self._parts:
+            yield

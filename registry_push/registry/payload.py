@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable
 from typing import Final, Self
@@ -17,6 +18,10 @@ from ..stores.base import BlobBody, LocalFile
 # What one call to the kernel may send. The socket's buffer bounds it too (2.5 MiB on loopback); more would hold up the
 # loop where the file is not in the page cache.
 _MOST_AT_ONCE: Final = 1024 * 1024
+
+
+# A file system that can't splice (some FUSE ones) says one of these at the first call.
+_NO_SENDFILE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class SpanPayload(payload.Payload):
@@ -54,9 +59,9 @@ class SpanPayload(payload.Payload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Writes the span; its length is the request's Content-Length already."""
         try:
-            if isinstance(self._body, LocalFile) and _sends_files(writer):
-                await self._send_file(writer, self._body)
-            else:
+            if not (isinstance(self._body, LocalFile) and _sends_files(writer)) or not await self._sent_file(
+                writer, self._body
+            ):
                 await self._send_pieces(writer)
         except RegistryPushError as error:
             self.source_error = error
@@ -66,7 +71,8 @@ class SpanPayload(payload.Payload):
         except OSError as error:
             self.broken = error
 
-    async def _send_file(self, writer: AbstractStreamWriter, body: LocalFile) -> None:
+    async def _sent_file(self, writer: AbstractStreamWriter, body: LocalFile) -> bool:
+        """Sends the span by the kernel; False, and nothing sent, where this file system can't do that."""
         transport = writer.transport
         assert transport is not None
         # Everything before the body has to be gone from the transport's buffer: what follows goes past it.
@@ -84,11 +90,16 @@ class SpanPayload(payload.Payload):
                     async with asyncio.timeout(self._stall):
                         await line.writable()
                     continue
+                except OSError as error:
+                    if self.sent == 0 and error.errno in _NO_SENDFILE:
+                        return False
+                    raise
                 if moved == 0:
                     body.check_size()
                     raise SourceChanged(f"the file ended {wanted} bytes early while it was sent")
                 self._moved(moved)
                 await asyncio.sleep(0)  # the loop serves the others
+        return True
 
     async def _send_pieces(self, writer: AbstractStreamWriter) -> None:
         async for piece in self._body.open(self._span.start, self._span.length):

@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ..model.reference import OLLAMA_HOSTS
 from ..protocol.chunks import MiB
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How a registry takes uploads. `chunk_limit` in bytes; `one_put`: no chunks at all."""
+    """How a registry takes uploads. `chunk_limit` in bytes; `one_put`: no chunks at all; `ollama`: Ollama's ways."""
 
     chunk_limit: int | None = None
     one_put: bool = False
+    ollama: bool = False
 
 
 def known_profile(host: str) -> Profile:
     """What is known of `host` before it is asked (protocol.md, 6)."""
-    name = host.lower().rpartition("@")[2].partition(":")[0]
+    name = host.lower().partition(":")[0]
+    if name in OLLAMA_HOSTS:
+        return Profile(ollama=True)
     if _is_google(name):
         return Profile(one_put=True)
     if name == "ghcr.io":

@@ -13,8 +13,8 @@ from ..settings import Settings
 _SYSTEM_FOLDERS: Final = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
 
-def context_for(netloc: str, settings: Settings) -> ssl.SSLContext:
-    """The TLS context for `netloc` (host or host:port).
+def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SSLContext:
+    """The TLS context for `netloc` (host or host:port); only a registry is shown the certificate of `--cert`.
 
     Raises `InvalidSettings` where a certificate can't be read, `KeyNotFound` where one that was named is missing.
     """
@@ -31,7 +31,7 @@ def context_for(netloc: str, settings: Settings) -> ssl.SSLContext:
                 _load_roots(context, roots)
             for cert in sorted(folder.glob("*.cert")):
                 _load_chain(context, cert, cert.with_suffix(".key"))
-    if settings.cert is not None and settings.key_file is not None:
+    if is_registry and settings.cert is not None and settings.key_file is not None:
         _load_chain(context, settings.cert, settings.key_file)
     return context
 
@@ -45,9 +45,13 @@ def _load_roots(context: ssl.SSLContext, file: Path) -> None:
         raise InvalidSettings(f"the CA file {file} can't be used: {error}") from error
 
 
+def _no_passphrase(key: Path) -> str:
+    raise InvalidSettings(f"the key {key} has a passphrase", hint="write one without: openssl pkey -in KEY -out NEW")
+
+
 def _load_chain(context: ssl.SSLContext, cert: Path, key: Path) -> None:
     try:
-        context.load_cert_chain(cert, key)
+        context.load_cert_chain(cert, key, password=lambda: _no_passphrase(key))
     except FileNotFoundError as error:
         raise KeyNotFound(f"the client certificate {cert} or its key {key} is not there") from error
     except (ssl.SSLError, OSError) as error:

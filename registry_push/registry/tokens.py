@@ -17,7 +17,7 @@ from ..protocol.challenge import Challenge, basic, bearer, parse_challenges, wid
 from ..protocol.diagnostics import diagnose
 from ..protocol.realms import Secret, judged
 from ..protocol.signing import authorization, signed_text, token_query
-from ..protocol.token import Token
+from ..protocol.token import Token, clock_skew
 from .credentials import Credential
 from .identity import Identity
 from .transport import Response, Transport
@@ -26,6 +26,7 @@ Scopes = tuple[str, ...]
 
 # 16 random bytes, base64url without padding (ollama:auth/auth.go, NewNonce).
 _NONCE_BYTES: Final = 16
+_REFUSALS: Final = (400, 401, 403, 404)
 # Token services that know no POST answer one of these; then the same is asked by GET (docker's oauth2 document).
 _NO_POST: Final = (400, 403, 404, 405)
 
@@ -100,9 +101,13 @@ class Authenticator:
                 return
             challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
             challenge = bearer(challenges)
+            if challenge is None and self._challenge is not None and await self._login_for(scopes) is None:
+                # Harbor challenges with Basic once any credentials were sent, an anonymous token among them.
+                challenge = self._challenge
             if challenge is not None:
                 if held is not None and held.header == used and used not in self._proven:
                     self._refuse(scopes, held.provider, f"its token was refused: {_words(response)}")
+                self._proven.discard(used or "")
                 self._challenge, self._asked[scopes] = challenge, challenge.scopes
                 await self._sign_in(scopes, challenge, used)
             elif basic(challenges) is not None:
@@ -192,7 +197,17 @@ class Authenticator:
         nonce = secrets.token_urlsafe(_NONCE_BYTES)
         url = token_query(realm, service or "", scopes, nonce, int(self._transport.now()))
         signature = identity.sign(signed_text(url))
-        return await self._get(url, {"Authorization": authorization(identity.public_wire, signature)})
+        response = await self._transport.request(
+            "GET", url, {"Authorization": authorization(identity.public_wire, signature)}
+        )
+        skew = clock_skew(response.headers.get("Date"), now=self._transport.now())
+        if response.status in _REFUSALS and skew is not None:
+            raise Unauthorized(
+                f"{self._origin.netloc} refuses the signature: this machine's clock is {skew} the registry's",
+                hint="set the clock: timedatectl set-ntp true",
+                url=response.url,
+            )
+        return self._token(response)
 
     async def _fetch_with_login(self, realm: str, service: str | None, scopes: Scopes, login: Credential) -> Token:
         if login.registry_token is not None:
@@ -216,7 +231,7 @@ class Authenticator:
         return self._token(await self._transport.request("GET", url, headers))
 
     def _token(self, response: Response) -> Token:
-        if response.status in (400, 401, 403, 404):
+        if response.status in _REFUSALS:
             raise _TokenRefused(_words(response))
         if response.status != 200:
             raise ProtocolViolation(f"the token service answers HTTP {response.status}", url=response.url)
@@ -256,7 +271,7 @@ class Authenticator:
     def _login_refused(self, login: Credential, words: str) -> NotAllowed:
         host = self._origin.netloc
         return Unauthorized(
-            f"{host} refuses the login of {login.username or 'an identity token'} from {login.source} ({words})",
+            f"{host} refuses the login of {login.username or 'a token'} from {login.source} ({words})",
             hint=f"log in again (docker login {host}), or check that this account may write there",
         )
 
@@ -267,6 +282,7 @@ class _TokenRefused(Exception):
 
 def _query(realm: str, service: str | None, scopes: Scopes) -> str:
     fields = [*([("service", service)] if service else []), *(("scope", scope) for scope in scopes)]
+    realm = realm.partition("#")[0]
     return f"{realm}{'&' if '?' in realm else '?'}{urlencode(fields)}"
 
 

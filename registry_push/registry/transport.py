@@ -32,6 +32,7 @@ from ..model.manifest import MAX_MANIFEST_BYTES
 from ..protocol.answer import Answer, Kind
 from ..protocol.retry import Budget
 from ..settings import Settings
+from .expect import ImpatientRequest
 from .payload import SpanPayload
 from .tls import context_for
 
@@ -73,6 +74,7 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._answered: set[HTTPOrigin] = set()
+        self._registries: set[HTTPOrigin] = set()
         self._proxies = _proxies(settings.environ)
 
     async def __aenter__(self) -> Self:
@@ -85,6 +87,7 @@ class Transport:
             trust_env=False,
             headers={"User-Agent": self._settings.user_agent, "Accept-Encoding": "identity"},
             skip_auto_headers=("Content-Type", "Accept"),
+            request_class=ImpatientRequest,
         )
         # aiohttp would send an idempotent request again on its own when a kept-alive connection breaks: retries
         # inside ours, and a body twice on the line. There is no public switch (3.14).
@@ -94,6 +97,10 @@ class Transport:
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
+
+    def know_registry(self, origin: HTTPOrigin) -> None:
+        """From now on `origin` is shown the client certificate; storages and token services elsewhere are not."""
+        self._registries.add(origin)
 
     def has_answered(self, url: str) -> bool:
         """Whether this origin has ever answered in this run; one that never did may not exist."""
@@ -194,7 +201,8 @@ class Transport:
 
     def _context(self, origin: HTTPOrigin) -> ssl.SSLContext:
         if origin.netloc not in self._contexts:
-            self._contexts[origin.netloc] = context_for(origin.netloc, self._settings)
+            is_registry = origin in self._registries
+            self._contexts[origin.netloc] = context_for(origin.netloc, self._settings, is_registry=is_registry)
         return self._contexts[origin.netloc]
 
     def _proxy(self, origin: HTTPOrigin) -> str | None:

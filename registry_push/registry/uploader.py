@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from ..errors import BlobCorrupt, NotAllowed, RegistryPushError, TLSFailed, Unavailable, unwrapped
 from ..events import BlobProgress, BlobRewound, BlobStarted, Placement, Retrying, Sink
 from ..model import Descriptor
-from ..protocol.answer import Answer
+from ..protocol.answer import NO_ANSWER, Answer
 from ..protocol.chunks import ChunkPlan, Span
+from ..protocol.parts import PartRequest, Parts, composite_etag
 from ..protocol.retry import Budget
-from ..protocol.upload import Endpoints, UploadRecord, UploadRequest, UploadSession
+from ..protocol.transitions import State
+from ..protocol.upload import OllamaWay, UploadSession
+from ..protocol.upload_request import Endpoints, UploadRecord, UploadRequest
 from ..settings import Settings
 from ..stores.base import BlobBody, LocalFile, Placed
 from ..stores.hashing import Hasher
 from .client import Client
 from .limits import Limits
+from .part_workers import send_parts
 from .payload import SpanPayload
 from .profile import Profile, known_profile
 from .tokens import Scopes
@@ -66,7 +70,14 @@ class Uploader:
             blob.size, chunk=settings.chunk_size, limit=profile.chunk_limit, one_put=profile.one_put
         )
         session = UploadSession(
-            blob, endpoints, plan, budget=Budget(settings.retries), mount_from=mount_from, resume=resume
+            blob,
+            endpoints,
+            plan,
+            budget=Budget(settings.retries),
+            mount_from=mount_from,
+            ollama=self._ollama_way(blob, profile),
+            negotiates=settings.dialect == "auto",
+            resume=resume,
         )
         upload = _Upload(
             client,
@@ -87,9 +98,16 @@ class Uploader:
             if not isinstance(error, Unavailable):
                 await upload.forget()
             raise
-        if session.plan.limit is not None:
-            self._profiles[host] = Profile(session.plan.limit, profile.one_put)
+        self._profiles[host] = Profile(session.plan.limit, profile.one_put, session.ollama is not None)
         return Placed(placement, upload.sent)
+
+    def _ollama_way(self, blob: Descriptor, profile: Profile) -> OllamaWay | None:
+        """How Ollama's registry is to get the blob; None for one that isn't Ollama's, as far as is known."""
+        dialect = self._settings.dialect
+        if dialect == "oci" or (dialect == "auto" and not profile.ollama):
+            return None
+        # ollama:server/images.go: models of tensors go whole, by x/transfer; the rest in parts.
+        return OllamaWay(direct=blob.kind == "tensor", part=self._settings.chunk_size)
 
 
 @dataclass(slots=True)
@@ -108,6 +126,8 @@ class _Upload:
     stall: float
     save: Save
     sent: int = field(default=0, init=False)
+    _ends: Sequence[int] = field(default=(), init=False)
+    _md5s: tuple[bytes, ...] = field(default=(), init=False)
     _verified: tuple[int, int] | None = field(default=None, init=False)  # the file's version that was hashed
     _shown: int | None = field(default=None, init=False)  # the offset the sink knows of; None: not begun
 
@@ -116,6 +136,14 @@ class _Upload:
             async with asyncio.TaskGroup() as group:
                 verification: asyncio.Task[None] | None = None
                 while (request := self.session.next_request()) is not None:
+                    if isinstance(request, Parts):
+                        verification = group.create_task(self._verify([span.stop for span in request.spans]))
+                        await self._send_parts(request)
+                        self.session.parts_over(request)
+                        if self.session.state is State.COMMITTING:
+                            await verification
+                            self.session.etag = composite_etag(self._md5s)
+                        continue
                     if verification is None and (request.span or request.closes):
                         verification = group.create_task(self._verify())
                     if request.closes and verification is not None:
@@ -137,18 +165,18 @@ class _Upload:
             with suppress(RegistryPushError):
                 await self.client.attempt(request.method, request.url, self._scopes(request), request.headers)
 
-    async def _verify(self) -> None:
+    async def _verify(self, ends: Sequence[int] = ()) -> None:
         self._verified = _version(self.body)
-        digest = await self.hasher.sha256(self.body)
+        digest, self._md5s = await self.hasher.digests(self.body, ends or self._ends)
+        self._ends = ends or self._ends
         if digest != self.blob.digest:
             raise BlobCorrupt(f"the content of {self.blob.digest} hashes to {digest}: nothing of it was committed")
 
     async def _step(self, request: UploadRequest) -> None:
-        if request.after:
-            self.sink(Retrying(f"upload of {self.blob.digest.short}", self.session.trouble, request.after))
-            await self.client.transport.sleep(request.after)
+        await self._rest(request, self.session.trouble)
         try:
-            answer = await self._send(request)
+            async with self._slot(request):
+                answer = await self._send(request, self._payload(request.span) if request.span else None)
         except TLSFailed:  # no certificate gets better by asking again
             raise
         except Unavailable as error:
@@ -162,22 +190,33 @@ class _Upload:
             self.session.receive(answer)
         self.save(self.session.record)
 
-    async def _send(self, request: UploadRequest) -> Answer:
-        commit_size = self.blob.size if request.closes else 0
-        scopes = self._scopes(request)
+    @asynccontextmanager
+    async def _slot(self, request: UploadRequest) -> AsyncIterator[None]:
+        """Only a body takes a slot."""
         if request.span is None:
-            response = await self.client.attempt(
-                request.method, request.url, scopes, request.headers, commit_size=commit_size
-            )
+            yield
         else:
             async with self.limits.body(self.blob.size):
-                payload = self._payload(request.span)
-                try:
-                    response = await self.client.attempt(
-                        request.method, request.url, scopes, request.headers, payload, commit_size=commit_size
-                    )
-                finally:
-                    self.sent += payload.sent
+                yield
+
+    async def _rest(self, request: UploadRequest, reason: str) -> None:
+        if request.after:
+            self.sink(Retrying(f"upload of {self.blob.digest.short}", reason, request.after))
+            await self.client.transport.sleep(request.after)
+
+    async def _send(self, request: UploadRequest, payload: SpanPayload | None) -> Answer:
+        commit_size = self.blob.size if request.closes else 0
+        try:
+            response = await self.client.attempt(
+                request.method,
+                request.url,
+                () if request.is_anonymous else self._scopes(request),
+                request.headers,
+                payload,
+                commit_size=commit_size,
+            )
+        finally:
+            self.sent += payload.sent if payload else 0
         now = self.client.transport.now()
         return Answer.read(response.status, response.url, response.headers, response.body, now=now)
 
@@ -188,19 +227,54 @@ class _Upload:
         # The target's scope last: GitLab counts only the last of several.
         return (*(f"repository:{source}:pull" for source in self.mount_from), own)
 
+    # ── progress ──────────────────────────────────────────────────────────────────────────────────
+
     def _payload(self, span: Span) -> SpanPayload:
-        repository, digest, size = self.repository, self.blob.digest, self.blob.size
+        self._show_start(span.start)
+        return SpanPayload(self.body, span, stall=self.stall, on_sent=lambda count: self._show(span.start + count))
+
+    def _show_start(self, offset: int) -> None:
+        """Tells the sink from where bytes go now, and that some go again if it knew of more."""
         if self._shown is None:
-            self.sink(BlobStarted(repository, self.blob, span.start))
-        elif span.start < self._shown:
-            self.sink(BlobRewound(repository, digest, span.start, size, self.session.trouble))
-        self._shown = span.start
+            self.sink(BlobStarted(self.repository, self.blob, offset))
+        elif offset < self._shown:
+            reason = self.session.trouble
+            self.sink(BlobRewound(self.repository, self.blob.digest, offset, self.blob.size, reason))
+        self._shown = offset
 
-        def on_sent(count: int) -> None:
-            self._shown = span.start + count
-            self.sink(BlobProgress(repository, digest, self._shown, size))
+    def _show(self, offset: int) -> None:
+        self._shown = offset
+        self.sink(BlobProgress(self.repository, self.blob.digest, offset, self.blob.size))
 
-        return SpanPayload(self.body, span, stall=self.stall, on_sent=on_sent)
+    # ── parts ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def _send_parts(self, parts: Parts) -> None:
+        moved = dict.fromkeys(range(len(parts.spans)), 0)  # bytes of each part; their sum is the progress
+
+        async def send(part: PartRequest) -> Answer:
+            request, number = part.request, part.number
+            await self._rest(request, parts.trouble)
+            moved[number] = 0
+            self._show_start(sum(moved.values()))
+
+            def on_sent(count: int) -> None:
+                moved[number] = count
+                self._show(sum(moved.values()))
+
+            assert request.span is not None, "a part has bytes"
+            payload = SpanPayload(self.body, request.span, stall=self.stall, on_sent=on_sent)
+            try:
+                if not request.is_anonymous:  # asking; a registry that takes the body itself gets one at a time
+                    return await self._send(request, payload)
+                async with self.limits.part():
+                    return await self._send(request, payload)
+            except TLSFailed:
+                raise
+            except Unavailable as error:
+                parts.trouble = error.message
+                return Answer(NO_ANSWER, request.url)
+
+        await send_parts(parts, send)
 
 
 def _version(body: BlobBody) -> tuple[int, int] | None:

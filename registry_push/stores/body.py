@@ -5,13 +5,28 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from ..errors import BlobCorrupt, SourceChanged
 
 # Bytes a read: long enough that a hop to a thread costs nothing beside it, short enough to stop promptly.
 PIECE: Final = 1024 * 1024
+
+
+async def opened(open_file: Callable[[], io.FileIO]) -> io.FileIO:
+    """What `open_file` opens, in a thread. A call that is cancelled meanwhile leaves no file open behind it."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_file))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_again)
+        raise
+
+
+def _close_again(opening: asyncio.Future[io.FileIO]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 class FileBody:

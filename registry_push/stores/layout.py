@@ -28,7 +28,7 @@ from ..events import Placement
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import MANIFEST_TYPES, MAX_MANIFEST_BYTES
 from .base import BlobBody
-from .body import FileBody
+from .body import FileBody, opened
 from .layout_index import LayoutIndex
 from .ollama_paths import open_regular, read_bounded
 from .spool import Spool
@@ -72,7 +72,7 @@ class OCILayout:
 
     async def body(self, digest: Digest) -> FileBody:
         """The body of the blob `digest`, of whatever size. Raises `BlobMissing`, `BlobCorrupt`, `Unreadable`."""
-        return FileBody(await asyncio.to_thread(self._open, digest), name=str(self.blob_path(digest)))
+        return FileBody(await opened(lambda: self._open(digest)), name=str(self.blob_path(digest)))
 
     async def exists(self, blob: Descriptor) -> bool:
         """Whether the blob is here, in its full size."""

@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..model import Descriptor, Digest, Manifest, ModelName
 from ..model.manifest import MAX_MANIFEST_BYTES, ManifestEntry
-from .body import FileBody
+from .body import FileBody, opened
 from .ollama_names import Listing, StoredModel, closest, entries, matching, named_paths
 from .ollama_paths import kind_of, open_regular, read_bounded, unreadable
 
@@ -76,7 +76,7 @@ class OllamaStore:
         Raises `BlobMissing` where it is not there or no file of this store, `BlobCorrupt` where its size is wrong,
         `Unreadable`.
         """
-        return FileBody(await asyncio.to_thread(self.open_blob, blob), name=f"blob {blob.digest}")
+        return FileBody(await opened(lambda: self.open_blob(blob)), name=f"blob {blob.digest}")
 
     async def check(self, manifest: Manifest) -> None:
         """Looks at every blob of `manifest`, content unread, so that a push fails before it begins.

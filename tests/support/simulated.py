@@ -15,7 +15,8 @@ from registry_push.protocol.answer import Answer
 from registry_push.protocol.chunks import ChunkPlan
 from registry_push.protocol.diagnostics import Diagnosis
 from registry_push.protocol.retry import Budget
-from registry_push.protocol.upload import Endpoints, UploadRecord, UploadRequest, UploadSession
+from registry_push.protocol.upload import UploadSession
+from registry_push.protocol.upload_request import Endpoints, UploadRecord, UploadRequest
 
 ORIGIN = "http://registry.test"
 ENDPOINTS = Endpoints(f"{ORIGIN}/v2/a/b/blobs/x", f"{ORIGIN}/v2/a/b/blobs/uploads/")

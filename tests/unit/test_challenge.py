@@ -124,7 +124,7 @@ def test_basic_needs_no_realm() -> None:
         "a " * 4096,
         "a=" * 4096,
         "a" * 8191 + '"',
-        # BUG: quadratic: `[\s,]*` at the end is tried from each of its positions: 2.5 s for each such header.
+        # Blanks at the end were once tried from each of their positions: 2.5 s for each such header.
         " " * 8192,
         "," * 8192,
         "Bearer" + " ," * 4093,
@@ -176,7 +176,7 @@ def test_a_scope_is_widened_to_what_will_be_wanted(
 
 
 def test_gitlab_counts_the_last_scope_only_so_the_target_comes_last() -> None:
-    # BUG: distribution's challenge to a mount names the target first and the source after it; that order wins.
+    # distribution's challenge to a mount names the target first and the source after it.
     asked = ("repository:own:pull,push", "repository:other:pull")
     wanted = ("repository:other:pull", "repository:own:pull,push")
     assert widened(asked, wanted)[-1] == "repository:own:pull,push"

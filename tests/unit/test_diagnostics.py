@@ -71,7 +71,6 @@ def test_the_words_of_a_refusal_are_found(who: str, body: bytes, codes: tuple[st
 
 
 def test_a_detail_without_a_message_stands_alone() -> None:
-    # BUG: ` (why)`, with a blank before it.
     assert diagnose(_document({"detail": "why"})).text in ("why", "(why)")
 
 
@@ -111,7 +110,7 @@ def test_only_the_first_bytes_count() -> None:
 @given(st.binary(max_size=400) | _JSON.map(lambda value: json.dumps(value).encode()))
 @example(b'{"error":"\\ud800"}')
 def test_any_body_gives_a_line_that_can_be_printed(body: bytes) -> None:
-    # BUG: half a surrogate pair, which JSON can spell, comes through, and no stream in UTF-8 can print it.
+    # JSON can spell half a surrogate pair, which no stream in UTF-8 can print.
     found = diagnose(body)
     assert len(found.text) <= 300
     assert "\n" not in found.text

@@ -136,6 +136,6 @@ def test_the_digest_joins_the_query_that_is_there(location: str, url: str) -> No
 
 
 def test_a_fragment_does_not_swallow_the_digest() -> None:
-    # BUG: `#x` stays where the origin is the same, and the digest is appended behind it: never sent.
+    # Appended behind `#x` it would never be sent.
     url = closing(resolve(_POST, "https://r.example/up/1?a=b#x"), _DIGEST)
     assert url.partition("#")[0].endswith(f"digest=sha256%3A{_DIGEST.hex}")

@@ -85,7 +85,7 @@ async def test_a_blob_of_another_size_is_a_mismatch() -> None:
 
 
 async def test_cve_2025_24882_a_blob_that_is_said_to_have_another_digest_is_not_taken_for_ours() -> None:
-    # BUG: the answer's Docker-Content-Digest is not looked at: "there" is believed, and the manifest follows (P1).
+    # "There" would be believed, and the manifest follow (P1).
     async with Scripted() as server, _repository(server) as repository:
         server.on("HEAD", BLOB_PATH, Says(200, _named(Digest.of(b"other")), CONTENT))
         with pytest.raises(RemoteMismatch):
@@ -112,8 +112,7 @@ async def test_to_open_what_is_not_there_is_a_missing_blob() -> None:
 
 
 async def test_to_read_a_blob_no_right_to_push_is_asked_for() -> None:
-    # BUG: `open` asks with the scope of a push; where the anonymous may pull but not push (GHCR, a mirror) the token
-    # service says no, though `resolve` went through.
+    # Where the anonymous may pull but not push, the token service says no to both.
     async with Scripted() as server, _repository(server) as repository:
         closed = unauthorized(f'Bearer realm="{server.origin}/token",scope="repository:a/b:pull"')
         server.on("HEAD", BLOB_PATH, wants("Bearer T", otherwise=closed, then=Says(200, body=CONTENT)))
@@ -261,7 +260,7 @@ async def test_a_whole_blob_is_asked_for_without_a_range_and_nothing_not_at_all(
         (Says(416), Refused),
         (Says(503), Unavailable),
         (Says(raw=b""), Unavailable),
-        # BUG: a 206 whose Content-Range is another: its bytes pass for those that were asked for.
+        # another part than was asked for
         (Says(206, (("Content-Range", "bytes 0-99/10240"),), CONTENT[:100]), RemoteMismatch),
     ],
 )

@@ -41,7 +41,7 @@ def test_a_date_is_the_time_until_then(zone: str) -> None:
     "value", ["Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 -0000"]
 )
 def test_the_obsolete_forms_of_a_date_are_utc_as_well(value: str, zone: str) -> None:
-    # BUG: what names no zone (asctime's form, which RFC 9110 5.6.7 has recipients accept) is taken as local time.
+    # asctime's form names no zone; RFC 9110, 5.6.7, has recipients accept it, as UTC.
     assert parse_retry_after(value, now=_NOW - 10) == 10
 
 

@@ -184,7 +184,7 @@ def test_a_file_that_is_missing_is_named(certificate: Certificate, tmp_path: Pat
         Settings(home=NOWHERE, cert=certificate.cert, key_file=missing),
     ):
         with pytest.raises(KeyNotFound, match=r"missing\.pem") as caught:
-            context_for("r.example", settings)
+            context_for("r.example", settings, is_registry=True)
         assert caught.value.exit_code == 3
 
 
@@ -197,5 +197,5 @@ def test_a_file_that_is_no_certificate_is_a_wrong_setting(certificate: Certifica
         Settings(home=NOWHERE, cert=certificate.cert, key_file=other.key),
     ):
         with pytest.raises(InvalidSettings) as caught:
-            context_for("r.example", settings)
+            context_for("r.example", settings, is_registry=True)
         assert caught.value.exit_code == 2

@@ -203,12 +203,26 @@ async def test_an_endless_401_ends() -> None:
 
 @pytest.mark.parametrize("login", [None, LOGIN, Credential("f", registry_token="same")])
 async def test_an_endless_401_ends_where_the_token_is_always_the_same(login: Credential | None) -> None:
-    # BUG: a token that was accepted once is "proven" for good. A service that hands out the same one while it lives,
-    # or a registry token, and a 401 where a 403 was meant (distribution: insufficient_scope) loop without a pause.
+    # A service that hands out one token while it lives, or a registry token, and a 401 where a 403 is meant
+    # (distribution: insufficient_scope).
     async with Scripted() as server, opened(server.origin, SignIn(login)) as client:
         _protected(server, "same")
         server.on("GET", "/token", token("same"))
         await client.request("GET", client.url("/v2/x"), PUSH)
+        server.on("POST", "/v2/x", *[unauthorized(_bearer(server))] * 20, Says(418))
+        with pytest.raises(Unauthorized):
+            await client.attempt("POST", client.url("/v2/x"), PUSH, {})
+
+
+async def test_an_endless_401_ends_where_two_tokens_take_turns() -> None:
+    # BUG: both were accepted once, so neither is refused: A, B, A, B without a pause, as long as the registry likes.
+    # A token that gets a 401 is no longer proven: `self._proven.discard(used)` in `renew`.
+    async with Scripted() as server, opened(server.origin) as client:
+        given = iter("ABBABABABABABABABABABABAB")
+        server.on("GET", "/token", lambda _: token(next(given)))
+        _protected(server, "A", "B")
+        for scopes in (PUSH, ("repository:c:pull",)):
+            await client.request("GET", client.url("/v2/x"), scopes)
         server.on("POST", "/v2/x", *[unauthorized(_bearer(server))] * 20, Says(418))
         with pytest.raises(Unauthorized):
             await client.attempt("POST", client.url("/v2/x"), PUSH, {})
@@ -233,7 +247,7 @@ async def test_many_requests_at_once_sign_in_once() -> None:
 
 
 async def test_a_late_401_to_an_unsigned_request_does_not_condemn_a_token_that_ended() -> None:
-    # BUG: `held` has ended and was never refused, `used` is None: the provider is crossed off for the whole run.
+    # The token that is held was never refused; only its time is over.
     clock = Clock()
     async with Scripted() as server, opened(server.origin, clock=clock) as client:
         late = asyncio.Event()
@@ -249,62 +263,13 @@ async def test_a_late_401_to_an_unsigned_request_does_not_condemn_a_token_that_e
 
 
 async def test_one_repositorys_scope_does_not_stick_to_the_next() -> None:
-    # BUG: the first challenge is kept with its scope; a token for b is asked for a as well. Services that refuse a
-    # request in which one scope is not allowed (GitLab deploy tokens, robots of one project) then refuse b.
+    # Services that refuse a request in which one scope is not allowed (robots of one project) would refuse b for a.
     async with Scripted() as server, opened(server.origin) as client:
         server.on("GET", "/v2/x", wants("Bearer T", otherwise=unauthorized(_bearer(server, scope="repository:a:pull"))))
         server.on("GET", "/token", token("T"))
         await client.request("GET", client.url("/v2/x"), ("repository:a:pull,push",))
         await client.request("GET", client.url("/v2/x"), ("repository:b:pull,push",))
         assert server.requests("GET", "/token")[-1].query["scope"] == ["repository:b:pull,push"]
-
-
-async def test_a_basic_challenge_gets_the_login_from_then_on() -> None:
-    async with Scripted() as server, opened(server.origin, SignIn(LOGIN)) as client:
-        server.on("GET", "/v2/x", wants(BASIC, otherwise=unauthorized('Basic realm="test"')))
-        statuses = [(await client.request("GET", client.url("/v2/x"), PUSH)).status for _ in range(2)]
-        assert statuses == [200, 200]
-        assert authorizations(server.seen) == [None, BASIC, BASIC]
-
-
-async def test_a_basic_login_that_is_refused_is_not_tried_twice() -> None:
-    async with Scripted() as server, opened(server.origin, SignIn(LOGIN)) as client:
-        server.on("GET", "/v2/x", unauthorized('Basic realm="test"'))
-        with pytest.raises(Unauthorized, match="refuses the login of me from the test's file"):
-            await client.request("GET", client.url("/v2/x"), PUSH)
-        assert authorizations(server.seen) == [None, BASIC]
-
-
-async def test_a_basic_challenge_without_a_login_says_how_to_log_in() -> None:
-    async with Scripted() as server, opened(server.origin) as client:
-        server.on("GET", "/v2/x", unauthorized('Basic realm="test"'))
-        with pytest.raises(Unauthorized, match="wants a login") as caught:
-            await client.request("GET", client.url("/v2/x"), PUSH)
-        assert "docker login" in (caught.value.hint or "")
-
-
-async def test_harbor_answers_basic_once_any_credentials_were_sent() -> None:
-    async with Scripted() as server, opened(server.origin, SignIn(LOGIN)) as client:
-        server.on("GET", "/token", token("T"))
-        server.on(
-            "GET",
-            "/v2/x",
-            unauthorized(_bearer(server)),
-            wants(BASIC, otherwise=unauthorized('Basic realm="harbor"')),
-        )
-        assert (await client.request("GET", client.url("/v2/x"), PUSH)).status == 200
-        assert authorizations(server.requests("GET", "/v2/x")) == [None, "Bearer T", BASIC]
-
-
-@pytest.mark.parametrize(
-    "challenges", [(), ("Negotiate",), ("Bearer",), ('Bearer service="x"',), ('Digest realm="x"',)]
-)
-async def test_a_401_that_does_not_say_how_to_sign_in_is_an_error_at_once(challenges: tuple[str, ...]) -> None:
-    async with Scripted() as server, opened(server.origin, SignIn(LOGIN)) as client:
-        server.on("GET", "/v2/x", unauthorized(*challenges))
-        with pytest.raises(Unauthorized, match="does not say how to sign in"):
-            await client.request("GET", client.url("/v2/x"), PUSH)
-        assert authorizations(server.seen) == [None]
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ async def test_https_at_a_port_that_speaks_http_says_plain_http() -> None:
 
 
 async def test_a_handshake_that_is_cut_off_is_told_without_our_objects() -> None:
-    # BUG: aiohttp's own words come through, `ssl:<ssl.SSLContext object at 0x…> [None]`: the error has no strerror.
+    # aiohttp's own words are `ssl:<ssl.SSLContext object at 0x…> [None]`: the error has no strerror.
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
         writer.close()
@@ -255,7 +255,7 @@ async def test_a_proxy_that_is_not_there_is_blamed_itself() -> None:
 
 @pytest.mark.parametrize("proxy", ["http://[", "http://127.0.0.1:99999", "socks5://127.0.0.1:1080", "ftp://127.0.0.1"])
 async def test_a_proxy_that_can_not_be_used_is_blamed_itself(proxy: str) -> None:
-    # BUG: the registry's address is blamed (code 5), and a SOCKS proxy is spoken to as if it were an HTTP one.
+    # aiohttp blames the registry's address, and speaks to a SOCKS proxy as if it were an HTTP one.
     async with opened("http://registry.invalid", environ={"http_proxy": proxy}) as client:
         with pytest.raises(InvalidSettings, match="proxy"):
             await client.transport.send("GET", client.url("/v2/"), {})

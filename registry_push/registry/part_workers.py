@@ -1,0 +1,34 @@
+"""Sends the parts of a blob: asks for them one by one, puts them side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from ..errors import unwrapped
+from ..protocol.answer import Answer
+from ..protocol.parts import MOST_AT_ONCE, PartRequest, Parts
+
+Send = Callable[[PartRequest], Awaitable[Answer]]
+
+
+async def send_parts(parts: Parts, send: Send) -> None:
+    """Sends all of `parts`, until they are over. Raises what `send` raises; cancelling is safe."""
+    asking = asyncio.Lock()
+
+    async def work() -> None:
+        while True:
+            async with asking:  # each answer carries the URL of the next question
+                question = parts.take()
+                if question is None:
+                    return
+                put = parts.asked(question.number, await send(question))
+            if put is not None:
+                parts.placed(put.number, await send(put))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in parts.spans[:MOST_AT_ONCE]:
+                group.create_task(work())
+    except BaseExceptionGroup as error:
+        raise unwrapped(error) from None
