@@ -25,12 +25,19 @@ class Code(Enum):
     RANGE_INVALID = (416, "invalid content range")
     SIZE_INVALID = (400, "provided length did not match content length")
     UNAUTHORIZED = (401, "authentication required")
+    # Ollama's cmd/cmd_test.go has its registry's 403 as "ACCESS DENIED"; no specification knows that code.
+    DENIED = (403, "access denied")
     TOO_LARGE = (413, "request body is too large")
 
     @property
     def status(self) -> int:
         """The HTTP status that goes with it."""
         return self.value[0]
+
+    @property
+    def spelled(self) -> str:
+        """As it stands in an error document."""
+        return "ACCESS DENIED" if self is Code.DENIED else self.name
 
     @property
     def message(self) -> str:
@@ -48,7 +55,7 @@ class RefusedRequest(Exception):
 
 def error(code: Code, details: Sequence[Any], *, headers: Mapping[str, str] | None = None) -> web.Response:
     """The answer that says `code` once for each of `details`."""
-    entry = {"code": code.name, "message": code.message}
+    entry = {"code": code.spelled, "message": code.message}
     errors = [entry if detail is None else entry | {"detail": detail} for detail in details]
     return document({"errors": errors}, status=code.status, headers=headers)
 

@@ -11,7 +11,7 @@ import hmac
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from aiohttp import web
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
 from ..protocol.signing import signed_text
 from .answers import Code, RefusedRequest, document, plain
+from .call import Exchange
 from .options import Basic, Token
 
 # How far a signature's time may be off, in seconds: past that a recorded request can't be played again.
@@ -54,11 +55,11 @@ def repository(name: str, *actions: str) -> Scope:
 class Guard(Protocol):
     """Lets requests pass, or refuses them with a challenge."""
 
-    def check(self, request: web.Request, scopes: tuple[Scope, ...]) -> None:
+    def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
         """Returns if the request may do what `scopes` say. Raises `RefusedRequest`."""
         ...
 
-    def token(self, request: web.Request) -> web.Response:
+    def token(self, request: web.Request, exchange: Exchange) -> web.Response:
         """The answer to `GET /token`. Raises `RefusedRequest`."""
         ...
 
@@ -66,10 +67,10 @@ class Guard(Protocol):
 class Open:
     """Everybody may do everything."""
 
-    def check(self, request: web.Request, scopes: tuple[Scope, ...]) -> None:
+    def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
         """Returns."""
 
-    def token(self, request: web.Request) -> web.Response:
+    def token(self, request: web.Request, exchange: Exchange) -> web.Response:
         """There are no tokens here."""
         return plain("404 page not found", status=404)
 
@@ -80,11 +81,22 @@ class BasicGuard(Open):
     def __init__(self, auth: Basic) -> None:
         self._auth = auth
 
-    def check(self, request: web.Request, scopes: tuple[Scope, ...]) -> None:
+    def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
         """Returns for a user with the right password."""
         if not _known(request.headers.get("Authorization"), self._auth.users):
             challenge = {"WWW-Authenticate": f'Basic realm="{self._auth.realm}"'}
             raise RefusedRequest(Code.UNAUTHORIZED, _detail(scopes), headers=challenge)
+
+
+class _Issued(NamedTuple):
+    """What a token is good for. `namespaces`: where it may push, None for everywhere."""
+
+    ends: float
+    grants: frozenset[tuple[str, str, str]]
+    namespaces: frozenset[str] | None
+
+
+_NOTHING: Final = _Issued(0.0, frozenset(), None)
 
 
 class TokenGuard:
@@ -92,18 +104,19 @@ class TokenGuard:
 
     def __init__(self, auth: Token) -> None:
         self._auth = auth
-        self._issued: dict[str, tuple[float, frozenset[tuple[str, str, str]]]] = {}
+        self._issued: dict[str, _Issued] = {}
         self._nonces: dict[str, float] = {}
 
-    def check(self, request: web.Request, scopes: tuple[Scope, ...]) -> None:
+    def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
         """Returns for a token that holds and covers `scopes`."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         error = None
         if scheme.lower() == "bearer":
-            ends, granted = self._issued.get(token, (0.0, frozenset()))
-            if ends <= self._auth.clock():
+            issued = self._issued.get(token, _NOTHING)
+            if issued.ends <= self._auth.clock():
                 error = "invalid_token"
-            elif granted >= _grants(scopes):
+            elif issued.grants >= _grants(scopes):
+                _check_namespaces(scopes, issued.namespaces)
                 return
             else:
                 error = "insufficient_scope"
@@ -115,31 +128,32 @@ class TokenGuard:
         challenge = {"WWW-Authenticate": "Bearer " + ",".join(parameters)}
         raise RefusedRequest(Code.UNAUTHORIZED, _detail(scopes), headers=challenge)
 
-    def token(self, request: web.Request) -> web.Response:
+    def token(self, request: web.Request, exchange: Exchange) -> web.Response:
         """A token for those of the scopes that are asked for that the asker may have."""
         if request.query.get("service") != self._auth.service:
             raise RefusedRequest(Code.UNAUTHORIZED, "this service is not served here")
-        allowed = self._allowed(request)
+        allowed, namespaces = self._allowed(request)
         asked = " ".join(request.query.getall("scope", [])).split()
         scopes = [scope for text in asked if (scope := Scope.parse(text)) is not None]
         granted = frozenset(grant for grant in _grants(scopes) if grant[2] in allowed)
         token = secrets.token_urlsafe(32)
-        self._issued[token] = (self._auth.clock() + self._auth.lifetime, granted)
+        self._issued[token] = _Issued(self._auth.clock() + self._auth.lifetime, granted, namespaces)
         return document({"token": token, "access_token": token, "expires_in": self._auth.lifetime})
 
-    def _allowed(self, request: web.Request) -> frozenset[str]:
+    def _allowed(self, request: web.Request) -> tuple[frozenset[str], frozenset[str] | None]:
+        """The actions that the asker may do, and the namespaces to push to; None: all."""
         header = request.headers.get("Authorization")
         if header is None and self._auth.anonymous_pull:
-            return frozenset({"pull"})
+            return frozenset({"pull"}), None
         if header is not None and not header.lower().startswith("basic "):
-            self._verify(request, header)
-            return _ALL
+            wire, keys = self._verify(request, header), self._auth.keys
+            return _ALL, keys[wire] if isinstance(keys, Mapping) else None
         if not _known(header, self._auth.users):
             raise RefusedRequest(Code.UNAUTHORIZED, "who are you?")
-        return _ALL
+        return _ALL, None
 
-    def _verify(self, request: web.Request, header: str) -> None:
-        """Returns if `header` is a signature for just this request, by a key that may. Raises `RefusedRequest`."""
+    def _verify(self, request: web.Request, header: str) -> bytes:
+        """The key that signed just this request, if it may. Raises `RefusedRequest`."""
         wire, signature = _parse_signature(header)
         if wire not in self._auth.keys:
             raise RefusedRequest(Code.UNAUTHORIZED, "this key is not known here")
@@ -157,6 +171,7 @@ class TokenGuard:
         # A nonce is needed only as long as its time would pass.
         self._nonces = {old: seen for old, seen in self._nonces.items() if abs(now - seen) <= _MAX_SKEW}
         self._nonces[nonce] = int(ts)
+        return wire
 
 
 def guard(auth: Basic | Token | None) -> Guard:
@@ -203,6 +218,12 @@ def _known(header: str | None, users: Mapping[str, str]) -> bool:
     except (binascii.Error, ValueError):
         return False
     return name in users and hmac.compare_digest(users[name].encode(), password.encode())
+
+
+def _check_namespaces(scopes: tuple[Scope, ...], owned: frozenset[str] | None) -> None:
+    for scope in scopes:
+        if owned is not None and "push" in scope.actions and scope.name.partition("/")[0] not in owned:
+            raise RefusedRequest(Code.DENIED)
 
 
 def _grants(scopes: Iterable[Scope]) -> frozenset[tuple[str, str, str]]:

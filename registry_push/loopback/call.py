@@ -17,6 +17,8 @@ _KEPT_HEADERS: Final = (
     "Accept",
     "Expect",
     "Transfer-Encoding",
+    "X-Redirect-Uploads",
+    "X-Content-Length",
 )
 
 
@@ -24,23 +26,27 @@ _KEPT_HEADERS: Final = (
 class Exchange:
     """A request and what came of it, in the order the requests came in.
 
-    `target` is path and query as they were sent; `received` counts the bytes of an upload's body that were taken
-    in; `status` is 0 until there is an answer, and stays 0 if the connection broke before. `authorization` is the
-    scheme's word, `signature` for Ollama's, which has none, and None where there was no such header.
+    `target` is path and query as they were sent; `received` counts the bytes of an upload's body that arrived, also
+    of one that was answered before it was read; `status` is 0 until there is an answer, and stays 0 if the connection
+    broke before. `authorization` is the scheme's word, `signature` for Ollama's, which has none, and None where there
+    was no such header. `began` and `ended` are turns of one counter for all origins; `ended` is 0 while it is under
+    way, and comes before the client can have the answer.
     """
 
     method: str
     target: str
     headers: Mapping[str, str]
     authorization: str | None
+    began: int
     received: int = 0
     status: int = 0
+    ended: int = 0
 
     @classmethod
-    def of(cls, request: web.Request) -> Exchange:
+    def of(cls, request: web.Request, began: int) -> Exchange:
         """What is known when the request begins."""
         headers = {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers}
-        return cls(request.method, request.raw_path, headers, _scheme(request.headers.get("Authorization")))
+        return cls(request.method, request.raw_path, headers, _scheme(request.headers.get("Authorization")), began)
 
 
 @dataclass(frozen=True, slots=True)

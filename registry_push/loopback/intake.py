@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
-from ..stores.spool import Spool
 from .answers import Code, RefusedRequest
-from .call import Call
+from .call import Call, Exchange
 from .options import OnCut, Options
 from .sessions import Session, Sessions
+
+
+class Cut:
+    """Breaks the connection, once, when so many bytes of bodies have come in."""
+
+    def __init__(self, after: int | None) -> None:
+        self._left = after
+
+    def before(self, piece: bytes) -> bytes:
+        """What of `piece` comes before the cut."""
+        if self._left is None:
+            return piece
+        kept = piece[: self._left]
+        self._left = self._left - len(kept) if len(kept) == len(piece) else None
+        return kept
 
 
 class Intake:
@@ -19,7 +34,7 @@ class Intake:
     def __init__(self, options: Options, sessions: Sessions) -> None:
         self._max_chunk = options.max_chunk
         self._on_cut = options.on_cut
-        self._until_cut = options.cut_after
+        self._cut = Cut(options.cut_after)
         self._sessions = sessions
 
     async def receive(self, call: Call, session: Session) -> None:
@@ -28,11 +43,11 @@ class Intake:
         Raises `RefusedRequest` if the body is too large, and nothing is left of it then. A body that breaks off
         leaves what `OnCut` says, and raises `ConnectionResetError`: aiohttp takes that as the connection's end.
         """
-        self._check_size(call.request.content_length or 0)
+        check_size(call.request.content_length or 0, self._max_chunk)
         mark = session.spool.mark()
         try:
             await ask_for_body(call.request)
-            await self._read(call, session.spool)
+            await pour(call.request, call.exchange, session.spool.write, self._cut, self._max_chunk)
         except RefusedRequest:
             await asyncio.to_thread(session.spool.rewind, mark)
             raise
@@ -46,34 +61,39 @@ class Intake:
                     await self._sessions.end(session)
             raise ConnectionResetError("the body broke off") from error
 
-    async def _read(self, call: Call, spool: Spool) -> None:
-        loop = asyncio.get_running_loop()
-        writing: asyncio.Future[None] | None = None
-        try:
-            async for piece in call.request.content.iter_any():
-                call.exchange.received += len(piece)
-                self._check_size(call.exchange.received)
-                kept = self._before_cut(piece)
-                if writing is not None:
-                    await writing  # one piece is hashed and written while the next comes in
-                writing = loop.run_in_executor(None, spool.write, kept)
-                if len(kept) < len(piece):
-                    _break_off(call.request)
-        finally:
+
+async def pour(
+    request: web.Request,
+    exchange: Exchange,
+    write: Callable[[bytes], None],
+    cut: Cut,
+    max_size: int | None = None,
+) -> None:
+    """Reads the body and writes it, in a thread, piece by piece.
+
+    Raises `RefusedRequest` if it is over `max_size`, `ConnectionError` or `web.RequestPayloadError` if it breaks off.
+    """
+    loop = asyncio.get_running_loop()
+    writing: asyncio.Future[None] | None = None
+    try:
+        async for piece in request.content.iter_any():
+            kept = cut.before(piece)
+            exchange.received += len(kept)
+            check_size(exchange.received, max_size)
             if writing is not None:
-                await writing
+                await writing  # one piece is hashed and written while the next comes in
+            writing = loop.run_in_executor(None, write, kept)
+            if len(kept) < len(piece):
+                _break_off(request)
+    finally:
+        if writing is not None:
+            await writing
 
-    def _before_cut(self, piece: bytes) -> bytes:
-        """What of `piece` comes before the cut that is planned, if one is."""
-        if self._until_cut is None:
-            return piece
-        kept = piece[: self._until_cut]
-        self._until_cut = self._until_cut - len(kept) if len(kept) == len(piece) else None
-        return kept
 
-    def _check_size(self, size: int) -> None:
-        if self._max_chunk is not None and size > self._max_chunk:
-            raise RefusedRequest(Code.TOO_LARGE, f"at most {self._max_chunk} bytes a request")
+def check_size(size: int, most: int | None) -> None:
+    """Raises `RefusedRequest` for a body over `most` bytes."""
+    if most is not None and size > most:
+        raise RefusedRequest(Code.TOO_LARGE, f"at most {most} bytes a request")
 
 
 async def ask_for_body(request: web.Request) -> None:

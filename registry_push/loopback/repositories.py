@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 from ..model import Digest
 from ..stores.layout import OCILayout
 from ..stores.spool import Spool
+from .parts import PartFile
 
 # distribution-spec, "Pulling manifests". No `..` and no capital can get through, so a name is safe as a path.
 NAME: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
@@ -48,6 +49,10 @@ class Repositories:
     def spool(self) -> Spool:
         """An empty upload, for any of the repositories: it lies beside them, on the same disk."""
         return Spool(self._root)
+
+    def part_file(self) -> PartFile:
+        """An empty part of an upload, beside the repositories too. Blocks on the disk."""
+        return PartFile(self._root)
 
     async def commit(self, spool: Spool, name: str, digest: Digest) -> None:
         """Makes the upload a blob of the repository `name`."""

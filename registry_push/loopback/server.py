@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -13,20 +15,24 @@ from typing import Final, Self
 from aiohttp import web
 
 from .answers import RefusedRequest, document, plain
-from .auth import Scope, guard, repository
+from .auth import Guard, Scope, guard, repository
 from .blobs import Blobs
 from .call import Call, Exchange
+from .intake import Cut
+from .listener import EarlyAnswers, Listener
 from .manifests import Manifests
-from .options import Options
+from .ollama import EXTENSIONS, OllamaUploads
+from .options import Options, Token
 from .repositories import NAME, Repositories
+from .rules import Rules
 from .sessions import Sessions
+from .storage import Storage
+from .strict_guard import StrictGuard
 from .uploads import Uploads
 
-# aiohttp stops reading at twice this and hands over what is there: larger pieces, fewer turns of the loop.
-_READ_BUFFER: Final = 1024 * 1024
-# Seconds that `close` gives to requests under way; nobody waits for them who closes a registry.
-_SHUTDOWN: Final = 0.1
 _VERSION: Final = {"Docker-Distribution-Api-Version": "registry/2.0"}
+# Cookies know no ports: a client that keeps them would send this one to the storage, which is a breach there.
+_COOKIE: Final = "__edge=embedded; Path=/; HttpOnly"
 _CATALOG: Final = Scope("registry", "catalog", frozenset({"*"}))
 
 _REFERENCE: Final = r"(?P<reference>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|[a-z0-9]+:[0-9A-Za-z]+)"
@@ -41,6 +47,7 @@ class Route:
 
     path: re.Pattern[str]
     methods: Mapping[str, Handler]
+    oci_only: bool = False
 
     @classmethod
     def of(cls, path: str, **methods: Handler) -> Self:
@@ -49,114 +56,158 @@ class Route:
             methods["HEAD"] = methods["GET"]
         return cls(re.compile(path), methods)
 
+    def only_oci(self) -> Self:
+        """The same, for a route that Ollama's registry does not have."""
+        return replace(self, oci_only=True)
+
 
 class EmbeddedRegistry:
     """A registry on this machine, for the length of an `async with`. Its content stays in `root`.
 
-    `log` holds every request so far. Requests under way when it is left are broken off, their sessions forgotten.
+    `log` holds every request so far, `storage_log` those to the storage of an Ollama registry; `breaches` what clients
+    did against the protocol, in words. Requests under way when it is left are broken off, their sessions forgotten.
     """
 
     def __init__(
         self, root: Path, options: Options | None = None, *, port: int = 0, tls: ssl.SSLContext | None = None
     ) -> None:
-        self.log: list[Exchange] = []
         self.repositories = Repositories(root)
         self._root = root
-        self._options = options or Options()
-        self._port = port
-        self._tls = tls
-        self._guard = guard(self._options.auth)
-        self._sessions = Sessions()
-        blobs, manifests = Blobs(self.repositories), Manifests(self._options, self.repositories)
-        uploads = Uploads(self._options, self.repositories, self._sessions)
-        name = rf"/v2/(?P<name>{NAME})"
-        self._routes = (
-            Route.of(r"/v2/", GET=_base),
-            Route.of(r"/v2/_catalog", GET=manifests.catalog),
-            Route.of(rf"{name}/tags/list", GET=manifests.tags),
-            Route.of(rf"{name}/referrers/{_DIGEST}", GET=manifests.referrers),
-            Route.of(rf"{name}/manifests/{_REFERENCE}", GET=manifests.get, PUT=manifests.put, DELETE=manifests.delete),
-            Route.of(rf"{name}/blobs/{_DIGEST}", GET=blobs.get, DELETE=blobs.delete),
-            Route.of(rf"{name}/blobs/uploads/", POST=uploads.start),
-            Route.of(
-                rf"{name}/blobs/uploads/(?P<session>[A-Za-z0-9_=-]+)",
-                GET=uploads.status,
-                PATCH=uploads.append,
-                PUT=uploads.finish,
-                DELETE=uploads.cancel,
-            ),
-        )
-        application = web.Application()
-        application.router.add_route("*", "/{path:.*}", self._handle, expect_handler=_asked_for_later)
-        application.on_response_prepare.append(_sign)
-        self._runner = web.AppRunner(
-            application, access_log=None, read_bufsize=_READ_BUFFER, shutdown_timeout=_SHUTDOWN
-        )
+        self._options = options = options or Options()
+        self._rules = Rules(strict=options.ollama is not None and options.ollama.strict)
+        self._storage: Storage | None = None
+        self._guard: Guard = guard(options.auth)
+        early = None
+        turns = itertools.count(1)
+        if options.ollama is None:
+            self._uploads: Uploads | OllamaUploads = Uploads(options, self.repositories, Sessions())
+        else:
+            cut = Cut(options.cut_after)
+            self._storage = Storage(options.ollama, self.repositories, self._rules, cut, turns, tls)
+            self._uploads = OllamaUploads(options, options.ollama, self.repositories, self._storage, self._rules, cut)
+            self._guard = StrictGuard(self._guard, self._rules) if options.auth is not None else self._guard
+            early = EarlyAnswers(self._rules, options.ollama.discards, options.ollama.close_early)
+        self._listener = Listener(self._answer, turns, port=port, tls=tls, early=early, sign=self._sign)
+        self._routes = _routes(self.repositories, Manifests(options, self.repositories), self._uploads)
 
     async def __aenter__(self) -> Self:
         """Makes the folder and listens."""
         self._root.mkdir(parents=True, exist_ok=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls).start()
-        self._port = self._runner.addresses[0][1]
+        await self._listener.start()
+        if self._storage is not None:
+            await self._storage.listener.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._runner.cleanup()
-        await self._sessions.close()
+        await self._listener.close()
+        if self._storage is not None:
+            await self._storage.listener.close()
+        await self._uploads.close()
 
     @property
     def host(self) -> str:
         """`127.0.0.1:<port>`."""
-        return f"127.0.0.1:{self._port}"
+        return self._listener.host
 
     @property
     def origin(self) -> str:
         """`http://127.0.0.1:<port>`, or https with `tls`."""
-        return f"{'https' if self._tls else 'http'}://{self.host}"
+        return self._listener.origin
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        exchange = Exchange.of(request)
-        self.log.append(exchange)
-        try:
-            response = await self._answer(request, exchange)
-        except ConnectionError:
-            # Nobody is there to be answered. Raised further, aiohttp would log it as a fault of ours.
-            return web.Response(status=400)
-        exchange.status = response.status
-        return response
+    @property
+    def log(self) -> list[Exchange]:
+        """Every request to the registry, in the order they came in."""
+        return self._listener.log
+
+    @property
+    def breaches(self) -> list[str]:
+        """What clients did against the protocol."""
+        return self._rules.breaches
+
+    @property
+    def storage_origin(self) -> str:
+        """Where an Ollama registry's presigned URLs lead."""
+        return self._required.listener.origin
+
+    @property
+    def storage_log(self) -> list[Exchange]:
+        """Every request to the storage."""
+        return self._required.listener.log
+
+    @property
+    def most_parallel_puts(self) -> int:
+        """How many PUTs to the storage were under way at one time, at most."""
+        return self._required.most_parallel_puts
+
+    @property
+    def _required(self) -> Storage:
+        assert self._storage is not None, "only a registry with Options.ollama has a storage"
+        return self._storage
 
     async def _answer(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
         if self._options.hook is not None and (answer := await self._options.hook(request)) is not None:
             return answer
+        self._check_headers(request, exchange)
         try:
             if request.path == "/token" and request.method == "GET":
-                return self._guard.token(request)
+                return self._guard.token(request, exchange)
             for route in self._routes:
                 if match := route.path.fullmatch(request.path):
+                    if route.oci_only and self._options.ollama is not None:
+                        self._rules.unusual(exchange, "Ollama's registry does not have it")
+                        break
                     call = Call(request, match.groupdict(), exchange)
                     handler = route.methods.get(request.method)
                     if handler is None:
                         return plain("Method not allowed", status=405, headers={"Allow": ", ".join(route.methods)})
-                    self._guard.check(request, _needed(call))
+                    self._guard.check(request, exchange, _needed(call))
                     return await handler(call)
         except RefusedRequest as refused:
             return refused.response
         return plain("404 page not found", status=404)
 
+    def _check_headers(self, request: web.Request, exchange: Exchange) -> None:
+        """Ollama's own headers belong to its registry only, and there no others."""
+        if self._options.ollama is not None:
+            self._rules.check_extensions(request, exchange, EXTENSIONS)
+            return
+        for name in sorted(EXTENSIONS & {name.lower() for name in request.headers}):
+            self._rules.broken(exchange, f"{name} was sent to a plain registry")
+
+    async def _sign(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(_VERSION)
+        if isinstance(self._options.auth, Token):
+            # By the clock that signatures are held against, so that a client can see how far its own is off.
+            response.headers["Date"] = formatdate(self._options.auth.clock(), usegmt=True)
+        if self._options.ollama is not None:
+            response.headers["Set-Cookie"] = _COOKIE
+
+
+def _routes(repositories: Repositories, manifests: Manifests, uploads: Uploads | OllamaUploads) -> tuple[Route, ...]:
+    blobs = Blobs(repositories)
+    name = rf"/v2/(?P<name>{NAME})"
+    return (
+        Route.of(r"/v2/", GET=_base).only_oci(),
+        Route.of(r"/v2/_catalog", GET=manifests.catalog).only_oci(),
+        Route.of(rf"{name}/tags/list", GET=manifests.tags).only_oci(),
+        Route.of(rf"{name}/referrers/{_DIGEST}", GET=manifests.referrers).only_oci(),
+        Route.of(rf"{name}/manifests/{_REFERENCE}", GET=manifests.get, PUT=manifests.put, DELETE=manifests.delete),
+        Route.of(rf"{name}/blobs/{_DIGEST}", GET=blobs.get, DELETE=blobs.delete),
+        Route.of(rf"{name}/blobs/uploads/", POST=uploads.start),
+        Route.of(
+            rf"{name}/blobs/uploads/(?P<session>[A-Za-z0-9_=-]+)",
+            GET=uploads.status,
+            PATCH=uploads.append,
+            PUT=uploads.finish,
+            DELETE=uploads.cancel,
+        ),
+    )
+
 
 async def _base(_: Call) -> web.StreamResponse:
     return document({})
-
-
-async def _asked_for_later(_: web.Request) -> None:
-    """The body is asked for by `Intake`, when the request is known to be good."""
-
-
-async def _sign(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_VERSION)
 
 
 def _needed(call: Call) -> tuple[Scope, ...]:

@@ -18,7 +18,8 @@ from .options import Options
 from .repositories import Repositories
 from .sessions import Session, Sessions
 
-_CONTENT_RANGE: Final = re.compile(r"([0-9]{1,19})-([0-9]{1,19})\Z")
+CONTENT_RANGE: Final = re.compile(r"([0-9]{1,19})-([0-9]{1,19})\Z")
+_OCTETS: Final = "application/octet-stream"
 
 
 class Uploads:
@@ -33,6 +34,12 @@ class Uploads:
     async def start(self, call: Call) -> web.StreamResponse:
         """POST: mounts a blob, takes a whole one, or opens a session."""
         query = call.request.query
+        if self._options.zot_like and "digest" in query:
+            # zot, pkg/api/routes.go, CreateBlobUpload: a digest says that the whole blob is in this request.
+            if call.request.headers.get("Content-Type") != _OCTETS:
+                return empty(415, {})
+            if not call.request.body_exists:
+                raise RefusedRequest(Code.BLOB_UPLOAD_INVALID)
         if "mount" in query and "from" in query:
             # A mount that can't be done is an ordinary session, whatever was wrong with it.
             with suppress(InvalidDigest):
@@ -76,6 +83,10 @@ class Uploads:
             await self._sessions.end(session)
         return empty(204, {"Docker-Upload-UUID": session.id})
 
+    async def close(self) -> None:
+        """Ends all sessions."""
+        await self._sessions.close()
+
     async def _finish(self, call: Call, session: Session) -> web.StreamResponse:
         if "digest" not in call.request.query:
             raise RefusedRequest(Code.DIGEST_INVALID, "digest missing")
@@ -101,7 +112,7 @@ class Uploads:
             raise RefusedRequest(Code.RANGE_INVALID, "this address is stale", headers=where)
         if "Content-Range" not in request.headers:
             return
-        stated = _CONTENT_RANGE.match(request.headers["Content-Range"])
+        stated = CONTENT_RANGE.match(request.headers["Content-Range"])
         if stated is None:
             raise RefusedRequest(Code.BLOB_UPLOAD_INVALID, "Content-Range is not <first>-<last>")
         first, last = int(stated[1]), int(stated[2])

@@ -43,11 +43,11 @@ class Below:
 
     host: str
     prefix: str
-    plain_http: bool
+    scheme: str | None
 
     def reference(self, name: ModelName) -> Reference:
         """Where `name` goes. Raises `NameNotMappable`."""
-        return Reference.below(self.host, self.prefix, name, plain_http=self.plain_http)
+        return Reference.below(self.host, self.prefix, name, scheme=self.scheme)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def parse_destination(text: str) -> Destination:
 def _destination(text: str, written: str) -> Destination:
     scheme, separator, rest = text.partition("://")
     if not separator:
-        scheme, rest = "https", text
+        rest = text
     if rest.endswith("/"):
         host, _, prefix = rest.rstrip("/").partition("/")
         if not separator and written == text and not looks_like_host(host):
@@ -111,8 +111,13 @@ def _destination(text: str, written: str) -> Destination:
                 hint=f"write https://{rest} for the host, or {DEFAULT_HOST}/{rest} for Ollama's registry",
             )
         # Checked with a model's name behind it: Ollama's registry knows no path of one part.
-        probe = Reference.parse(f"{scheme}://{host}/{prefix or 'library'}/model")
-        return Below(probe.host, prefix, probe.plain_http)
+        said = f"{scheme}://" if separator else ""
+        try:
+            probe = Reference.parse(f"{said}{host}/{prefix or 'library'}/model")
+        except InvalidName as error:
+            shown = printable(repr(written), limit=120)
+            raise InvalidName(f"{shown} is no target: {error}", hint=error.hint) from error
+        return Below(probe.host, prefix, probe.scheme)
     if "/" not in rest:
         shown = printable(repr(written), limit=120)
         raise InvalidName(f"{shown} names a registry but no repository", hint=f"to keep the names: --to {rest}/")

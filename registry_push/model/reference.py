@@ -26,14 +26,14 @@ OLLAMA_HOSTS: Final = frozenset({DEFAULT_HOST, "ollama.com", "www.ollama.com", "
 class Reference:
     """`host[:port]/repository:tag` or `…@sha256:<hex>`.
 
-    `plain_http` is the user's word in the name itself (`http://`); loopback hosts need none.
+    `scheme` is the user's word in the name itself (`http://` or `https://`); None where nothing was said.
     """
 
     host: str
     repository: str
     tag: str | None = None
     digest: Digest | None = None
-    plain_http: bool = False
+    scheme: str | None = None
 
     def __post_init__(self) -> None:
         _check_host(self.host)
@@ -59,7 +59,7 @@ class Reference:
         """
         scheme, separator, rest = text.partition("://")
         if not separator:
-            scheme, rest = "https", text
+            rest = text
         elif scheme not in ("http", "https"):
             raise InvalidName(f"{printable(repr(text), limit=120)} has the scheme {printable(repr(scheme))}")
         rest, at, digest = rest.partition("@")
@@ -74,7 +74,7 @@ class Reference:
             path,
             tag if colon else None,
             Digest.parse(digest) if at else None,
-            plain_http=scheme == "http",
+            scheme=scheme if separator else None,
         )
 
     @classmethod
@@ -83,10 +83,12 @@ class Reference:
 
         Raises `NameNotMappable` for a name that OCI does not allow there; nothing is changed silently.
         """
-        return cls.mapped(name.host, f"{name.namespace}/{name.model}", name, plain_http=name.scheme == "http")
+        return cls.mapped(
+            name.host, f"{name.namespace}/{name.model}", name, scheme="http" if name.scheme == "http" else None
+        )
 
     @classmethod
-    def below(cls, host: str, prefix: str, name: ModelName, *, plain_http: bool = False) -> Self:
+    def below(cls, host: str, prefix: str, name: ModelName, *, scheme: str | None = None) -> Self:
         """Where `name` lies below `host/prefix/`.
 
         Directly below a host its path is `namespace/model`, as Ollama clients ask for it. Below a prefix it is
@@ -95,16 +97,16 @@ class Reference:
         Raises `NameNotMappable`.
         """
         if prefix and (name.namespace.lower() == DEFAULT_NAMESPACE or host.lower() in OLLAMA_HOSTS):
-            return cls.mapped(host, f"{prefix}/{name.model}", name, plain_http=plain_http)
+            return cls.mapped(host, f"{prefix}/{name.model}", name, scheme=scheme)
         path = f"{name.namespace}/{name.model}"
-        return cls.mapped(host, f"{prefix}/{path}" if prefix else path, name, plain_http=plain_http)
+        return cls.mapped(host, f"{prefix}/{path}" if prefix else path, name, scheme=scheme)
 
     @classmethod
-    def mapped(cls, host: str, repository: str, name: ModelName, *, plain_http: bool) -> Self:
+    def mapped(cls, host: str, repository: str, name: ModelName, *, scheme: str | None) -> Self:
         """`name` at `host/repository`. Raises `NameNotMappable` with a name that would do."""
         _check_host(host)
         try:
-            return cls(host, repository, name.tag, plain_http=plain_http)
+            return cls(host, repository, name.tag, scheme=scheme)
         except InvalidName as error:
             raise NameNotMappable(
                 f"{name.short} can't be called {host}/{repository} at a registry: {error}",
@@ -118,9 +120,9 @@ class Reference:
     def origin(self, *, plain_http: bool = False) -> HTTPOrigin:
         """The registry's origin.
 
-        http for a host on this machine, for `http://` in the name and for `plain_http` (the flag); else https.
+        As the name says; else http for a host on this machine and for `plain_http` (the flag), https for others.
         """
-        scheme = "http" if plain_http or self.plain_http or is_loopback(_bare(self.host)) else "https"
+        scheme = self.scheme or ("http" if plain_http or is_loopback(_bare(self.host)) else "https")
         return HTTPOrigin.of(f"{scheme}://{self.host}")
 
     @property
@@ -131,7 +133,7 @@ class Reference:
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag is not None else ""
         digest = f"@{self.digest}" if self.digest is not None else ""
-        return f"{'http://' if self.plain_http else ''}{self.host}/{self.repository}{tag}{digest}"
+        return f"{f'{self.scheme}://' if self.scheme else ''}{self.host}/{self.repository}{tag}{digest}"
 
 
 def looks_like_host(part: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -34,6 +35,8 @@ class Client:
         self.origin = origin
         self.transport = transport
         transport.know_registry(origin)
+        self._meeting = asyncio.Lock()
+        self._has_met = False
         self._authenticator = authenticator
 
     def url(self, path: str) -> str:
@@ -47,6 +50,18 @@ class Client:
 
         Gives any answer but 401, 429 and 5xx; those raise `NotAllowed` and `Unavailable`.
         """
+        # The first request goes alone: it finds out whether anybody is there and how to sign in, and so spares all that
+        # come with it the same 401, or the same silence.
+        async with self._meeting:
+            if not self._has_met:
+                response = await self._request_hop_by_hop(method, url, scopes, headers, body)
+                self._has_met = True
+                return response
+        return await self._request_hop_by_hop(method, url, scopes, headers, body)
+
+    async def _request_hop_by_hop(
+        self, method: str, url: str, scopes: Scopes, headers: Mapping[str, str] | None, body: bytes | None
+    ) -> Response:
         for _ in range(_MAX_HOPS):
             response = await self._request_signed_in(method, url, scopes, headers, body)
             if response.status not in _REDIRECTS or method not in ("GET", "HEAD"):

@@ -14,6 +14,7 @@ from registry_push.model import Descriptor, Digest
 from registry_push.protocol.answer import Answer
 from registry_push.protocol.chunks import ChunkPlan
 from registry_push.protocol.diagnostics import Diagnosis
+from registry_push.protocol.parts import Parts
 from registry_push.protocol.retry import Budget
 from registry_push.protocol.upload import UploadSession
 from registry_push.protocol.upload_request import Endpoints, UploadRecord, UploadRequest
@@ -127,6 +128,13 @@ class SimulatedRegistry:
         return Answer(self.patch_status, request.url, location=location, range_end=told)
 
 
+def asked(session: UploadSession) -> UploadRequest | None:
+    """The next request of an upload to a plain registry, which never is one of parts."""
+    request = session.next_request()
+    assert not isinstance(request, Parts)
+    return request
+
+
 @dataclass
 class Run:
     """How an upload went: the session at its end, and what was sent."""
@@ -161,7 +169,7 @@ def upload(
     plan = ChunkPlan(len(content), chunk, single=single or len(content) < 2)
     session = UploadSession(blob, ENDPOINTS, plan, budget=Budget(retries, dice=lambda: 0.5), resume=resume)
     run = Run(session, [], [])
-    while len(run.requests) < stop_after and (request := session.next_request()) is not None:
+    while len(run.requests) < stop_after and (request := asked(session)) is not None:
         run.requests.append(request)
         body = content[request.span.start : request.span.stop] if request.span else b""
         answer = registry.answer(request, body, blob)

@@ -36,7 +36,7 @@ references = st.builds(
     st.lists(part, min_size=1, max_size=4).map("/".join),
     st.none() | st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", fullmatch=True),
     st.none() | st.binary().map(Digest.of),
-    st.booleans(),
+    st.sampled_from([None, "http", "https"]),
 )
 digests = st.binary().map(Digest.of)
 
@@ -288,9 +288,10 @@ class TestPlaces:
     @pytest.mark.parametrize(
         ("text", "destination"),
         [
-            ("h.example/", Below("h.example", "", False)),
-            ("h.example/ml/", Below("h.example", "ml", False)),
-            ("http://h.example:80/ml/", Below("h.example:80", "ml", True)),
+            ("h.example/", Below("h.example", "", None)),
+            ("h.example/ml/", Below("h.example", "ml", None)),
+            ("http://h.example:80/ml/", Below("h.example:80", "ml", "http")),
+            ("https://localhost/ml/", Below("localhost", "ml", "https")),
             ("h.example/ml/x:t", Exactly(Reference("h.example", "ml/x", "t"))),
             ("me/tiny:t", Exactly(Reference("registry.ollama.ai", "me/tiny", "t"))),
             ("me/tiny", Exactly(Reference("registry.ollama.ai", "me/tiny"))),

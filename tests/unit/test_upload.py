@@ -12,8 +12,9 @@ from registry_push.model import Descriptor, Digest
 from registry_push.protocol.answer import Answer
 from registry_push.protocol.chunks import SMALLEST_CHUNK, ChunkPlan, MiB
 from registry_push.protocol.retry import Budget
-from registry_push.protocol.upload import MAX_RESTARTS, State, UploadSession
-from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, upload
+from registry_push.protocol.transitions import State
+from registry_push.protocol.upload import MAX_RESTARTS, UploadSession
+from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, asked, upload
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes: eleven chunks of 1,000
 
@@ -142,9 +143,9 @@ def test_a_minimum_chunk_is_honoured_and_a_maximum_too() -> None:
     for limits, expected in (((40, None), 40), ((None, 3), 3), ((40, 50), 40), ((60, 50), 60), ((None, None), 10)):
         minimum, maximum = (limit and limit * MiB for limit in limits)
         session = UploadSession(blob, ENDPOINTS, ChunkPlan(blob.size, 10 * MiB), budget=Budget(0))
-        session.next_request()
+        asked(session)
         session.receive(Answer(202, ENDPOINTS.uploads, "/s", minimum_chunk=minimum, maximum_chunk=maximum))
-        request = session.next_request()
+        request = asked(session)
         assert request is not None and request.span is not None
         assert request.span.length == expected * MiB
 
@@ -207,9 +208,9 @@ def test_progress_restores_the_budget() -> None:
 def test_retry_after_is_waited_for() -> None:
     blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
     session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(CONTENT)), budget=Budget(5, dice=lambda: 0.0))
-    session.next_request()
+    asked(session)
     session.receive(Answer(429, ENDPOINTS.uploads, retry_after=17.0))
-    request = session.next_request()
+    request = asked(session)
     assert request is not None and request.after == 17.0
 
 
@@ -218,32 +219,32 @@ def mounting(*answers: Answer) -> UploadSession:
     plan = ChunkPlan(len(CONTENT), 1000)
     session = UploadSession(blob, ENDPOINTS, plan, budget=Budget(5), mount_from=["other/repo"])
     for answer in answers:
-        assert session.next_request() is not None
+        assert asked(session) is not None
         session.receive(answer)
     return session
 
 
 def test_a_mount_is_asked_for_in_the_post() -> None:
-    request = mounting().next_request()
+    request = asked(mounting())
     assert request is not None and request.is_offer
     assert request.url == f"{ENDPOINTS.uploads}?mount=sha256%3A{Digest.of(CONTENT).hex}&from=other/repo"
 
 
 def test_201_to_a_mount_is_all_it_takes() -> None:
     session = mounting(Answer(201, ENDPOINTS.uploads))
-    assert session.next_request() is None
+    assert asked(session) is None
     assert session.placement is Placement.MOUNTED
 
 
 def test_202_to_a_mount_is_an_ordinary_session() -> None:
-    request = mounting(Answer(202, ENDPOINTS.uploads, location="/s")).next_request()
+    request = asked(mounting(Answer(202, ENDPOINTS.uploads, location="/s")))
     assert request is not None and request.method == "PATCH"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
 def test_a_refused_mount_posts_again_without_it(status: int) -> None:
     """Harbor answers 401 to a mount from a project that is not there."""
-    request = mounting(Answer(status, ENDPOINTS.uploads)).next_request()
+    request = asked(mounting(Answer(status, ENDPOINTS.uploads)))
     assert request is not None and request.url == ENDPOINTS.uploads and not request.is_offer
 
 
@@ -256,7 +257,7 @@ def closing_answer(answer: Answer) -> UploadSession:
     blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
     session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(CONTENT), single=True), budget=Budget(5))
     for each in (Answer(202, ENDPOINTS.uploads, location="/s"), answer):
-        session.next_request()
+        asked(session)
         session.receive(each)
     return session
 
@@ -268,7 +269,7 @@ def test_201_with_another_digest_is_never_success() -> None:
 
 def test_head_with_another_size_is_never_success() -> None:
     session = closing_answer(Answer(503, "http://registry.test/s"))
-    request = session.next_request()
+    request = asked(session)
     assert request is not None and request.method == "HEAD"
     session.receive(Answer(200, ENDPOINTS.blob, length=5))
     assert isinstance(session.failure, RemoteMismatch)

@@ -1,0 +1,151 @@
+"""Parts at Ollama's registry: how a blob is cut, and that whatever happens to them ends."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry_push.errors import ProtocolViolation, Refused, Unauthorized, Unavailable
+from registry_push.model import Descriptor, Digest
+from registry_push.protocol import upload
+from registry_push.protocol.answer import NO_ANSWER, Answer, Kind
+from registry_push.protocol.parts import MOST_AT_ONCE, Parts, composite_etag, part_spans
+from registry_push.protocol.retry import Budget
+from registry_push.protocol.transitions import TRANSITIONS, State
+
+MB, GB = 10**6, 10**9
+SESSION = "https://r.example/v2/a/b/blobs/uploads/0"
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "length", "count"),
+    [
+        (50 * MB, None, 50 * MB, 1),
+        (100 * MB, None, 100 * MB, 1),
+        (250 * MB, None, 100 * MB, 3),
+        (3_200 * MB, None, 200 * MB, 16),
+        (40 * GB, None, 1000 * MB, 40),
+        (250 * MB, 10 * MB, 10 * MB, 25),
+        (250 * MB, 500 * MB, 100 * MB, 3),
+    ],
+)
+def test_parts_are_planned_as_ollama_plans_them(size: int, wanted: int | None, length: int, count: int) -> None:
+    spans = part_spans(size, wanted=wanted)
+    assert (spans[0].length, len(spans)) == (length, count)
+
+
+@given(st.integers(1, 10**12), st.none() | st.integers(10 * MB, 10**10))
+def test_parts_tile_the_blob(size: int, wanted: int | None) -> None:
+    spans = part_spans(size, wanted=wanted)
+    assert spans[0].start == 0 and spans[-1].stop == size
+    assert all(one.stop == two.start for one, two in pairwise(spans))
+    assert all(span.length > 0 for span in spans)
+
+
+def test_the_etag_is_of_the_raw_md5s() -> None:
+    one, two = hashlib.md5(b"one").digest(), hashlib.md5(b"two").digest()
+    assert composite_etag([one, two]) == f"{hashlib.md5(one + two).hexdigest()}-2"
+
+
+def parts_of(count: int, *, retries: int = 3) -> Parts:
+    blob = Descriptor("a/b", Digest.of(b""), count * MB)
+    return Parts(blob, SESSION, wanted=MB, budget=Budget(retries, dice=lambda: 0.5))
+
+
+def redirect(question_url: str, number: int) -> Answer:
+    return Answer(307, question_url, upload_location=f"{SESSION}-{number}", location=f"https://s.example/{number}")
+
+
+def test_a_question_uses_the_url_of_the_last_answer() -> None:
+    parts = parts_of(3)
+    urls = []
+    while (question := parts.take()) is not None:
+        urls.append(question.request.url)
+        put = parts.asked(question.number, redirect(question.request.url, question.number))
+        assert put is not None and put.request.is_anonymous
+        assert "Content-Range" not in put.request.headers and "X-Redirect-Uploads" not in put.request.headers
+    assert urls == [SESSION, f"{SESSION}-0", f"{SESSION}-1"]
+    assert parts.location == f"{SESSION}-2"
+
+
+@pytest.mark.parametrize("status", [403, 400, 404, 503, NO_ANSWER])
+def test_a_part_that_was_not_placed_is_asked_for_again(status: int) -> None:
+    parts = parts_of(1)
+    question = parts.take()
+    assert question is not None
+    put = parts.asked(0, redirect(SESSION, 7))
+    assert put is not None
+    parts.placed(0, Answer(status, put.request.url))
+    again = parts.take()
+    assert again is not None and again.number == 0 and again.request.url == f"{SESSION}-7"
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, Unavailable), (NO_ANSWER, Unavailable), (401, Unauthorized)])
+def test_a_part_that_is_never_placed_ends_with_an_error(status: int, error: type[Exception]) -> None:
+    parts = parts_of(1, retries=2)
+    tries = 0
+    while (question := parts.take()) is not None:
+        tries += 1
+        put = parts.asked(question.number, redirect(SESSION, tries))
+        assert put is not None
+        parts.placed(0, Answer(status, put.request.url))
+    assert tries == 3
+    assert isinstance(parts.failure, error)
+
+
+def test_an_unknown_session_is_lost_and_a_refusal_is_one() -> None:
+    parts = parts_of(2)
+    parts.take()
+    parts.asked(0, Answer(404, SESSION))
+    assert parts.lost is not None and parts.take() is None
+    parts = parts_of(2)
+    parts.take()
+    parts.asked(0, Answer(422, SESSION))
+    assert isinstance(parts.failure, Refused) and parts.take() is None
+
+
+def test_a_redirect_from_https_to_http_is_refused() -> None:
+    parts = parts_of(1)
+    parts.take()
+    with pytest.raises(ProtocolViolation):
+        parts.asked(0, Answer(307, SESSION, upload_location=SESSION, location="http://s.example/0"))
+
+
+ANSWERS = st.lists(
+    st.sampled_from([200, 201, 202, 307, 400, 401, 403, 404, 413, 422, 429, 500, NO_ANSWER]), max_size=80
+)
+
+
+@given(ANSWERS, st.integers(1, 5))
+def test_whatever_is_answered_it_ends(statuses: list[int], count: int) -> None:
+    parts = parts_of(count)
+    told: Iterator[int] = iter(statuses)
+    stored = set()
+    for _ in range(2000):
+        question = parts.take()
+        if question is None:
+            break
+        status = next(told, 202)
+        number = question.number
+        answer = redirect(SESSION, number) if status == 307 else Answer(status, SESSION, location=SESSION)
+        put = parts.asked(number, answer)
+        if put is None:
+            stored |= {number} if answer.kind in (Kind.ACCEPTED, Kind.CREATED) else set()
+            continue
+        placed = Answer(next(told, 200), put.request.url)
+        parts.placed(number, placed)
+        stored |= {number} if placed.kind in (Kind.ACCEPTED, Kind.CREATED) else set()
+    assert parts.over
+    assert parts.failure is not None or parts.lost is not None or stored == set(range(count))
+
+
+def test_every_step_of_the_table_exists_and_every_waiting_state_has_one() -> None:
+    assert all(callable(getattr(upload.UploadSession, f"_{step}")) for step in TRANSITIONS.values())
+    waiting = set(State) - {State.DONE, State.FAILED, State.PARTS}
+    assert {state for state, _ in TRANSITIONS} == waiting
+    assert MOST_AT_ONCE == 16
