@@ -51,6 +51,8 @@ class Settings:
     password: str | None = field(default=None, repr=False)
     allow_realms: tuple[str, ...] = ()
 
+    state_dir: Path | None = None  # where uploads under way are noted; None: nowhere, none can be resumed
+
     dialect: Dialect = "auto"
     jobs: int = DEFAULT_JOBS
     chunk_size: int | None = None  # bytes; None: as the registry takes them

@@ -70,6 +70,8 @@ _TRANSFER: Final = (
     option(
         "--chunk-size", type=Size(), metavar="SIZE", help="Bytes a request, e.g. 64MiB. Else what the registry takes."
     ),
+    option("--no-resume", is_flag=True, help="Note nothing, and go on with nothing that was noted."),
+    option("--state-dir", type=_FILE, metavar="DIR", help="Where uploads under way are noted, to be gone on with."),
 )
 
 _OUTPUT: Final = (
@@ -155,7 +157,15 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
     password = sys.stdin.readline().rstrip("\r\n") if flags.get("password_stdin") else None
     if password is None and flags.get("username"):
         password = os.environ.get("REGISTRY_PUSH_PASSWORD")
+    if "state_dir" in flags:
+        given["state_dir"] = None if flags["no_resume"] else given.get("state_dir") or _usual_state()
     return Settings(**given, environ=dict(os.environ), home=_home(), password=password)
+
+
+def _usual_state() -> Path:
+    from platformdirs import user_state_path
+
+    return user_state_path("registry-push", appauthor=False)
 
 
 def _home() -> Path:

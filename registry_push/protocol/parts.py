@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,7 @@ from .answer import Answer, Kind
 from .chunks import Span
 from .location import resolve
 from .retry import Budget
-from .upload_request import UploadRequest
+from .upload_request import UploadRecord, UploadRequest
 
 # ollama:server/upload.go: numUploadParts, minUploadPartSize, maxUploadPartSize (decimal megabytes).
 MOST_AT_ONCE: Final = 16
@@ -51,16 +51,30 @@ class PartRequest:
 class Parts:
     """Which parts are to be asked for, and what came of them. Ends when `over`; then look at `lost` and `failure`."""
 
-    def __init__(self, blob: Descriptor, location: str, *, wanted: int | None, budget: Budget) -> None:
+    def __init__(
+        self,
+        blob: Descriptor,
+        location: str,
+        *,
+        wanted: int | None,
+        budget: Budget,
+        done: Collection[int] = (),
+    ) -> None:
         self.spans = part_spans(blob.size, wanted=wanted)
+        self.done = {number for number in done if number < len(self.spans)}
         self.location = location
         self.lost: Answer | None = None  # the session is gone: what the registry said
         self.failure: RegistryPushError | None = None
         self.trouble = ""
         self._blob = blob
         self._budget = budget
-        self._waiting = deque(range(len(self.spans)))
+        self._waiting = deque(number for number in range(len(self.spans)) if number not in self.done)
         self._after = 0.0
+
+    @property
+    def record(self) -> UploadRecord:
+        """What must be kept to go on in another process."""
+        return UploadRecord(self.location, 0, self.spans[0].length, tuple(sorted(self.done)))
 
     @property
     def over(self) -> bool:
@@ -97,7 +111,7 @@ class Parts:
         match answer.kind:
             case Kind.CREATED | Kind.ACCEPTED:  # the registry has kept the body itself
                 self._move(answer)
-                self._budget.restore()
+                self._placed(number)
             case Kind.MISSING:
                 self.lost = answer
             case Kind.EXPIRED | Kind.BUSY | Kind.LOST:
@@ -110,12 +124,16 @@ class Parts:
         """Takes the storage's answer to a PUT."""
         match answer.kind:
             case Kind.CREATED | Kind.ACCEPTED:
-                self._budget.restore()
+                self._placed(number)
             # A presigned URL that has run out is 403 at S3, 400 or 404 elsewhere: ask for another.
             case _ if answer.status in (400, 403, 404) or answer.kind in (Kind.EXPIRED, Kind.BUSY, Kind.LOST):
                 self._again(number, answer)
             case _:
                 self._refused(answer)
+
+    def _placed(self, number: int) -> None:
+        self.done.add(number)
+        self._budget.restore()
 
     def _move(self, answer: Answer) -> None:
         # With a 307 `Location` is the part's; only where the registry kept the body is it the session's.

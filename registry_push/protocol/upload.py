@@ -59,7 +59,7 @@ class UploadSession:
         negotiates: bool = True,
         resume: UploadRecord | None = None,
     ) -> None:
-        self.state = State.UNCERTAIN if resume else State.NEW
+        self.state = State.NEW if resume is None else State.PARTS if resume.part else State.UNCERTAIN
         self.offset = resume.offset if resume else 0
         self.plan = plan
         self.placement: Placement | None = None
@@ -74,10 +74,13 @@ class UploadSession:
         self._budget = budget
         self._mounts = list(mount_from)
         self._location = resume.location if resume else ""  # empty: no session is open
-        self._attempted = self.offset  # how far bytes were sent, acknowledged or not
+        # How far bytes were sent, acknowledged or not; of an earlier process nobody knows.
+        self._attempted = blob.size if resume else 0
         self._suspect_size = False  # a chunk was refused by its offset; if that is right, its size is the cause
         self._furthest = self.offset  # the most that was ever acknowledged, whatever was lost since
         self._direct: UploadRequest | None = None
+        self._parts: Parts | None = None
+        self._resume = resume
         self._knows_no_session = False
         self._after = 0.0
 
@@ -86,12 +89,18 @@ class UploadSession:
     @property
     def record(self) -> UploadRecord | None:
         """What to keep; None while the registry holds nothing that could be gone on with."""
-        return UploadRecord(self._location, self.offset) if self._location and not self._over else None
+        if not self._location or self._over:
+            return None
+        if self.state is State.PARTS and self._parts is not None:
+            return self._parts.record
+        return UploadRecord(self._location, self.offset)
 
     @property
     def cancel_request(self) -> UploadRequest | None:
-        """What tells the registry to forget the session; None where there is none."""
-        return UploadRequest("DELETE", self._location, {}) if self._location and self.placement is None else None
+        """What has the registry forget the session; None where there is none. Ollama's registry knows no DELETE."""
+        if not self._location or self.placement is not None or self.ollama is not None:
+            return None
+        return UploadRequest("DELETE", self._location, {})
 
     def next_request(self) -> UploadRequest | Parts | None:
         """What to send now; None when DONE or FAILED.
@@ -103,8 +112,8 @@ class UploadSession:
             case State.NEW | State.GONE:
                 return self._start(after)
             case State.PARTS:
-                wanted = self.ollama.part if self.ollama else None
-                return Parts(self._blob, self._location, wanted=wanted, budget=self._budget)
+                self._parts = self._next_parts()
+                return self._parts
             case State.DIRECT:
                 return self._direct
             case State.OPEN:
@@ -312,6 +321,14 @@ class UploadSession:
             url += f"?digest=sha256%3A{self._blob.digest.hex}"
             headers |= {"X-Redirect-Uploads": "2", "X-Content-Length": str(self._blob.size)}
         return UploadRequest("POST", url, headers, is_offer=bool(self._mounts), after=after)
+
+    def _next_parts(self) -> Parts:
+        """All parts, but for those that an earlier process has placed in this session."""
+        wanted, done = self.ollama.part if self.ollama else None, tuple[int, ...]()
+        if self._resume is not None and self._resume.part and not self.restarts:
+            wanted, done = self._resume.part, self._resume.done
+            self.ollama = self.ollama or OllamaWay()
+        return Parts(self._blob, self._location, wanted=wanted, budget=self._budget, done=done)
 
     def _move_offset(self, offset: int) -> None:
         self.offset, self._suspect_size = offset, False

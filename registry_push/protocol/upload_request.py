@@ -37,7 +37,13 @@ class UploadRequest:
 
 @dataclass(frozen=True, slots=True)
 class UploadRecord:
-    """What must be kept to go on in another process: the session's URL (a capability) and the acknowledged offset."""
+    """What must be kept to go on in another process: the session's URL (a capability) and the acknowledged offset.
+
+    For parts at an Ollama registry the offset is 0, `part` the length of a part and `done` the numbers of those that
+    are placed.
+    """
 
     location: str
     offset: int
+    part: int = 0
+    done: tuple[int, ...] = ()

@@ -11,6 +11,7 @@ from ..stores.hashing import Hasher
 from .client import Client
 from .credentials import Credential, CredentialStore
 from .identity import Identity, default_key_path, mode_warning
+from .keeper import Keeper, KeepNothing
 from .limits import Limits
 from .repository import Repository
 from .tokens import Authenticator
@@ -21,12 +22,12 @@ from .uploader import Uploader
 class Registries:
     """Opens repositories. An async context manager; leaving it closes every connection."""
 
-    def __init__(self, settings: Settings, sink: Sink) -> None:
+    def __init__(self, settings: Settings, sink: Sink, keeper: Keeper | None = None) -> None:
         self._settings = settings
         self._sink = sink
         self._transport = Transport(settings, sink=sink)
         self._hasher = Hasher()
-        self._uploader = Uploader(settings, Limits(settings.jobs), self._hasher, sink)
+        self._uploader = Uploader(settings, Limits(settings.jobs), self._hasher, sink, keeper or KeepNothing())
         self._clients: dict[HTTPOrigin, Client] = {}
         self._identity: Identity | None = None
         self._looked_for_identity = False

@@ -21,23 +21,19 @@ from ..settings import Settings
 from ..stores.base import BlobBody, LocalFile, Placed
 from ..stores.hashing import Hasher
 from .client import Client
+from .keeper import Keeper, UploadKey
 from .limits import Limits
 from .part_workers import send_parts
 from .payload import SpanPayload
 from .profile import Profile, known_profile
 from .tokens import Scopes
 
-Save = Callable[[UploadRecord | None], None]
-
-
-def keep_nothing(_: UploadRecord | None) -> None:
-    """A `save` for uploads that are not gone on with."""
-
 
 class Uploader:
-    """Uploads blobs for one run. Knows no database: `save` is handed in with each upload."""
+    """Uploads blobs for one run. Knows no database, only who keeps records."""
 
-    def __init__(self, settings: Settings, limits: Limits, hasher: Hasher, sink: Sink) -> None:
+    def __init__(self, settings: Settings, limits: Limits, hasher: Hasher, sink: Sink, keeper: Keeper) -> None:
+        self._keeper = keeper
         self._settings = settings
         self._limits = limits
         self._hasher = hasher
@@ -53,8 +49,6 @@ class Uploader:
         body: BlobBody,
         *,
         mount_from: Collection[str] = (),
-        resume: UploadRecord | None = None,
-        save: Save = keep_nothing,
     ) -> Placed:
         """Brings the blob into `repository`; gives how it came there.
 
@@ -69,6 +63,9 @@ class Uploader:
         plan = ChunkPlan.for_blob(
             blob.size, chunk=settings.chunk_size, limit=profile.chunk_limit, one_put=profile.one_put
         )
+        key = UploadKey(str(client.origin), repository, blob.digest)
+        # What goes in one PUT is sent sooner than it is asked how far it came.
+        resume = None if plan.single else self._keeper.load(key)
         session = UploadSession(
             blob,
             endpoints,
@@ -90,13 +87,15 @@ class Uploader:
             self._hasher,
             self._sink,
             settings.timeout,
-            save,
+            lambda record: None if plan.single else self._keeper.save(key, blob.size, record),
+            _acknowledged(resume, blob.size),
         )
         try:
             placement = await upload.run()
         except RegistryPushError as error:
             if not isinstance(error, Unavailable):
                 await upload.forget()
+                upload.save(None)
             raise
         self._profiles[host] = Profile(session.plan.limit, profile.one_put, session.ollama is not None)
         return Placed(placement, upload.sent)
@@ -124,7 +123,8 @@ class _Upload:
     hasher: Hasher
     sink: Sink
     stall: float
-    save: Save
+    save: Callable[[UploadRecord | None], None]
+    begun: int  # bytes that an earlier process saw acknowledged
     sent: int = field(default=0, init=False)
     _ends: Sequence[int] = field(default=(), init=False)
     _md5s: tuple[bytes, ...] = field(default=(), init=False)
@@ -140,6 +140,7 @@ class _Upload:
                         verification = group.create_task(self._verify([span.stop for span in request.spans]))
                         await self._send_parts(request)
                         self.session.parts_over(request)
+                        self.save(self.session.record)
                         if self.session.state is State.COMMITTING:
                             await verification
                             self.session.etag = composite_etag(self._md5s)
@@ -236,8 +237,9 @@ class _Upload:
     def _show_start(self, offset: int) -> None:
         """Tells the sink from where bytes go now, and that some go again if it knew of more."""
         if self._shown is None:
-            self.sink(BlobStarted(self.repository, self.blob, offset))
-        elif offset < self._shown:
+            self._shown = max(offset, self.begun)
+            self.sink(BlobStarted(self.repository, self.blob, self._shown))
+        if offset < self._shown:
             reason = self.session.trouble
             self.sink(BlobRewound(self.repository, self.blob.digest, offset, self.blob.size, reason))
         self._shown = offset
@@ -249,7 +251,8 @@ class _Upload:
     # ── parts ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _send_parts(self, parts: Parts) -> None:
-        moved = dict.fromkeys(range(len(parts.spans)), 0)  # bytes of each part; their sum is the progress
+        # Bytes of each part; their sum is the progress.
+        moved = {number: span.length if number in parts.done else 0 for number, span in enumerate(parts.spans)}
 
         async def send(part: PartRequest) -> Answer:
             request, number = part.request, part.number
@@ -263,6 +266,7 @@ class _Upload:
 
             assert request.span is not None, "a part has bytes"
             payload = SpanPayload(self.body, request.span, stall=self.stall, on_sent=on_sent)
+            self.save(parts.record)
             try:
                 if not request.is_anonymous:  # asking; a registry that takes the body itself gets one at a time
                     return await self._send(request, payload)
@@ -275,6 +279,12 @@ class _Upload:
                 return Answer(NO_ANSWER, request.url)
 
         await send_parts(parts, send)
+
+
+def _acknowledged(record: UploadRecord | None, size: int) -> int:
+    if record is None or not record.part:
+        return record.offset if record else 0
+    return sum(min(record.part, size - number * record.part) for number in record.done)
 
 
 def _version(body: BlobBody) -> tuple[int, int] | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,10 +19,13 @@ from ..events import (
     Placement,
     RunStarted,
     Sink,
+    Warned,
 )
 from ..model import Descriptor, Digest, HTTPOrigin, Manifest, ModelName, Reference
 from ..protocol.chunks import SINGLE_PUT
+from ..registry.keeper import UploadKey
 from ..stores.base import BlobBody, Mounter, Placed, Target
+from .journal import Journal
 from .plan import PlannedModel, total
 
 # Requests without a body wait for the server, not for the line; on a line of 50 ms, 32 of them in flight are what
@@ -97,6 +101,7 @@ class Copier:
     origin_of: Callable[[Reference], HTTPOrigin]
     sink: Sink
     jobs: int
+    journal: Journal | None = None
     _placed: dict[tuple[HTTPOrigin, Digest], dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
     _locks: dict[tuple[HTTPOrigin, Digest], asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
@@ -179,11 +184,25 @@ class _ModelCopy:
 
     async def _work(self, lane: Iterator[Descriptor]) -> None:
         for blob in lane:
-            async with self.run_of.lock(self.origin, blob.digest):
+            async with self.run_of.lock(self.origin, blob.digest), self._held(blob):
                 placed = await self._place(blob)
             self.placements[placed.placement] += 1
             self.sent += placed.sent
             self.run_of.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
+
+    @asynccontextmanager
+    async def _held(self, blob: Descriptor) -> AsyncIterator[None]:
+        """Keeps other processes from sending the same blob; when one has sent it, it is found there."""
+        if self.run_of.journal is None:
+            yield
+            return
+        key = UploadKey(str(self.origin), self.target.name, blob.digest)
+
+        def waiting() -> None:
+            self.run_of.sink(Warned(f"another process is sending {blob.digest.short}; waiting for it"))
+
+        async with self.run_of.journal.held(key, waiting):
+            yield
 
     async def _place(self, blob: Descriptor) -> Placed:
         holders = self.run_of.placed_at(self.origin, blob.digest)

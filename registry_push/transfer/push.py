@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from ..errors import ModelNotFound, UsageError
 from ..events import Sink, Warned, ignore
@@ -14,6 +17,7 @@ from ..stores.ollama import OllamaStore, privacy_warnings
 from ..stores.ollama_paths import find_root
 from .copy import Copier, ModelTarget, Report
 from .dry_run import DryRun
+from .journal import Journal
 from .plan import PlannedModel, check_collisions, targets_of
 
 _GLOB_CHARACTERS = frozenset("*?[")
@@ -39,13 +43,29 @@ async def push(
     store = open_store(settings)
     plan = await planned(store, models, to=to, tags=tags, every=every, sink=sink)
     _check_login(settings, plan)
-    async with Registries(settings, sink) as registries:
+    async with (
+        _journal(None if dry_run else settings.state_dir, sink) as journal,
+        Registries(settings, sink, journal) as registries,
+    ):
 
         def target_of(reference: Reference) -> ModelTarget:
             repository = registries.repository(reference)
             return DryRun(repository) if dry_run else repository
 
-        return await Copier(store, target_of, registries.origin, sink, settings.jobs).copy(plan)
+        return await Copier(store, target_of, registries.origin, sink, settings.jobs, journal).copy(plan)
+
+
+@asynccontextmanager
+async def _journal(folder: Path | None, sink: Sink) -> AsyncIterator[Journal | None]:
+    """The journal in `folder`, for as long as the push runs; None where nothing is to be noted."""
+    if folder is None:
+        yield None
+        return
+    journal = await asyncio.to_thread(Journal, folder, sink)
+    try:
+        yield journal
+    finally:
+        journal.close()
 
 
 def open_store(settings: Settings) -> OllamaStore:
