@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +31,7 @@ def command(**flags: Any) -> None:
     """
     settings = settings_of(flags)
 
-    async def work(show: Renderer) -> Outcome:
+    async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
         with tempfile.TemporaryDirectory(prefix="registry-push-demo-") as folder:
             return await _Demo(Path(folder), show).run(settings.jobs)
 

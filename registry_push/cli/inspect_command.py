@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ def command(place: str, raw: bool, **flags: Any) -> None:
     """
     settings = settings_of(flags)
 
-    async def work(show: Renderer) -> Outcome:
+    async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
         name, manifest, rows = await _look(place, settings, show)
         if raw:
             sys.stdout.buffer.write(manifest.raw)

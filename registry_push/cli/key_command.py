@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def show_key(**flags: Any) -> None:
     """Show the key's public half and fingerprint."""
     settings = settings_of(flags)
 
-    async def work(show: Renderer) -> Outcome:
+    async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
         from ..registry.identity import Identity, mode_warning
 
         path = _path(settings)
@@ -51,7 +52,7 @@ def create_key(**flags: Any) -> None:
     """Make a key where there is none. One that is there is never overwritten."""
     settings = settings_of(flags)
 
-    async def work(_: Renderer) -> Outcome:
+    async def work(_: Renderer, _stop: asyncio.Event) -> Outcome:
         from ..registry.identity import Identity
 
         path = settings.key or settings.home / ".ollama" / "id_ed25519"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -22,7 +23,7 @@ def command(pattern: str | None, **flags: Any) -> None:
     """List the models in the local Ollama store; those that match the glob PATTERN, if one is given."""
     settings = settings_of(flags)
 
-    async def work(show: Renderer) -> Outcome:
+    async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
         from ..transfer.push import open_store
 
         store = open_store(settings)

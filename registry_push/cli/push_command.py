@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import click
@@ -38,7 +39,7 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
     if settings.password == "":
         raise UsageError("the password on standard input is empty")
 
-    async def work(show: Renderer) -> Outcome:
+    async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
         from ..transfer.push import push
 
         report = await push(
@@ -49,8 +50,9 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
             dry_run=flags["dry_run"],
             settings=settings,
             sink=show,
+            stop=stop,
         )
         models = [as_json(model) for model in report.models]
         return Outcome(fields={"dry_run": flags["dry_run"], "models": models}, error=report.error)
 
-    run(flags, work)
+    run(flags, work, finishes=True)

@@ -9,14 +9,13 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
 from ..errors import Interrupted, RegistryPushError
+from ..events import Warned
 from .render import Renderer, choose, renderer
-
-T = TypeVar("T")
 
 # As a shell reports a program that died of SIGPIPE: what was printed did not get to its reader.
 _BROKEN_PIPE: Final = 141
@@ -31,8 +30,15 @@ class Outcome:
     error: RegistryPushError | None = None
 
 
-def run(flags: Mapping[str, Any], work: Callable[[Renderer], Coroutine[Any, Any, Outcome]]) -> None:
-    """Runs `work` with the renderer that `flags` ask for, and exits with its code."""
+Work = Callable[[Renderer, asyncio.Event], Coroutine[Any, Any, Outcome]]
+
+
+def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None:
+    """Runs `work` with the renderer that `flags` ask for, and exits with its code.
+
+    A signal cancels it; where it `finishes`, the first one only sets the event that it was given, and it ends at the
+    next good place by itself.
+    """
     kind = choose(
         sys.stderr,
         environ=os.environ,
@@ -50,7 +56,7 @@ def run(flags: Mapping[str, Any], work: Callable[[Renderer], Coroutine[Any, Any,
         on_lost=lost.append,
     ) as show:
         try:
-            outcome = _run_until_signalled(work(show))
+            outcome = _run_until_signalled(work, show, finishes=finishes)
         except RegistryPushError as error:
             show.error(error)
             code = error.exit_code
@@ -63,30 +69,35 @@ def run(flags: Mapping[str, Any], work: Callable[[Renderer], Coroutine[Any, Any,
     raise click.exceptions.Exit(code or (_BROKEN_PIPE if lost else 0))
 
 
-def _run_until_signalled(work: Coroutine[Any, Any, T]) -> T:
-    """Runs `work`; SIGINT or SIGTERM cancels it, which leaves everything in order, and raises `Interrupted`.
+def _run_until_signalled(work: Work, show: Renderer, *, finishes: bool) -> Outcome:
+    """Runs `work` under SIGINT and SIGTERM.
 
-    A second signal does not wait for that.
+    The first signal asks it to finish, if it can; the next cancels it, which leaves everything in order; a third does
+    not wait for that. Raises `Interrupted`.
     """
     received: list[signal.Signals] = []
 
-    async def watched() -> T:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    async def watched() -> Outcome:
+        loop, task, stop = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
         assert task is not None
 
-        def stop(which: signal.Signals) -> None:
+        def on_signal(which: signal.Signals) -> None:
             received.append(which)
-            if len(received) > 1:
+            if finishes and len(received) == 1:
+                stop.set()
+                show(Warned(f"{which.name}: finishing the chunks under way", "press Ctrl-C again to stop at once"))
+            elif len(received) <= 1 + finishes:
+                task.cancel()
+            else:
                 os._exit(Interrupted.exit_code)
-            task.cancel()
 
         for which in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError):  # Windows: there KeyboardInterrupt does it
-                loop.add_signal_handler(which, stop, which)
-        return await work
+                loop.add_signal_handler(which, on_signal, which)
+        return await work(show, stop)
 
     try:
         return asyncio.run(watched())
     except (asyncio.CancelledError, KeyboardInterrupt):
         name = received[0].name if received else "SIGINT"
-        raise Interrupted(f"stopped by {name}; the blobs that were finished stay at the registry") from None
+        raise Interrupted(f"stopped by {name}; what the registry has acknowledged is kept") from None

@@ -59,6 +59,7 @@ class Parts:
         wanted: int | None,
         budget: Budget,
         done: Collection[int] = (),
+        first: int = 0,
     ) -> None:
         self.spans = part_spans(blob.size, wanted=wanted)
         self.done = {number for number in done if number < len(self.spans)}
@@ -66,15 +67,18 @@ class Parts:
         self.lost: Answer | None = None  # the session is gone: what the registry said
         self.failure: RegistryPushError | None = None
         self.trouble = ""
+        self._is_resumed = bool(done)
         self._blob = blob
         self._budget = budget
-        self._waiting = deque(number for number in range(len(self.spans)) if number not in self.done)
+        waiting = (number for number in range(len(self.spans)) if number not in self.done)
+        self._waiting = deque(sorted(waiting, key=lambda number: number != first))
         self._after = 0.0
 
     @property
     def record(self) -> UploadRecord:
         """What must be kept to go on in another process."""
-        return UploadRecord(self.location, 0, self.spans[0].length, tuple(sorted(self.done)))
+        first = self._waiting[0] if self._waiting else 0
+        return UploadRecord(self.location, 0, self.spans[0].length, tuple(sorted(self.done)), first)
 
     @property
     def over(self) -> bool:
@@ -116,6 +120,8 @@ class Parts:
                 self.lost = answer
             case Kind.EXPIRED | Kind.BUSY | Kind.LOST:
                 self._again(number, answer)
+            case _ if self._is_resumed:  # what the other process left is no session to go on with
+                self.lost = answer
             case _:
                 self._refused(answer)
         return None

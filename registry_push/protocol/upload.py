@@ -324,11 +324,19 @@ class UploadSession:
 
     def _next_parts(self) -> Parts:
         """All parts, but for those that an earlier process has placed in this session."""
-        wanted, done = self.ollama.part if self.ollama else None, tuple[int, ...]()
-        if self._resume is not None and self._resume.part and not self.restarts:
-            wanted, done = self._resume.part, self._resume.done
-            self.ollama = self.ollama or OllamaWay()
-        return Parts(self._blob, self._location, wanted=wanted, budget=self._budget, done=done)
+        before = self._resume
+        if before is None or not before.part or self.restarts:
+            wanted = self.ollama.part if self.ollama else None
+            return Parts(self._blob, self._location, wanted=wanted, budget=self._budget)
+        self.ollama = self.ollama or OllamaWay()
+        return Parts(
+            self._blob,
+            self._location,
+            wanted=before.part,
+            budget=self._budget,
+            done=before.done,
+            first=before.first,
+        )
 
     def _move_offset(self, offset: int) -> None:
         self.offset, self._suspect_size = offset, False

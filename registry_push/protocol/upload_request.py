@@ -39,11 +39,12 @@ class UploadRequest:
 class UploadRecord:
     """What must be kept to go on in another process: the session's URL (a capability) and the acknowledged offset.
 
-    For parts at an Ollama registry the offset is 0, `part` the length of a part and `done` the numbers of those that
-    are placed.
+    For parts at an Ollama registry the offset is 0, `part` the length of a part, `done` the numbers of those that are
+    placed, and `first` the one to ask for at `location`: it may have been asked for there already, no other may.
     """
 
     location: str
     offset: int
     part: int = 0
     done: tuple[int, ...] = ()
+    first: int = 0

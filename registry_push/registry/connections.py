@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Self
 
 from ..events import Sink, Warned
@@ -22,12 +23,21 @@ from .uploader import Uploader
 class Registries:
     """Opens repositories. An async context manager; leaving it closes every connection."""
 
-    def __init__(self, settings: Settings, sink: Sink, keeper: Keeper | None = None) -> None:
+    def __init__(
+        self, settings: Settings, sink: Sink, keeper: Keeper | None = None, stop: asyncio.Event | None = None
+    ) -> None:
         self._settings = settings
         self._sink = sink
         self._transport = Transport(settings, sink=sink)
         self._hasher = Hasher()
-        self._uploader = Uploader(settings, Limits(settings.jobs), self._hasher, sink, keeper or KeepNothing())
+        self._uploader = Uploader(
+            settings,
+            Limits(settings.jobs),
+            self._hasher,
+            sink,
+            keeper=keeper or KeepNothing(),
+            stop=stop or asyncio.Event(),
+        )
         self._clients: dict[HTTPOrigin, Client] = {}
         self._identity: Identity | None = None
         self._looked_for_identity = False

@@ -12,19 +12,24 @@ from ..protocol.parts import MOST_AT_ONCE, PartRequest, Parts
 Send = Callable[[PartRequest], Awaitable[Answer]]
 
 
-async def send_parts(parts: Parts, send: Send) -> None:
-    """Sends all of `parts`, until they are over. Raises what `send` raises; cancelling is safe."""
+async def send_parts(parts: Parts, send: Send, save: Callable[[], None], stop: asyncio.Event) -> None:
+    """Sends all of `parts`, until they are over or `stop` is set: then those under way are finished.
+
+    `save` is called after each step that is worth keeping. Raises what `send` raises; cancelling is safe.
+    """
     asking = asyncio.Lock()
 
     async def work() -> None:
         while True:
             async with asking:  # each answer carries the URL of the next question
-                question = parts.take()
+                question = None if stop.is_set() else parts.take()
                 if question is None:
                     return
                 put = parts.asked(question.number, await send(question))
+                save()
             if put is not None:
                 parts.placed(put.number, await send(put))
+                save()
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from ..errors import BlobCorrupt, NotAllowed, RegistryPushError, TLSFailed, Unavailable, unwrapped
+from ..errors import BlobCorrupt, Interrupted, NotAllowed, RegistryPushError, TLSFailed, Unavailable, unwrapped
 from ..events import BlobProgress, BlobRewound, BlobStarted, Placement, Retrying, Sink
 from ..model import Descriptor
 from ..protocol.answer import NO_ANSWER, Answer
@@ -32,7 +32,10 @@ from .tokens import Scopes
 class Uploader:
     """Uploads blobs for one run. Knows no database, only who keeps records."""
 
-    def __init__(self, settings: Settings, limits: Limits, hasher: Hasher, sink: Sink, keeper: Keeper) -> None:
+    def __init__(
+        self, settings: Settings, limits: Limits, hasher: Hasher, sink: Sink, keeper: Keeper, stop: asyncio.Event
+    ) -> None:
+        self._stop = stop
         self._keeper = keeper
         self._settings = settings
         self._limits = limits
@@ -86,6 +89,7 @@ class Uploader:
             self._limits,
             self._hasher,
             self._sink,
+            self._stop,
             settings.timeout,
             lambda record: None if plan.single else self._keeper.save(key, blob.size, record),
             _acknowledged(resume, blob.size),
@@ -93,7 +97,7 @@ class Uploader:
         try:
             placement = await upload.run()
         except RegistryPushError as error:
-            if not isinstance(error, Unavailable):
+            if not isinstance(error, Unavailable | Interrupted):
                 await upload.forget()
                 upload.save(None)
             raise
@@ -122,6 +126,7 @@ class _Upload:
     limits: Limits
     hasher: Hasher
     sink: Sink
+    stop: asyncio.Event
     stall: float
     save: Callable[[UploadRecord | None], None]
     begun: int  # bytes that an earlier process saw acknowledged
@@ -136,9 +141,13 @@ class _Upload:
             async with asyncio.TaskGroup() as group:
                 verification: asyncio.Task[None] | None = None
                 while (request := self.session.next_request()) is not None:
+                    if self.stop.is_set() and _begins_a_body(request):
+                        raise Interrupted(f"the upload of {self.blob.digest.short} was stopped between two requests")
                     if isinstance(request, Parts):
                         verification = group.create_task(self._verify([span.stop for span in request.spans]))
                         await self._send_parts(request)
+                        if not request.over:
+                            continue  # told to stop
                         self.session.parts_over(request)
                         self.save(self.session.record)
                         if self.session.state is State.COMMITTING:
@@ -266,7 +275,6 @@ class _Upload:
 
             assert request.span is not None, "a part has bytes"
             payload = SpanPayload(self.body, request.span, stall=self.stall, on_sent=on_sent)
-            self.save(parts.record)
             try:
                 if not request.is_anonymous:  # asking; a registry that takes the body itself gets one at a time
                     return await self._send(request, payload)
@@ -278,7 +286,12 @@ class _Upload:
                 parts.trouble = error.message
                 return Answer(NO_ANSWER, request.url)
 
-        await send_parts(parts, send)
+        await send_parts(parts, send, lambda: self.save(parts.record), self.stop)
+
+
+def _begins_a_body(request: UploadRequest | Parts) -> bool:
+    """Whether this is the place to stop: not before a commit, which is small and makes all that was sent count."""
+    return isinstance(request, Parts) or (not request.closes and request.method in ("POST", "PATCH"))
 
 
 def _acknowledged(record: UploadRecord | None, size: int) -> int:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..errors import RegistryPushError, SomeFailed, UsageError, unwrapped
+from ..errors import Interrupted, RegistryPushError, SomeFailed, UsageError, unwrapped
 from ..events import (
     BlobDone,
     ManifestPushed,
@@ -102,6 +102,7 @@ class Copier:
     sink: Sink
     jobs: int
     journal: Journal | None = None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
     _placed: dict[tuple[HTTPOrigin, Digest], dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
     _locks: dict[tuple[HTTPOrigin, Digest], asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
@@ -181,11 +182,18 @@ class _ModelCopy:
                     group.create_task(self._work(lane))
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None
+        if self.run_of.stop.is_set():
+            raise Interrupted(f"{self.model.name.short} was stopped before all of it was sent")
 
     async def _work(self, lane: Iterator[Descriptor]) -> None:
         for blob in lane:
-            async with self.run_of.lock(self.origin, blob.digest), self._held(blob):
-                placed = await self._place(blob)
+            if self.run_of.stop.is_set():
+                return
+            try:
+                async with self.run_of.lock(self.origin, blob.digest), self._held(blob):
+                    placed = await self._place(blob)
+            except Interrupted:
+                return  # the others finish their chunks too
             self.placements[placed.placement] += 1
             self.sent += placed.sent
             self.run_of.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))

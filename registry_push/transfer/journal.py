@@ -196,14 +196,14 @@ def _slot(key: UploadKey) -> int:
 
 
 def _encoded(record: UploadRecord) -> str:
-    return json.dumps([record.location, record.offset, record.part, list(record.done)])
+    return json.dumps([record.location, record.offset, record.part, list(record.done), record.first])
 
 
 def _decoded(text: object) -> UploadRecord | None:
     """The record; None for what is none, as an older version or a damaged disk may leave it."""
     try:
-        location, offset, part, done = json.loads(str(text))
+        location, offset, part, done, first = json.loads(str(text))
         HTTPOrigin.of(location)
-        return UploadRecord(location, int(offset), int(part), tuple(int(number) for number in done))
+        return UploadRecord(location, int(offset), int(part), tuple(int(number) for number in done), int(first))
     except (ValueError, TypeError, AttributeError, InvalidName):
         return None

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ..errors import ModelNotFound, UsageError
+from ..errors import Interrupted, ModelNotFound, UsageError
 from ..events import Sink, Warned, ignore
 from ..model import ModelName, Reference
 from ..model.place import Destination, Exactly, parse_destination
@@ -32,27 +32,33 @@ async def push(
     dry_run: bool = False,
     settings: Settings | None = None,
     sink: Sink = ignore,
+    stop: asyncio.Event | None = None,
 ) -> Report:
     """Pushes `models` (names or globs; all there are with `every`) to `to`, or to the registry in each name.
 
     Nothing is sent before every model is found, its manifest read and its target's name settled. One model that fails
     does not keep the others back: the report says of each how it ended. Raises an error of the tree for what concerns
-    all of them. Cancelling is safe.
+    all of them. Cancelling is safe. Once `stop` is set, chunks under way are finished, nothing new is begun, and
+    `Interrupted` is raised.
     """
+    stop = stop or asyncio.Event()
     settings = settings or Settings()
     store = open_store(settings)
     plan = await planned(store, models, to=to, tags=tags, every=every, sink=sink)
     _check_login(settings, plan)
     async with (
         _journal(None if dry_run else settings.state_dir, sink) as journal,
-        Registries(settings, sink, journal) as registries,
+        Registries(settings, sink, journal, stop) as registries,
     ):
 
         def target_of(reference: Reference) -> ModelTarget:
             repository = registries.repository(reference)
             return DryRun(repository) if dry_run else repository
 
-        return await Copier(store, target_of, registries.origin, sink, settings.jobs, journal).copy(plan)
+        report = await Copier(store, target_of, registries.origin, sink, settings.jobs, journal, stop).copy(plan)
+    if stop.is_set() and report.failed:
+        raise Interrupted("stopped; what the registry has acknowledged is kept")
+    return report
 
 
 @asynccontextmanager

@@ -166,7 +166,7 @@ async def test_a_bad_configuration_file_ends_with_2_and_is_named(tmp_path: Path,
 
 
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_ends_with_130_and_commits_nothing(
+async def test_two_signals_end_at_once_with_130_and_commit_nothing(
     embedded_with: EmbeddedFactory, tmp_path: Path, which: signal.Signals
 ) -> None:
     arrived = asyncio.Event()
@@ -181,6 +181,10 @@ async def test_a_signal_ends_with_130_and_commits_nothing(
     write_sample_store(tmp_path / ".ollama/models", weights=LARGE)
     process = await start_command("push", "me/tiny", "--to", f"{registry.host}/", home=tmp_path)
     await arrived.wait()
+    process.send_signal(which)
+    assert process.stderr is not None
+    while b"finishing the chunks" not in await process.stderr.readline():
+        pass
     process.send_signal(which)
     _, err = await process.communicate()
     assert process.returncode == 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from registry_push.errors import (
 from registry_push.events import ignore
 from registry_push.model import Descriptor, Digest, Manifest
 from registry_push.model.manifest import DOCKER_MANIFEST, OCI_MANIFEST
+from registry_push.registry.keeper import KeepNothing
 from registry_push.registry.limits import Limits
 from registry_push.registry.repository import Repository
 from registry_push.registry.uploader import Uploader
@@ -44,7 +46,9 @@ TAG_PATH = "/v2/a/b/manifests/latest"
 async def _repository(server: Scripted) -> AsyncIterator[Repository]:
     settings, hasher = Settings(home=NOWHERE, retries=0), Hasher()
     async with opened(server.origin) as client:
-        yield Repository(client, "a/b", Uploader(settings, Limits(1), hasher, ignore))
+        yield Repository(
+            client, "a/b", Uploader(settings, Limits(1), hasher, ignore, keeper=KeepNothing(), stop=asyncio.Event())
+        )
     hasher.close()
 
 
