@@ -72,12 +72,14 @@ class Parts:
         self._budget = budget
         waiting = (number for number in range(len(self.spans)) if number not in self.done)
         self._waiting = deque(sorted(waiting, key=lambda number: number != first))
+        self._asking: int | None = None
         self._after = 0.0
 
     @property
     def record(self) -> UploadRecord:
         """What must be kept to go on in another process."""
-        first = self._waiting[0] if self._waiting else 0
+        # A question that is out has used the location, whatever becomes of its answer.
+        first = self._asking if self._asking is not None else self._waiting[0] if self._waiting else 0
         return UploadRecord(self.location, 0, self.spans[0].length, tuple(sorted(self.done)), first)
 
     @property
@@ -90,6 +92,7 @@ class Parts:
         if self.over:
             return None
         number, after, self._after = self._waiting.popleft(), self._after, 0.0
+        self._asking = number
         span = self.spans[number]
         headers = {
             "Content-Type": "application/octet-stream",
@@ -106,6 +109,7 @@ class Parts:
 
         None where the part is stored already, is to be asked for again, or can't be had.
         """
+        self._asking = None
         if answer.status == 307:
             self._move(answer)
             span = self.spans[number]

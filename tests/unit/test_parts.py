@@ -73,6 +73,22 @@ def test_a_question_uses_the_url_of_the_last_answer() -> None:
     assert parts.location == f"{SESSION}-2"
 
 
+def test_a_question_that_is_out_is_the_first_to_be_asked_again_in_another_process() -> None:
+    parts = parts_of(4)
+    first = parts.take()
+    assert first is not None
+    put = parts.asked(0, redirect(SESSION, 0))
+    assert put is not None and parts.record.first == 1
+    parts.take()
+    parts.placed(0, Answer(200, put.request.url))
+    assert (parts.record.first, parts.record.done, parts.record.location) == (1, (0,), f"{SESSION}-0")
+    blob = Descriptor("a/b", Digest.of(b""), 4 * MB)
+    record = parts.record
+    again = Parts(blob, record.location, wanted=record.part, budget=Budget(3), done=record.done, first=record.first)
+    question = again.take()
+    assert question is not None and (question.number, question.request.url) == (1, f"{SESSION}-0")
+
+
 @pytest.mark.parametrize("status", [403, 400, 404, 503, NO_ANSWER])
 def test_a_part_that_was_not_placed_is_asked_for_again(status: int) -> None:
     parts = parts_of(1)
