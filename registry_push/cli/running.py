@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TextIO
 
 import click
 
@@ -39,8 +40,10 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
     A signal cancels it; where it `finishes`, the first one only sets the event that it was given, and it ends at the
     next good place by itself.
     """
+    # Closed by the shell (`>&-`), they are None.
+    out, err = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     kind = choose(
-        sys.stderr,
+        err,
         environ=os.environ,
         json=flags.get("as_json", False),
         quiet=flags.get("quiet", False),
@@ -49,8 +52,8 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
     lost: list[OSError] = []
     with renderer(
         kind,
-        sys.stderr,
-        sys.stdout,
+        err,
+        out,
         verbose=flags.get("verbose", False),
         progress=not flags.get("no_progress", False),
         on_lost=lost.append,
@@ -67,6 +70,10 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
                 show.error(outcome.error)
             code = outcome.error.exit_code if outcome.error else 0
     raise click.exceptions.Exit(code or (_BROKEN_PIPE if lost else 0))
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _run_until_signalled(work: Work, show: Renderer, *, finishes: bool) -> Outcome:

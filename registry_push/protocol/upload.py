@@ -89,9 +89,10 @@ class UploadSession:
     @property
     def record(self) -> UploadRecord | None:
         """What to keep; None while the registry holds nothing that could be gone on with."""
-        if not self._location or self._over:
+        is_worth_it = self.state is not State.FAILED or isinstance(self.failure, Unavailable)
+        if not self._location or self.state is State.DONE or not is_worth_it:
             return None
-        if self.state is State.PARTS and self._parts is not None:
+        if self.state in (State.PARTS, State.FAILED) and self._parts is not None:
             return self._parts.record
         return UploadRecord(self._location, self.offset)
 
@@ -289,6 +290,7 @@ class UploadSession:
         return self._refused(answer)
 
     def _gone(self, answer: Answer) -> None:
+        self._location, self.offset, self.etag, self._parts = "", 0, None, None
         if self.restarts == MAX_RESTARTS:
             return self._fail(
                 Unavailable(
@@ -299,7 +301,6 @@ class UploadSession:
         if self._pause(answer):
             self._after = 0.0  # the registry has answered well and at once: there is nothing to wait for
             self.restarts += 1
-            self._location, self.offset, self.etag = "", 0, None
             self.state = State.GONE
         return None
 
@@ -308,10 +309,6 @@ class UploadSession:
         self._fail(cls(f"{self._blob.digest} was refused: {self.trouble}", url=answer.url))
 
     # ── the small steps ───────────────────────────────────────────────────────────────────────────
-
-    @property
-    def _over(self) -> bool:
-        return self.state in (State.DONE, State.FAILED)
 
     def _start(self, after: float) -> UploadRequest:
         url, headers = self._endpoints.uploads, {"Content-Length": "0"}

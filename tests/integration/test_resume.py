@@ -158,3 +158,22 @@ async def test_two_processes_send_a_blob_once(embedded_with: EmbeddedFactory, tm
     report = await second
     assert first.returncode == 0 and report.error is None
     assert patched(registry) == blob.size
+
+
+async def test_a_push_that_gave_up_goes_on(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:
+    left = 4
+
+    async def break_down(request: web.Request) -> web.StreamResponse | None:
+        nonlocal left
+        left -= request.method == "PATCH"
+        return web.Response(status=503) if left < 0 else None
+
+    registry = await embedded_with(Options(hook=break_down))
+    blob = weights(tmp_path)
+    first = await command(*arguments(registry), "--retries", "1", home=tmp_path)
+    assert first.code == 6
+    assert patched(registry) == 4 * CHUNK
+    left = 1000
+    again = await command(*arguments(registry), home=tmp_path)
+    assert again.code == 0, again.err
+    assert patched(registry) == blob.size
