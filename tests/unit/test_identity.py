@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,9 +25,9 @@ from cryptography.hazmat.primitives.serialization import (
 from registry_push.errors import InvalidKey, KeyNotFound, UsageError
 from registry_push.registry import identity as module
 from registry_push.registry.identity import Identity, default_key_path, mode_warning
+from tests.support.peers import require
 
 KEYS = Path(__file__).parents[2] / "fixtures" / "keys"
-keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
 root_only = pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root can become another user")
 
 
@@ -41,7 +40,7 @@ def public_folder() -> Iterator[Path]:
 
 
 def ssh_keygen(*arguments: str | Path) -> str:
-    done = subprocess.run(["ssh-keygen", *map(str, arguments)], capture_output=True, text=True, check=True)
+    done = subprocess.run([require("ssh-keygen"), *map(str, arguments)], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -58,7 +57,6 @@ def test_a_signature_verifies() -> None:
     Ed25519PublicKey.from_public_bytes(identity.public_wire[-32:]).verify(signature, b"GET,https://h/,x")
 
 
-@keygen
 @pytest.mark.real
 def test_a_key_of_ssh_keygen_reads_the_same_to_us(tmp_path: Path) -> None:
     path = tmp_path / "key"
@@ -68,7 +66,6 @@ def test_a_key_of_ssh_keygen_reads_the_same_to_us(tmp_path: Path) -> None:
     assert identity.fingerprint == ssh_keygen("-lf", path).split()[1]
 
 
-@keygen
 @pytest.mark.real
 def test_a_key_of_ours_reads_the_same_to_ssh_keygen(tmp_path: Path) -> None:
     path = tmp_path / "key"
@@ -77,7 +74,6 @@ def test_a_key_of_ours_reads_the_same_to_ssh_keygen(tmp_path: Path) -> None:
     assert ssh_keygen("-lf", tmp_path / "key.pub").split()[1] == identity.fingerprint
 
 
-@keygen
 @pytest.mark.real
 def test_ssh_keygen_accepts_our_signature(tmp_path: Path) -> None:
     # SSHSIG (PROTOCOL.sshsig in OpenSSH) signs a text around a hash of the message; ours signs that very text.
@@ -95,7 +91,7 @@ def test_ssh_keygen_accepts_our_signature(tmp_path: Path) -> None:
         "\n".join(["-----BEGIN SSH SIGNATURE-----", *lines, "-----END SSH SIGNATURE-----", ""])
     )
     done = subprocess.run(
-        ["ssh-keygen", "-Y", "check-novalidate", "-n", "file", "-s", str(tmp_path / "sig")],
+        [require("ssh-keygen"), "-Y", "check-novalidate", "-n", "file", "-s", str(tmp_path / "sig")],
         input=b"message",
         capture_output=True,
     )
@@ -221,14 +217,13 @@ def test_a_mode_that_ssh_would_refuse_is_warned_of(tmp_path: Path, mode: int, wa
     assert warning is None or f"{mode:04o}" in warning
 
 
-@keygen
 @pytest.mark.real
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o604, 0o700])
 def test_ssh_draws_the_same_line(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "key"
     path.write_bytes((KEYS / "id_ed25519").read_bytes())
     path.chmod(mode)
-    done = subprocess.run(["ssh-keygen", "-y", "-f", str(path)], capture_output=True)
+    done = subprocess.run([require("ssh-keygen"), "-y", "-f", str(path)], capture_output=True)
     assert (done.returncode != 0) is (mode_warning(path) is not None)
 
 
