@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
@@ -16,17 +17,37 @@ PIECE: Final = 1024 * 1024
 
 async def opened(open_file: Callable[[], io.FileIO]) -> io.FileIO:
     """What `open_file` opens, in a thread. A call that is cancelled meanwhile leaves no file open behind it."""
-    opening = asyncio.ensure_future(asyncio.to_thread(open_file))
+    handover = _Handover(open_file)
     try:
-        return await asyncio.shield(opening)
+        return await asyncio.to_thread(handover.open)
     except asyncio.CancelledError:
-        opening.add_done_callback(_close_again)
+        handover.abandon()
         raise
 
 
-def _close_again(opening: asyncio.Future[io.FileIO]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+class _Handover:
+    """A file on its way out of a thread; whoever comes last closes it if nobody wants it. Needs no event loop for that,
+    since a cancelled one may be gone before the thread is done."""
+
+    def __init__(self, open_file: Callable[[], io.FileIO]) -> None:
+        self._open_file = open_file
+        self._lock = threading.Lock()
+        self._file: io.FileIO | None = None
+        self._abandoned = False
+
+    def open(self) -> io.FileIO:
+        file = self._open_file()
+        with self._lock:
+            self._file = file
+            if self._abandoned:
+                file.close()
+        return file
+
+    def abandon(self) -> None:
+        with self._lock:
+            self._abandoned = True
+            if self._file is not None:
+                self._file.close()
 
 
 class FileBody:

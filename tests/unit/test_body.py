@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ import pytest
 from registry_push.errors import BlobCorrupt, SourceChanged
 from registry_push.model import Digest
 from registry_push.stores.base import LocalFile
-from registry_push.stores.body import PIECE, BytesBody, FileBody
+from registry_push.stores.body import PIECE, BytesBody, FileBody, opened
 from registry_push.stores.hashing import Hasher
 from registry_push.stores.spool import Spool
 
@@ -220,3 +221,32 @@ def test_spool_goes_back(tmp_path: Path) -> None:
     spool.commit(tmp_path / "blob")
     assert spool.digest.hex == hashlib.sha256((tmp_path / "blob").read_bytes()).hexdigest()
     assert (tmp_path / "blob").read_bytes() == b"hello world"
+
+
+@pytest.mark.parametrize("when", ["before it is open", "after it is open"])
+async def test_cancelled_opening_leaves_no_file_open(tmp_path: Path, when: str) -> None:
+    (tmp_path / "blob").touch()
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
+    files: list[io.FileIO] = []
+
+    def slowly() -> io.FileIO:
+        begun.set()
+        if when == "before it is open":
+            go_on.wait()
+        files.append(io.FileIO(tmp_path / "blob"))
+        done.set()
+        return files[0]
+
+    task = asyncio.create_task(opened(slowly))
+    await asyncio.to_thread(begun.wait)
+    if when == "after it is open":
+        await asyncio.to_thread(done.wait)
+    task.cancel()
+    await asyncio.wait([task])
+    go_on.set()
+    if task.cancelled():
+        await asyncio.to_thread(done.wait)
+        while not files[0].closed:
+            await asyncio.sleep(0)
+    else:  # it was open before the cancellation came
+        task.result().close()
