@@ -68,7 +68,7 @@ class BlobProgress:
 
 @dataclass(frozen=True, slots=True)
 class BlobRewound:
-    """Bytes behind `offset` have to be sent again; `reason` says why."""
+    """The `lost` bytes behind `offset` have to be sent again; `reason` says why."""
 
     name: ClassVar = "blob_rewound"
     repository: str
@@ -76,6 +76,7 @@ class BlobRewound:
     offset: int
     size: int
     reason: str
+    lost: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Final, Self
 
 MiB: Final = 1024 * 1024
 
-# One PATCH of 64 MiB costs what one long PATCH costs (measured on loopback: 1.0; 16 MiB 1.05; 5 MiB 1.2), stays
-# under Cloudflare's 100 MB a request, and bounds what a cut costs at a registry that keeps acknowledged chunks.
-DEFAULT_CHUNK: Final = 64 * MiB
+# Where nothing is known of the line yet. 16 MiB cost 1.05 of what one long PATCH costs (measured on loopback; 64 MiB
+# 1.0, 5 MiB 1.2) and tell enough of the line to choose the next one by (`pace.py`).
+FIRST_CHUNK: Final = 16 * MiB
 # Below this a blob is hashed first and sent in the closing PUT: two requests instead of three. 8 MiB hash in 5 ms,
 # and GHCR and ECR, which limit chunks, take a PUT of this size.
 SINGLE_PUT: Final = 8 * MiB
@@ -37,12 +37,16 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ChunkPlan:
-    """The rules for one blob of `size` bytes: chunks of `chunk` bytes, or all in the closing PUT (`single`)."""
+    """The rules for one blob of `size` bytes: chunks of `chunk` bytes, or all in the closing PUT (`single`).
+
+    `limit` is the most that the host takes; `adapts` whether chunks may follow the line.
+    """
 
     size: int
-    chunk: int = DEFAULT_CHUNK
+    chunk: int = FIRST_CHUNK
     single: bool = False
     limit: int | None = None
+    adapts: bool = False
 
     @classmethod
     def for_blob(cls, size: int, *, chunk: int | None = None, limit: int | None = None, one_put: bool = False) -> Self:
@@ -51,20 +55,30 @@ class ChunkPlan:
         `chunk` is the user's wish, `limit` what the host is known to take, `one_put` True for registries that take
         no chunks at all (GAR).
         """
-        wanted = chunk or DEFAULT_CHUNK
+        wanted = chunk or FIRST_CHUNK
         if limit:
             wanted = min(wanted, limit)
-        return cls(size, wanted, single=one_put or size <= min(SINGLE_PUT, wanted) or size < 2, limit=limit)
+        single = one_put or size <= min(SINGLE_PUT, wanted) or size < 2
+        return cls(size, wanted, single=single, limit=limit, adapts=chunk is None)
 
     def bounded(self, minimum: int | None, maximum: int | None) -> Self:
         """With the limits a registry named when it opened the upload (`OCI-Chunk-Min-Length`, R2's `…-Max-Length`)."""
+        # A registry that names a least length wants all chunks alike (R2): they don't follow the line there.
+        adapts = self.adapts and not minimum
         chunk = max(self.chunk, minimum or 0)
         # A maximum below what any registry is known to want would make a request of every byte: it is not believed.
         if maximum and maximum >= max(minimum or 0, SMALLEST_CHUNK):
             chunk = min(chunk, maximum)
-            if self.size > maximum:
-                return replace(self, chunk=chunk, single=False)
-        return replace(self, chunk=chunk)
+            single = self.single and self.size <= maximum
+            return replace(self, chunk=chunk, single=single, limit=min(maximum, self.limit or maximum), adapts=adapts)
+        return replace(self, chunk=chunk, adapts=adapts)
+
+    def paced(self, chunk: int) -> Self:
+        """With chunks of about `chunk` bytes from now on, in whole MiB, within what the host takes."""
+        if not self.adapts:
+            return self
+        wanted = max(SMALLEST_CHUNK, chunk // MiB * MiB)
+        return replace(self, chunk=min(wanted, self.limit or wanted))
 
     def shrunk(self) -> Self | None:
         """The next smaller plan after a refusal for size, or None where there is none.

@@ -16,8 +16,9 @@ from typing import Final
 from ..errors import Denied, Refused, RegistryPushError, Unauthorized, Unavailable
 from ..model import Descriptor
 from .answer import Answer, Kind
-from .chunks import Span
+from .chunks import MiB, Span
 from .location import resolve
+from .pace import Pace
 from .retry import Budget
 from .upload_request import UploadRecord, UploadRequest
 
@@ -25,6 +26,9 @@ from .upload_request import UploadRecord, UploadRequest
 MOST_AT_ONCE: Final = 16
 _SMALLEST: Final = 100_000_000
 _LARGEST: Final = 1_000_000_000
+# On a slow line parts are shorter than Ollama's, but no shorter than this: S3 takes 5 MiB and 10,000 parts at most.
+_SLOW_PART: Final = 16 * MiB
+_MOST: Final = 5_000
 
 
 def part_spans(size: int, *, wanted: int | None = None) -> tuple[Span, ...]:
@@ -32,6 +36,12 @@ def part_spans(size: int, *, wanted: int | None = None) -> tuple[Span, ...]:
     length = max(_SMALLEST, min(_LARGEST, size // MOST_AT_ONCE))
     length = min(length, wanted) if wanted else length
     return tuple(Span(start, min(start + length, size)) for start in range(0, size, length))
+
+
+def part_on(pace: Pace, size: int) -> int | None:
+    """How long parts may be on a line where a cut one should not cost much; None where nothing is known of it."""
+    chunk = pace.chunk(_LARGEST)
+    return max(chunk, _SLOW_PART, size // _MOST) if chunk is not None else None
 
 
 def composite_etag(md5s: Sequence[bytes]) -> str:

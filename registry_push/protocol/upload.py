@@ -11,78 +11,18 @@ is the error to raise.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Final
-from urllib.parse import quote
-
-from ..errors import Denied, Refused, RegistryPushError, RemoteMismatch, Unauthorized, Unavailable
-from ..events import Placement
-from ..model import Descriptor
+from ..errors import RegistryPushError, Unavailable
 from .answer import NO_ANSWER, Answer, Kind
-from .chunks import ChunkPlan, Span
-from .location import closing, resolve
-from .offsets import acknowledged, reconciled
+from .chunks import Span
+from .kept import Kept
 from .parts import Parts
-from .retry import Budget
 from .transitions import TRANSITIONS, State
-from .upload_request import Endpoints, UploadRecord, UploadRequest
-
-# A registry may lose a session each time the line breaks (distribution 2); without progress that outlives a
-# session, more tries only send the same bytes again.
-MAX_RESTARTS: Final = 5
+from .upload_request import UploadRecord, UploadRequest
+from .upload_steps import Steps
 
 
-@dataclass(frozen=True, slots=True)
-class OllamaWay:
-    """How Ollama's registry takes a blob. `direct`: whole, straight to its storage (models of tensors); else in parts.
-
-    `part` is the most bytes that a part should have, None for Ollama's own plan.
-    """
-
-    direct: bool = False
-    part: int | None = None
-
-
-class UploadSession:
+class UploadSession(Steps):
     """The upload of one blob. Not thread-safe; nothing here blocks, waits or raises on what a server answers."""
-
-    def __init__(
-        self,
-        blob: Descriptor,
-        endpoints: Endpoints,
-        plan: ChunkPlan,
-        *,
-        budget: Budget,
-        mount_from: Collection[str] = (),
-        ollama: OllamaWay | None = None,
-        negotiates: bool = True,
-        resume: UploadRecord | None = None,
-    ) -> None:
-        self.state = State.NEW if resume is None else State.PARTS if resume.part else State.UNCERTAIN
-        self.offset = resume.offset if resume else 0
-        self.plan = plan
-        self.placement: Placement | None = None
-        self.failure: RegistryPushError | None = None
-        self.trouble = ""  # why the last request did not do, for people
-        self.restarts = 0
-        self.etag: str | None = None  # of the parts, for the commit; the driver hashes, so the driver sets it
-        self.ollama = ollama  # also set when the registry shows itself as one of Ollama's kind, if that is `negotiates`
-        self._negotiates = negotiates
-        self._blob = blob
-        self._endpoints = endpoints
-        self._budget = budget
-        self._mounts = list(mount_from)
-        self._location = resume.location if resume else ""  # empty: no session is open
-        # How far bytes were sent, acknowledged or not; of an earlier process nobody knows.
-        self._attempted = blob.size if resume else 0
-        self._suspect_size = False  # a chunk was refused by its offset; if that is right, its size is the cause
-        self._furthest = self.offset  # the most that was ever acknowledged, whatever was lost since
-        self._direct: UploadRequest | None = None
-        self._parts: Parts | None = None
-        self._resume = resume
-        self._knows_no_session = False
-        self._after = 0.0
 
     # ── what the driver asks ──────────────────────────────────────────────────────────────────────
 
@@ -92,9 +32,12 @@ class UploadSession:
         is_worth_it = self.state is not State.FAILED or isinstance(self.failure, Unavailable)
         if not self._location or self.state is State.DONE or not is_worth_it:
             return None
-        if self.state in (State.PARTS, State.FAILED) and self._parts is not None:
+        if self._parts is not None:
             return self._parts.record
-        return UploadRecord(self._location, self.offset)
+        if self.ollama is None:
+            return UploadRecord(self._location, self.offset)
+        # Ollama's registry tells no status: what went to its storage whole can be committed, less can't be asked for.
+        return UploadRecord(self._location, self.offset, direct=True) if self.offset == self._blob.size else None
 
     @property
     def cancel_request(self) -> UploadRequest | None:
@@ -111,29 +54,25 @@ class UploadSession:
         after, self._after = self._after, 0.0
         match self.state:
             case State.NEW | State.GONE:
-                return self._start(after)
+                mount = self._mounts[0] if self._mounts else None
+                direct = self.ollama is not None and self.ollama.direct
+                return UploadRequest.open(self._endpoints, self._blob, mount=mount, direct=direct, after=after)
             case State.PARTS:
                 self._parts = self._next_parts()
                 return self._parts
             case State.DIRECT:
                 return self._direct
             case State.OPEN:
+                self._choose_chunk()
                 span = self.plan.span(self.offset)
                 self._attempted = span.stop
-                return UploadRequest("PATCH", self._location, _chunk_headers(span), span, after=after)
+                return UploadRequest.chunk(self._location, span, after=after)
             case State.UNCERTAIN:
                 return UploadRequest("GET", self._location, {}, after=after)
             case State.COMMITTING:
                 span = Span(self.offset, self._blob.size)
                 self._attempted = span.stop
-                return UploadRequest(
-                    "PUT",
-                    closing(self._location, self._blob.digest, etag=self.etag),
-                    {"Content-Type": "application/octet-stream", "Content-Length": str(span.length)},
-                    span if span.length else None,
-                    closes=True,
-                    after=after,
-                )
+                return UploadRequest.close(self._location, self._blob, span, etag=self.etag, after=after)
             case State.CONFIRMING:
                 return UploadRequest("HEAD", self._endpoints.blob, {}, after=after)
             case _:
@@ -156,12 +95,11 @@ class UploadSession:
         else:
             self.offset, self.state = self._blob.size, State.COMMITTING
 
-    def connection_lost(self, reason: str) -> None:
-        """The last request got no answer that can be relied on."""
+    def connection_lost(self, reason: str, *, sent: int = 0) -> None:
+        """The last request got no answer that can be relied on; `sent` bytes of its body had gone."""
         self.trouble = reason
+        self._cut = sent if self.state is State.OPEN else self._cut
         self._step(Answer(NO_ANSWER, self._location or self._endpoints.uploads))
-
-    # ── how the machine moves ─────────────────────────────────────────────────────────────────────
 
     def _step(self, answer: Answer) -> None:
         try:
@@ -169,155 +107,11 @@ class UploadSession:
         except RegistryPushError as error:  # an answer that no version of the protocol allows
             self._fail(error)
 
-    def _opened(self, answer: Answer) -> None:
-        self._location = resolve(answer.url, answer.upload_location or answer.location or "")
-        self._mounts.clear()
-        self._attempted = 0
-        if answer.upload_location and self._negotiates and self.ollama is None:
-            self.ollama = OllamaWay(part=self.plan.chunk if self.plan.limit else None)
-        if self.ollama is not None:
-            return self._opened_at_ollama(answer)
-        self.plan = self.plan.bounded(answer.minimum_chunk, answer.maximum_chunk)
-        self.state = State.COMMITTING if self.plan.single else State.OPEN
-        return None
-
-    def _opened_at_ollama(self, answer: Answer) -> None:
-        self._knows_no_session = False
-        if self._blob.size == 0:
-            self.state = State.COMMITTING
-        elif answer.direct_url is None:
-            self.state = State.PARTS
-        else:
-            # The URL is signed as it stands: not one byte of it may be put differently.
-            resolve(answer.url, answer.direct_url)
-            headers = {"Content-Type": "application/octet-stream", **answer.signed_headers}
-            headers["Content-Length"] = str(self._blob.size)
-            self._direct = UploadRequest("PUT", answer.direct_url, headers, Span(0, self._blob.size), is_anonymous=True)
-            self.state = State.DIRECT
-
-    def _placed_directly(self, _: Answer) -> None:
-        self.offset, self.state = self._blob.size, State.COMMITTING
-
-    def _mounted(self, answer: Answer) -> None:
-        self._done(answer, Placement.MOUNTED if self._mounts else Placement.PRESENT)
-
-    def _without_mount(self, answer: Answer) -> None:
-        if not self._mounts:
-            return self._refused(answer)
-        self._mounts.pop(0)
-        return None
-
-    def _acknowledged(self, answer: Answer) -> None:
-        self._move_session(answer)
-        offset = acknowledged(self.offset, self._attempted, answer.range_end)
-        if offset is None:
-            self.trouble = f"the registry's upload has {(answer.range_end or 0) + 1} bytes, we sent {self._attempted}"
-            return self._ask_later(answer)
-        self._move_offset(offset)
-        if offset == self._blob.size:
-            self.state = State.COMMITTING
-        return None
-
-    def _reconciled(self, answer: Answer) -> None:
-        self._move_session(answer)
-        offset = reconciled(self.offset, self._attempted, answer.range_end)
-        if offset is None or offset > self._blob.size:
-            self.trouble = f"the registry's upload has {(answer.range_end or 0) + 1} bytes, we sent {self._attempted}"
-            return self._gone(answer)
-        if offset == self.offset and self._suspect_size and not self._shrink():
-            # In the middle the offset may be wrong after all: Quay counts one too many of a cut chunk as well.
-            return self._gone(answer) if offset else self._refused(answer)
-        if offset < self.offset and not self._pause(answer):
-            return None
-        self._move_offset(offset)
-        self.state = State.COMMITTING if self.plan.single or offset == self._blob.size else State.OPEN
-        return None
-
-    def _ask(self, _: Answer) -> None:
-        self._suspect_size = True
-        self.state = State.UNCERTAIN
-
-    def _ask_later(self, answer: Answer) -> None:
-        if self._pause(answer):
-            self.state = State.UNCERTAIN
-
-    def _too_large(self, answer: Answer) -> None:
-        if not self._shrink():
-            return self._refused(answer)
-        self.state = State.UNCERTAIN
-        return None
-
-    def _again(self, answer: Answer) -> None:
-        self._pause(answer)
-
-    def _committed(self, answer: Answer) -> None:
-        self._done(answer, Placement.UPLOADED)
-
-    def _confirm(self, _: Answer) -> None:
-        self.state = State.CONFIRMING
-
-    def _confirm_later(self, answer: Answer) -> None:
-        if self._pause(answer):
-            self.state = State.CONFIRMING
-
-    def _session_unknown(self, answer: Answer) -> None:
-        self._knows_no_session = True
-        self._confirm_later(answer)
-
-    def _not_there(self, answer: Answer) -> None:
-        if self.ollama is None:
-            self._ask_later(answer)
-        elif self._knows_no_session:
-            self._gone(answer)
-        elif self._pause(answer):  # Ollama's registry tells no status; its parts are where they are: commit again
-            self.state = State.COMMITTING
-
-    def _confirmed(self, answer: Answer) -> None:
-        if answer.length and answer.length != self._blob.size:  # a proxy that drops bodies may say 0
-            return self._fail(
-                RemoteMismatch(
-                    f"the registry holds {self._blob.digest} with {answer.length} bytes instead of {self._blob.size}",
-                    url=self._endpoints.blob,
-                )
-            )
-        return self._done(answer, Placement.UPLOADED)
-
-    def _digest_refused(self, answer: Answer) -> None:
-        # What we hold was hashed before the PUT, so the registry put the chunks together wrongly (a cut, a gap
-        # that distribution 2 appends): from zero, in a new session.
-        if {"DIGEST_INVALID", "SIZE_INVALID", "BLOB_UPLOAD_INVALID"} & {*answer.diagnosis.codes}:
-            return self._gone(answer)
-        return self._refused(answer)
-
-    def _gone(self, answer: Answer) -> None:
-        self._location, self.offset, self.etag, self._parts = "", 0, None, None
-        if self.restarts == MAX_RESTARTS:
-            return self._fail(
-                Unavailable(
-                    f"the registry lost the upload of {self._blob.digest} {self.restarts + 1} times ({self.trouble})",
-                    url=self._endpoints.uploads,
-                )
-            )
-        if self._pause(answer):
-            self._after = 0.0  # the registry has answered well and at once: there is nothing to wait for
-            self.restarts += 1
-            self.state = State.GONE
-        return None
-
-    def _refused(self, answer: Answer) -> None:
-        cls = {401: Unauthorized, 403: Denied}.get(answer.status, Refused)
-        self._fail(cls(f"{self._blob.digest} was refused: {self.trouble}", url=answer.url))
-
-    # ── the small steps ───────────────────────────────────────────────────────────────────────────
-
-    def _start(self, after: float) -> UploadRequest:
-        url, headers = self._endpoints.uploads, {"Content-Length": "0"}
-        if self._mounts:
-            url += f"?mount=sha256%3A{self._blob.digest.hex}&from={quote(self._mounts[0], safe='/')}"
-        elif self.ollama is not None and self.ollama.direct:
-            url += f"?digest=sha256%3A{self._blob.digest.hex}"
-            headers |= {"X-Redirect-Uploads": "2", "X-Content-Length": str(self._blob.size)}
-        return UploadRequest("POST", url, headers, is_offer=bool(self._mounts), after=after)
+    def _choose_chunk(self) -> None:
+        if self.kept is Kept.EVERYTHING:
+            self.plan = self.plan.paced(self._blob.size)
+        elif (chunk := self._pace.chunk(self.plan.chunk)) is not None:
+            self.plan = self.plan.paced(chunk)
 
     def _next_parts(self) -> Parts:
         """All parts, but for those that an earlier process has placed in this session."""
@@ -325,7 +119,6 @@ class UploadSession:
         if before is None or not before.part or self.restarts:
             wanted = self.ollama.part if self.ollama else None
             return Parts(self._blob, self._location, wanted=wanted, budget=self._budget)
-        self.ollama = self.ollama or OllamaWay()
         return Parts(
             self._blob,
             self._location,
@@ -334,50 +127,3 @@ class UploadSession:
             done=before.done,
             first=before.first,
         )
-
-    def _move_offset(self, offset: int) -> None:
-        self.offset, self._suspect_size = offset, False
-        if offset > self._furthest:  # a registry that swings to and fro makes no progress
-            self._furthest = offset
-            self._budget.restore()
-
-    def _move_session(self, answer: Answer) -> None:
-        if answer.location:  # Quay's status has none: the session stays where it was
-            self._location = resolve(answer.url, answer.location)
-
-    def _shrink(self) -> bool:
-        smaller = self.plan.shrunk()
-        if smaller is not None:
-            self.plan = smaller
-        return smaller is not None
-
-    def _pause(self, answer: Answer) -> bool:
-        pause = self._budget.spend(answer.retry_after)
-        if pause is None:
-            cls = Unauthorized if answer.kind is Kind.EXPIRED else Unavailable
-            self._fail(cls(f"gave up on {self._blob.digest}: {self.trouble}", url=self._endpoints.uploads))
-            return False
-        # A token that ran out has been renewed by now; nobody needs to rest.
-        self._after = 0.0 if answer.kind is Kind.EXPIRED else pause
-        return True
-
-    def _done(self, answer: Answer, placement: Placement) -> None:
-        if answer.digest is not None and answer.digest != self._blob.digest:
-            return self._fail(
-                RemoteMismatch(
-                    f"the registry says it has {answer.digest} where {self._blob.digest} was sent", url=answer.url
-                )
-            )
-        self.offset, self.placement, self.state = self._blob.size, placement, State.DONE
-        return None
-
-    def _fail(self, error: RegistryPushError) -> None:
-        self.failure, self.state = error, State.FAILED
-
-
-def _chunk_headers(span: Span) -> dict[str, str]:
-    return {
-        "Content-Type": "application/octet-stream",
-        "Content-Range": span.content_range,
-        "Content-Length": str(span.length),
-    }

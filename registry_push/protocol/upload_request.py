@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import quote
 
+from ..model import Descriptor
 from .chunks import Span
+from .location import closing
+
+_OCTETS: Final = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,36 @@ class UploadRequest:
     is_anonymous: bool = False
     after: float = 0.0
 
+    @classmethod
+    def open(cls, endpoints: Endpoints, blob: Descriptor, *, mount: str | None, direct: bool, after: float) -> Self:
+        """POST for a session, for the blob out of the repository `mount`, or for where to put it whole (`direct`)."""
+        url, headers = endpoints.uploads, {"Content-Length": "0"}
+        if mount is not None:
+            url += f"?mount=sha256%3A{blob.digest.hex}&from={quote(mount, safe='/')}"
+        elif direct:
+            url += f"?digest=sha256%3A{blob.digest.hex}"
+            headers |= {"X-Redirect-Uploads": "2", "X-Content-Length": str(blob.size)}
+        return cls("POST", url, headers, is_offer=mount is not None, after=after)
+
+    @classmethod
+    def chunk(cls, location: str, span: Span, *, after: float) -> Self:
+        """PATCH with the bytes of `span`."""
+        headers = {"Content-Type": _OCTETS, "Content-Range": span.content_range, "Content-Length": str(span.length)}
+        return cls("PATCH", location, headers, span, after=after)
+
+    @classmethod
+    def close(cls, location: str, blob: Descriptor, span: Span, *, etag: str | None, after: float) -> Self:
+        """PUT with the digest, and the bytes of `span` if it has any."""
+        headers = {"Content-Type": _OCTETS, "Content-Length": str(span.length)}
+        body = span if span.length else None
+        return cls("PUT", closing(location, blob.digest, etag=etag), headers, body, closes=True, after=after)
+
+    @classmethod
+    def direct(cls, url: str, blob: Descriptor, signed: Mapping[str, str]) -> Self:
+        """PUT of the whole blob to the storage, with the headers that its URL was signed with."""
+        headers = {"Content-Type": _OCTETS, **signed, "Content-Length": str(blob.size)}
+        return cls("PUT", url, headers, Span(0, blob.size), is_anonymous=True)
+
 
 @dataclass(frozen=True, slots=True)
 class UploadRecord:
@@ -41,6 +77,7 @@ class UploadRecord:
 
     For parts at an Ollama registry the offset is 0, `part` the length of a part, `done` the numbers of those that are
     placed, and `first` the one to ask for at `location`: it may have been asked for there already, no other may.
+    `direct`: all of the blob is at such a registry's storage, and only the commit is left.
     """
 
     location: str
@@ -48,3 +85,4 @@ class UploadRecord:
     part: int = 0
     done: tuple[int, ...] = ()
     first: int = 0
+    direct: bool = False

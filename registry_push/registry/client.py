@@ -77,7 +77,7 @@ class Client:
         headers: Mapping[str, str],
         body: SpanPayload | None = None,
         *,
-        commit_size: int = 0,
+        patience: float = 0.0,
     ) -> Response:
         """Sends one request of an upload and gives its answer, whatever it is; never retried here.
 
@@ -86,7 +86,7 @@ class Client:
         """
         while True:
             used = await self._authorization(url, scopes)
-            response = await self.transport.send(method, url, _with(headers, used), body, commit_size=commit_size)
+            response = await self.transport.send(method, url, _with(headers, used), body, patience=patience)
             if not await self._signed_in_anew(response, scopes, used) or body is not None:
                 return response
 

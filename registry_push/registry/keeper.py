@@ -1,4 +1,4 @@
-"""Who keeps what an upload needs to be gone on with. The journal does; uploads know no more of it than this."""
+"""Who keeps what an upload needs to be gone on with, and what hosts have taught us. The journal does."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ..model import Digest
 from ..protocol.upload_request import UploadRecord
+from .profile import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,14 @@ class Keeper(Protocol):
         """Keeps `record` of a blob of `size` bytes; None forgets it."""
         ...
 
+    def profile(self, origin: str) -> Profile | None:
+        """What was learned of the registry at `origin`; None where nothing was."""
+        ...
+
+    def learn(self, origin: str, profile: Profile) -> None:
+        """Keeps what was learned."""
+        ...
+
 
 class KeepNothing:
     """For uploads that are not gone on with."""
@@ -38,4 +47,11 @@ class KeepNothing:
         return None
 
     def save(self, key: UploadKey, size: int, record: UploadRecord | None) -> None:
+        """Keeps nothing."""
+
+    def profile(self, origin: str) -> Profile | None:
+        """Nothing."""
+        return None
+
+    def learn(self, origin: str, profile: Profile) -> None:
         """Keeps nothing."""

@@ -34,12 +34,11 @@ from ..protocol.retry import Budget
 from ..settings import Settings
 from .expect import ImpatientRequest
 from .payload import SpanPayload
+from .sockets import upload_socket
 from .tls import context_for
 
 # The largest answer that is read whole: a manifest. An endless or bombed answer ends here (CVE-2024-12886).
 MAX_ANSWER_BYTES: Final = MAX_MANIFEST_BYTES
-# A registry checks, hashes or copies a blob before it answers the last byte; the slowest stores seen move 50 MB/s.
-_SLOWEST_COMMIT: Final = 50e6
 # Servers close idle connections after 60 s or more (nginx 75, Go none); being first spares a lost request.
 _KEEP_ALIVE: Final = 45.0
 # Reads of pulled content.
@@ -81,7 +80,7 @@ class Transport:
         # Cookies and netrc are credentials that would cross origins (CVE-2026-47265): neither is used. Limits are
         # ours (`limits.py`), so aiohttp's are off.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE, socket_factory=upload_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -113,16 +112,15 @@ class Transport:
         headers: Mapping[str, str],
         body: bytes | SpanPayload | None = None,
         *,
-        commit_size: int = 0,
+        patience: float = 0.0,
     ) -> Response:
         """Sends one request, once, and reads the answer. Redirects are answers like any other.
 
-        `commit_size` is the size of a blob that the registry has to check before it answers: patience grows with it.
+        `patience` are seconds beyond the usual in which the answer may come.
         Raises `ConnectionLost`, `TimedOut`, `TLSFailed`, `ProtocolViolation`, and what reading the source raises.
         """
-        patience = self._settings.timeout + commit_size / _SLOWEST_COMMIT
         try:
-            async with self._request(method, url, headers, body, patience) as response:
+            async with self._request(method, url, headers, body, self._settings.timeout + patience) as response:
                 content = await response.content.read(0) if method == "HEAD" else await _read(response)
                 if isinstance(body, SpanPayload) and not body.complete:
                     response.close()  # an early answer: the rest of the body is of no use on this connection

@@ -21,16 +21,23 @@ from typing import Any, Final
 from ..errors import InvalidName
 from ..events import Sink, Warned
 from ..model import Digest, HTTPOrigin
+from ..protocol.chunks import SMALLEST_CHUNK
+from ..protocol.kept import Kept
 from ..protocol.upload_request import UploadRecord
 from ..registry.keeper import UploadKey
+from ..registry.profile import Profile
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS uploads (
-    origin TEXT NOT NULL, repository TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
-    record TEXT NOT NULL, saved REAL NOT NULL,
-    PRIMARY KEY (origin, repository, digest)
-) STRICT
-"""
+_SCHEMA: Final = (
+    """
+    CREATE TABLE IF NOT EXISTS uploads (
+        origin TEXT NOT NULL, repository TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
+        record TEXT NOT NULL, saved REAL NOT NULL,
+        PRIMARY KEY (origin, repository, digest)
+    ) STRICT
+    """,
+    "CREATE TABLE IF NOT EXISTS hosts (origin TEXT PRIMARY KEY, profile TEXT NOT NULL, saved REAL NOT NULL) STRICT",
+    "CREATE TABLE IF NOT EXISTS pushes (orders TEXT PRIMARY KEY, saved REAL NOT NULL) STRICT",
+)
 _FIND: Final = "SELECT record, saved FROM uploads WHERE origin = ? AND repository = ? AND digest = ?"
 _FORGET: Final = "DELETE FROM uploads WHERE origin = ? AND repository = ? AND digest = ?"
 # distribution forgets uploads after a week (storage.maintenance.uploadpurging), R2 after two hours; an older record is
@@ -94,6 +101,18 @@ class Journal:
         else:
             values = (*_columns(key), size, _encoded(record), self._now())
             self._ask("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?)", *values)
+
+    def profile(self, origin: str) -> Profile | None:
+        """What was learned of the registry at `origin` lately; None where nothing was."""
+        rows = self._ask("SELECT profile, saved FROM hosts WHERE origin = ?", origin)
+        if not rows or rows[0][1] < self._now() - LIFE_SECONDS:
+            return None
+        return _profile(rows[0][0])
+
+    def learn(self, origin: str, profile: Profile) -> None:
+        """Keeps what was learned. Whether it is Ollama's is not kept: another may listen at the port tomorrow."""
+        text = json.dumps([profile.chunk_limit, profile.kept, profile.rate])
+        self._ask("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", origin, text, self._now())
 
     # ── the rest ──────────────────────────────────────────────────────────────────────────────────
 
@@ -160,7 +179,8 @@ class Journal:
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last records: bandwidth only
-            database.execute(_SCHEMA)
+            for statement in _SCHEMA:
+                database.execute(statement)
         except BaseException:
             database.close()
             raise
@@ -196,14 +216,27 @@ def _slot(key: UploadKey) -> int:
 
 
 def _encoded(record: UploadRecord) -> str:
-    return json.dumps([record.location, record.offset, record.part, list(record.done), record.first])
+    return json.dumps([record.location, record.offset, record.part, list(record.done), record.first, record.direct])
 
 
 def _decoded(text: object) -> UploadRecord | None:
     """The record; None for what is none, as an older version or a damaged disk may leave it."""
     try:
-        location, offset, part, done, first = json.loads(str(text))
+        location, offset, part, done, first, direct = json.loads(str(text))
         HTTPOrigin.of(location)
-        return UploadRecord(location, int(offset), int(part), tuple(int(number) for number in done), int(first))
+        numbers = tuple(int(number) for number in done)
+        return UploadRecord(location, int(offset), int(part), numbers, int(first), bool(direct))
     except (ValueError, TypeError, AttributeError, InvalidName):
+        return None
+
+
+def _profile(text: object) -> Profile | None:
+    try:
+        limit, kept, rate = json.loads(str(text))
+        return Profile(
+            None if limit is None else max(SMALLEST_CHUNK, int(limit)),
+            kept=Kept(kept),
+            rate=None if rate is None else float(rate),
+        )
+    except (ValueError, TypeError):
         return None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from registry_push.protocol.chunks import DEFAULT_CHUNK, SINGLE_PUT, SMALLEST_CHUNK, ChunkPlan, MiB, Span
+from registry_push.protocol.chunks import FIRST_CHUNK, SINGLE_PUT, SMALLEST_CHUNK, ChunkPlan, MiB, Span
 
 _SIZES = st.one_of(st.integers(0, 300), st.integers(0, 200 * MiB), st.integers(0, 10**13))
 
@@ -57,13 +57,13 @@ def test_a_small_blob_goes_in_the_closing_put(size: int) -> None:
 @pytest.mark.parametrize(
     ("plan", "single", "chunk"),
     [
-        (ChunkPlan.for_blob(SINGLE_PUT), True, DEFAULT_CHUNK),
-        (ChunkPlan.for_blob(SINGLE_PUT + 1), False, DEFAULT_CHUNK),
+        (ChunkPlan.for_blob(SINGLE_PUT), True, FIRST_CHUNK),
+        (ChunkPlan.for_blob(SINGLE_PUT + 1), False, FIRST_CHUNK),
         (ChunkPlan.for_blob(5 * MiB, chunk=2 * MiB), False, 2 * MiB),
         (ChunkPlan.for_blob(2 * MiB, chunk=2 * MiB), True, 2 * MiB),
         (ChunkPlan.for_blob(5 * MiB, limit=4 * MiB), False, 4 * MiB),
         (ChunkPlan.for_blob(100 * MiB, chunk=2 * MiB, limit=4 * MiB), False, 2 * MiB),
-        (ChunkPlan.for_blob(10**12, one_put=True), True, DEFAULT_CHUNK),
+        (ChunkPlan.for_blob(10**12, one_put=True), True, FIRST_CHUNK),
         (ChunkPlan.for_blob(0, chunk=64 * 1024), True, 64 * 1024),
     ],
 )
@@ -74,14 +74,14 @@ def test_the_users_wish_and_the_hosts_limit_are_both_kept(plan: ChunkPlan, singl
 @pytest.mark.parametrize(
     ("minimum", "maximum", "chunk"),
     [
-        (None, None, DEFAULT_CHUNK),
-        (5 * MiB, None, DEFAULT_CHUNK),
+        (None, None, FIRST_CHUNK),
+        (5 * MiB, None, FIRST_CHUNK),
         (100 * MiB, None, 100 * MiB),
         (None, 10 * MiB, 10 * MiB),
-        (5_000_000, 100_000_000, DEFAULT_CHUNK),  # R2
+        (5_000_000, 100_000_000, FIRST_CHUNK),  # R2
         (100 * MiB, 200 * MiB, 100 * MiB),
-        (20 * MiB, 10 * MiB, DEFAULT_CHUNK),  # nonsense: only the minimum counts
-        (0, 0, DEFAULT_CHUNK),
+        (12 * MiB, 10 * MiB, FIRST_CHUNK),  # nonsense: only the minimum counts
+        (0, 0, FIRST_CHUNK),
     ],
 )
 def test_limits_that_the_registry_names_are_kept(minimum: int | None, maximum: int | None, chunk: int) -> None:
@@ -122,14 +122,14 @@ def test_what_was_refused_for_its_size_is_not_sent_again_as_long(size: int) -> N
 @pytest.mark.parametrize(
     ("plan", "chunk"),
     [
-        (ChunkPlan.for_blob(10**9), 32 * MiB),
+        (ChunkPlan.for_blob(10**9), 8 * MiB),
         (ChunkPlan.for_blob(8 * MiB), 4 * MiB),
         (ChunkPlan.for_blob(3 * MiB // 2), MiB),
         (ChunkPlan.for_blob(MiB), None),
         (ChunkPlan.for_blob(100), None),
         (ChunkPlan.for_blob(10**9, chunk=MiB), None),
         (ChunkPlan.for_blob(10**9, chunk=64 * 1024), None),
-        (ChunkPlan.for_blob(10**12, one_put=True), 32 * MiB),
+        (ChunkPlan.for_blob(10**12, one_put=True), 8 * MiB),
     ],
 )
 def test_a_refused_size_is_halved_down_to_the_smallest_chunk(plan: ChunkPlan, chunk: int | None) -> None:

@@ -107,7 +107,7 @@ def test_bytes_sent_again_count_for_the_speed_and_not_for_the_progress(run: Run)
     sink(BlobStarted(REPO, big, 0))
     sink(BlobProgress(REPO, big.digest, 0, big.size))
     move(sink, clock, big, 0, 2 * GB, rate=100e6, step=10**7)
-    sink(BlobRewound(REPO, big.digest, GB, big.size, "session lost"))
+    sink(BlobRewound(REPO, big.digest, GB, big.size, "session lost", GB))
     assert state.done == GB
     move(sink, clock, big, GB, 4 * GB, rate=100e6, step=10**7)
     assert state.done == 4 * GB and state.moved == 5 * GB

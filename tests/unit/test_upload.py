@@ -13,7 +13,8 @@ from registry_push.protocol.answer import Answer
 from registry_push.protocol.chunks import SMALLEST_CHUNK, ChunkPlan, MiB
 from registry_push.protocol.retry import Budget
 from registry_push.protocol.transitions import State
-from registry_push.protocol.upload import MAX_RESTARTS, UploadSession
+from registry_push.protocol.upload import UploadSession
+from registry_push.protocol.upload_steps import MAX_RESTARTS
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, asked, upload
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes: eleven chunks of 1,000

@@ -1,0 +1,85 @@
+"""How fast a line is, how long a chunk should be on it, and when one body is far slower than the line was. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from .chunks import MiB
+
+# What a cut may cost where only acknowledged chunks are kept, and how long the first Ctrl-C takes at most.
+CHUNK_SECONDS: Final = 4.0
+# A chunk's round trip may cost a fiftieth of its time: 2 %.
+_TRIPS_PER_CHUNK: Final = 50
+# Beside longer chunks neither the round trip nor the registry's own work for a chunk can be seen any more.
+_LONGEST: Final = 1024 * MiB
+# One chunk is a poor measurement (buffers along the way swallow the first megabytes at once): grow by steps.
+_GROWTH: Final = 4
+# After a cut chunks are shorter for a while, but not so short that round trips are all that is seen.
+_LEAST_SECONDS: Final = 0.25
+_RECOVERY: Final = 1.25
+# A body below a twentieth of what the line gave before is not slow, something on its way is broken.
+_STARVING: Final = 20
+# Bodies below this say more about buffers and the registry's disk than about the line.
+_TELLING: Final = 1 * MiB
+
+
+class Pace:
+    """What the bodies and the questions of a run have shown of the line to one host. Seconds and bytes.
+
+    `rate` is what an earlier run has seen: enough to choose a first chunk by, not to call a line broken by.
+    """
+
+    def __init__(self, rate: float | None = None) -> None:
+        self.rate = rate  # bytes a second of one body, of those at once; None: not known
+        self.usual: float | None = None  # the same, but seen in this run
+        self._round_trip: float | None = None
+        self._seconds = CHUNK_SECONDS
+
+    def asked(self, seconds: float) -> None:
+        """A request without a body was answered after so long. The shortest is the line's, the rest the registry's."""
+        self._round_trip = min(seconds, self._round_trip or seconds)
+
+    def took(self, count: int, seconds: float) -> None:
+        """A body of `count` bytes was answered so long after its first byte."""
+        if count >= _TELLING and seconds > 0:
+            now = count / seconds
+            self.rate = self.usual = now if self.usual is None else (self.usual + now) / 2
+            self._seconds = min(CHUNK_SECONDS, self._seconds * _RECOVERY)
+
+    def broke(self) -> None:
+        """The line broke inside a chunk, and nothing of that got through: a line that breaks often needs short ones."""
+        self._seconds = max(_LEAST_SECONDS, self._seconds / 2)
+
+    def starved(self) -> None:
+        """A body was given up for being slow. What the line gave before is no measure any more."""
+        self.rate = self.usual = None
+
+    def chunk(self, last: int) -> int | None:
+        """How long the chunk after one of `last` bytes should be; None while nothing is known."""
+        if self.rate is None:
+            return None
+        seconds = self._seconds
+        if seconds == CHUNK_SECONDS:  # after a cut, getting through goes before the share of round trips
+            seconds = max(seconds, _TRIPS_PER_CHUNK * (self._round_trip or 0.0))
+        return min(int(self.rate * seconds), _GROWTH * last, _LONGEST)
+
+
+class Watch:
+    """Watches one body. `moved` says whether it starves: for `window` seconds far under the pace that is known."""
+
+    def __init__(self, pace: Pace, *, window: float, clock: Callable[[], float]) -> None:
+        self._pace = pace
+        self._window = window
+        self._clock = clock
+        self._since = clock()
+        self._before = 0
+
+    def moved(self, count: int) -> bool:
+        """Takes how many bytes have gone in all."""
+        elapsed = self._clock() - self._since
+        if elapsed < self._window:
+            return False
+        rate, self._since = (count - self._before) / elapsed, self._since + elapsed
+        self._before = count
+        return self._pace.usual is not None and rate * _STARVING < self._pace.usual

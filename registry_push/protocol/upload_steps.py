@@ -1,0 +1,284 @@
+"""`Steps`: what each kind of answer does to an upload. The names are those of the table in `transitions.py`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from ..errors import Denied, Refused, RegistryPushError, RemoteMismatch, Unauthorized, Unavailable
+from ..events import Placement
+from ..model import Descriptor
+from .answer import Answer, Kind
+from .chunks import ChunkPlan
+from .kept import Kept, after_cut
+from .location import resolve
+from .offsets import acknowledged, reconciled
+from .pace import Pace
+from .parts import Parts
+from .retry import Budget
+from .transitions import State
+from .upload_request import Endpoints, UploadRecord, UploadRequest
+
+# A registry may lose a session each time the line breaks (distribution 2); without progress that outlives a
+# session, more tries only send the same bytes again.
+MAX_RESTARTS: Final = 5
+# Said where a session is gone and the registry has not yet shown its kind, as after a crash of ours.
+MAYBE_NOTHING_KEPT: Final = "distribution 2, Harbor and zot lose an upload that is cut inside a chunk"
+
+
+@dataclass(frozen=True, slots=True)
+class OllamaWay:
+    """How Ollama's registry takes a blob. `direct`: whole, straight to its storage (models of tensors); else in parts.
+
+    `part` is the most bytes that a part should have, None for Ollama's own plan.
+    """
+
+    direct: bool = False
+    part: int | None = None
+
+
+class Steps:
+    """The state of one upload, and the steps that change it."""
+
+    def __init__(
+        self,
+        blob: Descriptor,
+        endpoints: Endpoints,
+        plan: ChunkPlan,
+        *,
+        budget: Budget,
+        mount_from: Collection[str] = (),
+        ollama: OllamaWay | None = None,
+        negotiates: bool = True,
+        resume: UploadRecord | None = None,
+        pace: Pace | None = None,
+        kept: Kept = Kept.UNKNOWN,
+    ) -> None:
+        self.state = _begin(resume)
+        self.kept = kept  # what the registry keeps of a cut chunk, as far as it has shown
+        self.offset = resume.offset if resume else 0
+        self.plan = plan
+        self.placement: Placement | None = None
+        self.failure: RegistryPushError | None = None
+        self.trouble = ""  # why the last request did not do, for people
+        self.restarts = 0
+        self.etag: str | None = None  # of the parts, for the commit; the driver hashes, so the driver sets it
+        if ollama is None and resume is not None and (resume.part or resume.direct):
+            ollama = OllamaWay(direct=resume.direct)
+        self.ollama = ollama  # also set when the registry shows itself as one of Ollama's kind, if that is `negotiates`
+        self._negotiates = negotiates
+        self._blob = blob
+        self._endpoints = endpoints
+        self._budget = budget
+        self._mounts = list(mount_from)
+        self._location = resume.location if resume else ""  # empty: no session is open
+        # How far bytes were sent, acknowledged or not; of an earlier process nobody knows.
+        self._attempted = blob.size if resume else 0
+        self._suspect_size = False  # a chunk was refused by its offset; if that is right, its size is the cause
+        self._furthest = self.offset  # the most that was ever acknowledged, whatever was lost since
+        self._direct: UploadRequest | None = None
+        self._parts: Parts | None = None
+        self._resume = resume
+        self._knows_no_session = False
+        self._pace = pace or Pace()
+        self._cut = 0  # bytes of a chunk that went out before the line broke
+        self._after = 0.0
+
+    def _opened(self, answer: Answer) -> None:
+        self._location = resolve(answer.url, answer.upload_location or answer.location or "")
+        self._mounts.clear()
+        self._attempted = 0
+        if answer.upload_location and self._negotiates and self.ollama is None:
+            self.ollama = OllamaWay(part=self.plan.chunk if self.plan.limit else None)
+        if self.ollama is not None:
+            return self._opened_at_ollama(answer)
+        self.plan = self.plan.bounded(answer.minimum_chunk, answer.maximum_chunk)
+        self.state = State.COMMITTING if self.plan.single else State.OPEN
+        return None
+
+    def _opened_at_ollama(self, answer: Answer) -> None:
+        self._knows_no_session = False
+        if self._blob.size == 0:
+            self.state = State.COMMITTING
+        elif answer.direct_url is None:
+            self.state = State.PARTS
+        else:
+            # The URL is signed as it stands: not one byte of it may be put differently.
+            resolve(answer.url, answer.direct_url)
+            self._direct = UploadRequest.direct(answer.direct_url, self._blob, answer.signed_headers)
+            self.state = State.DIRECT
+
+    def _placed_directly(self, _: Answer) -> None:
+        self.offset, self.state = self._blob.size, State.COMMITTING
+
+    def _mounted(self, answer: Answer) -> None:
+        self._done(answer, Placement.MOUNTED if self._mounts else Placement.PRESENT)
+
+    def _without_mount(self, answer: Answer) -> None:
+        if not self._mounts:
+            return self._refused(answer)
+        self._mounts.pop(0)
+        return None
+
+    def _acknowledged(self, answer: Answer) -> None:
+        self._move_session(answer)
+        offset = acknowledged(self.offset, self._attempted, answer.range_end)
+        if offset is None:
+            self.trouble = f"the registry's upload has {(answer.range_end or 0) + 1} bytes, we sent {self._attempted}"
+            return self._ask_later(answer)
+        self._move_offset(offset)
+        if offset == self._blob.size:
+            self.state = State.COMMITTING
+        return None
+
+    def _reconciled(self, answer: Answer) -> None:
+        self._move_session(answer)
+        offset = reconciled(self.offset, self._attempted, answer.range_end)
+        if offset is None or offset > self._blob.size:
+            self.trouble = f"the registry's upload has {(answer.range_end or 0) + 1} bytes, we sent {self._attempted}"
+            return self._gone(answer)
+        self._learn(offset)
+        if offset == self.offset and self._suspect_size and not self._shrink():
+            # In the middle the offset may be wrong after all: Quay counts one too many of a cut chunk as well.
+            return self._gone(answer) if offset else self._refused(answer)
+        if offset < self.offset and not self._pause(answer):
+            return None
+        self._move_offset(offset)
+        self.state = State.COMMITTING if self.plan.single or offset == self._blob.size else State.OPEN
+        return None
+
+    def _ask(self, _: Answer) -> None:
+        self._suspect_size = True
+        self.state = State.UNCERTAIN
+
+    def _ask_later(self, answer: Answer) -> None:
+        if self._pause(answer):
+            self.state = State.UNCERTAIN
+
+    def _too_large(self, answer: Answer) -> None:
+        if not self._shrink():
+            return self._refused(answer)
+        self.state = State.UNCERTAIN
+        return None
+
+    def _again(self, answer: Answer) -> None:
+        self._pause(answer)
+
+    def _committed(self, answer: Answer) -> None:
+        self._done(answer, Placement.UPLOADED)
+
+    def _confirm(self, _: Answer) -> None:
+        self.state = State.CONFIRMING
+
+    def _confirm_later(self, answer: Answer) -> None:
+        if self._pause(answer):
+            self.state = State.CONFIRMING
+
+    def _session_unknown(self, answer: Answer) -> None:
+        self._knows_no_session = True
+        self._confirm_later(answer)
+
+    def _not_there(self, answer: Answer) -> None:
+        if self.ollama is None:
+            self._ask_later(answer)
+        elif self._knows_no_session:
+            self._gone(answer)
+        elif self._pause(answer):  # Ollama's registry tells no status; its parts are where they are: commit again
+            self.state = State.COMMITTING
+
+    def _confirmed(self, answer: Answer) -> None:
+        if answer.length and answer.length != self._blob.size:  # a proxy that drops bodies may say 0
+            return self._fail(
+                RemoteMismatch(
+                    f"the registry holds {self._blob.digest} with {answer.length} bytes instead of {self._blob.size}",
+                    url=self._endpoints.blob,
+                )
+            )
+        return self._done(answer, Placement.UPLOADED)
+
+    def _digest_refused(self, answer: Answer) -> None:
+        # What we hold was hashed before the PUT, so the registry put the chunks together wrongly (a cut, a gap
+        # that distribution 2 appends): from zero, in a new session.
+        if {"DIGEST_INVALID", "SIZE_INVALID", "BLOB_UPLOAD_INVALID"} & {*answer.diagnosis.codes}:
+            return self._gone(answer)
+        return self._refused(answer)
+
+    def _gone(self, answer: Answer) -> None:
+        if answer.kind is Kind.MISSING and self.ollama is None:
+            self._learn(None)
+            self.trouble += f"; {self.kept.in_words or MAYBE_NOTHING_KEPT}"
+        self._location, self.offset, self.etag, self._parts = "", 0, None, None
+        if self.restarts == MAX_RESTARTS:
+            return self._fail(
+                Unavailable(
+                    f"the registry lost the upload of {self._blob.digest} {self.restarts + 1} times ({self.trouble})",
+                    url=self._endpoints.uploads,
+                )
+            )
+        if self._pause(answer):
+            self._after = 0.0  # the registry has answered well and at once: there is nothing to wait for
+            self.restarts += 1
+            self.state = State.GONE
+        return None
+
+    def _refused(self, answer: Answer) -> None:
+        cls = {401: Unauthorized, 403: Denied}.get(answer.status, Refused)
+        self._fail(cls(f"{self._blob.digest} was refused: {self.trouble}", url=answer.url))
+
+    # ── the small steps ───────────────────────────────────────────────────────────────────────────
+
+    def _learn(self, offset: int | None) -> None:
+        """What a cut has shown of the registry, which now has `offset`, None for no session any more."""
+        cut, self._cut = self._cut, 0
+        self.kept = after_cut(cut, before=self.offset, offset=offset) or self.kept
+        if cut and offset == self.offset:  # nothing of the chunk got through: a shorter one may
+            self._pace.broke()
+            self.plan = self.plan.paced(self.plan.chunk // 2)
+
+    def _move_offset(self, offset: int) -> None:
+        self.offset, self._suspect_size = offset, False
+        if offset > self._furthest:  # a registry that swings to and fro makes no progress
+            self._furthest = offset
+            self._budget.restore()
+
+    def _move_session(self, answer: Answer) -> None:
+        if answer.location:  # Quay's status has none: the session stays where it was
+            self._location = resolve(answer.url, answer.location)
+
+    def _shrink(self) -> bool:
+        smaller = self.plan.shrunk()
+        if smaller is not None:
+            self.plan = smaller
+        return smaller is not None
+
+    def _pause(self, answer: Answer) -> bool:
+        pause = self._budget.spend(answer.retry_after)
+        if pause is None:
+            cls = Unauthorized if answer.kind is Kind.EXPIRED else Unavailable
+            self._fail(cls(f"gave up on {self._blob.digest}: {self.trouble}", url=self._endpoints.uploads))
+            return False
+        # A token that ran out has been renewed by now; nobody needs to rest.
+        self._after = 0.0 if answer.kind is Kind.EXPIRED else pause
+        return True
+
+    def _done(self, answer: Answer, placement: Placement) -> None:
+        if answer.digest is not None and answer.digest != self._blob.digest:
+            return self._fail(
+                RemoteMismatch(
+                    f"the registry says it has {answer.digest} where {self._blob.digest} was sent", url=answer.url
+                )
+            )
+        self.offset, self.placement, self.state = self._blob.size, placement, State.DONE
+        return None
+
+    def _fail(self, error: RegistryPushError) -> None:
+        self.failure, self.state = error, State.FAILED
+
+
+def _begin(resume: UploadRecord | None) -> State:
+    if resume is None:
+        return State.NEW
+    if resume.part:
+        return State.PARTS
+    return State.COMMITTING if resume.direct else State.UNCERTAIN

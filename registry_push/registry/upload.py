@@ -1,0 +1,242 @@
+"""`Upload`: one blob under way. Sends what its session says; the hash of what it sends is settled before the commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..errors import (
+    BlobCorrupt,
+    ConnectionLost,
+    Interrupted,
+    NotAllowed,
+    RegistryPushError,
+    TimedOut,
+    TLSFailed,
+    Unavailable,
+    unwrapped,
+)
+from ..events import Placement, Retrying, Sink
+from ..model import Descriptor
+from ..protocol.answer import NO_ANSWER, Answer
+from ..protocol.chunks import Span
+from ..protocol.kept import Kept
+from ..protocol.pace import Pace, Watch
+from ..protocol.parts import PartRequest, Parts, composite_etag
+from ..protocol.transitions import State
+from ..protocol.upload import UploadSession
+from ..protocol.upload_request import UploadRecord, UploadRequest
+from ..stores.base import BlobBody, LocalFile
+from ..stores.hashing import Hasher
+from .client import Client
+from .limits import Limits
+from .part_workers import send_parts
+from .payload import SpanPayload
+from .progress import Progress
+from .tokens import Scopes
+
+# A registry checks, hashes or copies a blob before it answers the last byte; the slowest stores seen move 50 MB/s.
+_SLOWEST_COMMIT: Final = 50e6
+# Where hanging up costs the whole upload, an answer is waited for this many times as long.
+_PATIENCE: Final = 5
+
+
+@dataclass(slots=True)
+class Upload:
+    """One blob under way. `sent` counts its body bytes that were given to the line."""
+
+    client: Client
+    repository: str
+    mount_from: tuple[str, ...]
+    blob: Descriptor
+    body: BlobBody
+    session: UploadSession
+    limits: Limits
+    hasher: Hasher
+    sink: Sink
+    stop: asyncio.Event
+    stall: float
+    pace: Pace
+    progress: Progress
+    save: Callable[[UploadRecord | None], None]
+    sent: int = field(default=0, init=False)
+    _ends: Sequence[int] = field(default=(), init=False)
+    _md5s: tuple[bytes, ...] = field(default=(), init=False)
+    _verified: tuple[int, int] | None = field(default=None, init=False)  # the file's version that was hashed
+
+    async def run(self) -> Placement:
+        """Brings the blob there. Raises what keeps it from that; cancelling leaves the session open."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                verification: asyncio.Task[None] | None = None
+                while (request := self.session.next_request()) is not None:
+                    if self.stop.is_set() and _begins_a_body(request):
+                        raise Interrupted(f"the upload of {self.blob.digest.short} was stopped between two requests")
+                    if isinstance(request, Parts):
+                        verification = group.create_task(self._verify([span.stop for span in request.spans]))
+                        await self._send_parts(request)
+                        if not request.over:
+                            continue  # told to stop
+                        self.session.parts_over(request)
+                        self.save(self.session.record)
+                        if self.session.state is State.COMMITTING:
+                            await verification
+                            self.session.etag = composite_etag(self._md5s)
+                        continue
+                    if verification is None and (request.span or request.closes):
+                        verification = group.create_task(self._verify())
+                    if request.closes and verification is not None:
+                        await verification
+                        if self._verified != _version(self.body):
+                            await self._verify()
+                    await self._step(request)
+                if self.session.failure is not None:
+                    raise self.session.failure
+        except BaseExceptionGroup as group_error:
+            raise unwrapped(group_error) from None
+        assert self.session.placement is not None, "an upload that did not fail is done"
+        return self.session.placement
+
+    async def forget(self) -> None:
+        """Has the registry free what the failed upload holds there; a registry that won't is left alone."""
+        request = self.session.cancel_request
+        if request is not None:
+            with suppress(RegistryPushError):
+                await self.client.attempt(request.method, request.url, self._scopes(request), request.headers)
+
+    async def _verify(self, ends: Sequence[int] = ()) -> None:
+        self._verified = _version(self.body)
+        digest, self._md5s = await self.hasher.digests(self.body, ends or self._ends)
+        self._ends = ends or self._ends
+        if digest != self.blob.digest:
+            raise BlobCorrupt(f"the content of {self.blob.digest} hashes to {digest}: nothing of it was committed")
+
+    # ── requests ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _step(self, request: UploadRequest) -> None:
+        await self._rest(request, self.session.trouble)
+        payload: SpanPayload | None = None
+        try:
+            async with self._slot(request):
+                if request.span is not None:
+                    self.progress.goes_on(request.span.start, self.session.trouble)
+                    payload = self._payload(request.span, self.progress.moved, request.span.start)
+                answer = await self._send(request, payload)
+        except TLSFailed:  # no certificate gets better by asking again
+            raise
+        except Unavailable as error:
+            self.session.connection_lost(error.message, sent=payload.sent if payload else 0)
+        except NotAllowed:
+            if not request.is_offer:
+                raise
+            # Who may not read the other repository can still send the bytes.
+            self.session.receive(Answer(403, request.url))
+        else:
+            self.session.receive(answer)
+        self.save(self.session.record)
+
+    @asynccontextmanager
+    async def _slot(self, request: UploadRequest) -> AsyncIterator[None]:
+        """Only a body takes a slot."""
+        if request.span is None:
+            yield
+        else:
+            async with self.limits.body(self.blob.size):
+                yield
+
+    async def _rest(self, request: UploadRequest, reason: str) -> None:
+        if request.after and not self.stop.is_set():
+            self.sink(Retrying(f"upload of {self.blob.digest.short}", reason, request.after))
+            await self.client.transport.sleep(request.after)
+
+    async def _send(self, request: UploadRequest, payload: SpanPayload | None) -> Answer:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            response = await self.client.attempt(
+                request.method,
+                request.url,
+                () if request.is_anonymous else self._scopes(request),
+                request.headers,
+                payload,
+                patience=self._patience(request),
+            )
+        finally:
+            self.sent += payload.sent if payload else 0
+        if payload is None:
+            self.pace.asked(clock() - began)
+        elif payload.complete:
+            self.pace.took(payload.sent, clock() - began)
+        now = self.client.transport.now()
+        return Answer.read(response.status, response.url, response.headers, response.body, now=now)
+
+    def _patience(self, request: UploadRequest) -> float:
+        """Seconds beyond the usual for an answer that takes work, or that must not be missed."""
+        work = self.blob.size / _SLOWEST_COMMIT if request.closes else 0.0
+        is_dear = request.span is not None and self.session.kept is Kept.NOTHING
+        return work + (_PATIENCE - 1) * self.stall * is_dear
+
+    def _payload(self, span: Span, moved: Callable[[int], None], start: int = 0) -> SpanPayload:
+        """The body for `span`; `moved` is told `start` and how much of it has gone."""
+        watch = Watch(self.pace, window=self.stall, clock=asyncio.get_running_loop().time)
+
+        def on_sent(count: int) -> None:
+            moved(start + count)
+            # A new connection often has what an old one lacks; where a cut costs everything, better slow than again.
+            if watch.moved(count) and self.session.kept is not Kept.NOTHING:
+                self.pace.starved()
+                raise TimedOut("the line moved far slower than before; trying another connection")
+            if self.stop.is_set() and self.session.kept is Kept.EVERYTHING:
+                raise ConnectionLost("stopped in a long chunk: what arrived of it is kept")
+
+        return SpanPayload(self.body, span, stall=self.stall, on_sent=on_sent)
+
+    def _scopes(self, request: UploadRequest) -> Scopes:
+        own = f"repository:{self.repository}:pull,push"
+        if not request.is_offer:
+            return (own,)
+        # The target's scope last: GitLab counts only the last of several.
+        return (*(f"repository:{source}:pull" for source in self.mount_from), own)
+
+    # ── parts ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def _send_parts(self, parts: Parts) -> None:
+        # Bytes of each part; their sum is the progress.
+        moved = {number: span.length if number in parts.done else 0 for number, span in enumerate(parts.spans)}
+
+        async def send(part: PartRequest) -> Answer:
+            request, number = part.request, part.number
+            await self._rest(request, parts.trouble)
+            moved[number] = 0
+            self.progress.goes_on(sum(moved.values()), self.session.trouble)
+
+            def on_sent(count: int) -> None:
+                moved[number] = count
+                self.progress.moved(sum(moved.values()))
+
+            assert request.span is not None, "a part has bytes"
+            payload = self._payload(request.span, on_sent)
+            try:
+                if not request.is_anonymous:  # asking; a registry that takes the body itself gets one at a time
+                    return await self._send(request, payload)
+                async with self.limits.part():
+                    return await self._send(request, payload)
+            except TLSFailed:
+                raise
+            except Unavailable as error:
+                parts.trouble = error.message
+                return Answer(NO_ANSWER, request.url)
+
+        await send_parts(parts, send, lambda: self.save(parts.record), self.stop)
+
+
+def _begins_a_body(request: UploadRequest | Parts) -> bool:
+    """Whether this is the place to stop: not before a commit, which is small and makes all that was sent count."""
+    return isinstance(request, Parts) or (not request.closes and request.method in ("POST", "PATCH"))
+
+
+def _version(body: BlobBody) -> tuple[int, int] | None:
+    return body.version if isinstance(body, LocalFile) else None
