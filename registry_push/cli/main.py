@@ -16,6 +16,7 @@ from ..errors import RegistryPushError
 
 _COMMANDS: Final = {
     "push": "push models from the local Ollama store to a registry",
+    "resume": "go on with what was interrupted, list it, or give it up",
     "list": "list the models in the local Ollama store",
     "inspect": "show what a model is made of, here or at a registry",
     "key": "the ed25519 key that signs in at Ollama's registry",

@@ -11,9 +11,10 @@ is the error to raise.
 
 from __future__ import annotations
 
-from ..errors import RegistryPushError, Unavailable
+from ..errors import NotAllowed, RegistryPushError, Unavailable
+from ..model import HTTPOrigin
 from .answer import NO_ANSWER, Answer, Kind
-from .chunks import Span
+from .chunks import MiB, Span
 from .kept import Kept
 from .parts import Parts
 from .transitions import TRANSITIONS, State
@@ -29,7 +30,10 @@ class UploadSession(Steps):
     @property
     def record(self) -> UploadRecord | None:
         """What to keep; None while the registry holds nothing that could be gone on with."""
-        is_worth_it = self.state is not State.FAILED or isinstance(self.failure, Unavailable)
+        # A login that ran out denies no byte. But there is none for a session elsewhere, which gets none of ours.
+        is_ours = HTTPOrigin.of(self._location or self._endpoints.uploads) == HTTPOrigin.of(self._endpoints.uploads)
+        passes = Unavailable | NotAllowed if is_ours else Unavailable
+        is_worth_it = self.state is not State.FAILED or isinstance(self.failure, passes)
         if not self._location or self.state is State.DONE or not is_worth_it:
             return None
         if self._parts is not None:
@@ -109,7 +113,7 @@ class UploadSession(Steps):
 
     def _choose_chunk(self) -> None:
         if self.kept is Kept.EVERYTHING:
-            self.plan = self.plan.paced(self._blob.size)
+            self.plan = self.plan.paced(self._blob.size + MiB)
         elif (chunk := self._pace.chunk(self.plan.chunk)) is not None:
             self.plan = self.plan.paced(chunk)
 

@@ -86,3 +86,9 @@ class UploadRecord:
     done: tuple[int, ...] = ()
     first: int = 0
     direct: bool = False
+
+    def acknowledged(self, size: int) -> int:
+        """Bytes that are there, of a blob of `size` bytes."""
+        if not self.part:
+            return self.offset
+        return sum(min(self.part, size - number * self.part) for number in self.done)

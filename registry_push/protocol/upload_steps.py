@@ -76,6 +76,8 @@ class Steps:
         # How far bytes were sent, acknowledged or not; of an earlier process nobody knows.
         self._attempted = blob.size if resume else 0
         self._suspect_size = False  # a chunk was refused by its offset; if that is right, its size is the cause
+        self._refused_at: int | None = None  # the last byte that such a refusal named
+        self._insisted = False  # such a chunk was sent once more at this offset
         self._furthest = self.offset  # the most that was ever acknowledged, whatever was lost since
         self._direct: UploadRequest | None = None
         self._parts: Parts | None = None
@@ -134,22 +136,30 @@ class Steps:
 
     def _reconciled(self, answer: Answer) -> None:
         self._move_session(answer)
-        offset = reconciled(self.offset, self._attempted, answer.range_end)
+        told = answer.range_end
+        if self._refused_at is not None and told == self._refused_at + 1:
+            told = self._refused_at  # Quay, Gitea: the refusal had the end right, the status has it one too high
+        offset = reconciled(self.offset, self._attempted, told)
         if offset is None or offset > self._blob.size:
             self.trouble = f"the registry's upload has {(answer.range_end or 0) + 1} bytes, we sent {self._attempted}"
             return self._gone(answer)
         self._learn(offset)
         if offset == self.offset and self._suspect_size and not self._shrink():
-            # In the middle the offset may be wrong after all: Quay counts one too many of a cut chunk as well.
-            return self._gone(answer) if offset else self._refused(answer)
+            if self._insisted:
+                # The offset may be wrong after all: Quay counts one too many of a cut chunk as well, and
+                # distribution reads none and one byte alike.
+                return self._gone(answer) if offset or not self.restarts else self._refused(answer)
+            self._insisted = True  # it says that it has what we think it has: once more, then
+            if not self._pause(answer):
+                return None
         if offset < self.offset and not self._pause(answer):
             return None
         self._move_offset(offset)
         self.state = State.COMMITTING if self.plan.single or offset == self._blob.size else State.OPEN
         return None
 
-    def _ask(self, _: Answer) -> None:
-        self._suspect_size = True
+    def _ask(self, answer: Answer) -> None:
+        self._suspect_size, self._refused_at = True, answer.range_end
         self.state = State.UNCERTAIN
 
     def _ask_later(self, answer: Answer) -> None:
@@ -237,9 +247,9 @@ class Steps:
             self.plan = self.plan.paced(self.plan.chunk // 2)
 
     def _move_offset(self, offset: int) -> None:
-        self.offset, self._suspect_size = offset, False
+        self.offset, self._suspect_size, self._refused_at = offset, False, None
         if offset > self._furthest:  # a registry that swings to and fro makes no progress
-            self._furthest = offset
+            self._furthest, self._insisted = offset, False
             self._budget.restore()
 
     def _move_session(self, answer: Answer) -> None:

@@ -67,6 +67,16 @@ class Repository:
         endpoints = Endpoints(self._blob_url(blob.digest), self._client.url(f"/v2/{self.name}/blobs/uploads/"))
         return await self._uploader.upload(self._client, self.name, endpoints, blob, body, mount_from=repositories)
 
+    async def free(self, location: str) -> bool:
+        """Has the registry forget the upload at `location`; False where it knew of none. Raises what keeps it."""
+        response = await self._client.attempt("DELETE", location, self._push, {})
+        answer = self._read(response)
+        if answer.kind in (Kind.CREATED, Kind.ACCEPTED):
+            return True
+        if answer.kind is Kind.MISSING:
+            return False
+        raise self._client.refusal(response, "to forget an upload")
+
     async def tag(self, manifest: Manifest, tag: str) -> None:
         """Puts the manifest's own bytes under `tag`. Raises `ManifestRefused` with the registry's reason."""
         await self._put(manifest, tag)

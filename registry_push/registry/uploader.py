@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import replace
 
-from ..errors import BlobCorrupt, Interrupted, RegistryPushError, Unavailable
+from ..errors import BlobCorrupt, Interrupted, NotAllowed, RegistryPushError, Unavailable
 from ..events import Sink
 from ..model import Descriptor
 from ..protocol.chunks import ChunkPlan
@@ -15,7 +15,7 @@ from ..protocol.pace import Pace
 from ..protocol.parts import part_on
 from ..protocol.retry import Budget
 from ..protocol.upload import UploadSession
-from ..protocol.upload_request import Endpoints, UploadRecord
+from ..protocol.upload_request import Endpoints
 from ..protocol.upload_steps import OllamaWay
 from ..settings import Settings
 from ..stores.base import BlobBody, Placed
@@ -96,13 +96,13 @@ class Uploader:
             self._stop,
             settings.timeout,
             pace,
-            Progress(self._sink, repository, blob, begun=_acknowledged(resume, blob.size)),
+            Progress(self._sink, repository, blob, begun=resume.acknowledged(blob.size) if resume else 0),
             lambda record: None if plan.single else self._keeper.save(key, blob.size, record),
         )
         try:
             placement = await upload.run()
         except RegistryPushError as error:
-            if not isinstance(error, Unavailable | Interrupted):
+            if not isinstance(error, Interrupted | Unavailable | NotAllowed) or session.record is None:
                 await upload.forget()
                 upload.save(None)
             raise
@@ -144,9 +144,3 @@ class Uploader:
             return None
         # ollama:server/images.go: models of tensors go whole, by x/transfer; the rest in parts.
         return OllamaWay(direct=blob.kind == "tensor", part=self._settings.chunk_size or part_on(pace, blob.size))
-
-
-def _acknowledged(record: UploadRecord | None, size: int) -> int:
-    if record is None or not record.part:
-        return record.offset if record else 0
-    return sum(min(record.part, size - number * record.part) for number in record.done)

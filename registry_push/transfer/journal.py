@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -26,6 +26,7 @@ from ..protocol.kept import Kept
 from ..protocol.upload_request import UploadRecord
 from ..registry.keeper import UploadKey
 from ..registry.profile import Profile
+from .orders import Order
 
 _SCHEMA: Final = (
     """
@@ -36,7 +37,7 @@ _SCHEMA: Final = (
     ) STRICT
     """,
     "CREATE TABLE IF NOT EXISTS hosts (origin TEXT PRIMARY KEY, profile TEXT NOT NULL, saved REAL NOT NULL) STRICT",
-    "CREATE TABLE IF NOT EXISTS pushes (orders TEXT PRIMARY KEY, saved REAL NOT NULL) STRICT",
+    "CREATE TABLE IF NOT EXISTS pushes (job TEXT PRIMARY KEY, saved REAL NOT NULL) STRICT",
 )
 _FIND: Final = "SELECT record, saved FROM uploads WHERE origin = ? AND repository = ? AND digest = ?"
 _FORGET: Final = "DELETE FROM uploads WHERE origin = ? AND repository = ? AND digest = ?"
@@ -126,6 +127,29 @@ class Journal:
             if record is not None:
                 entries.append(Entry(UploadKey(origin, repository, Digest.parse(digest)), size, record, saved))
         return entries
+
+    def begin(self, orders: Iterable[Order]) -> None:
+        """Notes pushes that begin."""
+        for order in orders:
+            self._ask("INSERT OR REPLACE INTO pushes VALUES (?, ?)", order.text, self._now())
+
+    def end(self, order: Order) -> None:
+        """Forgets a push: it is done, or there is nothing to go on with."""
+        self._ask("DELETE FROM pushes WHERE job = ?", order.text)
+
+    def orders(self) -> list[tuple[Order, float]]:
+        """Every push that was begun and not ended, the earliest first, with the unix seconds of its beginning."""
+        self._ask("DELETE FROM pushes WHERE saved < ?", self._now() - LIFE_SECONDS)
+        rows = self._ask("SELECT job, saved FROM pushes ORDER BY saved")
+        return [(order, saved) for text, saved in rows if (order := Order.read(text)) is not None]
+
+    def is_held(self, key: UploadKey) -> bool:
+        """Whether another process has the upload in its hands now."""
+        slot = _slot(key)
+        if not self._locked(slot):
+            return True
+        self._unlock(slot)
+        return False
 
     @asynccontextmanager
     async def held(self, key: UploadKey, waiting: Callable[[], None]) -> AsyncIterator[None]:

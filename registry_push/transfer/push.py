@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ..errors import Interrupted, ModelNotFound, UsageError
-from ..events import Sink, Warned, ignore
+from ..errors import Interrupted, ModelNotFound, Unavailable, UsageError
+from ..events import ModelFailed, Sink, Warned, ignore
 from ..model import ModelName, Reference
 from ..model.place import Destination, Exactly, parse_destination
 from ..registry.connections import Registries
@@ -18,6 +18,7 @@ from ..stores.ollama_paths import find_root
 from .copy import Copier, ModelTarget, Report
 from .dry_run import DryRun
 from .journal import Journal
+from .orders import Order
 from .plan import PlannedModel, check_collisions, targets_of
 
 _GLOB_CHARACTERS = frozenset("*?[")
@@ -41,11 +42,25 @@ async def push(
     all of them. Cancelling is safe. Once `stop` is set, chunks under way are finished, nothing new is begun, and
     `Interrupted` is raised.
     """
-    stop = stop or asyncio.Event()
     settings = settings or Settings()
     store = open_store(settings)
     plan = await planned(store, models, to=to, tags=tags, every=every, sink=sink)
+    return await carry_out(store, plan, settings=settings, dry_run=dry_run, sink=sink, stop=stop)
+
+
+async def carry_out(
+    store: OllamaStore,
+    plan: Sequence[PlannedModel],
+    *,
+    settings: Settings,
+    dry_run: bool = False,
+    sink: Sink = ignore,
+    stop: asyncio.Event | None = None,
+) -> Report:
+    """Does what is planned; see `push`. What is begun is noted, until it is done or can't be gone on with."""
     _check_login(settings, plan)
+    stop = stop or asyncio.Event()
+    orders = [Order.of(store.root, model, settings) for model in plan]
     async with (
         _journal(None if dry_run else settings.state_dir, sink) as journal,
         Registries(settings, sink, journal, stop) as registries,
@@ -55,8 +70,14 @@ async def push(
             repository = registries.repository(reference)
             return DryRun(repository) if dry_run else repository
 
+        if journal is not None:
+            journal.begin(orders)
         report = await Copier(store, target_of, registries.origin, sink, settings.jobs, journal, stop).copy(plan)
-    if stop.is_set() and report.failed:
+        if journal is not None:
+            for order, model in zip(orders, report.models, strict=True):
+                if not isinstance(model, ModelFailed) or not isinstance(model.error, Unavailable | Interrupted):
+                    journal.end(order)
+    if report.failed and all(isinstance(model.error, Interrupted) for model in report.failed):
         raise Interrupted("stopped; what the registry has acknowledged is kept")
     return report
 
@@ -96,7 +117,7 @@ async def planned(
     _check_target(names, destination)
     targets = [(name, targets_of(name, destination, tags)) for name in names]
     check_collisions(targets)
-    return [await _planned(store, name, references, sink) for name, references in targets]
+    return [await planned_model(store, name, references, sink) for name, references in targets]
 
 
 async def _chosen(store: OllamaStore, models: Sequence[str], *, every: bool, sink: Sink) -> list[ModelName]:
@@ -133,7 +154,10 @@ def _check_login(settings: Settings, plan: Sequence[PlannedModel]) -> None:
         )
 
 
-async def _planned(store: OllamaStore, name: ModelName, references: tuple[Reference, ...], sink: Sink) -> PlannedModel:
+async def planned_model(
+    store: OllamaStore, name: ModelName, references: tuple[Reference, ...], sink: Sink
+) -> PlannedModel:
+    """The model with its manifest read. Raises what reading it raises."""
     manifest = await store.resolve(name)
     await store.refuse_stub(manifest)
     for warning in privacy_warnings(manifest):

@@ -125,6 +125,53 @@ def test_ghcr_416_with_an_unmoved_offset_is_about_size() -> None:
     assert run.session.plan.chunk == 9 * MiB // 4
 
 
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_416_that_passes_costs_one_more_try_and_no_acknowledged_byte(at: int) -> None:
+    """Refused for its offset once, which is right by the status (found by seeds 15 and 23)."""
+    registry = SimulatedRegistry()
+    refused = iter([*[False] * at, True])
+    patch = registry._patch
+    registry._patch = lambda request, *rest: (  # type: ignore[method-assign]
+        Answer(416, request.url) if next(refused, False) else patch(request, *rest)
+    )
+    run = upload(registry, CONTENT)
+    assert committed(registry, run)
+    assert run.methods.count("POST") == 1
+    assert run.sent == len(CONTENT) + 1000
+
+
+def test_one_byte_that_the_registry_took_and_does_not_tell_of_is_left_to_its_session() -> None:
+    """distribution reads no byte and one byte alike, `0-0`: a chunk refused twice there needs a new session."""
+    registry = SimulatedRegistry()
+    record = upload(registry, CONTENT, stop_after=1).session.record
+    assert record is not None
+    registry.sessions[record.location] += CONTENT[:1]
+    run = upload(registry, CONTENT, resume=record)
+    assert committed(registry, run)
+    assert run.methods.count("POST") == 1
+
+
+def test_quay_after_a_kill_is_believed_where_it_refuses() -> None:
+    """Its status has one byte too many, also of a chunk whose answer nobody saw; its 416 has the end right."""
+    registry = SimulatedRegistry(status_adds=1, range_of_patch=lambda _start, stop, _first: stop)
+    record = upload(registry, CONTENT, stop_after=3).session.record
+    assert record is not None
+    registry.sessions[record.location] += CONTENT[2000:3000]
+    run = upload(registry, CONTENT, resume=record)
+    assert committed(registry, run)
+    assert "POST" not in run.methods
+
+
+def test_a_login_that_ran_out_leaves_the_upload_to_be_gone_on_with() -> None:
+    registry = SimulatedRegistry(faults=iter([Fault.NONE] * 4 + [Fault.EXPIRED] * 40))
+    first = upload(registry, CONTENT)
+    assert isinstance(first.session.failure, Unauthorized)
+    registry.faults = iter(())
+    run = upload(registry, CONTENT, resume=first.session.record)
+    assert committed(registry, run)
+    assert run.sent == len(CONTENT) - 3000
+
+
 def test_a_refused_single_put_becomes_chunks() -> None:
     content = b"z" * (4 * MiB)
     registry = SimulatedRegistry(chunk_limit=2 * MiB)

@@ -1,4 +1,4 @@
-"""Views that are no run: `list`, `inspect` and `key show`. Values in, lines of plain text out."""
+"""Views that are no run: `list`, `inspect`, `resume --list` and `key show`. Values in, lines of plain text out."""
 
 from __future__ import annotations
 
@@ -44,6 +44,26 @@ class ModelView:
 
 
 @dataclass(frozen=True, slots=True)
+class PushRow:
+    """A push that was begun; `begun` in seconds since the epoch."""
+
+    model: str
+    target: str
+    begun: float
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRow:
+    """What a registry holds of a blob: `offset` of `size` bytes, `saved` in seconds since the epoch."""
+
+    digest: Digest
+    offset: int
+    size: int
+    repository: str
+    saved: float
+
+
+@dataclass(frozen=True, slots=True)
 class KeyView:
     """What `key show` shows: the public half only. `mode` is the file's permission bits."""
 
@@ -57,6 +77,19 @@ def list_lines(rows: Iterable[ModelRow], *, now: float) -> list[str]:
     """NAME, ID, SIZE and MODIFIED, as `ollama list` has them; `now` in seconds since the epoch."""
     cells = [(row.name, row.digest.short, units.size(row.size), _modified(row.modified, now)) for row in rows]
     return _table(("NAME", "ID", "SIZE", "MODIFIED"), cells, right=(2,))
+
+
+def under_way_lines(pushes: Iterable[PushRow], uploads: Iterable[UploadRow], *, now: float) -> list[str]:
+    """The pushes that were begun, then what registries hold of their blobs."""
+    begun = [(row.model, row.target, _modified(row.begun, now)) for row in pushes]
+    held = [
+        (row.digest.short, units.part(row.offset, row.size), row.repository, _modified(row.saved, now))
+        for row in uploads
+    ]
+    lines = _table(("PUSH", "TO", "BEGUN"), begun, right=()) if begun else []
+    if held:
+        lines += [*([""] if lines else []), *_table(("BLOB", "THERE", "AT", "LAST"), held, right=(1,))]
+    return lines
 
 
 def inspect_lines(view: ModelView, *, verbose: bool = False) -> list[str]:

@@ -1,0 +1,114 @@
+"""`registry-push resume`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+from ..events import Warned, as_json
+from .options import options, settings_of
+from .render import Renderer
+from .render.tables import PushRow, UploadRow, under_way_lines
+from .running import Outcome, run
+
+if TYPE_CHECKING:
+    from ..transfer.journal import Journal
+    from ..transfer.resume import UnderWay
+
+
+@click.command("resume")
+@click.argument("targets", nargs=-1, metavar="[TARGET]…")
+@click.option("--list", "lists", is_flag=True, help="Only show what is under way.")
+@click.option("--cancel", "cancels", is_flag=True, help="Give it up: have the registries free what they hold.")
+@options("registry", "transfer", "output")
+def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) -> None:
+    """Go on with the pushes that were interrupted: by Ctrl-C, a crash, a reboot, a registry that went away.
+
+    TARGET is HOST, HOST/PATH or a glob in quotes ('registry.example.com/ml/*'); without one, all of them. How a push
+    was told to reach its registry is remembered, a login is not: it comes from the flags, or from docker's.
+
+    \b
+    registry-push resume --list
+    registry-push resume
+    registry-push resume --cancel 'localhost:5000/*'
+    """
+    settings = settings_of(flags)
+    if settings.state_dir is None:
+        raise UsageError("--no-resume and resume exclude each other")
+    if lists and cancels:
+        raise UsageError("--list and --cancel exclude each other")
+    state_dir = settings.state_dir
+
+    async def listing(show: Renderer, _stop: asyncio.Event) -> Outcome:
+        from ..transfer.resume import under_way
+
+        journal = _journal(state_dir, show)
+        try:
+            return _listed(under_way(journal, targets))
+        finally:
+            journal.close()
+
+    async def cancelling(show: Renderer, _stop: asyncio.Event) -> Outcome:
+        from ..transfer.resume import give_up, under_way
+
+        journal = _journal(state_dir, show)
+        try:
+            done = await give_up(journal, under_way(journal, targets), settings=settings, sink=show)
+        finally:
+            journal.close()
+        if done.busy:
+            show(Warned(f"{done.busy} of them are being sent by another process, which keeps them"))
+        error = done.errors[0] if done.errors else None
+        words = f"{done.freed} freed at their registries, {done.forgotten} forgotten"
+        fields = {"freed": done.freed, "forgotten": done.forgotten, "busy": done.busy}
+        return Outcome([words], fields, error)
+
+    async def going_on(show: Renderer, stop: asyncio.Event) -> Outcome:
+        from ..transfer.resume import go_on
+
+        report = await go_on(targets, settings=settings, sink=show, stop=stop)
+        models = [as_json(model) for model in report.models]
+        lines = [] if report.models else ["nothing is under way"]
+        return Outcome(lines, {"models": models}, report.error)
+
+    run(flags, listing if lists else cancelling if cancels else going_on, finishes=not lists and not cancels)
+
+
+def _journal(folder: Path, show: Renderer) -> Journal:
+    from ..transfer.journal import Journal
+
+    return Journal(folder, show)
+
+
+def _listed(found: UnderWay) -> Outcome:
+    pushes = [PushRow(order.model, order.references[0], saved) for order, saved in found.orders]
+    uploads = [
+        UploadRow(
+            each.key.digest,
+            each.record.acknowledged(each.size),
+            each.size,
+            f"{each.key.origin}/{each.key.repository}",
+            each.saved,
+        )
+        for each in found.uploads
+    ]
+    lines = under_way_lines(pushes, uploads, now=time.time()) or ["nothing is under way"]
+    fields = {
+        "pushes": [{"model": row.model, "target": row.target, "begun": row.begun} for row in pushes],
+        "uploads": [
+            {
+                "digest": str(row.digest),
+                "offset": row.offset,
+                "size": row.size,
+                "repository": row.repository,
+                "saved": row.saved,
+            }
+            for row in uploads
+        ],
+    }
+    return Outcome(lines, fields)

@@ -1,0 +1,132 @@
+"""What is under way, told by the journal: go on with it, or give it up and have the registries free what they hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import groupby
+
+from ..errors import RegistryPushError, Unavailable
+from ..events import ModelDone, ModelFailed, Sink, Warned, ignore
+from ..model import ModelName, Reference
+from ..registry.connections import Registries
+from ..settings import Settings
+from .copy import Report
+from .journal import Entry, Journal
+from .orders import Order
+from .push import carry_out, open_store, planned_model
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """Pushes that were begun and not ended, and the uploads that registries hold; times in unix seconds."""
+
+    orders: tuple[tuple[Order, float], ...]
+    uploads: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What came of giving up: uploads freed at their registries, only forgotten here, and left to their processes."""
+
+    freed: int
+    forgotten: int
+    busy: int
+    errors: tuple[RegistryPushError, ...] = ()
+
+
+def under_way(journal: Journal, targets: Sequence[str] = ()) -> UnderWay:
+    """What the journal knows, for `targets` only if there are any: `HOST`, `HOST/PATH…` or globs of them."""
+    return UnderWay(
+        tuple((order, saved) for order, saved in journal.orders() if _is_wanted(order.references[0], targets)),
+        tuple(each for each in journal.entries() if _is_wanted(f"{each.key.origin}/{each.key.repository}", targets)),
+    )
+
+
+async def go_on(
+    targets: Sequence[str] = (),
+    *,
+    settings: Settings,
+    sink: Sink = ignore,
+    stop: asyncio.Event | None = None,
+) -> Report:
+    """Goes on with the pushes to `targets`, all where there are none, one after the other; see `push`.
+
+    A login is not kept: it comes from `settings`, or from where logins are looked for. Cancelling is safe.
+    """
+    stop = stop or asyncio.Event()
+    results: list[ModelDone | ModelFailed] = []
+    for orders in await asyncio.to_thread(_alike, settings, sink, targets):
+        if stop.is_set():
+            break
+        models = []
+        theirs = orders[0].settings(settings)
+        for order in orders:
+            try:
+                store = open_store(theirs)
+                references = tuple(Reference.parse(text) for text in order.references)
+                models.append(await planned_model(store, ModelName.parse(order.model), references, sink))
+            except RegistryPushError as error:  # the store or the model is gone since
+                results.append(ModelFailed(order.model, Reference.parse(order.references[0]), error))
+                sink(results[-1])
+        if models:
+            results += (await carry_out(open_store(theirs), models, settings=theirs, sink=sink, stop=stop)).models
+    return Report(tuple(results))
+
+
+async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sink: Sink = ignore) -> Freed:
+    """Frees the uploads at their registries and forgets them and the pushes.
+
+    What another process is sending is left to it. Where a registry can't be reached now, its uploads stay in the
+    journal; Ollama's knows no request for it, there they are only forgotten. Cancelling is safe.
+    """
+    freed = forgotten = busy = 0
+    errors = []
+    async with Registries(settings, sink) as registries:
+        for entry in wanted.uploads:
+            if journal.is_held(entry.key):
+                busy += 1
+                continue
+            try:
+                record = entry.record
+                reference = Reference.parse(f"{entry.key.origin}/{entry.key.repository}")
+                is_plain = not (record.part or record.direct)
+                was_there = is_plain and await registries.repository(reference).free(record.location)
+            except Unavailable as error:
+                errors.append(error)
+                continue
+            except RegistryPushError as error:  # no right to, or a registry without DELETE: it forgets by itself
+                sink(Warned(f"an upload of {entry.key.digest.short} could not be freed: {error.message}", error.hint))
+                was_there = False
+            journal.save(entry.key, entry.size, None)
+            freed, forgotten = freed + was_there, forgotten + (not was_there)
+    if not busy and not errors:
+        for order, _ in wanted.orders:
+            journal.end(order)
+    return Freed(freed, forgotten, busy, tuple(errors))
+
+
+def _alike(settings: Settings, sink: Sink, targets: Sequence[str]) -> list[list[Order]]:
+    """What is to be gone on with; those of one store that reach their registries alike together."""
+    if settings.state_dir is None:
+        return []
+    journal = Journal(settings.state_dir, sink)
+    try:
+        orders = sorted((order for order, _ in under_way(journal, targets).orders), key=_circumstances)
+    finally:
+        journal.close()
+    return [list(group) for _, group in groupby(orders, key=_circumstances)]
+
+
+def _circumstances(order: Order) -> tuple[str, str]:
+    return order.store, repr(order.options)
+
+
+def _is_wanted(place: str, targets: Sequence[str]) -> bool:
+    place = place.removeprefix("https://").removeprefix("http://")
+    wanted = [target.removeprefix("https://").removeprefix("http://").rstrip("/") for target in targets]
+    return not wanted or any(
+        fnmatchcase(place, each) or place.startswith((f"{each}/", f"{each}:")) or place == each for each in wanted
+    )
