@@ -197,7 +197,7 @@ def _expire(dice: random.Random) -> Fault:
 
 def _unauthorized(dice: random.Random) -> Fault:
     form = dice.choice(("same", "none", "no-realm", "elsewhere"))
-    return Fault(What.UNAUTHORIZED, dice.choice(_ASKED), _number(dice), dice.choice((1, 1, 2, 40)), form=form)
+    return Fault(What.UNAUTHORIZED, dice.choice(_ASKED), _number(dice), dice.choice((1, 1, 2, 12)), form=form)
 
 
 Maker = Callable[[random.Random], Fault]

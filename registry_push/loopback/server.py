@@ -141,6 +141,11 @@ class EmbeddedRegistry:
         return self._mishaps.fired
 
     @property
+    def has_storage(self) -> bool:
+        """Whether it is of Ollama's kind."""
+        return self._storage is not None
+
+    @property
     def storage_origin(self) -> str:
         """Where an Ollama registry's presigned URLs lead."""
         return self._required.listener.origin
