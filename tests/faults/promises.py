@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,7 @@ class Judge:
     root: Path
     repository: str
     manifest: bytes
+    one_request: int  # a blob of at most so many bytes goes in one
     contents: Mapping[Digest, list[bytes]]
     flaws: list[str] = field(default_factory=list)
 
@@ -75,7 +76,7 @@ class Judge:
 
     def check_resent(self, registry: EmbeddedRegistry, ends: list[tuple[int, int | None]]) -> None:
         """P2, over the whole log. `ends`: the log's turn at which each push ended, and its code. Raises `Broken`."""
-        _Ledger(registry, self.contents).read(ends)
+        _Ledger(registry, self.contents, self.one_request).read(ends)
 
     def has(self, digest: Digest) -> bool:
         """Whether the blob is whole at the target."""
@@ -125,17 +126,22 @@ class _Ledger:
     """What the registry has acknowledged of each blob, by session, and has not denied since.
 
     It denies what a session held by 404; by a Range that ends lower; by one that ends behind all that was ever sent,
-    which can't be our session; by refusing the digest of what it put together. It denies a committed blob by a HEAD
-    answered 404. What we gave up for good (codes 3, 5, 7) may be sent again too: there is nothing to go on with.
+    which can't be our session; by refusing the same bytes twice with 416; by refusing the digest of what it put
+    together; by a 401 at another origin, where nobody may sign in. It denies a committed blob by a HEAD answered 404.
+
+    What we gave up for good (codes 3, 5, 7) may be sent again too: there is nothing to go on with. And a blob that goes
+    in one request is not noted between pushes: it is sent sooner than it is asked for.
     """
 
     registry: EmbeddedRegistry
     contents: Mapping[Digest, list[bytes]]
+    one_request: int
     held: dict[Digest, dict[str, list[Interval]]] = field(default_factory=lambda: defaultdict(dict))
     owner: dict[str, Digest] = field(default_factory=dict)
     furthest: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     deleted: set[str] = field(default_factory=set)
     unseen: set[int] = field(default_factory=set)
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def read(self, ends: list[tuple[int, int | None]]) -> None:
         log = [*self.registry.log, *_storage(self.registry)]
@@ -184,22 +190,23 @@ class _Ledger:
             return
         session, target = _session(exchange), urlsplit(exchange.target)
         digest = self.owner.get(session)
-        if exchange.method == "HEAD" and exchange.status == 404:
-            self._drop_committed(target.path)
+        if exchange.method == "HEAD" and "/blobs/" in target.path:
+            self._found(target.path, is_there=exchange.status == 200)
         if not session:
             return
         if exchange.method == "DELETE":
             self.deleted.add(session)
-        if exchange.method == "PUT" and exchange.status == 201 and "digest" in parse_qs(target.query):
-            committed = Digest.parse(parse_qs(target.query)["digest"][0])
-            size = len(self.contents[committed][0])
-            self.held[committed] = {_COMMITTED: [(0, size)]} if size else {}
+        commits = exchange.method == "PUT" and exchange.status == 201 and "digest" in parse_qs(target.query)
+        if commits and id(exchange) not in self.unseen:
+            self._hold_committed(Digest.parse(parse_qs(target.query)["digest"][0]))
         if digest is None:
             return
         held = self.held[digest]
         refused = exchange.method == "PUT" and exchange.status == 400
         # A presigned URL that is 404 has run out; the session is the registry's business.
         is_gone = exchange.status == 404 and target.path.startswith("/v2/")
+        is_gone |= exchange.status == 401 and exchange.headers["Host"] != self.registry.host
+        is_gone |= exchange.status == 416 and self._is_refused_again(exchange, session)
         if refused or is_gone:
             held.pop(session, None)
             return
@@ -224,18 +231,28 @@ class _Ledger:
         else:
             held[session] = [(first, min(last, end)) for first, last in held.get(session, []) if first < end]
 
-    def _drop_committed(self, path: str) -> None:
-        name = path.rpartition("/")[2]
-        for digest in self.held:
-            if str(digest) == name:
-                self.held[digest].pop(_COMMITTED, None)
+    def _is_refused_again(self, exchange: Exchange, session: str) -> bool:
+        where = session, exchange.headers.get("Content-Range", exchange.method)
+        self.refused[where] += 1
+        return self.refused[where] > 1
+
+    def _found(self, path: str, *, is_there: bool) -> None:
+        digest = Digest.parse(path.rpartition("/")[2])
+        if is_there:
+            self._hold_committed(digest)
+        else:
+            self.held[digest].pop(_COMMITTED, None)
+
+    def _hold_committed(self, digest: Digest) -> None:
+        size = len(self.contents[digest][0])
+        self.held[digest] = {_COMMITTED: [(0, size)]} if size else {}
 
     def _ended(self, code: int | None) -> None:
-        if code not in _FOR_GOOD:
-            return
-        for held in self.held.values():
+        for digest, held in self.held.items():
+            is_small = len(self.contents[digest][0]) <= self.one_request
             for session in list(held):
-                if session in self.deleted or (self.registry.has_storage and session != _COMMITTED):
+                is_given_up = code in _FOR_GOOD and (session in self.deleted or self.registry.has_storage)
+                if session != _COMMITTED and (is_small or is_given_up):
                     del held[session]
 
     def _span(self, exchange: Exchange) -> tuple[Digest, Interval] | None:
@@ -266,7 +283,7 @@ class _Ledger:
         sessions = {session for session, owner in self.owner.items() if owner == digest}
         log = sorted([*self.registry.log, *_storage(self.registry)], key=lambda each: each.began)
         return "\n".join(
-            _told(each) for each in log if _session(each) in sessions or str(digest).replace(":", "%3A") in each.target
+            _told(each) for each in log if _session(each) in sessions or digest.hex in each.target
         )
 
 
@@ -278,6 +295,6 @@ def _session(exchange: Exchange) -> str:
 def _told(exchange: Exchange) -> str:
     path, span = exchange.target.partition("?")[0], exchange.headers.get("Content-Range", "")
     return (
-        f"  {exchange.began:4} {exchange.method} …{path[-40:]} {span} took {exchange.received} → {exchange.status}"
+        f"  {exchange.began:4}-{exchange.ended:<4} {exchange.method} …{path[-40:]} {span} took {exchange.received} → {exchange.status}"
         f" {exchange.told or ''} {exchange.fault or ''}"
     )

@@ -17,6 +17,7 @@ from registry_push.events import BlobProgress, Event
 from registry_push.loopback import Basic, EmbeddedRegistry, Fault, Ollama, OnCut, Options, Schedule, Token, What
 from registry_push.loopback.sample import CONFIG_TYPE, LAYER_TYPE, Layer, config, encoded, write_model
 from registry_push.model import Digest, ModelName
+from registry_push.protocol.chunks import SINGLE_PUT
 from registry_push.settings import Settings
 from registry_push.transfer.push import push
 
@@ -256,7 +257,7 @@ async def perform(scene: Scene, folder: Path) -> Outcome:
     source = Source.write(folder / "models", scene.sizes, seed=scene.seed, tensors=scene.direct)
     if scene.damage not in (None, Damage.FLIPPED_WHILE_SENT):
         source.damage(scene.damage)
-    judge = Judge(folder / "registry", NAME.path_parts[1] + "/scene", source.manifest, source.contents)
+    judge = Judge(folder / "registry", NAME.path_parts[1] + "/scene", source.manifest, min(scene.chunk, SINGLE_PUT), source.contents)
     flips = scene.damage is Damage.FLIPPED_WHILE_SENT
 
     def flip(event: BlobProgress) -> None:
