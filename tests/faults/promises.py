@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,6 +29,15 @@ _TELLING: Final = 16
 _COMMITTED: Final = "committed"
 
 Interval = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a push ended: `turn` is the log's when it broke off, `settled` when the server was done with it too."""
+
+    turn: int
+    settled: int
+    code: int | None
 
 
 class Broken(AssertionError):
@@ -74,8 +83,8 @@ class Judge:
         if self.flaws:
             raise Broken("\n".join(self.flaws))
 
-    def check_resent(self, registry: EmbeddedRegistry, ends: list[tuple[int, int | None]]) -> None:
-        """P2, over the whole log. `ends`: the log's turn at which each push ended, and its code. Raises `Broken`."""
+    def check_resent(self, registry: EmbeddedRegistry, ends: Sequence[End]) -> None:
+        """P2, over the whole log. Raises `Broken`."""
         _Ledger(registry, self.contents, self.one_request).read(ends)
 
     def has(self, digest: Digest) -> bool:
@@ -139,34 +148,35 @@ class _Ledger:
     held: dict[Digest, dict[str, list[Interval]]] = field(default_factory=lambda: defaultdict(dict))
     owner: dict[str, Digest] = field(default_factory=dict)
     furthest: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    denied: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
     unseen: set[int] = field(default_factory=set)
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def read(self, ends: list[tuple[int, int | None]]) -> None:
+    def read(self, ends: Sequence[End]) -> None:
         log = [*self.registry.log, *_storage(self.registry)]
-        turns: list[tuple[float, int, Exchange | int | None]] = [(each.began, 0, each) for each in log]
+        turns: list[tuple[float, int, Exchange | End]] = [(each.began, 0, each) for each in log]
         turns += [(each.ended, 1, each) for each in log if each.ended]
-        turns += [(turn + 0.5, 2, code) for turn, code in ends]
-        for end, code in ends:
-            if code != 0:
+        turns += [(end.settled + 0.5, 2, end) for end in ends]
+        for end in ends:
+            if end.code != 0:
                 self._find_unseen(log, end)
         for _, what, subject in sorted(turns, key=lambda turn: turn[:2]):
             if not isinstance(subject, Exchange):
-                self._ended(subject)
+                self._ended(subject.code)
             elif what == 0:
                 self._sent(subject)
             else:
                 self._answered(subject)
 
-    def _find_unseen(self, log: list[Exchange], end: int) -> None:
-        """Answers that were on their way when a push was broken off, or broke itself off, at the turn `end`.
+    def _find_unseen(self, log: list[Exchange], end: End) -> None:
+        """Answers that were on their way when a push was broken off, or broke itself off.
 
         What was asked after an answer shows that it was read; two questions, since one may have been on its way too.
         """
         for exchange in log:
-            later = sum(exchange.ended < each.began <= end for each in log) if exchange.ended else 0
-            if exchange.began <= end and later < 2:
+            later = sum(exchange.ended < each.began <= end.turn for each in log) if exchange.ended else 0
+            if exchange.began <= end.settled and later < 2:
                 self.unseen.add(id(exchange))
 
     def _sent(self, exchange: Exchange) -> None:
@@ -209,6 +219,8 @@ class _Ledger:
         is_gone |= exchange.status == 416 and self._is_refused_again(exchange, session)
         if refused or is_gone:
             held.pop(session, None)
+            self.denied.add(session)
+        if session in self.denied:
             return
         span = self._span(exchange)
         if span is not None and 200 <= exchange.status < 300 and _COMMITTED not in held and id(exchange) not in self.unseen:
