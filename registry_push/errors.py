@@ -105,13 +105,19 @@ class NotAtSource(RegistryPushError):
 class StoreNotFound(NotAtSource):
     """There is no store where one was looked for."""
 
+    default_hint = "name the folder that holds blobs and manifests: --models DIR"
+
 
 class ModelNotFound(NotAtSource):
     """The store is there, the model is not."""
 
+    default_hint = "see what is there: registry-push list"
+
 
 class NothingToPush(NotAtSource):
     """The model is there but has no content that could be pushed (a cloud stub)."""
+
+    default_hint = "push a model that runs here; see which: registry-push list"
 
 
 class BlobMissing(NotAtSource):
@@ -140,12 +146,14 @@ class Unreadable(NotAllowed):
     """A store, a key or a file of logins is there, but this user may not read it."""
 
     origin = Origin.SOURCE
+    default_hint = "run as the user who owns it, or have it made readable"
 
 
 class InvalidKey(NotAllowed):
     """The key file is no unencrypted OpenSSH ed25519 key."""
 
     origin = Origin.LOCAL
+    default_hint = "name another key: --key FILE; or make one: registry-push key create"
 
 
 class NoIdentity(NotAllowed):
@@ -156,6 +164,8 @@ class NoIdentity(NotAllowed):
 
 class Unauthorized(NotAllowed):
     """The registry wants credentials, or refuses those it got (HTTP 401)."""
+
+    default_hint = "log in with: docker login HOST; or give --username NAME --password-stdin"
 
 
 class Denied(NotAllowed):
@@ -169,6 +179,8 @@ class Denied(NotAllowed):
 class ForeignRealm(NotAllowed):
     """A registry asked for credentials to be sent where they don't belong."""
 
+    default_hint = "nothing was sent there; ask the registry's owner where its token service is"
+
 
 # ── 5: refused for good ───────────────────────────────────────────────────────────────────────────
 
@@ -178,6 +190,7 @@ class Refused(RegistryPushError):
 
     exit_code = 5
     origin = Origin.TARGET
+    default_hint = "the registry's words say why: ask who runs it, or push to another; trying again will not help"
 
 
 class ManifestRefused(Refused):
@@ -223,6 +236,7 @@ class IntegrityError(RegistryPushError):
 
     exit_code = 7
     origin = Origin.SOURCE
+    default_hint = "fetch the model again: ollama pull NAME"
 
 
 class BlobCorrupt(IntegrityError):
@@ -245,6 +259,9 @@ class RemoteMismatch(IntegrityError):
     """The registry holds, or confirmed, something else than what was asked for."""
 
     origin = Origin.TARGET
+    default_hint = (
+        "run the same command again; if it ends so again, the registry or a proxy before it is at fault: tell who runs it"
+    )
 
 
 # ── 8 and 130: a run of several; an interrupted one ───────────────────────────────────────────────

@@ -63,6 +63,10 @@ class Guard(Protocol):
         """The answer to `GET /token`. Raises `RefusedRequest`."""
         ...
 
+    def revoke(self) -> None:
+        """Ends every token."""
+        ...
+
 
 class Open:
     """Everybody may do everything."""
@@ -73,6 +77,9 @@ class Open:
     def token(self, request: web.Request, exchange: Exchange) -> web.Response:
         """There are no tokens here."""
         return plain("404 page not found", status=404)
+
+    def revoke(self) -> None:
+        """There is nothing to end."""
 
 
 class BasicGuard(Open):
@@ -139,6 +146,10 @@ class TokenGuard:
         token = secrets.token_urlsafe(32)
         self._issued[token] = _Issued(self._auth.clock() + self._auth.lifetime, granted, namespaces)
         return document({"token": token, "access_token": token, "expires_in": self._auth.lifetime})
+
+    def revoke(self) -> None:
+        """Ends every token."""
+        self._issued.clear()
 
     def _allowed(self, request: web.Request) -> tuple[frozenset[str], frozenset[str] | None]:
         """The actions that the asker may do, and the namespaces to push to; None: all."""

@@ -8,8 +8,11 @@ from typing import Final
 
 from aiohttp import web
 
+from .faults import Fault
+
 # What a test may want to know. Of Authorization only the scheme is kept: a log is no place for credentials.
 _KEPT_HEADERS: Final = (
+    "Host",
     "Content-Type",
     "Content-Length",
     "Content-Range",
@@ -30,7 +33,8 @@ class Exchange:
     of one that was answered before it was read; `status` is 0 until there is an answer, and stays 0 if the connection
     broke before. `authorization` is the scheme's word, `signature` for Ollama's, which has none, and None where there
     was no such header. `began` and `ended` are turns of one counter for all origins; `ended` is 0 while it is under
-    way, and comes before the client can have the answer.
+    way, and comes before the client can have the answer. `told` is the Range of the answer, `head` the first bytes of
+    the body, `fault` what went wrong on purpose, `cut_at` the byte of the body at which that will be.
     """
 
     method: str
@@ -41,6 +45,10 @@ class Exchange:
     received: int = 0
     status: int = 0
     ended: int = 0
+    told: str | None = None
+    head: bytes = b""
+    fault: Fault | None = None
+    cut_at: int | None = None
 
     @classmethod
     def of(cls, request: web.Request, began: int) -> Exchange:

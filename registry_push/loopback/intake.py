@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from aiohttp import web
 
@@ -11,6 +12,9 @@ from .answers import Code, RefusedRequest
 from .call import Call, Exchange
 from .options import OnCut, Options
 from .sessions import Session, Sessions
+
+# Bytes of a body that the log keeps: enough to tell which bytes of which blob it is.
+_HEAD: Final = 32
 
 
 class Cut:
@@ -78,6 +82,9 @@ async def pour(
     try:
         async for piece in request.content.iter_any():
             kept = cut.before(piece)
+            if exchange.cut_at is not None:
+                kept = kept[: exchange.cut_at - exchange.received]
+            exchange.head = (exchange.head + kept)[:_HEAD]
             exchange.received += len(kept)
             check_size(exchange.received, max_size)
             if writing is not None:

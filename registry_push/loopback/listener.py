@@ -122,7 +122,7 @@ class Listener:
         self.log.append(exchange)
         try:
             response = await self._answer(request, exchange)
-            exchange.status = response.status
+            exchange.status, exchange.told = response.status, response.headers.get("Range")
         except ConnectionError:
             # Nobody is there to be answered. Raised further, aiohttp would log it as a fault of ours.
             return web.Response(status=400)

@@ -120,6 +120,16 @@ class OllamaUploads:
         self._rules.unusual(call.exchange, "a session can't be cancelled here")
         return plain("404 page not found", status=404)
 
+    async def forget(self, session: str) -> None:
+        """Ends the session with this id, if there is one."""
+        if (found := self._sessions.get(session)) is not None:
+            async with found.lock:
+                await self._end(found)
+
+    def offset(self, session: str) -> int | None:
+        """Parts have no one offset."""
+        return None
+
     async def close(self) -> None:
         """Ends all sessions."""
         for session in list(self._sessions.values()):

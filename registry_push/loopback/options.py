@@ -10,6 +10,8 @@ from types import MappingProxyType
 
 from aiohttp import web
 
+from .faults import NO_FAULTS, Schedule
+
 Hook = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 _NOBODY: Mapping[str, str] = MappingProxyType({})
@@ -96,7 +98,7 @@ class Options:
     front would. `cut_after`: the connection breaks, once, when that many bytes of upload bodies have come in.
     `hook` sees each request first, and may answer it. `zot_like`: a POST with a digest must hold the whole blob,
     else it is answered 415 or 400 as by zot. `ollama`: another kind of registry, for which `min_chunk` and `on_cut`
-    mean nothing.
+    mean nothing. `faults`: what else goes wrong, behind `hook`.
     """
 
     relative_locations: bool = False
@@ -108,3 +110,4 @@ class Options:
     hook: Hook | None = None
     zot_like: bool = False
     ollama: Ollama | None = None
+    faults: Schedule = NO_FAULTS

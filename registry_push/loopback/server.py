@@ -18,9 +18,11 @@ from .answers import RefusedRequest, document, plain
 from .auth import Guard, Scope, guard, repository
 from .blobs import Blobs
 from .call import Call, Exchange
+from .faults import Fault
 from .intake import Cut
 from .listener import EarlyAnswers, Listener
 from .manifests import Manifests
+from .mishaps import Forgetful, Mishaps
 from .ollama import EXTENSIONS, OllamaUploads
 from .options import Options, Token
 from .repositories import NAME, Repositories
@@ -80,13 +82,20 @@ class EmbeddedRegistry:
         early = None
         turns = itertools.count(1)
         if options.ollama is None:
-            self._uploads: Uploads | OllamaUploads = Uploads(options, self.repositories, Sessions())
+            oci_sessions = Sessions()
+            self._uploads: Uploads | OllamaUploads = Uploads(options, self.repositories, oci_sessions)
+            sessions: Forgetful = oci_sessions
         else:
             cut = Cut(options.cut_after)
             self._storage = Storage(options.ollama, self.repositories, self._rules, cut, turns, tls)
-            self._uploads = OllamaUploads(options, options.ollama, self.repositories, self._storage, self._rules, cut)
+            sessions = self._uploads = OllamaUploads(
+                options, options.ollama, self.repositories, self._storage, self._rules, cut
+            )
             self._guard = StrictGuard(self._guard, self._rules) if options.auth is not None else self._guard
             early = EarlyAnswers(self._rules, options.ollama.discards, options.ollama.close_early)
+        self._mishaps = Mishaps(options.faults, sessions, self._guard)
+        if self._storage is not None:
+            self._storage.mishaps = self._mishaps
         self._listener = Listener(self._answer, turns, port=port, tls=tls, early=early, sign=self._sign)
         self._routes = _routes(self.repositories, Manifests(options, self.repositories), self._uploads)
 
@@ -127,6 +136,16 @@ class EmbeddedRegistry:
         return self._rules.breaches
 
     @property
+    def fired(self) -> list[Fault]:
+        """The faults that have happened, in their order."""
+        return self._mishaps.fired
+
+    @property
+    def has_storage(self) -> bool:
+        """Whether it is of Ollama's kind."""
+        return self._storage is not None
+
+    @property
     def storage_origin(self) -> str:
         """Where an Ollama registry's presigned URLs lead."""
         return self._required.listener.origin
@@ -149,6 +168,9 @@ class EmbeddedRegistry:
     async def _answer(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
         if self._options.hook is not None and (answer := await self._options.hook(request)) is not None:
             return answer
+        return await self._mishaps.answer(request, exchange, self._handled)
+
+    async def _handled(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
         self._check_headers(request, exchange)
         try:
             if request.path == "/token" and request.method == "GET":

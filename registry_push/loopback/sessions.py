@@ -79,6 +79,17 @@ class Sessions:
         self._sessions.pop(session.id, None)
         await discard(session.spool)
 
+    async def forget(self, session: str) -> None:
+        """Ends the session with this id, if there is one, when nobody holds it."""
+        if (found := self._sessions.get(session)) is not None:
+            async with found.lock:
+                await self.end(found)
+
+    def offset(self, session: str) -> int | None:
+        """How many bytes the session holds; None where there is none."""
+        found = self._sessions.get(session)
+        return found.spool.size if found is not None else None
+
     async def close(self) -> None:
         """Ends all sessions."""
         for session in list(self._sessions.values()):

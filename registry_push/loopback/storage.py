@@ -17,6 +17,7 @@ from aiohttp import web
 from .call import Exchange
 from .intake import Cut, ask_for_body, pour
 from .listener import EarlyAnswers, Listener
+from .mishaps import Mishaps
 from .options import Ollama
 from .parts import Holder, Part, PartFile, PartSession, Whole
 from .repositories import Repositories
@@ -45,6 +46,7 @@ class Storage:
         turns: Iterator[int],
         tls: ssl.SSLContext | None,
     ) -> None:
+        self.mishaps: Mishaps | None = None  # set by the server, which knows the sessions
         self._options = options
         self._repositories = repositories
         self._rules = rules
@@ -94,6 +96,11 @@ class Storage:
         hook = self._options.storage_hook
         if hook is not None and (answer := await hook(request)) is not None:
             return answer
+        if self.mishaps is not None:
+            return await self.mishaps.answer(request, exchange, self._handled, storage=True)
+        return await self._handled(request, exchange)
+
+    async def _handled(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
         if request.method != "PUT":
             return self._refused(exchange, 405, "MethodNotAllowed", "the storage takes PUT only")
         for name, status, code in _NEVER:

@@ -53,6 +53,10 @@ class StrictGuard:
         self._signed_in = True
         return response
 
+    def revoke(self) -> None:
+        """Ends every token."""
+        self._guard.revoke()
+
 
 def _uploads(request: web.Request) -> bool:
     return request.method in ("POST", "PATCH", "PUT")

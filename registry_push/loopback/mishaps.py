@@ -1,0 +1,224 @@
+"""Makes the faults of a schedule happen. What the registry holds stays true: only what it says, and when, is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from aiohttp import web
+
+from .answers import Code, RefusedRequest, plain
+from .auth import origin
+from .call import Exchange
+from .faults import Fault, On, Schedule, What
+
+Answer = Callable[[web.Request, Exchange], Awaitable[web.StreamResponse]]
+
+_SESSION: Final = re.compile(r"/v2/.+/blobs/uploads/([A-Za-z0-9_=-]+)\Z")
+_RANGE: Final = re.compile(r"0-([0-9]+)\Z")
+_OTHER_DIGEST: Final = "sha256:" + "0" * 64
+# How often a silent server looks whether its client has given up, in seconds.
+_LOOK_AGAIN: Final = 5.0
+
+
+class Forgetful(Protocol):
+    """The uploads under way, as mishaps see them."""
+
+    async def forget(self, session: str) -> None:
+        """Ends the session with this id, if there is one."""
+        ...
+
+    def offset(self, session: str) -> int | None:
+        """How many bytes the session holds; None where there is none, or no such number."""
+        ...
+
+
+class Tokens(Protocol):
+    """The tokens that were issued."""
+
+    def revoke(self) -> None:
+        """Ends all of them."""
+        ...
+
+
+class _Due:
+    """A fault, and how far it is."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self._until = fault.number
+        self._left = fault.times
+
+    def counts(self, request: web.Request, *, storage: bool) -> bool:
+        """Whether the request is one of those that the fault is for, and the fault is due; counts it."""
+        if not _is_on(self.fault.on, request, storage=storage):
+            return False
+        self._until -= 1
+        return self._until <= 0 and self._left > 0
+
+    def take(self) -> Fault:
+        """It happens once."""
+        self._left -= 1
+        return self.fault
+
+
+class Mishaps:
+    """One run's faults. `fired` holds them in the order in which they happened."""
+
+    def __init__(self, schedule: Schedule, sessions: Forgetful, tokens: Tokens) -> None:
+        self.fired: list[Fault] = []
+        self._due = [_Due(fault) for fault in schedule.faults]
+        self._sessions = sessions
+        self._tokens = tokens
+        self._limit: int | None = None
+
+    async def answer(
+        self, request: web.Request, exchange: Exchange, handle: Answer, *, storage: bool = False
+    ) -> web.StreamResponse:
+        """The answer to the request, which `handle` gives where nothing goes wrong.
+
+        Raises `ConnectionResetError` where there is none, and what `handle` raises.
+        """
+        due = [each for each in self._due if each.counts(request, storage=storage)]
+        if not due:
+            return self._too_long(request) or await handle(request, exchange)
+        fault = exchange.fault = due[0].take()
+        self.fired.append(fault)
+        if (early := await self._before(request, exchange, fault)) is not None:
+            return early
+        response = await handle(request, exchange)
+        if not response.prepared:
+            self._after(request, response, fault)
+        return response
+
+    async def _before(self, request: web.Request, exchange: Exchange, fault: Fault) -> web.StreamResponse | None:
+        """What happens instead of the request, or before it."""
+        match fault.what:
+            case What.CUT:
+                if not request.body_exists or ("Expect" in request.headers and fault.on is not On.STORAGE):
+                    _hang_up(request)
+                exchange.cut_at = fault.at % max(request.content_length or 1, 1)
+            case What.STALL:
+                await _fall_silent(request)
+            case What.ANSWER:
+                return plain("not now", status=fault.status, headers=_pause(fault))
+            case What.LIMIT:
+                self._limit = fault.limit
+                return self._too_long(request)
+            case What.FORGET:
+                await self._sessions.forget(_session(request))
+            case What.EXPIRE:
+                self._tokens.revoke()
+            case What.OFFSET:
+                return self._wrong_place(request, fault)
+            case What.UNAUTHORIZED:
+                return plain("who are you?", status=401, headers=_challenge(request, fault.form))
+        return None
+
+    def _after(self, request: web.Request, response: web.StreamResponse, fault: Fault) -> None:
+        """What happens to the answer."""
+        match fault.what:
+            case What.LOST | What.CUT:
+                _hang_up(request)
+            case What.TRUNCATED:
+                _hang_up(request, f"HTTP/1.1 {response.status} OK\r\nContent-Length: 5\r\nLocat".encode())
+            case What.GARBLED:
+                _hang_up(request, b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+            case What.WRONG_DIGEST if response.status == 201:
+                response.headers["Docker-Content-Digest"] = _OTHER_DIGEST
+            case What.RANGE if (told := _RANGE.match(response.headers.get("Range", ""))) is not None:
+                response.headers["Range"] = f"0-{max(int(told[1]) + fault.shift, 0)}"
+            case What.LOCATION:
+                for name in ("Location", "Docker-Upload-Location"):
+                    if _session_in(response.headers.get(name, "")):
+                        response.headers[name] = _moved(response.headers[name], request, fault.form)
+
+    def _too_long(self, request: web.Request) -> web.StreamResponse | None:
+        is_body = request.method in ("PATCH", "PUT") and "/blobs/uploads/" in request.path
+        if self._limit is None or not is_body or (request.content_length or 0) <= self._limit:
+            return None
+        return RefusedRequest(Code.TOO_LARGE, f"at most {self._limit} bytes a request").response
+
+    def _wrong_place(self, request: web.Request, fault: Fault) -> web.StreamResponse | None:
+        offset = self._sessions.offset(_session(request))
+        if offset is None:
+            return None
+        told = {
+            "true": f"0-{max(offset - 1, 0)}",
+            "ahead": f"0-{offset + fault.shift - 1}",
+            "behind": f"0-{max(offset - fault.shift - 1, 0)}",
+            "odd": "bytes */*",
+        }.get(fault.form)
+        return RefusedRequest(Code.RANGE_INVALID, headers={"Range": told} if told else None).response
+
+
+def _is_on(on: On, request: web.Request, *, storage: bool) -> bool:
+    if storage or on is On.STORAGE:
+        return storage and on is On.STORAGE and request.method == "PUT"
+    if on is On.MANIFEST:
+        return request.method == "PUT" and "/manifests/" in request.path
+    if on is On.ANY:
+        return True
+    return request.method == on.value and "/manifests/" not in request.path and request.path != "/token"
+
+
+def _session(request: web.Request) -> str:
+    found = _SESSION.match(request.path)
+    return found[1] if found else ""
+
+
+def _session_in(location: str) -> bool:
+    return "/blobs/uploads/" in location
+
+
+def _moved(location: str, request: web.Request, form: str) -> str:
+    path = location.removeprefix(origin(request))
+    match form:
+        case "relative":
+            return path
+        case "changed":
+            return f"{location}&moved=1"
+        case _:
+            # The same server under its other name: another origin to every client (RFC 6454).
+            return f"{_elsewhere(request)}{path}"
+
+
+def _elsewhere(request: web.Request) -> str:
+    return f"{request.scheme}://localhost:{request.host.rpartition(':')[2]}"
+
+
+def _pause(fault: Fault) -> dict[str, str]:
+    return {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
+
+
+def _challenge(request: web.Request, form: str) -> dict[str, str]:
+    match form:
+        case "same":
+            return {"WWW-Authenticate": f'Bearer realm="{origin(request)}/token",service="embedded"'}
+        case "no-realm":
+            return {"WWW-Authenticate": 'Bearer service="embedded"'}
+        case "elsewhere":
+            return {"WWW-Authenticate": f'Bearer realm="{_elsewhere(request)}/token",service="embedded"'}
+        case _:
+            return {}
+
+
+async def _fall_silent(request: web.Request) -> None:
+    """Takes no more of the body than the buffers hold, and says nothing until the client has gone."""
+    # aiohttp has nothing to wait on for the end of a connection.
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
+        await asyncio.sleep(_LOOK_AGAIN)
+    raise ConnectionResetError("the client gave up")
+
+
+def _hang_up(request: web.Request, last_words: bytes = b"") -> None:
+    """Cuts the line, behind `last_words` if there are any. Raises `ConnectionResetError`."""
+    if request.transport is not None:
+        if last_words:
+            request.transport.write(last_words)
+            request.transport.close()
+        else:
+            request.transport.abort()
+    raise ConnectionResetError("cut where the schedule said")

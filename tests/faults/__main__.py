@@ -1,0 +1,67 @@
+"""`python -m tests.faults --seeds 1000 [--first N]`: the nightly-sized run. Ends with 1 if a promise was broken."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from .clock import run
+from .stage import Outcome, Scene, perform
+
+
+def play(seed: int) -> Outcome:
+    """Plays one seed in a folder of its own. Raises `AssertionError`, with how to play it again."""
+    scene = Scene.of_seed(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return run(perform(scene, Path(folder)))
+        except Exception as error:
+            again = f"python -m tests.faults --first {seed} --seeds 1"
+            raise AssertionError(f"seed {seed} broke a promise\n{scene}\n{error}\nplay it again: {again}") from error
+
+
+def main() -> None:
+    """Plays the seeds and prints what came of them."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults")
+    parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many (default 1000)")
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first (default 0)")
+    parser.add_argument("--verbose", action="store_true", help="print each scene")
+    given = parser.parse_args()
+    first, last, restarts, broken = Counter[str](), Counter[str](), 0, 0
+    fired, began = Counter[str](), time.monotonic()
+    for seed in range(given.first, given.first + given.seeds):
+        try:
+            outcome = play(seed)
+        except AssertionError as error:
+            broken += 1
+            print(error, end="\n\n", flush=True)
+            continue
+        if given.verbose:
+            print(Scene.of_seed(seed), outcome.codes, sep="\n", end="\n\n", flush=True)
+        first[_word(outcome.codes[0])] += 1
+        last[_word(outcome.codes[-1])] += 1
+        restarts += len(outcome.codes) - 1
+        fired.update(fault.what.name for fault in outcome.fired)
+    print(f"seeds {given.first} to {given.first + given.seeds - 1}, {time.monotonic() - began:.0f} s")
+    print(f"broken promises: {broken}")
+    print(f"ended at first with:  {_table(first)}")
+    print(f"ended at last with:   {_table(last)}")
+    print(f"pushes that were started again: {restarts}")
+    print(f"faults that happened: {_table(fired)}")
+    sys.exit(1 if broken else 0)
+
+
+def _word(code: int | None) -> str:
+    return "killed" if code is None else str(code)
+
+
+def _table(counts: Counter[str]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()))
+
+
+if __name__ == "__main__":
+    main()

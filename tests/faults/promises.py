@@ -1,0 +1,312 @@
+"""The judge of P1–P7: looks at the registry's log, its disk, the source's folder and the events; never at our code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from aiohttp import web
+
+from registry_push.errors import RegistryPushError
+from registry_push.loopback import EmbeddedRegistry, Exchange
+from registry_push.model import Digest, Manifest
+
+DOCUMENTED: Final = frozenset({0, 3, 4, 5, 6, 7, 130})
+# Of an upload that ended so nothing is kept: the code says that it is of no use to go on.
+_FOR_GOOD: Final = frozenset({3, 5, 7})
+_SESSION: Final = re.compile(r"/(?:blobs/uploads|_uploads)/([A-Za-z0-9-]+)")
+_MANIFEST: Final = re.compile(r"/v2/(.+)/manifests/([^/]+)\Z")
+_RANGE: Final = re.compile(r"0-([0-9]+)\Z")
+# So many random bytes occur once.
+_TELLING: Final = 16
+_COMMITTED: Final = "committed"
+
+Interval = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a push ended: `turn` is the log's when it broke off, `settled` when the server was done with it too."""
+
+    turn: int
+    settled: int
+    code: int | None
+
+
+class Broken(AssertionError):
+    """A promise that was not kept."""
+
+
+def fingerprint(folder: Path) -> str:
+    """One hash over every path below `folder` and what is there."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        content = path.read_bytes() if path.is_file() else b""
+        whole.update(f"{path.relative_to(folder)} {path.is_file()} {len(content)}\n".encode() + content)
+    return whole.hexdigest()
+
+
+@dataclass
+class Judge:
+    """One repository at one registry, through any number of pushes. `contents`: what each blob was, in any version."""
+
+    root: Path
+    repository: str
+    manifest: bytes
+    one_request: int  # a blob of at most so many bytes goes in one
+    contents: Mapping[Digest, list[bytes]]
+    flaws: list[str] = field(default_factory=list)
+
+    async def watch(self, request: web.Request) -> web.StreamResponse | None:
+        """P1. The registry's hook: sees each request before anything is done with it."""
+        if request.method == "PUT" and _MANIFEST.match(request.path):
+            missing = [str(digest) for digest in self._named() if not self._is_whole(digest)]
+            if missing:
+                self.flaws.append(f"P1: the manifest was put before {', '.join(missing)}")
+        return None
+
+    def after_push(self, registry: EmbeddedRegistry, code: int | None, error: RegistryPushError | None) -> None:
+        """Judges what there is after a push that ended with `code`; None: it was killed. Raises `Broken`."""
+        if code is not None and code not in DOCUMENTED:
+            self.flaws.append(f"P6: it ended with {code}: {error!r}")
+        if error is not None and not error.hint:
+            self.flaws.append(f"P6: no next step: {type(error).__name__}: {error}")
+        self._check_target(is_done=code == 0)
+        self._check_authorizations(registry)
+        if self.flaws:
+            raise Broken("\n".join(self.flaws))
+
+    def check_resent(self, registry: EmbeddedRegistry, ends: Sequence[End]) -> None:
+        """P2, over the whole log. Raises `Broken`."""
+        _Ledger(registry, self.contents, self.one_request).read(ends)
+
+    def has(self, digest: Digest) -> bool:
+        """Whether the blob is whole at the target."""
+        return self._is_whole(digest)
+
+    def _named(self) -> list[Digest]:
+        return [blob.digest for blob in Manifest.parse(self.manifest).blobs]
+
+    def _blob(self, digest: Digest) -> Path:
+        return self.root / self.repository.replace("/", "%2F") / "blobs" / "sha256" / digest.hex
+
+    def _is_whole(self, digest: Digest) -> bool:
+        file = self._blob(digest)
+        return file.is_file() and Digest.of(file.read_bytes()) == digest
+
+    def _check_target(self, *, is_done: bool) -> None:
+        """P5 and P7: nothing there is other than its name, and no tag leads to what is not all there."""
+        layout = self.root / self.repository.replace("/", "%2F")
+        for file in layout.glob("blobs/sha256/*"):
+            if not file.name.startswith(".") and hashlib.sha256(file.read_bytes()).hexdigest() != file.name:
+                self.flaws.append(f"P7: {file.name} at the target is something else")
+        index = layout / "index.json"
+        tagged = json.loads(index.read_text())["manifests"] if index.is_file() else []
+        for entry in tagged:
+            manifest = self._blob(Digest.parse(entry["digest"]))
+            if not manifest.is_file() or manifest.read_bytes() != self.manifest:
+                self.flaws.append(f"P5: the tag at the target leads to another manifest, {entry['digest']}")
+            self.flaws += [f"P5: a manifest without {digest}" for digest in self._named() if not self._is_whole(digest)]
+        if is_done and not tagged:
+            self.flaws.append("P7: success, and no manifest at the target")
+
+    def _check_authorizations(self, registry: EmbeddedRegistry) -> None:
+        """P3: only the registry's own origin has seen who we are."""
+        for exchange in registry.log:
+            if exchange.authorization is not None and exchange.headers["Host"] != registry.host:
+                self.flaws.append(f"P3: {exchange.authorization} was sent to {exchange.headers['Host']}")
+        if any(exchange.authorization is not None for exchange in _storage(registry)):
+            self.flaws.append("P3: credentials were sent to the storage")
+
+
+def _storage(registry: EmbeddedRegistry) -> list[Exchange]:
+    return registry.storage_log if registry.has_storage else []
+
+
+@dataclass
+class _Ledger:
+    """What the registry has acknowledged of each blob, by session, and has not denied since.
+
+    It denies what a session held by 404; by a Range that ends lower; by one that ends behind all that was ever sent,
+    which can't be our session; by refusing the same bytes twice with 416; by refusing the digest of what it put
+    together; by a 401 at another origin, where nobody may sign in. It denies a committed blob by a HEAD answered 404.
+
+    What we gave up for good (codes 3, 5, 7) may be sent again too: there is nothing to go on with. And a blob that goes
+    in one request is not noted between pushes: it is sent sooner than it is asked for.
+    """
+
+    registry: EmbeddedRegistry
+    contents: Mapping[Digest, list[bytes]]
+    one_request: int
+    held: dict[Digest, dict[str, list[Interval]]] = field(default_factory=lambda: defaultdict(dict))
+    owner: dict[str, Digest] = field(default_factory=dict)
+    furthest: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    denied: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+    unseen: set[int] = field(default_factory=set)
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def read(self, ends: Sequence[End]) -> None:
+        log = [*self.registry.log, *_storage(self.registry)]
+        turns: list[tuple[float, int, Exchange | End]] = [(each.began, 0, each) for each in log]
+        turns += [(each.ended, 1, each) for each in log if each.ended]
+        turns += [(end.settled + 0.5, 2, end) for end in ends]
+        for end in ends:
+            if end.code != 0:
+                self._find_unseen(log, end)
+        for _, what, subject in sorted(turns, key=lambda turn: turn[:2]):
+            if not isinstance(subject, Exchange):
+                self._ended(subject.code)
+            elif what == 0:
+                self._sent(subject)
+            else:
+                self._answered(subject)
+
+    def _find_unseen(self, log: list[Exchange], end: End) -> None:
+        """Answers that were on their way when a push was broken off, or broke itself off.
+
+        What was asked after an answer shows that it was read; two questions, since one may have been on its way too.
+        """
+        for exchange in log:
+            later = sum(exchange.ended < each.began <= end.turn for each in log) if exchange.ended else 0
+            if exchange.began <= end.settled and later < 2:
+                self.unseen.add(id(exchange))
+
+    def _sent(self, exchange: Exchange) -> None:
+        span = self._span(exchange)
+        if span is None:
+            return
+        digest, (start, stop) = span
+        session = _session(exchange)
+        self.owner[session] = digest
+        self.furthest[session] = max(self.furthest[session], stop)
+        for where, intervals in self.held[digest].items():
+            for first, last in intervals:
+                if start < last and first < stop:
+                    raise Broken(
+                        f"P2: bytes {start}-{stop - 1} of {digest.short} were sent again by {_told(exchange)}, though "
+                        f"{first}-{last - 1} were acknowledged in {where}\n{self.story(digest)}"
+                    )
+
+    def _answered(self, exchange: Exchange) -> None:
+        if exchange.status == 0:
+            return
+        session, target = _session(exchange), urlsplit(exchange.target)
+        digest = self.owner.get(session)
+        if exchange.method == "HEAD" and "/blobs/" in target.path:
+            self._found(target.path, is_there=exchange.status == 200)
+        if not session:
+            return
+        if exchange.method == "DELETE":
+            self.deleted.add(session)
+        commits = exchange.method == "PUT" and exchange.status == 201 and "digest" in parse_qs(target.query)
+        if commits and id(exchange) not in self.unseen:
+            self._hold_committed(Digest.parse(parse_qs(target.query)["digest"][0]))
+        if digest is None:
+            return
+        held = self.held[digest]
+        refused = exchange.method == "PUT" and exchange.status == 400
+        # A presigned URL that is 404 has run out; the session is the registry's business.
+        is_gone = exchange.status == 404 and target.path.startswith("/v2/")
+        is_gone |= exchange.status == 401 and exchange.headers["Host"] != self.registry.host
+        is_gone |= exchange.status == 416 and self._is_refused_again(exchange, session)
+        if refused or is_gone:
+            held.pop(session, None)
+            self.denied.add(session)
+        if session in self.denied:
+            return
+        span = self._span(exchange)
+        if span is not None and 200 <= exchange.status < 300 and _COMMITTED not in held and id(exchange) not in self.unseen:
+            held.setdefault(session, []).append(span[1])
+        self._weigh(exchange, held, session)
+
+    def _weigh(self, exchange: Exchange, held: dict[str, list[Interval]], session: str) -> None:
+        """What a Range means: what is behind it is denied; a status acknowledges what is before it."""
+        told = _RANGE.match(exchange.told or "")
+        if told is None or exchange.status not in (200, 201, 202, 204, 416):
+            return
+        end = int(told[1]) + 1 if int(told[1]) else 0
+        if exchange.status == 416:
+            # "true" and "behind" of a refused PATCH; one that is ahead says nothing that a client may rely on.
+            held[session] = [(first, min(last, end)) for first, last in held.get(session, []) if first < end]
+        elif end > self.furthest[session] + 1:
+            held.pop(session, None)
+        elif exchange.method == "GET":
+            held[session] = [(0, min(end, self.furthest[session]))] if end else []
+        else:
+            held[session] = [(first, min(last, end)) for first, last in held.get(session, []) if first < end]
+
+    def _is_refused_again(self, exchange: Exchange, session: str) -> bool:
+        where = session, exchange.headers.get("Content-Range", exchange.method)
+        self.refused[where] += 1
+        return self.refused[where] > 1
+
+    def _found(self, path: str, *, is_there: bool) -> None:
+        digest = Digest.parse(path.rpartition("/")[2])
+        if is_there:
+            self._hold_committed(digest)
+        else:
+            self.held[digest].pop(_COMMITTED, None)
+
+    def _hold_committed(self, digest: Digest) -> None:
+        size = len(self.contents[digest][0])
+        self.held[digest] = {_COMMITTED: [(0, size)]} if size else {}
+
+    def _ended(self, code: int | None) -> None:
+        for digest, held in self.held.items():
+            is_small = len(self.contents[digest][0]) <= self.one_request
+            for session in list(held):
+                is_given_up = code in _FOR_GOOD and (session in self.deleted or self.registry.has_storage)
+                if session != _COMMITTED and (is_small or is_given_up):
+                    del held[session]
+
+    def _span(self, exchange: Exchange) -> tuple[Digest, Interval] | None:
+        """Which bytes of which blob a request brought; None where it brought none, or it can't be told."""
+        if exchange.method not in ("PATCH", "PUT") or not exchange.head or not _session(exchange):
+            return None
+        found = next(self._places(exchange), None)
+        if found is None:
+            return None
+        digest, start = found
+        return digest, (start, start + int(exchange.headers["Content-Length"]))
+
+    def _places(self, exchange: Exchange) -> Iterator[tuple[Digest, int]]:
+        stated = re.match(r"([0-9]+)-", exchange.headers.get("Content-Range", ""))
+        closes = parse_qs(urlsplit(exchange.target).query).get("digest")
+        for digest, versions in self.contents.items():
+            if closes is not None and closes != [str(digest)]:
+                continue
+            for content in versions:
+                if stated is None and closes is None and len(exchange.head) < min(len(content), _TELLING):
+                    continue
+                start = int(stated[1]) if stated else content.find(exchange.head)
+                if start >= 0 and content.startswith(exchange.head, start):
+                    yield digest, start
+
+    def story(self, digest: Digest) -> str:
+        """What the log says of the blob's sessions."""
+        sessions = {session for session, owner in self.owner.items() if owner == digest}
+        log = sorted([*self.registry.log, *_storage(self.registry)], key=lambda each: each.began)
+        return "\n".join(
+            _told(each) for each in log if _session(each) in sessions or digest.hex in each.target
+        )
+
+
+def _session(exchange: Exchange) -> str:
+    found = _SESSION.search(exchange.target)
+    return found[1] if found else ""
+
+
+def _told(exchange: Exchange) -> str:
+    path, span = exchange.target.partition("?")[0], exchange.headers.get("Content-Range", "")
+    return (
+        f"  {exchange.began:4}-{exchange.ended:<4} {exchange.method} …{path[-40:]} {span} took {exchange.received} → {exchange.status}"
+        f" {exchange.told or ''} {exchange.fault or ''}"
+    )

@@ -1,0 +1,304 @@
+"""Scenes drawn from seeds: a store, a kind of registry, a schedule of faults, and a user who tries again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from registry_push.errors import RegistryPushError
+from registry_push.events import BlobProgress, Event
+from registry_push.loopback import Basic, EmbeddedRegistry, Fault, Ollama, OnCut, Options, Schedule, Token, What
+from registry_push.loopback.sample import CONFIG_TYPE, LAYER_TYPE, Layer, config, encoded, write_model
+from registry_push.model import Digest, ModelName
+from registry_push.protocol.chunks import SINGLE_PUT
+from registry_push.settings import Settings
+from registry_push.transfer.push import push
+
+from .promises import Broken, End, Judge, fingerprint
+
+NAME: Final = ModelName.parse("me/scene:latest")
+_USERS: Final = {"me": "pass word"}
+# A user gives up at last; every schedule is over long before.
+MOST_PUSHES: Final = 30
+KILLED: Final = None
+# Longer than the server waits for what is under way, in seconds.
+_SETTLED: Final = 20.0
+
+
+class Damage(Enum):
+    """What is wrong at the source, until it is mended."""
+
+    FLIPPED = "a bit of a blob is flipped"
+    SHORT = "a blob's file is a byte short"
+    MISSING = "a blob's file is missing"
+    FLIPPED_WHILE_SENT = "a bit of a blob is flipped while it is sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a seed stands for."""
+
+    seed: int
+    schedule: Schedule
+    on_cut: OnCut
+    ollama: bool
+    direct: bool  # tensors, which go whole to Ollama's storage
+    redirects: int  # of three parts, how many go to the storage
+    auth: str
+    relative: bool
+    chunk: int
+    sizes: tuple[int, ...]
+    jobs: int
+    damage: Damage | None
+    kills: tuple[int, ...]  # the progress events at which the pushes are killed, the first push's first
+    stops: tuple[int, ...]  # … and at which they are told to stop
+
+    @classmethod
+    def of_seed(cls, seed: int) -> Scene:
+        """The same seed gives the same scene."""
+        dice = random.Random(f"scene {seed}")
+        ollama, auth = dice.random() < 0.3, dice.choice(("open", "open", "basic", "token", "token"))
+        chunk = dice.choice((65_536, 65_536, 100_000, 200_000, 3_000_000))
+        sizes = [chunk * dice.randint(2, 9 if chunk < 1 << 20 else 3) + dice.choice((0, 1, 2, 777))]
+        if dice.random() < 0.5:
+            sizes.append(chunk * dice.randint(1, 4) + dice.randint(1, 9))
+        return cls(
+            seed,
+            Schedule.of_seed(seed, ollama=ollama, signed=auth == "token"),
+            dice.choice(list(OnCut)),
+            ollama,
+            dice.random() < 0.3,
+            dice.choice((0, 1, 3, 3)),
+            auth,
+            dice.random() < 0.3,
+            chunk,
+            tuple(sizes),
+            dice.choice((1, 2, 8)),
+            dice.choice(list(Damage)) if dice.random() < 0.25 else None,
+            tuple(dice.randint(1, 12) for _ in range(dice.choice((0, 0, 1, 3)))),
+            tuple(dice.randint(1, 12) for _ in range(dice.choice((0, 0, 1)))),
+        )
+
+    def __str__(self) -> str:
+        kind = "Ollama's registry" if self.ollama else f"a registry ({self.on_cut.name} on a cut)"
+        parts = [f"{kind}, {self.auth}, chunks of {self.chunk}, blobs of {self.sizes}, {self.jobs} at once"]
+        parts += [f"{self.redirects}/3 of parts redirected, direct: {self.direct}"] if self.ollama else []
+        parts += [self.damage.value] if self.damage else []
+        parts += [f"killed at {self.kills}"] if self.kills else []
+        parts += [f"told to stop at {self.stops}"] if self.stops else []
+        return "; ".join(parts) + f"\n{self.schedule}"
+
+
+@dataclass
+class Source:
+    """A store with one model, and what is done to it."""
+
+    root: Path
+    layers: list[Layer]
+    contents: dict[Digest, list[bytes]] = field(default_factory=dict)
+
+    @classmethod
+    def write(cls, root: Path, sizes: tuple[int, ...], *, seed: int = 0, tensors: bool = False) -> Source:
+        """Random blobs of `sizes`, and a few small ones."""
+        dice = random.Random(f"store {seed}")
+        kind = LAYER_TYPE + ("tensor" if tensors else "model")
+        layers = [Layer(kind, dice.randbytes(size)) for size in sizes]
+        layers += [Layer(LAYER_TYPE + "template", b"{{ .Prompt }} of a scene"), Layer(LAYER_TYPE + "params", b"{}\n")]
+        write_model(root, NAME, config(), layers)
+        every = [*layers, Layer(CONFIG_TYPE, encoded(config()))]
+        return cls(root, layers, {layer.descriptor.digest: [layer.content] for layer in every})
+
+    @property
+    def manifest(self) -> bytes:
+        return self.root.joinpath("manifests", *NAME.path_parts).read_bytes()
+
+    @property
+    def target(self) -> Digest:
+        """The blob that gets damaged."""
+        return self.layers[0].descriptor.digest
+
+    @property
+    def file(self) -> Path:
+        return self.root / "blobs" / self.target.path_name
+
+    def damage(self, how: Damage) -> None:
+        whole = self.contents[self.target][0]
+        flipped = whole[: len(whole) * 3 // 4] + bytes([whole[len(whole) * 3 // 4] ^ 1])
+        flipped += whole[len(flipped) :]
+        match how:
+            case Damage.MISSING:
+                self.file.unlink()
+            case Damage.SHORT:
+                self.file.write_bytes(whole[:-1])
+            case _:
+                self.contents[self.target] = [whole, flipped]
+                with self.file.open("r+b") as file:  # in place: who has it open sees it
+                    file.write(flipped)
+
+    @property
+    def is_whole(self) -> bool:
+        return self.file.is_file() and self.file.read_bytes() == self.contents[self.target][0]
+
+    def mend(self) -> None:
+        self.file.write_bytes(self.contents[self.target][0])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it went: the codes of all pushes (None: killed), and the faults that happened."""
+
+    codes: tuple[int | None, ...]
+    fired: tuple[Fault, ...]
+
+
+class User:
+    """Pushes one model to one registry, again and again, each time in what could be a new process."""
+
+    def __init__(self, source: Source, registry: EmbeddedRegistry, judge: Judge, settings: Settings) -> None:
+        self.source = source
+        self.registry = registry
+        self.judge = judge
+        self.settings = settings
+        self.ends: list[End] = []
+        self.events: list[Event] = []
+        self.error: RegistryPushError | None = None
+
+    async def push(
+        self, *, kill_at: int = 0, stop_at: int = 0, on_progress: Callable[[BlobProgress], None] | None = None
+    ) -> int | None:
+        """One push, judged; its exit code, None if it was killed at its `kill_at`-th progress."""
+        stop, moved = asyncio.Event(), 0
+        self.events, self.error = [], None
+        killed_at: list[int] = []
+        expected = [fingerprint(self.source.root)]
+
+        def sink(event: Event) -> None:
+            nonlocal moved
+            self.events.append(event)
+            if isinstance(event, BlobProgress):
+                moved += 1
+                if moved == kill_at:
+                    killed_at.append(self._turn)
+                    task.cancel()
+                if moved == stop_at:
+                    stop.set()
+                if on_progress is not None:
+                    on_progress(event)
+                    expected.append(fingerprint(self.source.root))
+
+        task = asyncio.create_task(
+            push([NAME.short], to=f"{self.registry.host}/", settings=self.settings, sink=sink, stop=stop)
+        )
+        code: int | None = 0
+        try:
+            report = await task
+            self.error = report.error
+        except RegistryPushError as error:
+            self.error = error
+        except asyncio.CancelledError:
+            code = KILLED
+        code = self.error.exit_code if self.error is not None else code
+        if fingerprint(self.source.root) != expected[-1]:
+            self.judge.flaws.append("P5: the source was written to")
+        turn = killed_at[0] if code is KILLED else self._turn
+        await asyncio.sleep(_SETTLED)  # no time passes: see clock.py
+        self.ends.append(End(turn, self._turn, code))
+        self.judge.after_push(self.registry, code, self.error)
+        self.judge.check_resent(self.registry, self.ends)
+        if code == 0 and not self.source.is_whole and self.registry_lacked_it:
+            raise Broken("P7: success with a corrupt blob")
+        return code
+
+    @property
+    def registry_lacked_it(self) -> bool:
+        """Whether the damaged blob is not whole at the target: with it there, there is nothing to read here."""
+        return not self.judge.has(self.source.target)
+
+    @property
+    def _turn(self) -> int:
+        storage = self.registry.storage_log if self.registry.has_storage else []
+        return max((turn for each in [*self.registry.log, *storage] for turn in (each.began, each.ended)), default=0)
+
+
+def options_of(scene: Scene, judge: Judge) -> Options:
+    """The registry of the scene."""
+    auth = {"open": None, "basic": Basic(_USERS), "token": Token(users=_USERS)}[scene.auth]
+    ollama = Ollama(redirect=lambda first, _: (first // scene.chunk) % 3 < scene.redirects, direct=scene.direct)
+    return Options(
+        on_cut=scene.on_cut,
+        relative_locations=scene.relative,
+        auth=auth,
+        hook=judge.watch,
+        ollama=ollama if scene.ollama else None,
+        faults=scene.schedule,
+    )
+
+
+def settings_of(scene: Scene, folder: Path) -> Settings:
+    """The user's settings in the scene."""
+    return Settings(
+        home=folder,
+        models=folder / "models",
+        state_dir=folder / "state",
+        username="me" if scene.auth != "open" else None,
+        password=_USERS["me"] if scene.auth != "open" else None,
+        dialect="ollama" if scene.ollama else "auto",
+        chunk_size=scene.chunk,
+        jobs=scene.jobs,
+        timeout=30,
+    )
+
+
+async def perform(scene: Scene, folder: Path) -> Outcome:
+    """Plays the scene to its end. Raises `Broken` where a promise was not kept."""
+    source = Source.write(folder / "models", scene.sizes, seed=scene.seed, tensors=scene.direct)
+    if scene.damage not in (None, Damage.FLIPPED_WHILE_SENT):
+        source.damage(scene.damage)
+    judge = Judge(folder / "registry", NAME.path_parts[1] + "/scene", source.manifest, min(scene.chunk, SINGLE_PUT), source.contents)
+    flips = scene.damage is Damage.FLIPPED_WHILE_SENT
+
+    def flip(event: BlobProgress) -> None:
+        nonlocal flips
+        if flips and event.digest == source.target:
+            flips = False
+            source.damage(Damage.FLIPPED_WHILE_SENT)
+
+    codes: list[int | None] = []
+    async with EmbeddedRegistry(folder / "registry", options_of(scene, judge)) as registry:
+        user = User(source, registry, judge, settings_of(scene, folder))
+        kills, stops = chain(scene.kills, iter(int, 1)), chain(scene.stops, iter(int, 1))
+        while len(codes) < MOST_PUSHES:
+            code = await user.push(kill_at=next(kills), stop_at=next(stops), on_progress=flip if flips else None)
+            codes.append(code)
+            if code == 0:
+                break
+            if code in (3, 7) and not source.is_whole:
+                source.mend()
+            elif code == 5:
+                _expect_refusal(scene, registry, user.error)
+                if any(fault.what is What.LIMIT for fault in registry.fired):
+                    break  # it will be said again however often it is asked
+        else:
+            raise Broken(f"it never ended: {codes}, at last {user.error!r}")
+        return Outcome(tuple(codes), tuple(registry.fired))
+
+
+def _expect_refusal(scene: Scene, registry: EmbeddedRegistry, error: RegistryPushError | None) -> None:
+    """5 is for what will be refused however often it is asked: here, bodies over what the registry takes."""
+    if any(fault.what is What.LIMIT and fault.limit < max(scene.chunk, 1 << 20) for fault in registry.fired):
+        return
+    # Who says twice that this offset is wrong, and that it is right, means the size.
+    if sum(fault.what is What.OFFSET for fault in registry.fired) < 2:
+        raise Broken(f"P6: 5 without a reason for good: {error!r}")
+
+
+def described(codes: tuple[int | None, ...]) -> str:
+    """The codes for people."""
+    return json.dumps(["killed" if code is None else code for code in codes])

@@ -1,0 +1,20 @@
+"""Seeded faults: whatever goes wrong, a push ends with a documented code, and P1–P7 hold (reliability.md).
+
+FAULT_SEEDS says how many seeds, FAULT_FIRST the first one. `python -m tests.faults` plays a night's worth.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from .__main__ import play
+
+_FIRST = int(os.environ.get("FAULT_FIRST", "0"))
+_SEEDS = int(os.environ.get("FAULT_SEEDS", "60"))
+
+
+@pytest.mark.parametrize("seed", range(_FIRST, _FIRST + _SEEDS))
+def test_every_schedule_ends_as_documented(seed: int) -> None:
+    play(seed)
