@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ..errors import Interrupted, ModelNotFound, UsageError
 from ..events import Sink, Warned, ignore
@@ -17,8 +16,8 @@ from ..stores.ollama import OllamaStore, privacy_warnings
 from ..stores.ollama_paths import find_root
 from .copy import Copier, ModelTarget, Report
 from .dry_run import DryRun
-from .journal import Journal
 from .plan import PlannedModel, check_collisions, targets_of
+from .shared import Shared, sharing
 
 _GLOB_CHARACTERS = frozenset("*?[")
 
@@ -41,37 +40,39 @@ async def push(
     all of them. Cancelling is safe. Once `stop` is set, chunks under way are finished, nothing new is begun, and
     `Interrupted` is raised.
     """
-    stop = stop or asyncio.Event()
     settings = settings or Settings()
     store = open_store(settings)
     plan = await planned(store, models, to=to, tags=tags, every=every, sink=sink)
     _check_login(settings, plan)
-    async with (
-        _journal(None if dry_run else settings.state_dir, sink) as journal,
-        Registries(settings, sink, journal, stop) as registries,
-    ):
+    if dry_run:
+        settings = replace(settings, state_dir=None)
+    async with sharing(settings, sink) as shared:
+        return await push_planned(plan, store, shared, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
+
+
+async def push_planned(
+    plan: Sequence[PlannedModel],
+    store: OllamaStore,
+    shared: Shared,
+    *,
+    dry_run: bool = False,
+    settings: Settings,
+    sink: Sink,
+    stop: asyncio.Event | None = None,
+) -> Report:
+    """Pushes what was planned, as `push`, with what it shares with other runs of this process."""
+    stop = stop or asyncio.Event()
+    async with Registries(settings, sink, shared.journal, stop, shared.means) as registries:
 
         def target_of(reference: Reference) -> ModelTarget:
             repository = registries.repository(reference)
             return DryRun(repository) if dry_run else repository
 
-        report = await Copier(store, target_of, registries.origin, sink, settings.jobs, journal, stop).copy(plan)
+        copier = Copier(store, target_of, registries.origin, sink, settings.jobs, shared.journal, stop, shared.places)
+        report = await copier.copy(plan)
     if stop.is_set() and report.failed:
         raise Interrupted("stopped; what the registry has acknowledged is kept")
     return report
-
-
-@asynccontextmanager
-async def _journal(folder: Path | None, sink: Sink) -> AsyncIterator[Journal | None]:
-    """The journal in `folder`, for as long as the push runs; None where nothing is to be noted."""
-    if folder is None:
-        yield None
-        return
-    journal = await asyncio.to_thread(Journal, folder, sink)
-    try:
-        yield journal
-    finally:
-        journal.close()
 
 
 def open_store(settings: Settings) -> OllamaStore:
