@@ -11,7 +11,7 @@ import click
 
 from ..errors import RegistryPushError
 from ..events import Event, ModelDone, Retrying
-from .options import options, settings_of
+from ..flags import options, settings_of
 from .render import Renderer
 from .render.units import size as shown
 from .running import Outcome, run

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import BlobMissing, IntegrityError, UsageError
+from ..flags import options, settings_of
 from ..model import Descriptor, Manifest
 from ..model.name import DEFAULT_TAG
 from ..model.place import LayoutPlace, OllamaPlace, RegistryPlace, parse_place
 from ..settings import Settings
-from .options import options, settings_of
 from .render import Renderer
 from .render.tables import BlobRow, ModelView, inspect_lines
 from .running import Outcome, run

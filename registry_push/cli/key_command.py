@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from ..events import Warned
+from ..flags import option, options, settings_of
 from ..settings import Settings
-from .options import option, options, settings_of
 from .render import Renderer
 from .render.tables import KeyView, key_lines
 from .running import Outcome, run

@@ -10,7 +10,7 @@ import click
 
 from ..errors import RegistryPushError
 from ..events import Warned
-from .options import options, settings_of
+from ..flags import options, settings_of
 from .render import Renderer
 from .render.tables import ModelRow, list_lines
 from .running import Outcome, run

@@ -9,7 +9,7 @@ import click
 
 from ..errors import UsageError
 from ..events import as_json
-from .options import option, options, settings_of
+from ..flags import option, options, settings_of
 from .render import Renderer
 from .running import Outcome, run
 

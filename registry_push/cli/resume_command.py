@@ -11,7 +11,7 @@ import click
 
 from ..errors import UsageError
 from ..events import Warned, as_json
-from .options import options, settings_of
+from ..flags import options, settings_of
 from .render import Renderer
 from .render.tables import PushRow, UploadRow, under_way_lines
 from .running import Outcome, run

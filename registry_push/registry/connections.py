@@ -1,43 +1,43 @@
-"""`Registries`: the registries that one run talks to, each with one client, all with one pool of connections."""
+"""`Registries`: the registries that one run talks to, each with one client, all with the same means."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Self
 
 from ..events import Sink, Warned
 from ..model import HTTPOrigin, Reference
 from ..settings import Settings
-from ..stores.hashing import Hasher
 from .client import Client
 from .credentials import Credential, CredentialStore
 from .identity import Identity, default_key_path, mode_warning
 from .keeper import Keeper, KeepNothing
-from .limits import Limits
+from .means import Means
 from .repository import Repository
 from .tokens import Authenticator
-from .transport import Transport
 from .uploader import Uploader
 
 
 class Registries:
-    """Opens repositories. An async context manager; leaving it closes every connection."""
+    """Opens repositories. An async context manager. Leaving it closes every connection, but for `means` of others."""
 
     def __init__(
-        self, settings: Settings, sink: Sink, keeper: Keeper | None = None, stop: asyncio.Event | None = None
+        self,
+        settings: Settings,
+        sink: Sink,
+        keeper: Keeper | None = None,
+        stop: asyncio.Event | None = None,
+        means: Means | None = None,
     ) -> None:
         self._settings = settings
         self._sink = sink
-        self._transport = Transport(settings, sink=sink)
-        self._hasher = Hasher()
-        self._uploader = Uploader(
-            settings,
-            Limits(settings.jobs),
-            self._hasher,
-            sink,
-            keeper=keeper or KeepNothing(),
-            stop=stop or asyncio.Event(),
-        )
+        self._keeper = keeper or KeepNothing()
+        self._stop = stop or asyncio.Event()
+        self._owns_means = means is None
+        self._means = means or Means(settings, sink)
+        self._held = AsyncExitStack()
+        self._uploader: Uploader | None = None
         self._clients: dict[HTTPOrigin, Client] = {}
         self._identity: Identity | None = None
         self._looked_for_identity = False
@@ -49,15 +49,20 @@ class Registries:
         self._logins = CredentialStore(settings.authfile, settings.environ, settings.home, explicit)
 
     async def __aenter__(self) -> Self:
-        await self._transport.__aenter__()
+        if self._owns_means:
+            await self._held.enter_async_context(self._means)
+        limits = self._held.enter_context(self._means.slots.limits())
+        self._uploader = Uploader(
+            self._settings, limits, self._means.hasher, self._sink, keeper=self._keeper, stop=self._stop
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._transport.__aexit__()
-        self._hasher.close()
+        await self._held.aclose()
 
     def repository(self, reference: Reference) -> Repository:
         """The repository that `reference` names. Nothing is asked of the registry yet."""
+        assert self._uploader is not None, "Registries is used inside `async with`"
         return Repository(self._client(reference), reference.repository, self._uploader)
 
     def origin(self, reference: Reference) -> HTTPOrigin:
@@ -69,13 +74,13 @@ class Registries:
         if origin not in self._clients:
             authenticator = Authenticator(
                 origin,
-                self._transport,
+                self._means.transport,
                 login=lambda repository: self._logins.lookup(origin.netloc, repository),
                 identity=self._load_identity,
                 prefers_signature=self._is_ollama(reference),
                 allowed_realms=self._settings.allow_realms,
             )
-            self._clients[origin] = Client(origin, self._transport, authenticator)
+            self._clients[origin] = Client(origin, self._means.transport, authenticator)
         return self._clients[origin]
 
     def _is_ollama(self, reference: Reference) -> bool:

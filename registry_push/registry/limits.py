@@ -1,34 +1,110 @@
-"""What one run may do at once."""
+"""What may go on at once: bodies, each in a slot."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from ..protocol.chunks import SINGLE_PUT
 
 
-class Limits:
-    """Slots for bodies. Only a request with a body takes one, for as long as the body moves.
+class Slots:
+    """`jobs` slots for the runs of one process: each has its equal part of them, and never less than one.
 
-    Small blobs have a lane of their own, so that a config of 500 bytes never waits behind 40 GB.
+    So a run that comes while another sends for hours begins at once, and one that is alone has them all.
     """
 
     def __init__(self, jobs: int) -> None:
-        self._large = asyncio.Semaphore(jobs)
-        self._small = asyncio.Semaphore(jobs)
+        self._jobs = jobs
+        self._sharing: list[Limits] = []
+
+    @contextmanager
+    def limits(self) -> Iterator[Limits]:
+        """The part of one run, for as long as it runs."""
+        limits = Limits(self._jobs, lambda: len(self._sharing))
+        self._sharing.append(limits)
+        try:
+            yield limits
+        finally:
+            self._sharing.remove(limits)
+            for other in self._sharing:
+                other.look_again()
+
+
+class Limits:
+    """Slots for the bodies of one run. Only a request with a body takes one, for as long as the body moves.
+
+    Small blobs have a lane of their own, so that a config of 500 bytes never waits behind 40 GB. `runs` tells how many
+    share the slots.
+    """
+
+    def __init__(self, jobs: int, runs: Callable[[], int] = lambda: 1) -> None:
+        self._large = _Lane(jobs, runs)
+        self._small = _Lane(jobs, runs)
         # Parts go to a storage that is built for many: with eight jobs, sixteen at once, as Ollama's own client.
-        self._parts = asyncio.Semaphore(2 * jobs)
+        self._parts = _Lane(2 * jobs, runs)
 
     @asynccontextmanager
     async def body(self, blob_size: int) -> AsyncIterator[None]:
         """Holds a slot for one body of a blob of `blob_size` bytes."""
-        async with self._small if blob_size <= SINGLE_PUT else self._large:
+        async with (self._small if blob_size <= SINGLE_PUT else self._large).slot():
             yield
 
     @asynccontextmanager
     async def part(self) -> AsyncIterator[None]:
         """Holds a slot for a part that goes to a storage."""
-        async with self._parts:
+        async with self._parts.slot():
             yield
+
+    def look_again(self) -> None:
+        """Lets in who waits, when there are fewer runs than there were."""
+        for lane in (self._large, self._small, self._parts):
+            lane.let_in()
+
+
+class _Lane:
+    """A semaphore whose size changes with the number of runs."""
+
+    def __init__(self, slots: int, runs: Callable[[], int]) -> None:
+        self._slots = slots
+        self._runs = runs
+        self._taken = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        if self._free() > 0 and not self._waiting:
+            self._taken += 1
+        else:
+            await self._let_in()
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            self.let_in()
+
+    async def _let_in(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # let in and cancelled at once: the slot goes to the next
+                self._taken -= 1
+                self.let_in()
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            raise
+
+    def let_in(self) -> None:
+        """The slot is taken for those who are let in, so that nobody gets in between."""
+        while self._waiting and self._free() > 0:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._taken += 1
+                turn.set_result(None)
+
+    def _free(self) -> int:
+        return max(1, self._slots // self._runs()) - self._taken

@@ -56,13 +56,17 @@ class Response:
 
 
 class Transport:
-    """The connections of one run. An async context manager; cancelling a call closes its connection only."""
+    """The connections of one run, or of all runs of a process: then at most `connections` at once (0: any number).
+
+    An async context manager; cancelling a call closes its connection only.
+    """
 
     def __init__(
         self,
         settings: Settings,
         *,
         sink: Sink = ignore,
+        connections: int = 0,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -70,6 +74,7 @@ class Transport:
         self.sleep = sleep
         self._settings = settings
         self._sink = sink
+        self._connections = connections
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._answered: set[HTTPOrigin] = set()
@@ -77,10 +82,12 @@ class Transport:
         self._proxies = _proxies(settings.environ)
 
     async def __aenter__(self) -> Self:
-        # Cookies and netrc are credentials that would cross origins (CVE-2026-47265): neither is used. Limits are
-        # ours (`limits.py`), so aiohttp's are off.
+        # Cookies and netrc are credentials that would cross origins (CVE-2026-47265): neither is used. Limits
+        # of bodies are ours (`limits.py`); aiohttp's is for a process of many runs.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE, socket_factory=upload_socket),
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, keepalive_timeout=_KEEP_ALIVE, socket_factory=upload_socket
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,

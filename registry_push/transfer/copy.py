@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -26,6 +26,7 @@ from ..protocol.chunks import SINGLE_PUT
 from ..registry.keeper import UploadKey
 from ..stores.base import BlobBody, Mounter, Placed, Target
 from .journal import Journal
+from .places import Place, Places
 from .plan import PlannedModel, total
 
 # Requests without a body wait for the server, not for the line; on a line of 50 ms, 32 of them in flight are what
@@ -103,8 +104,9 @@ class Copier:
     jobs: int
     journal: Journal | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    _placed: dict[tuple[HTTPOrigin, Digest], dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
-    _locks: dict[tuple[HTTPOrigin, Digest], asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    places: Places = field(default_factory=Places)
+    _places: dict[tuple[HTTPOrigin, Digest], Place] = field(default_factory=dict)  # those that this run needs
+    _confirmed: set[tuple[HTTPOrigin, str, Digest]] = field(default_factory=set)
 
     async def copy(self, models: Sequence[PlannedModel]) -> Report:
         """Copies every model; one that fails does not keep the others back.
@@ -136,13 +138,18 @@ class Copier:
         except RegistryPushError as error:
             return ModelFailed(model.name.short, model.target, error)
 
-    def placed_at(self, origin: HTTPOrigin, digest: Digest) -> dict[str, None]:
-        """The repositories at `origin` that are known to hold `digest`, the latest last."""
-        return self._placed[origin, digest]
+    def place(self, origin: HTTPOrigin, digest: Digest) -> Place:
+        """What is known of `digest` at `origin`, kept until the run ends."""
+        return self._places.setdefault((origin, digest), self.places.at(origin, digest))
 
-    def lock(self, origin: HTTPOrigin, digest: Digest) -> asyncio.Lock:
-        """One upload of a digest at a time at a registry: the second waits, and mounts or finds it there."""
-        return self._locks[origin, digest]
+    def is_confirmed(self, origin: HTTPOrigin, repository: str, digest: Digest) -> bool:
+        """Whether this run has seen the blob in `repository`. What others saw may be gone: it is asked for."""
+        return (origin, repository, digest) in self._confirmed
+
+    def confirm(self, origin: HTTPOrigin, repository: str, digest: Digest) -> None:
+        """The blob is in `repository`."""
+        self._confirmed.add((origin, repository, digest))
+        self.place(origin, digest).holders[repository] = None
 
 
 @dataclass(slots=True)
@@ -190,7 +197,7 @@ class _ModelCopy:
             if self.run_of.stop.is_set():
                 return
             try:
-                async with self.run_of.lock(self.origin, blob.digest), self._held(blob):
+                async with self.run_of.place(self.origin, blob.digest).lock, self._held(blob):
                     placed = await self._place(blob)
             except Interrupted:
                 return  # the others finish their chunks too
@@ -213,22 +220,23 @@ class _ModelCopy:
             yield
 
     async def _place(self, blob: Descriptor) -> Placed:
-        holders = self.run_of.placed_at(self.origin, blob.digest)
-        if self.target.name in holders or await self.target.exists(blob):
+        run, name = self.run_of, self.target.name
+        if run.is_confirmed(self.origin, name, blob.digest) or await self.target.exists(blob):
             placed = Placed(Placement.PRESENT)
         else:
-            body = await self.run_of.source.open(blob)
+            body = await run.source.open(blob)
             try:
-                placed = await self.target.mount(blob, body, self._mount_candidates(blob, holders))
+                placed = await self.target.mount(blob, body, self._mount_candidates(blob))
             finally:
                 await body.close()
-        holders[self.target.name] = None
+        run.confirm(self.origin, name, blob.digest)
         return placed
 
-    def _mount_candidates(self, blob: Descriptor, holders: Collection[str]) -> list[str]:
-        """Where at this registry the blob may be had: where this run has put it, else where its model came from."""
-        if holders:
-            return [list(holders)[-1]]
+    def _mount_candidates(self, blob: Descriptor) -> list[str]:
+        """Where at this registry the blob may be had: where a run has just seen it, else where its model came from."""
+        seen = [name for name in self.run_of.place(self.origin, blob.digest).holders if name != self.target.name]
+        if seen:
+            return [seen[-1]]
         if blob.from_model is None:
             return []
         try:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ..errors import Interrupted, ModelNotFound, Unavailable, UsageError
 from ..events import ModelFailed, Sink, Warned, ignore
@@ -17,9 +16,9 @@ from ..stores.ollama import OllamaStore, privacy_warnings
 from ..stores.ollama_paths import find_root
 from .copy import Copier, ModelTarget, Report
 from .dry_run import DryRun
-from .journal import Journal
 from .orders import Order
 from .plan import PlannedModel, check_collisions, targets_of
+from .shared import Shared, sharing
 
 _GLOB_CHARACTERS = frozenset("*?[")
 
@@ -59,40 +58,45 @@ async def carry_out(
 ) -> Report:
     """Does what is planned; see `push`. What is begun is noted, until it is done or can't be gone on with."""
     _check_login(settings, plan)
-    stop = stop or asyncio.Event()
-    orders = [Order.of(store.root, model, settings) for model in plan]
-    async with (
-        _journal(None if dry_run else settings.state_dir, sink) as journal,
-        Registries(settings, sink, journal, stop) as registries,
-    ):
-
-        def target_of(reference: Reference) -> ModelTarget:
-            repository = registries.repository(reference)
-            return DryRun(repository) if dry_run else repository
-
-        if journal is not None:
-            journal.begin(orders)
-        report = await Copier(store, target_of, registries.origin, sink, settings.jobs, journal, stop).copy(plan)
-        if journal is not None:
-            for order, model in zip(orders, report.models, strict=True):
-                if not isinstance(model, ModelFailed) or not isinstance(model.error, Unavailable | Interrupted):
-                    journal.end(order)
+    if dry_run:
+        settings = replace(settings, state_dir=None)
+    async with sharing(settings, sink) as shared:
+        orders = [Order.of(store.root, model, settings) for model in plan]
+        if shared.journal is not None:
+            shared.journal.begin(orders)
+        report = await push_planned(plan, store, shared, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
+        for order, model in zip(orders, report.models, strict=True):
+            goes_on = isinstance(model, ModelFailed) and isinstance(model.error, Unavailable | Interrupted)
+            if shared.journal is not None and not goes_on:
+                shared.journal.end(order)
     if report.failed and all(isinstance(model.error, Interrupted) for model in report.failed):
         raise Interrupted("stopped; what the registry has acknowledged is kept")
     return report
 
 
-@asynccontextmanager
-async def _journal(folder: Path | None, sink: Sink) -> AsyncIterator[Journal | None]:
-    """The journal in `folder`, for as long as the push runs; None where nothing is to be noted."""
-    if folder is None:
-        yield None
-        return
-    journal = await asyncio.to_thread(Journal, folder, sink)
-    try:
-        yield journal
-    finally:
-        journal.close()
+async def push_planned(
+    plan: Sequence[PlannedModel],
+    store: OllamaStore,
+    shared: Shared,
+    *,
+    dry_run: bool = False,
+    settings: Settings,
+    sink: Sink,
+    stop: asyncio.Event | None = None,
+) -> Report:
+    """Pushes what was planned, with what it shares with other runs of this process.
+
+    What was stopped is in the report as `Interrupted`, and nothing is noted to be gone on with.
+    """
+    stop = stop or asyncio.Event()
+    async with Registries(settings, sink, shared.journal, stop, shared.means) as registries:
+
+        def target_of(reference: Reference) -> ModelTarget:
+            repository = registries.repository(reference)
+            return DryRun(repository) if dry_run else repository
+
+        copier = Copier(store, target_of, registries.origin, sink, settings.jobs, shared.journal, stop, shared.places)
+        return await copier.copy(plan)
 
 
 def open_store(settings: Settings) -> OllamaStore:

@@ -223,7 +223,12 @@ class _Ledger:
         if session in self.denied:
             return
         span = self._span(exchange)
-        if span is not None and 200 <= exchange.status < 300 and _COMMITTED not in held and id(exchange) not in self.unseen:
+        if (
+            span is not None
+            and 200 <= exchange.status < 300
+            and _COMMITTED not in held
+            and id(exchange) not in self.unseen
+        ):
             held.setdefault(session, []).append(span[1])
         self._weigh(exchange, held, session)
 
@@ -294,9 +299,7 @@ class _Ledger:
         """What the log says of the blob's sessions."""
         sessions = {session for session, owner in self.owner.items() if owner == digest}
         log = sorted([*self.registry.log, *_storage(self.registry)], key=lambda each: each.began)
-        return "\n".join(
-            _told(each) for each in log if _session(each) in sessions or digest.hex in each.target
-        )
+        return "\n".join(_told(each) for each in log if _session(each) in sessions or digest.hex in each.target)
 
 
 def _session(exchange: Exchange) -> str:

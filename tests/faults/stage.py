@@ -261,7 +261,13 @@ async def perform(scene: Scene, folder: Path) -> Outcome:
     source = Source.write(folder / "models", scene.sizes, seed=scene.seed, tensors=scene.direct)
     if scene.damage not in (None, Damage.FLIPPED_WHILE_SENT):
         source.damage(scene.damage)
-    judge = Judge(folder / "registry", NAME.path_parts[1] + "/scene", source.manifest, min(scene.chunk, SINGLE_PUT), source.contents)
+    judge = Judge(
+        folder / "registry",
+        NAME.path_parts[1] + "/scene",
+        source.manifest,
+        min(scene.chunk, SINGLE_PUT),
+        source.contents,
+    )
     flips = scene.damage is Damage.FLIPPED_WHILE_SENT
 
     def flip(event: BlobProgress) -> None:

@@ -1,4 +1,4 @@
-"""Flags: declared once, with their environment variables, and turned into `Settings`."""
+"""Flags: declared once for the command and the service, with their variables, and turned into `Settings`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from ..errors import InvalidSettings, NotAtSource, RegistryPushError
-from ..settings import DEFAULT_JOBS, DEFAULT_RETRIES, DEFAULT_TIMEOUT, Settings, parse_size
+from .errors import InvalidSettings, NotAtSource, RegistryPushError
+from .settings import DEFAULT_JOBS, DEFAULT_RETRIES, DEFAULT_TIMEOUT, Settings, parse_size
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -45,10 +45,13 @@ _STORE: Final = (
     option("--models", type=_FILE, metavar="DIR", help="The Ollama store. Else $OLLAMA_MODELS, else the usual places."),
 )
 
-_REGISTRY: Final = (
-    option("--key", type=_FILE, metavar="FILE", help="The ed25519 key to sign in with. Else ~/.ollama/id_ed25519."),
+_LOGIN: Final = (
     option("--username", metavar="NAME", help="Log in as NAME. Else the logins of docker and podman are used."),
     option("--password-stdin", is_flag=True, help="Read the password from standard input."),
+)
+
+_REGISTRY: Final = (
+    option("--key", type=_FILE, metavar="FILE", help="The ed25519 key to sign in with. Else ~/.ollama/id_ed25519."),
     option("--authfile", type=_FILE, metavar="FILE", help="Read logins from FILE only."),
     option("--allow-realm", "allow_realms", multiple=True, metavar="HOST",
            help="Send the login to this token service too."),
@@ -73,6 +76,17 @@ _TRANSFER: Final = (
     option("--no-resume", is_flag=True, help="Note nothing, and go on with nothing that was noted."),
     option("--state-dir", type=_FILE, metavar="DIR", help="Where uploads under way are noted, to be gone on with."),
 )
+
+_SERVICE: Final = (
+    option("--host", metavar="ADDRESS", help="Listen on this address. Else on $OLLAMA_HOST, else on 127.0.0.1."),
+    option("--port", type=int, metavar="PORT", help="Listen on this port. Else on $OLLAMA_HOST's, else on 11434."),
+    option("--unix", type=_FILE, metavar="PATH", help="Listen on a socket in the file system, for this user alone."),
+    option("--allow-target", "allow_targets", multiple=True, metavar="GLOB",
+           help="Push to these only: HOST[:PORT], or HOST[:PORT]/NAMESPACE/MODEL; with * and ?. Else wherever a "
+           "model's own name says."),
+    option("--token-file", type=_FILE, metavar="FILE", help="Serve only those who send this bearer token."),
+    option("--allow-anonymous", is_flag=True, help="Serve everyone who can reach an address beyond this machine."),
+)  # fmt: skip
 
 _OUTPUT: Final = (
     option("-q", "--quiet", is_flag=True, help="Warnings and errors only."),
@@ -117,8 +131,10 @@ _CONFIG: Final = (
 )  # fmt: skip
 _GROUPS: Final = {
     "store": _STORE,
-    "registry": _REGISTRY,
+    "registry": (*_LOGIN, *_REGISTRY),
+    "registries": _REGISTRY,
     "transfer": _TRANSFER,
+    "service": _SERVICE,
     "output": _OUTPUT,
     "config": _CONFIG,
 }
@@ -137,7 +153,7 @@ def options(*groups: str) -> Callable[[Decorated], Decorated]:
 
 
 def _flags_of_all() -> frozenset[str]:
-    @options("store", "registry", "transfer", "output")
+    @options("store", "registry", "transfer", "service", "output")
     def probe(**_: Any) -> None: ...
 
     parameters: list[click.Option] = probe.__click_params__  # type: ignore[attr-defined]  # where click keeps them

@@ -1,0 +1,1 @@
+"""The service: Ollama's `POST /api/push`, without Ollama."""

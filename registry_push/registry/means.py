@@ -1,0 +1,31 @@
+"""`Means`: what the runs of one process have in common on their way to registries."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from ..events import Sink
+from ..settings import Settings
+from ..stores.hashing import Hasher
+from .limits import Slots
+from .transport import Transport
+
+
+class Means:
+    """Connections (at most `connections`, 0: any number), threads that hash, and slots for bodies.
+
+    An async context manager; leaving it gives them back.
+    """
+
+    def __init__(self, settings: Settings, sink: Sink, *, connections: int = 0) -> None:
+        self.transport = Transport(settings, sink=sink, connections=connections)
+        self.hasher = Hasher()
+        self.slots = Slots(settings.jobs)
+
+    async def __aenter__(self) -> Self:
+        await self.transport.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.transport.__aexit__()
+        self.hasher.close()

@@ -1,0 +1,32 @@
+"""`Places`: where at which registry a blob is, or is on its way to; one upload of a digest at a time at a registry."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+from ..model import Digest, HTTPOrigin
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Place:
+    """A digest at a registry. Who sends it holds `lock`: the second waits, and mounts or finds it there.
+
+    `holders` are the repositories that were seen to hold it, the latest last; others may mount it from there.
+    """
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    holders: dict[str, None] = field(default_factory=dict)
+
+
+class Places:
+    """The places of all runs of a process. A place is forgotten with the last run that has to do with it: registries
+    forget blobs too."""
+
+    def __init__(self) -> None:
+        self._places: WeakValueDictionary[tuple[HTTPOrigin, Digest], Place] = WeakValueDictionary()
+
+    def at(self, origin: HTTPOrigin, digest: Digest) -> Place:
+        """The place of `digest` at `origin`; who asks keeps it for as long as it matters."""
+        return self._places.setdefault((origin, digest), Place())

@@ -1,0 +1,50 @@
+"""What the runs of one process share. A command has one run; the service has many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..events import Sink
+from ..registry.means import Means
+from ..settings import Settings
+from .journal import Journal
+from .places import Places
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """One journal, since its locks are the process's; one set of connections, threads and slots; one lock a blob."""
+
+    journal: Journal | None
+    means: Means
+    places: Places
+
+
+@asynccontextmanager
+async def sharing(settings: Settings, sink: Sink, *, connections: int = 0) -> AsyncIterator[Shared]:
+    """What runs need, for as long as this is open. What is no single run's goes to `sink`.
+
+    At most `connections` are open at once; 0: any number.
+    """
+    async with (
+        _journal(settings.state_dir, sink) as journal,
+        Means(settings, sink, connections=connections) as means,
+    ):
+        yield Shared(journal, means, Places())
+
+
+@asynccontextmanager
+async def _journal(folder: Path | None, sink: Sink) -> AsyncIterator[Journal | None]:
+    """The journal in `folder`; None where nothing is to be noted."""
+    if folder is None:
+        yield None
+        return
+    journal = await asyncio.to_thread(Journal, folder, sink)
+    try:
+        yield journal
+    finally:
+        journal.close()
