@@ -10,6 +10,16 @@ from typing import Any, Final
 _IDLE: Final = 20
 _BETWEEN: Final = 10
 _PROBES: Final = 6
+# Bytes that may wait in the kernel, unsent. Without it megabytes do (4 MiB on Linux): progress runs ahead of the line, and
+# on a slow one the answer seems late. At 1 MiB no slower than without (1 GiB on loopback: 0.50-0.61 s, without 0.55-0.58).
+_UNSENT: Final = 1024 * 1024
+# Linux has all; macOS calls the first one TCP_KEEPALIVE, its own default does.
+_OPTIONS: Final = {
+    "TCP_KEEPIDLE": _IDLE,
+    "TCP_KEEPINTVL": _BETWEEN,
+    "TCP_KEEPCNT": _PROBES,
+    "TCP_NOTSENT_LOWAT": _UNSENT,
+}
 
 
 def upload_socket(address: tuple[Any, ...]) -> socket.socket:
@@ -17,7 +27,7 @@ def upload_socket(address: tuple[Any, ...]) -> socket.socket:
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", _IDLE), ("TCP_KEEPINTVL", _BETWEEN), ("TCP_KEEPCNT", _PROBES)):
-        if hasattr(socket, name):  # Linux has all; macOS calls the first one TCP_KEEPALIVE, its own default does
+    for name, value in _OPTIONS.items():
+        if hasattr(socket, name):
             made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return made

@@ -22,7 +22,7 @@ from ..errors import (
 from ..events import Placement, Retrying, Sink
 from ..model import Descriptor
 from ..protocol.answer import NO_ANSWER, Answer
-from ..protocol.chunks import Span
+from ..protocol.chunks import MiB, Span
 from ..protocol.kept import Kept
 from ..protocol.pace import Pace, Watch
 from ..protocol.parts import PartRequest, Parts, composite_etag
@@ -40,6 +40,8 @@ from .tokens import Scopes
 
 # A registry checks, hashes or copies a blob before it answers the last byte; the slowest stores seen move 50 MB/s.
 _SLOWEST_COMMIT: Final = 50e6
+# What kernels and proxies on the way may hold of a body that is all given to the line.
+_ON_THE_WAY: Final = 8 * MiB
 # Where hanging up costs the whole upload, an answer is waited for this many times as long.
 _PATIENCE: Final = 5
 
@@ -176,6 +178,8 @@ class Upload:
     def _patience(self, request: UploadRequest) -> float:
         """Seconds beyond the usual for an answer that takes work, or that must not be missed."""
         work = self.blob.size / _SLOWEST_COMMIT if request.closes else 0.0
+        if request.span is not None and self.pace.rate:
+            work += _ON_THE_WAY / self.pace.rate
         is_dear = request.span is not None and self.session.kept is Kept.NOTHING
         return work + (_PATIENCE - 1) * self.stall * is_dear
 
