@@ -162,6 +162,7 @@ class Parts:
             self.location = resolve(answer.url, location)
 
     def _again(self, number: int, answer: Answer) -> None:
+        self._waiting.appendleft(number)  # when all is given up too: another process must ask for this one first
         pause = self._budget.spend(answer.retry_after)
         if pause is None:
             cls = Unauthorized if answer.kind is Kind.EXPIRED else Unavailable
@@ -169,7 +170,6 @@ class Parts:
             return
         self.trouble = self.trouble if answer.kind is Kind.LOST else str(answer)
         self._after = 0.0 if answer.kind is Kind.EXPIRED else pause
-        self._waiting.appendleft(number)
 
     def _refused(self, answer: Answer) -> None:
         cls = {401: Unauthorized, 403: Denied}.get(answer.status, Refused)

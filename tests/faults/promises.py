@@ -223,7 +223,12 @@ class _Ledger:
         if session in self.denied:
             return
         span = self._span(exchange)
-        if span is not None and 200 <= exchange.status < 300 and _COMMITTED not in held and id(exchange) not in self.unseen:
+        if (
+            span is not None
+            and 200 <= exchange.status < 300
+            and _COMMITTED not in held
+            and id(exchange) not in self.unseen
+        ):
             held.setdefault(session, []).append(span[1])
         self._weigh(exchange, held, session)
 
@@ -264,6 +269,7 @@ class _Ledger:
             is_small = len(self.contents[digest][0]) <= self.one_request
             for session in list(held):
                 is_given_up = code in _FOR_GOOD and (session in self.deleted or self.registry.has_storage)
+                is_given_up |= code is None and session in self.deleted  # killed when it had failed for good already
                 if session != _COMMITTED and (is_small or is_given_up):
                     del held[session]
 
@@ -294,9 +300,7 @@ class _Ledger:
         """What the log says of the blob's sessions."""
         sessions = {session for session, owner in self.owner.items() if owner == digest}
         log = sorted([*self.registry.log, *_storage(self.registry)], key=lambda each: each.began)
-        return "\n".join(
-            _told(each) for each in log if _session(each) in sessions or digest.hex in each.target
-        )
+        return "\n".join(_told(each) for each in log if _session(each) in sessions or digest.hex in each.target)
 
 
 def _session(exchange: Exchange) -> str:
@@ -305,8 +309,8 @@ def _session(exchange: Exchange) -> str:
 
 
 def _told(exchange: Exchange) -> str:
-    path, span = exchange.target.partition("?")[0], exchange.headers.get("Content-Range", "")
+    path, span = exchange.target.partition("?")[0][-40:], exchange.headers.get("Content-Range", "")
     return (
-        f"  {exchange.began:4}-{exchange.ended:<4} {exchange.method} …{path[-40:]} {span} took {exchange.received} → {exchange.status}"
-        f" {exchange.told or ''} {exchange.fault or ''}"
+        f"  {exchange.began:4}-{exchange.ended:<4} {exchange.method} …{path} {span} took {exchange.received}"
+        f" → {exchange.status} {exchange.told or ''} {exchange.fault or ''}"
     )
