@@ -81,8 +81,15 @@ class _Loop(asyncio.SelectorEventLoop):
         self._skew += seconds
 
 
+@contextmanager
+def runner() -> Iterator[asyncio.Runner]:
+    """A runner on such a loop."""
+    busy = _Busy()
+    with busy.watching(), asyncio.Runner(loop_factory=lambda: _Loop(busy)) as made:
+        yield made
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """As `asyncio.run`, on such a loop."""
-    busy = _Busy()
-    with busy.watching(), asyncio.Runner(loop_factory=lambda: _Loop(busy)) as runner:
-        return runner.run(work)
+    with runner() as made:
+        return made.run(work)
