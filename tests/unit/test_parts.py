@@ -73,6 +73,16 @@ def test_a_question_uses_the_url_of_the_last_answer() -> None:
     assert parts.location == f"{SESSION}-2"
 
 
+def test_a_question_that_was_given_up_is_the_first_to_be_asked_again_in_another_process() -> None:
+    parts = parts_of(3, retries=1)
+    for _ in range(2):
+        question = parts.take()
+        assert question is not None
+        parts.asked(question.number, Answer(502, question.request.url))
+    assert isinstance(parts.failure, Unavailable)
+    assert parts.record.first == 0
+
+
 def test_a_question_that_is_out_is_the_first_to_be_asked_again_in_another_process() -> None:
     parts = parts_of(4)
     first = parts.take()
@@ -90,16 +100,6 @@ def test_a_question_that_is_out_is_the_first_to_be_asked_again_in_another_proces
 
 
 @pytest.mark.parametrize("status", [403, 400, 404, 503, NO_ANSWER])
-def test_a_question_that_was_given_up_is_the_first_to_be_asked_again_in_another_process() -> None:
-    parts = parts_of(3, retries=1)
-    for _ in range(2):
-        question = parts.take()
-        assert question is not None
-        parts.asked(question.number, Answer(502, question.request.url))
-    assert isinstance(parts.failure, Unavailable)
-    assert parts.record.first == 0
-
-
 def test_a_part_that_was_not_placed_is_asked_for_again(status: int) -> None:
     parts = parts_of(1)
     question = parts.take()
