@@ -74,6 +74,10 @@ class Mishaps:
         self._tokens = tokens
         self._limit: int | None = None
 
+    def add(self, fault: Fault) -> None:
+        """One more fault; it counts requests from now on."""
+        self._due.append(_Due(fault))
+
     async def answer(
         self, request: web.Request, exchange: Exchange, handle: Answer, *, storage: bool = False
     ) -> web.StreamResponse:

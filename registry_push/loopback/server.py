@@ -140,6 +140,10 @@ class EmbeddedRegistry:
         """The faults that have happened, in their order."""
         return self._mishaps.fired
 
+    def add_fault(self, fault: Fault) -> None:
+        """One more fault than the options said; it counts requests from now on."""
+        self._mishaps.add(fault)
+
     @property
     def has_storage(self) -> bool:
         """Whether it is of Ollama's kind."""

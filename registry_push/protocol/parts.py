@@ -70,6 +70,7 @@ class Parts:
         budget: Budget,
         done: Collection[int] = (),
         first: int = 0,
+        is_resumed: bool = False,
     ) -> None:
         self.spans = part_spans(blob.size, wanted=wanted)
         self.done = {number for number in done if number < len(self.spans)}
@@ -77,7 +78,7 @@ class Parts:
         self.lost: Answer | None = None  # the session is gone: what the registry said
         self.failure: RegistryPushError | None = None
         self.trouble = ""
-        self._is_resumed = bool(done)
+        self._is_resumed = is_resumed
         self._blob = blob
         self._budget = budget
         waiting = (number for number in range(len(self.spans)) if number not in self.done)
@@ -162,6 +163,7 @@ class Parts:
             self.location = resolve(answer.url, location)
 
     def _again(self, number: int, answer: Answer) -> None:
+        self._waiting.appendleft(number)  # when all is given up too: another process must ask for this one first
         pause = self._budget.spend(answer.retry_after)
         if pause is None:
             cls = Unauthorized if answer.kind is Kind.EXPIRED else Unavailable
@@ -169,7 +171,6 @@ class Parts:
             return
         self.trouble = self.trouble if answer.kind is Kind.LOST else str(answer)
         self._after = 0.0 if answer.kind is Kind.EXPIRED else pause
-        self._waiting.appendleft(number)
 
     def _refused(self, answer: Answer) -> None:
         cls = {401: Unauthorized, 403: Denied}.get(answer.status, Refused)

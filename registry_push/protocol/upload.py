@@ -130,4 +130,5 @@ class UploadSession(Steps):
             budget=self._budget,
             done=before.done,
             first=before.first,
+            is_resumed=True,
         )

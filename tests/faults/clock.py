@@ -1,4 +1,4 @@
-"""A loop whose clock stands still while anything moves and jumps when nothing does: pauses and timeouts cost no time."""
+"""A loop whose clock jumps when nothing moves: pauses and timeouts cost no time."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class _Busy:
             future.add_done_callback(lambda _: self.add(-1))
             return future
 
-        ThreadPoolExecutor.submit = counted  # type: ignore[method-assign]
+        ThreadPoolExecutor.submit = counted  # type: ignore[method-assign, assignment]
         try:
             yield
         finally:
             ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _Selector(selectors.DefaultSelector):
     """Waits for events only; a wait for time alone is over at once, and told to `jump`."""
 
     def __init__(self, busy: _Busy, jump: Callable[[float], None]) -> None:
@@ -81,8 +81,15 @@ class _Loop(asyncio.SelectorEventLoop):
         self._skew += seconds
 
 
+@contextmanager
+def runner() -> Iterator[asyncio.Runner]:
+    """A runner on such a loop."""
+    busy = _Busy()
+    with busy.watching(), asyncio.Runner(loop_factory=lambda: _Loop(busy)) as made:
+        yield made
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """As `asyncio.run`, on such a loop."""
-    busy = _Busy()
-    with busy.watching(), asyncio.Runner(loop_factory=lambda: _Loop(busy)) as runner:
-        return runner.run(work)
+    with runner() as made:
+        return made.run(work)

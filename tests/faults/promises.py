@@ -269,6 +269,7 @@ class _Ledger:
             is_small = len(self.contents[digest][0]) <= self.one_request
             for session in list(held):
                 is_given_up = code in _FOR_GOOD and (session in self.deleted or self.registry.has_storage)
+                is_given_up |= code is None and session in self.deleted  # killed when it had failed for good already
                 if session != _COMMITTED and (is_small or is_given_up):
                     del held[session]
 
@@ -308,8 +309,8 @@ def _session(exchange: Exchange) -> str:
 
 
 def _told(exchange: Exchange) -> str:
-    path, span = exchange.target.partition("?")[0], exchange.headers.get("Content-Range", "")
+    path, span = exchange.target.partition("?")[0][-40:], exchange.headers.get("Content-Range", "")
     return (
-        f"  {exchange.began:4}-{exchange.ended:<4} {exchange.method} …{path[-40:]} {span} took {exchange.received} → {exchange.status}"
-        f" {exchange.told or ''} {exchange.fault or ''}"
+        f"  {exchange.began:4}-{exchange.ended:<4} {exchange.method} …{path} {span} took {exchange.received}"
+        f" → {exchange.status} {exchange.told or ''} {exchange.fault or ''}"
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Final
 
 from registry_push.errors import RegistryPushError
 from registry_push.events import BlobProgress, Event
 from registry_push.loopback import Basic, EmbeddedRegistry, Fault, Ollama, OnCut, Options, Schedule, Token, What
+from registry_push.loopback.faults import NO_FAULTS
 from registry_push.loopback.sample import CONFIG_TYPE, LAYER_TYPE, Layer, config, encoded, write_model
 from registry_push.model import Digest, ModelName
 from registry_push.protocol.chunks import SINGLE_PUT
@@ -24,6 +25,7 @@ from registry_push.transfer.push import push
 from .promises import Broken, End, Judge, fingerprint
 
 NAME: Final = ModelName.parse("me/scene:latest")
+REPOSITORY: Final = "me/scene"
 _USERS: Final = {"me": "pass word"}
 # A user gives up at last; every schedule is over long before.
 MOST_PUSHES: Final = 30
@@ -45,20 +47,20 @@ class Damage(Enum):
 class Scene:
     """What a seed stands for."""
 
-    seed: int
-    schedule: Schedule
-    on_cut: OnCut
-    ollama: bool
-    direct: bool  # tensors, which go whole to Ollama's storage
-    redirects: int  # of three parts, how many go to the storage
-    auth: str
-    relative: bool
-    chunk: int
-    sizes: tuple[int, ...]
-    jobs: int
-    damage: Damage | None
-    kills: tuple[int, ...]  # the progress events at which the pushes are killed, the first push's first
-    stops: tuple[int, ...]  # … and at which they are told to stop
+    seed: int = 0
+    schedule: Schedule = NO_FAULTS
+    on_cut: OnCut = OnCut.KEEP
+    ollama: bool = False
+    direct: bool = False  # tensors, which go whole to Ollama's storage
+    redirects: int = 3  # of three parts, how many go to the storage
+    auth: str = "open"
+    relative: bool = False
+    chunk: int = 65_536
+    sizes: tuple[int, ...] = (400_000,)
+    jobs: int = 1
+    damage: Damage | None = None
+    kills: tuple[int, ...] = ()  # the progress events at which the pushes are killed, the first push's first
+    stops: tuple[int, ...] = ()  # … and at which they are told to stop
 
     @classmethod
     def of_seed(cls, seed: int) -> Scene:
@@ -256,30 +258,31 @@ def settings_of(scene: Scene, folder: Path) -> Settings:
     )
 
 
+@asynccontextmanager
+async def staged(scene: Scene, folder: Path) -> AsyncIterator[User]:
+    """The scene's user, before a store and a registry. Nothing is damaged yet."""
+    source = Source.write(folder / "models", scene.sizes, seed=scene.seed, tensors=scene.direct)
+    one_request = min(scene.chunk, SINGLE_PUT)
+    judge = Judge(folder / "registry", REPOSITORY, source.manifest, one_request, source.contents)
+    async with EmbeddedRegistry(folder / "registry", options_of(scene, judge)) as registry:
+        yield User(source, registry, judge, settings_of(scene, folder))
+
+
 async def perform(scene: Scene, folder: Path) -> Outcome:
     """Plays the scene to its end. Raises `Broken` where a promise was not kept."""
-    source = Source.write(folder / "models", scene.sizes, seed=scene.seed, tensors=scene.direct)
-    if scene.damage not in (None, Damage.FLIPPED_WHILE_SENT):
-        source.damage(scene.damage)
-    judge = Judge(
-        folder / "registry",
-        NAME.path_parts[1] + "/scene",
-        source.manifest,
-        min(scene.chunk, SINGLE_PUT),
-        source.contents,
-    )
-    flips = scene.damage is Damage.FLIPPED_WHILE_SENT
+    async with staged(scene, folder) as user:
+        source, flips = user.source, scene.damage is Damage.FLIPPED_WHILE_SENT
+        if scene.damage is not None and not flips:
+            source.damage(scene.damage)
 
-    def flip(event: BlobProgress) -> None:
-        nonlocal flips
-        if flips and event.digest == source.target:
-            flips = False
-            source.damage(Damage.FLIPPED_WHILE_SENT)
+        def flip(event: BlobProgress) -> None:
+            nonlocal flips
+            if flips and event.digest == source.target:
+                flips = False
+                source.damage(Damage.FLIPPED_WHILE_SENT)
 
-    codes: list[int | None] = []
-    async with EmbeddedRegistry(folder / "registry", options_of(scene, judge)) as registry:
-        user = User(source, registry, judge, settings_of(scene, folder))
-        kills, stops = chain(scene.kills, iter(int, 1)), chain(scene.stops, iter(int, 1))
+        codes: list[int | None] = []
+        kills, stops = chain(scene.kills, repeat(0)), chain(scene.stops, repeat(0))
         while len(codes) < MOST_PUSHES:
             code = await user.push(kill_at=next(kills), stop_at=next(stops), on_progress=flip if flips else None)
             codes.append(code)
@@ -288,23 +291,19 @@ async def perform(scene: Scene, folder: Path) -> Outcome:
             if code in (3, 7) and not source.is_whole:
                 source.mend()
             elif code == 5:
-                _expect_refusal(scene, registry, user.error)
-                if any(fault.what is What.LIMIT for fault in registry.fired):
+                _expect_refusal(scene, user)
+                if any(fault.what is What.LIMIT for fault in user.registry.fired):
                     break  # it will be said again however often it is asked
         else:
             raise Broken(f"it never ended: {codes}, at last {user.error!r}")
-        return Outcome(tuple(codes), tuple(registry.fired))
+        return Outcome(tuple(codes), tuple(user.registry.fired))
 
 
-def _expect_refusal(scene: Scene, registry: EmbeddedRegistry, error: RegistryPushError | None) -> None:
+def _expect_refusal(scene: Scene, user: User) -> None:
     """5 is for what will be refused however often it is asked: here, bodies over what the registry takes."""
-    if any(fault.what is What.LIMIT and fault.limit < max(scene.chunk, 1 << 20) for fault in registry.fired):
+    fired = user.registry.fired
+    if any(fault.what is What.LIMIT and fault.limit < max(scene.chunk, 1 << 20) for fault in fired):
         return
     # Who says twice that this offset is wrong, and that it is right, means the size.
-    if sum(fault.what is What.OFFSET for fault in registry.fired) < 2:
-        raise Broken(f"P6: 5 without a reason for good: {error!r}")
-
-
-def described(codes: tuple[int | None, ...]) -> str:
-    """The codes for people."""
-    return json.dumps(["killed" if code is None else code for code in codes])
+    if sum(fault.what is What.OFFSET for fault in fired) < 2:
+        raise Broken(f"P6: 5 without a reason for good: {user.error!r}")

@@ -73,6 +73,16 @@ def test_a_question_uses_the_url_of_the_last_answer() -> None:
     assert parts.location == f"{SESSION}-2"
 
 
+def test_a_question_that_was_given_up_is_the_first_to_be_asked_again_in_another_process() -> None:
+    parts = parts_of(3, retries=1)
+    for _ in range(2):
+        question = parts.take()
+        assert question is not None
+        parts.asked(question.number, Answer(502, question.request.url))
+    assert isinstance(parts.failure, Unavailable)
+    assert parts.record.first == 0
+
+
 def test_a_question_that_is_out_is_the_first_to_be_asked_again_in_another_process() -> None:
     parts = parts_of(4)
     first = parts.take()
@@ -165,3 +175,13 @@ def test_every_step_of_the_table_exists_and_every_waiting_state_has_one() -> Non
     waiting = set(State) - {State.DONE, State.FAILED, State.PARTS}
     assert {state for state, _ in TRANSITIONS} == waiting
     assert MOST_AT_ONCE == 16
+
+
+def test_a_session_of_another_process_that_is_refused_at_once_is_no_session() -> None:
+    """Nothing was placed in it yet (seed 555 with a little more bad luck): that calls for a new one, not for code 5."""
+    blob = Descriptor("a/b", Digest.of(b""), 4 * MB)
+    resumed = Parts(blob, SESSION, wanted=MB, budget=Budget(3), is_resumed=True)
+    question = resumed.take()
+    assert question is not None
+    assert resumed.asked(question.number, Answer(400, SESSION)) is None
+    assert resumed.lost is not None and resumed.failure is None
