@@ -176,6 +176,14 @@ class User:
         self, *, kill_at: int = 0, stop_at: int = 0, on_progress: Callable[[BlobProgress], None] | None = None
     ) -> int | None:
         """One push, judged; its exit code, None if it was killed at its `kill_at`-th progress."""
+        code = await self.push_unjudged(kill_at=kill_at, stop_at=stop_at, on_progress=on_progress)
+        self.judge.check_resent(self.registry, self.ends)
+        return code
+
+    async def push_unjudged(
+        self, *, kill_at: int = 0, stop_at: int = 0, on_progress: Callable[[BlobProgress], None] | None = None
+    ) -> int | None:
+        """As `push`, but P2 is not asked for: the notes are lost, and that costs bandwidth (P4)."""
         stop, moved = asyncio.Event(), 0
         self.events, self.error = [], None
         killed_at: list[int] = []
@@ -213,7 +221,6 @@ class User:
         await asyncio.sleep(_SETTLED)  # no time passes: see clock.py
         self.ends.append(End(turn, self._turn, code))
         self.judge.after_push(self.registry, code, self.error)
-        self.judge.check_resent(self.registry, self.ends)
         if code == 0 and not self.source.is_whole and self.registry_lacked_it:
             raise Broken("P7: success with a corrupt blob")
         return code

@@ -101,7 +101,7 @@ class BadLuck(RuleBasedStateMachine):
             if hasattr(self, "_user"):
                 if not self._user.source.is_whole:
                     self._user.source.mend()
-                codes = []
+                codes: list[int | None] = []
                 while not codes or (codes[-1] != 0 and len(codes) < MOST_PUSHES):
                     codes.append(self._loop.run(self._user.push()))
                 assert codes[-1] == 0, codes
