@@ -259,7 +259,7 @@ class RemoteMismatch(IntegrityError):
     """The registry holds, or confirmed, something else than what was asked for."""
 
     origin = Origin.TARGET
-    default_hint = "run the same command again; if it ends so again, the registry or a proxy before it is at fault: tell who runs it"
+    default_hint = "run the same command again; if it ends so again, tell who runs the registry or the proxy before it"
 
 
 # ── 8 and 130: a run of several; an interrupted one ───────────────────────────────────────────────

@@ -4,49 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import threading
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-# Seconds in which bytes that are on their way through loopback, or a thread's last word, arrive for certain.
+# Seconds in which bytes that are on their way through loopback arrive for certain.
 _QUIET: Final = 0.004
 
 
 class _Busy:
-    """How many threads work for the loop just now."""
+    """How many things that threads do the loop waits for just now."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._lock = threading.Lock()
-
-    def add(self, number: int) -> None:
-        with self._lock:
-            self.count += number
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Counts what is given to any pool of threads."""
-        submit = ThreadPoolExecutor.submit
+        """Counts what is awaited of any thread, until the loop itself has heard that it is done."""
+        wrap = asyncio.futures.wrap_future
 
-        def counted(pool: ThreadPoolExecutor, work: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
-            self.add(1)
-            try:
-                future = submit(pool, work, *given, **named)
-            except BaseException:
-                self.add(-1)
-                raise
-            future.add_done_callback(lambda _: self.add(-1))
-            return future
+        def counted(future: Any, *, loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Future[Any]:
+            awaited = wrap(future, loop=loop)
+            if awaited is not future:
+                self.count += 1
+                awaited.add_done_callback(self._done)
+            return awaited
 
-        ThreadPoolExecutor.submit = counted  # type: ignore[method-assign, assignment]
+        asyncio.futures.wrap_future = asyncio.wrap_future = counted
         try:
             yield
         finally:
-            ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
+            asyncio.futures.wrap_future = asyncio.wrap_future = wrap
+
+    def _done(self, _: asyncio.Future[Any]) -> None:
+        self.count -= 1
 
 
 class _Selector(selectors.DefaultSelector):
