@@ -11,10 +11,10 @@ import pytest
 
 from .__main__ import play
 
-_FIRST = int(os.environ.get("FAULT_FIRST", "0"))
-_SEEDS = int(os.environ.get("FAULT_SEEDS", "60"))
+FIRST = int(os.environ.get("FAULT_FIRST", "0"))
+SEEDS = int(os.environ.get("FAULT_SEEDS", "60"))
 
 
-@pytest.mark.parametrize("seed", range(_FIRST, _FIRST + _SEEDS))
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
 def test_every_schedule_ends_as_documented(seed: int) -> None:
     play(seed)
