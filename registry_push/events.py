@@ -68,7 +68,10 @@ class BlobProgress:
 
 @dataclass(frozen=True, slots=True)
 class BlobRewound:
-    """The `lost` bytes behind `offset` have to be sent again; `reason` says why."""
+    """The `lost` bytes behind `offset` have to be sent again; `reason` says why.
+
+    0 are lost where an earlier process had sent some, none of which was acknowledged.
+    """
 
     name: ClassVar = "blob_rewound"
     repository: str

@@ -10,8 +10,8 @@ from typing import Any, Final
 _IDLE: Final = 20
 _BETWEEN: Final = 10
 _PROBES: Final = 6
-# Bytes that may wait in the kernel, unsent. Without it megabytes do (4 MiB on Linux): progress runs ahead of the line, and
-# on a slow one the answer seems late. At 1 MiB no slower than without (1 GiB on loopback: 0.50-0.61 s, without 0.55-0.58).
+# Bytes that may wait in the kernel, unsent. Without it megabytes do (4 MiB on Linux): progress runs ahead of the line,
+# and on a slow one the answer seems late. 1 GiB on loopback took 0.50-0.61 s so, and 0.55-0.58 s without.
 _UNSENT: Final = 1024 * 1024
 # Linux has all; macOS calls the first one TCP_KEEPALIVE, its own default does.
 _OPTIONS: Final = {

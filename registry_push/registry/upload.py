@@ -124,7 +124,7 @@ class Upload:
         try:
             async with self._slot(request):
                 if request.span is not None:
-                    self.progress.goes_on(request.span.start, self.session.trouble)
+                    self.progress.goes_on(request.span.start, self.session.trouble, anew=self.session.restarts > 0)
                     payload = self._payload(request.span, self.progress.moved, request.span.start)
                 answer = await self._send(request, payload)
         except TLSFailed:  # no certificate gets better by asking again

@@ -96,7 +96,7 @@ class Uploader:
             self._stop,
             settings.timeout,
             pace,
-            Progress(self._sink, repository, blob, begun=resume.acknowledged(blob.size) if resume else 0),
+            Progress(self._sink, repository, blob, begun=resume.acknowledged(blob.size) if resume else None),
             lambda record: None if plan.single else self._keeper.save(key, blob.size, record),
         )
         try:

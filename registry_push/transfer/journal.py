@@ -222,6 +222,8 @@ class Journal:
     def _warn(self, error: Exception) -> None:
         if not self._warned:
             self._warned = True
+            if self._database is not None:  # each further write would wait as long, and the event loop with it
+                self._database.execute("PRAGMA busy_timeout = 0")
             hint = "give another folder: --state-dir DIR; or none: --no-resume"
             self._sink(Warned(f"uploads can't be noted in {self._file} to be resumed: {error}", hint))
 

@@ -193,3 +193,27 @@ async def test_parts_that_are_all_placed_are_only_committed_by_the_next_process(
     report = await stage.push(registry, dialect="ollama", chunk_size=2_000_000)
     assert report.error is None, report.error
     assert sum(each.received for each in registry.storage_log) - before < 2_000_000
+
+
+async def test_a_session_lost_before_its_first_acknowledgement_is_said_too(
+    stage: Stage, embedded_with: EmbeddedFactory
+) -> None:
+    arrived, held = asyncio.Event(), True
+
+    async def hook(request: web.Request) -> web.StreamResponse | None:
+        if held and request.method == "PATCH":
+            arrived.set()
+            await asyncio.Event().wait()
+        return web.Response(status=404) if request.method == "GET" else None
+
+    registry = await embedded_with(Options(hook=hook))
+    write_sample_store(stage.store, weights=24_000_000)
+    first = asyncio.create_task(stage.push(registry))
+    await arrived.wait()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    held = False
+    assert (await stage.push(registry)).error is None
+    rewinds = [event for event in stage.events if isinstance(event, BlobRewound)]
+    assert [(event.offset, event.lost) for event in rewinds] == [(0, 0)]
+    assert "lose an upload that is cut inside a chunk" in rewinds[0].reason

@@ -98,7 +98,7 @@ def test_what_must_stay_stays_above_the_bars_and_is_no_markup() -> None:
         "warning: quota [bold]91 %",
         "  → tidy up",
         "retrying PATCH in 2.1 s: connection reset",
-        f"blob {MANIFEST.short}: 1 B is sent again, from 1.20 GB on: gone",
+        f"blob {MANIFEST.short}: 1 B are sent again, from 1.20 GB on: gone",
         f"model {blob('a', 12).digest.short}  12 B  mounted",
         "error: me/big:latest: [bold]no[/bold] for\\x1b[31m you",
         "  → ask [red]her",

@@ -46,7 +46,7 @@ def blob(event: BlobDone, seconds: float | None) -> str:
 def rewound(event: BlobRewound) -> str:
     """`blob 1234abcd5678: 300 MB are sent again, from 1.20 GB on: the session was lost`."""
     where = f"from {units.size(event.offset)} on" if event.offset else "from its beginning"
-    lost = f"{units.size(event.lost)} {'is' if event.lost == 1 else 'are'} sent again, {where}"
+    lost = f"{units.size(event.lost) if event.lost else 'unacknowledged bytes'} are sent again, {where}"
     return f"blob {event.digest.short}: {lost}: {printable(event.reason)}"
 
 
