@@ -24,8 +24,6 @@ from .kills import Case, Model, Run, Stop, run
 from .registries import Kind
 from .table import table
 
-# Each fifth run leaves the size of chunks to the command.
-_OWN_CHUNKS: Final = 5
 # Memory, where it can be had: what is tested is no disk.
 _MEMORY: Final = Path("/dev/shm")
 
@@ -33,16 +31,18 @@ _MEMORY: Final = Path("/dev/shm")
 def cases(given: argparse.Namespace, seed: int) -> list[Case]:
     """What is to be run, row by row."""
     return [
-        Case(kind, stop, seed + number, given.rate, None if _has_own(seed + number) else given.chunk_size)
+        Case(
+            kind,
+            stop,
+            each,
+            given.rate,
+            None if given.own_chunks and each % given.own_chunks == 0 else given.chunk_size,
+        )
         for kind in Kind
         for stop in Stop
         if fnmatch(f"{kind.word}:{stop.word}", given.only)
-        for number in range(given.runs)
+        for each in range(seed, seed + given.runs)
     ]
-
-
-def _has_own(seed: int) -> bool:
-    return seed % _OWN_CHUNKS == 0
 
 
 async def all_of(cases: Sequence[Case], size: int, folder: Path) -> list[Run]:
@@ -64,7 +64,10 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3, help="runs of each row")
     parser.add_argument("--size", type=parse_size, default="1GB", help="of the model")
     parser.add_argument("--rate", type=parse_size, default="300MB", help="of the line, a second")
-    parser.add_argument("--chunk-size", type=parse_size, default="32MiB", help="of the command, but for each fifth run")
+    parser.add_argument("--chunk-size", type=parse_size, default="32MiB", help="of the command")
+    parser.add_argument(
+        "--own-chunks", type=int, default=5, help="left to the command where this divides the seed; 0: never"
+    )
     parser.add_argument("--only", default="*:*", help="a pattern of REGISTRY:SIGNAL, as docker:kill, keep:*, *:int")
     parser.add_argument("--seed", type=int, help="of the first run; each other has one more")
     given = parser.parse_args()
@@ -74,7 +77,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="registry-push-kills-", dir=place) as folder:
         runs = asyncio.run(all_of(cases(given, seed), given.size, Path(folder)))
     print(f"\nseeds from {seed}, {time.monotonic() - began:.0f} s\n\n{table(runs)}")
-    return int(any(each.faults or each.wrong or not each.ended for each in runs))
+    return int(not all(each.well and (each.kept or not each.case.bounded) for each in runs))
 
 
 if __name__ == "__main__":

@@ -23,11 +23,17 @@ def table(runs: Sequence[Run]) -> str:
 
 def _row(kind: str, stop: str, runs: Sequence[Run]) -> str:
     ratios = [each.sent / each.size for each in runs]
-    well = sum(each.ended and not each.faults and not each.wrong for each in runs)
-    wrong = sum(len(each.wrong) for each in runs)
-    kept = sum(each.kept for each in runs)
-    bound = f"{kept} of {len(runs)}" if runs[0].case.bounded else f"loses sessions: {sum(e.lost for e in runs)}, said"
+    wrong, kills = sum(len(each.wrong) for each in runs), sum(each.kills for each in runs)
     return (
-        f"| {kind} | {stop} | {len(runs)} | {well} | {wrong} | {sum(each.kills for each in runs)} "
-        f"| {statistics.median(ratios):.3f} | {max(ratios):.3f} | {bound} |"
+        f"| {kind} | {stop} | {len(runs)} | {sum(each.well for each in runs)} | {wrong} | {kills} "
+        f"| {statistics.median(ratios):.3f} | {max(ratios):.3f} | {_bound(runs)} |"
     )
+
+
+def _bound(runs: Sequence[Run]) -> str:
+    if not runs[0].case.bounded:
+        return f"sessions lost: {sum(each.lost for each in runs)}, each said"
+    kept = sum(each.kept for each in runs)
+    if kept == len(runs):
+        return f"{kept}"
+    return f"{kept}; {sum(each.kept_for_each for each in runs)} with a chunk for each blob under way"
