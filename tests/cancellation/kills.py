@@ -217,8 +217,9 @@ async def run(case: Case, model: Model, folder: Path) -> Run:
     with running(case.kind, folder / "registry") as registry, Line(registry.host, rate=case.rate) as line:
         await _push(case, model, registry, line, folder, done)
         done.sent = line.up
+        done.wrong += await asyncio.to_thread(wrong_blobs, registry, model)
         if done.ended:
-            done.wrong += await asyncio.to_thread(_wrongs, registry, model)
+            done.wrong += _missing(registry, model)
     if registry.received is not None and registry.received > done.sent:
         done.faults.append(f"the registry received {registry.received} bytes of bodies, the line gave {done.sent}")
     if case.chunk is None and registry.largest:
@@ -295,17 +296,22 @@ def _send(process: Process, number: signal.Signals) -> None:
         process.send_signal(number)
 
 
-def _wrongs(registry: Running, model: Model) -> list[str]:
-    """What is wrong with what the registry holds: every blob of the model must be there, and nothing but."""
-    wrong = []
+def _missing(registry: Running, model: Model) -> list[str]:
+    """What of the model is not in the repository as it should be, by the registry's own answers."""
+    blobs = [blob for blob in model.manifest.blobs if _fetched(registry, f"blobs/{blob.digest}", "HEAD") is None]
+    wrong = [f"{blob.digest} is not in the repository" for blob in blobs]
     if _fetched(registry, "manifests/latest") != model.manifest.raw:
         wrong.append("the manifest is not the source's")
-    missing = [blob for blob in model.manifest.blobs if _fetched(registry, f"blobs/{blob.digest}", "HEAD") is None]
-    wrong += [f"{blob.digest} is not in the repository" for blob in missing]
+    return wrong
+
+
+def wrong_blobs(registry: Running, model: Model) -> list[str]:
+    """What was committed, and is not the source's, byte for byte."""
+    wrong = []
     for hexadecimal, path in registry.committed().items():
+        source = model.file(hexadecimal)
         if hexadecimal == model.manifest.digest.hex:
             continue
-        source = model.file(hexadecimal)
         if not source.exists():
             wrong.append(f"{hexadecimal} is none of the model's")
         elif not _equal(path, source):
