@@ -200,10 +200,16 @@ class _Attempt:
 
     def acknowledged(self, chunk: int | None) -> set[str]:
         """Blobs of which the registry had acknowledged something for certain: a second chunk was under way."""
-        begun = {_hex(each): each["offset"] for each in self.events if each["event"] == "blob_started"}
-        moved = [each for each in self.events if each["event"] == "blob_progress"]
-        second = {_hex(each) for each in moved if chunk and each["offset"] > begun[_hex(each)] + chunk}
-        return second | {digest for digest, offset in begun.items() if offset}
+        begun: dict[str, int] = {}
+        found: set[str] = set()
+        for each in self.events:
+            match each["event"]:
+                case "blob_started" | "blob_rewound":
+                    begun[_hex(each)] = each["offset"]
+                    (found.add if each["offset"] else found.discard)(_hex(each))
+                case "blob_progress" if chunk and each["offset"] > begun[_hex(each)] + chunk:
+                    found.add(_hex(each))
+        return found
 
 
 def _hex(event: dict[str, Any]) -> str:
