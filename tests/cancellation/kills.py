@@ -45,7 +45,6 @@ PATIENCE: Final = 120.0
 # Of a model: one large blob, some in the middle, some small ones, which go in one PUT.
 _SHARES: Final = (0.56, 0.16, 0.12, 0.08, 0.04, 0.007, 0.006, 0.005, 0.004)
 _NAME: Final = "kill/mixed"
-_BLOCK: Final = MiB
 
 
 class Stop(Enum):
@@ -330,7 +329,7 @@ def _equal(one: Path, other: Path) -> bool:
     if one.stat().st_size != other.stat().st_size:
         return False
     with one.open("rb", buffering=0) as first, other.open("rb", buffering=0) as second:
-        while piece := first.read(_BLOCK):
+        while piece := first.read(MiB):
             if piece != second.read(len(piece)):
                 return False
     return True

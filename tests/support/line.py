@@ -3,17 +3,13 @@
     with Line(registry.host, rate=125_000_000, delay=0.025) as line:   # 1 Gbit/s, a round trip of 50 ms
         … talk to line.host …
 
-`Line` runs in threads of the caller's process, `LineProcess` in a process of its own, for callers whose event loop must
-not share the interpreter with it: `python -m tests.support.line 127.0.0.1:5000 --rate 125000000 --delay 0.025`.
+It runs in threads of the caller's process; `LineProcess` (line_process.py) does in a process of its own.
 """
 
 from __future__ import annotations
 
-import argparse
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -311,51 +307,6 @@ class _Way:
             self.drop()
 
 
-class LineProcess:
-    """As `Line`, in a process of its own; `up` and `down` ask it."""
-
-    def __init__(self, target: str, *, rate: float | None = None, delay: float = 0.0) -> None:
-        self._command = [sys.executable, "-m", "tests.support.line", target, "--delay", str(delay)]
-        if rate:
-            self._command += ["--rate", str(rate)]
-
-    def __enter__(self) -> Self:
-        """Starts it."""
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.host = self._answer()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Ends it."""
-        self._process.communicate()
-
-    @property
-    def up(self) -> int:
-        """Bytes given to the server's kernel."""
-        return int(self._ask("counts").split()[0])
-
-    @property
-    def down(self) -> int:
-        """Bytes given to the client's kernel."""
-        return int(self._ask("counts").split()[1])
-
-    def cut(self) -> None:
-        """Ends all connections now."""
-        self._ask("cut")
-
-    def _ask(self, word: str) -> str:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{word}\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-
 def _make_reset(connection: socket.socket) -> None:
     """Has the socket's close send a reset and drop what is unsent."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -364,22 +315,3 @@ def _make_reset(connection: socket.socket) -> None:
 def _wait_until(due: float) -> None:
     if (left := due - time.monotonic()) > 0:
         time.sleep(left)
-
-
-def main() -> None:
-    """Prints the line's address; `counts` and `cut` on standard input are answered, its end is the line's."""
-    parser = argparse.ArgumentParser(prog="python -m tests.support.line")
-    parser.add_argument("target", help="HOST:PORT")
-    parser.add_argument("--rate", type=float, help="bytes a second from client to server")
-    parser.add_argument("--delay", type=float, default=0.0, help="seconds, each way")
-    given = parser.parse_args()
-    with Line(given.target, rate=given.rate, delay=given.delay) as line:
-        print(line.host, flush=True)
-        for word in sys.stdin:
-            if word.strip() == "cut":
-                line.cut()
-            print(line.up, line.down, flush=True)
-
-
-if __name__ == "__main__":
-    main()

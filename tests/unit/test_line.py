@@ -13,7 +13,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.line import Line, LineProcess
+from tests.support.line import Line
+from tests.support.line_process import LineProcess
 
 MB = 1_000_000
 # Seconds that the line may make up for at once, and the first piece's share.
