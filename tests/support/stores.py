@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,11 @@ def make_many_store(
 ) -> ModelName:
     """Writes a model of `layers` tensors, `layer_size` bytes each, and returns its name."""
     return _write(root, ModelName.parse(name), [_write_blob(root, "tensor", layer_size) for _ in range(layers)])
+
+
+def make_mixed_store(root: Path, sizes: Sequence[int], *, name: str = "bench/mixed:latest") -> ModelName:
+    """Writes a model with a layer of each of `sizes`, and returns its name."""
+    return _write(root, ModelName.parse(name), [_write_blob(root, "model", size) for size in sizes])
 
 
 def weights_of(store: OllamaStore, name: str = "me/tiny") -> tuple[Descriptor, Path]:

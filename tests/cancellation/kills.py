@@ -1,0 +1,350 @@
+"""One run: the real command, pushing through a line, stopped at random bytes and started again until it is done.
+
+What is counted. `sent` is what the line gave to the registry from the first start to the last end: the bytes of bodies,
+of heads and of the manifest, among them all that a killed process had left in its kernel's hands, which the line
+delivers as a real one does. It is the strictest of the counts that could be taken: the command's own `sent` dies with
+it, and a registry counts neither heads nor what it threw away unread. (For the embedded registry the two are held
+against each other: bodies that it received ≤ `sent`.) Heads are no content, so `HEADS` is allowed for each start.
+
+    sent ≤ size + kills × chunk + starts × HEADS
+
+Where several blobs are under way a kill can cut a chunk of each. How far that goes is told beside the bound: `cut` is
+the number of uploads under way, over all kills, and `size + cut × chunk` what they may have cost.
+
+A kill is a process that the signal ended: one that was done before it arrived is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import urllib.error
+import urllib.request
+from asyncio.subprocess import Process
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from registry_push.model import Manifest
+from registry_push.model.manifest import DOCKER_MANIFEST
+from tests.support.command import start_command
+from tests.support.line import Line
+from tests.support.stores import make_mixed_store
+
+from .registries import Kind, Running, running
+
+MiB: Final = 1024 * 1024
+# Measured: a push of 1 GB in chunks of 32 MiB has 75 requests, 26 kB of heads. Manifests here have less than 4 kB.
+HEADS: Final = 64 * 1024
+# Seconds in which any start must have ended: a push of 1 GB takes five.
+PATIENCE: Final = 120.0
+# Of a model: one large blob, some in the middle, some small ones, which go in one PUT.
+_SHARES: Final = (0.56, 0.16, 0.12, 0.08, 0.04, 0.007, 0.006, 0.005, 0.004)
+_NAME: Final = "kill/mixed"
+
+
+class Stop(Enum):
+    """How the command is stopped."""
+
+    KILL = "SIGKILL"
+    TERM = "SIGTERM"
+    INT = "Ctrl-C"
+    TWICE = "Ctrl-C twice"
+
+    @property
+    def word(self) -> str:
+        """For the command line."""
+        return self.name.lower()
+
+    @property
+    def number(self) -> signal.Signals:
+        """What is sent."""
+        return {Stop.KILL: signal.SIGKILL, Stop.TERM: signal.SIGTERM}.get(self, signal.SIGINT)
+
+    @property
+    def code(self) -> int:
+        """How a process ends by it."""
+        return -signal.SIGKILL if self is Stop.KILL else 130
+
+    @property
+    def cuts(self) -> bool:
+        """Whether bodies break off; else chunks are finished."""
+        return self in (Stop.KILL, Stop.TWICE)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is pushed, from `store`."""
+
+    store: Path
+    manifest: Manifest
+
+    @classmethod
+    def make(cls, store: Path, size: int) -> Model:
+        """A model of about `size` bytes."""
+        name = make_mixed_store(store, [int(size * share) for share in _SHARES], name=_NAME)
+        return cls(store, Manifest.parse(store.joinpath("manifests", *name.path_parts).read_bytes()))
+
+    @property
+    def size(self) -> int:
+        """Bytes of its blobs."""
+        return sum(blob.size for blob in self.manifest.blobs)
+
+    def file(self, hexadecimal: str) -> Path:
+        """The blob with this digest."""
+        return self.store / "blobs" / f"sha256-{hexadecimal}"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that decides a run. `chunk` in bytes, None for the command's own choice; `rate` in bytes a second."""
+
+    kind: Kind
+    stop: Stop
+    seed: int
+    rate: float
+    chunk: int | None
+
+    def points(self, size: int) -> list[int]:
+        """At which bytes on the line the signal is sent: one, sometimes two or three."""
+        draw = self._random("points")
+        return sorted(draw.randrange(size) for _ in range(draw.choice((1, 1, 1, 2, 3))))
+
+    def second(self, number: int) -> int:
+        """How many bytes after Ctrl-C the second one comes."""
+        return self._random(f"second {number}").randrange(MiB)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a kill may cost no more than a chunk: where the session survives it, or no body was cut."""
+        return self.kind.keeps_sessions or not self.stop.cuts
+
+    def _random(self, what: str) -> random.Random:
+        return random.Random(f"{self.seed} {self.kind.word} {self.stop.word} {what}")
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of a case. `faults` are breaches of what is promised, in words; `wrong` those in what was committed."""
+
+    case: Case
+    size: int
+    chunk: int
+    sent: int = 0
+    kills: int = 0
+    starts: int = 0
+    cut: int = 0  # uploads under way at the kills, together
+    lost: int = 0  # sessions with acknowledged bytes that the command said were lost
+    faults: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    ended: bool = False
+
+    @property
+    def bound(self) -> int:
+        """What may have been sent."""
+        return self.size + self.kills * self.chunk + self.starts * HEADS
+
+    @property
+    def kept(self) -> bool:
+        """Whether the bound was kept."""
+        return self.sent <= self.bound
+
+    @property
+    def kept_for_each(self) -> bool:
+        """Whether no kill has cost more than a chunk of each blob under way."""
+        return self.sent <= self.size + self.cut * self.chunk + self.starts * HEADS
+
+    @property
+    def well(self) -> bool:
+        """Whether it ended, and nothing else that is promised was broken, but for the bound."""
+        return self.ended and not self.faults and not self.wrong
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        over = [] if self.kept or not self.case.bounded else [f"{self.sent - self.bound} bytes over the bound"]
+        what = "; ".join([*self.faults, *self.wrong, *over]) or "well"
+        again = (self.sent - self.size) / self.chunk
+        chunk = "" if self.case.chunk else " (own chunks)"
+        sent = f"sent {self.sent / self.size:.3f} × size, {again:.2f} chunks again"
+        return (
+            f"{self.case.kind.value}, {self.case.stop.value}, seed {self.case.seed}{chunk}: "
+            f"{self.kills} kills of {self.cut} uploads, {sent}, {self.lost} sessions lost: {what}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    code: int
+    events: list[dict[str, Any]]
+    err: str
+
+    def digests(self, event: str) -> set[str]:
+        """Of the blobs that an event of this name was told of."""
+        told = [each for each in self.events if each["event"] == event]
+        return {_hex(each) for each in told}
+
+    def begun_at_zero(self) -> set[str]:
+        """Blobs of which nothing was thought to be there."""
+        return {_hex(each) for each in self.events if each["event"] == "blob_started" and each["offset"] == 0}
+
+    def said_to_be_lost(self) -> set[str]:
+        """Blobs that are begun anew, as the output says, with the reason."""
+        rewound = [each for each in self.events if each["event"] == "blob_rewound"]
+        return {_hex(each) for each in rewound if each["reason"] and each["offset"] == 0}
+
+    def acknowledged(self, chunk: int | None) -> set[str]:
+        """Blobs of which the registry had acknowledged something for certain: a second chunk was under way."""
+        begun: dict[str, int] = {}
+        found: set[str] = set()
+        for each in self.events:
+            match each["event"]:
+                case "blob_started" | "blob_rewound":
+                    begun[_hex(each)] = each["offset"]
+                    (found.add if each["offset"] else found.discard)(_hex(each))
+                case "blob_progress" if chunk and each["offset"] > begun[_hex(each)] + chunk:
+                    found.add(_hex(each))
+        return found
+
+
+def _hex(event: dict[str, Any]) -> str:
+    digest = event["blob"]["digest"] if "blob" in event else event["digest"]
+    return str(digest).partition(":")[2]
+
+
+async def run(case: Case, model: Model, folder: Path) -> Run:
+    """Does the run in `folder`, which it leaves to be removed."""
+    done = Run(case, model.size, case.chunk or 32 * MiB)
+    with running(case.kind, folder / "registry") as registry, Line(registry.host, rate=case.rate) as line:
+        await _push(case, model, registry, line, folder, done)
+        done.sent = line.up
+        done.wrong += await asyncio.to_thread(wrong_blobs, registry, model)
+        if done.ended:
+            done.wrong += _missing(registry, model)
+    if registry.received is not None and registry.received > done.sent:
+        done.faults.append(f"the registry received {registry.received} bytes of bodies, the line gave {done.sent}")
+    if case.chunk is None and registry.largest:
+        done.chunk = registry.largest
+    return done
+
+
+async def _push(case: Case, model: Model, registry: Running, line: Line, folder: Path, done: Run) -> None:
+    points = case.points(model.size)
+    finished: set[str] = set()
+    under_way: set[str] = set()
+    for number in range(len(points) + 1):
+        attempt = await _start(case, model, line, folder, points[number : number + 1], number)
+        done.starts += 1
+        if attempt is None:
+            done.faults.append(f"start {done.starts} did not end in {PATIENCE:.0f} s")
+            return
+        again = attempt.digests("blob_started") & finished
+        silent = attempt.begun_at_zero() & under_way - attempt.said_to_be_lost()
+        done.faults += [f"{digest[:12]} was finished and begun again" for digest in sorted(again)]
+        done.faults += [f"{digest[:12]} was begun anew, and nothing said" for digest in sorted(silent)]
+        done.lost += len(attempt.said_to_be_lost())
+        if attempt.code == 0:
+            done.ended = True
+            return
+        if attempt.code != case.stop.code or number == len(points):
+            done.faults.append(f"start {done.starts} ended with {attempt.code}: {attempt.err or attempt.events[-1:]}")
+            return
+        done.kills += 1
+        done.cut += len(attempt.digests("blob_started") - attempt.digests("blob_done"))
+        finished |= attempt.digests("blob_done") | {each for each in registry.committed() if model.file(each).exists()}
+        under_way = attempt.acknowledged(case.chunk) - finished
+        if _fetched(registry, "manifests/latest") is not None:
+            done.faults.append("the manifest was there before the push was done")
+
+
+async def _start(
+    case: Case, model: Model, line: Line, folder: Path, points: Sequence[int], number: int
+) -> _Attempt | None:
+    """Starts the command, with a signal at the point if there is one, and gives how it ended."""
+    chunk = ["--chunk-size", str(case.chunk)] if case.chunk else []
+    process = await start_command(
+        "push", _NAME, "--models", str(model.store), "--to", f"{line.host}/", "--json",
+        "--state-dir", str(folder / "state"), *chunk, home=folder,
+    )  # fmt: skip
+    loop = asyncio.get_running_loop()
+
+    def send() -> None:
+        loop.call_soon_threadsafe(_send, process, case.stop.number)
+
+    def stop() -> None:
+        send()
+        if case.stop is Stop.TWICE:
+            line.at(line.up + case.second(number), send)
+
+    # A byte of this start must have passed: then the command is under way, with its signals in its own hands.
+    for point in points:
+        line.at(max(point, line.up + 1), stop)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            out, err = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.communicate()
+        return None
+    assert process.returncode is not None
+    # A killed process may leave half a line behind.
+    events = [json.loads(each) for each in out.decode().splitlines() if each.endswith("}")]
+    return _Attempt(process.returncode, events, err.decode())
+
+
+def _send(process: Process, number: signal.Signals) -> None:
+    if process.returncode is None:
+        process.send_signal(number)
+
+
+def _missing(registry: Running, model: Model) -> list[str]:
+    """What of the model is not in the repository as it should be, by the registry's own answers."""
+    blobs = [blob for blob in model.manifest.blobs if _fetched(registry, f"blobs/{blob.digest}", "HEAD") is None]
+    wrong = [f"{blob.digest} is not in the repository" for blob in blobs]
+    if _fetched(registry, "manifests/latest") != model.manifest.raw:
+        wrong.append("the manifest is not the source's")
+    return wrong
+
+
+def wrong_blobs(registry: Running, model: Model) -> list[str]:
+    """What was committed, and is not the source's, byte for byte."""
+    wrong = []
+    for hexadecimal, path in registry.committed().items():
+        source = model.file(hexadecimal)
+        if hexadecimal == model.manifest.digest.hex:
+            continue
+        if not source.exists():
+            wrong.append(f"{hexadecimal} is none of the model's")
+        elif not _equal(path, source):
+            wrong.append(f"{hexadecimal} has other bytes than the source's")
+    return wrong
+
+
+def _equal(one: Path, other: Path) -> bool:
+    """Whether the files are the same, byte for byte."""
+    if one.stat().st_size != other.stat().st_size:
+        return False
+    with one.open("rb", buffering=0) as first, other.open("rb", buffering=0) as second:
+        while piece := first.read(MiB):
+            if piece != second.read(len(piece)):
+                return False
+    return True
+
+
+def _fetched(registry: Running, path: str, method: str = "GET") -> bytes | None:
+    """What the registry itself answers, past the line; None for 404."""
+    request = urllib.request.Request(f"http://{registry.host}/v2/{_NAME}/{path}", method=method)
+    request.add_header("Accept", DOCKER_MANIFEST)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            content: bytes = answer.read()
+            return content
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == 404:
+                return None
+            raise
