@@ -218,7 +218,7 @@ class Steps:
         if answer.kind is Kind.MISSING and self.ollama is None:
             self._learn(None)
             self.trouble += f"; {self.kept.in_words or MAYBE_NOTHING_KEPT}"
-        self._location, self.offset, self.etag, self._parts = "", 0, None, None
+        self._location, self.offset, self.etag, self._parts, self._insisted = "", 0, None, None, False
         if self.restarts == MAX_RESTARTS:
             return self._fail(
                 Unavailable(
