@@ -227,12 +227,15 @@ def test_nobody_listens() -> None:
 
 def test_a_line_in_a_process_of_its_own() -> None:
     content = os.urandom(MB)
-    with server(digest) as target, LineProcess(target, rate=50 * MB, delay=0.002) as line:
-        assert sent(line.host, content) == hashlib.sha256(content).digest()
-        assert (line.up, line.down) == (MB, 32)
-        with connected(line.host) as client:
-            client.sendall(b"x")
+    with server(echo) as target, LineProcess(target, rate=50 * MB, delay=0.002) as line, connected(line.host) as client:
+        client.sendall(content)
+        client.shutdown(socket.SHUT_WR)
+        assert everything(client) == content
+        assert (line.up, line.down) == (MB, MB)
+        with connected(line.host) as another:
+            another.sendall(b"x")
+            assert another.recv(1) == b"x"  # now it is on the line
             line.cut()
             with pytest.raises(OSError):
                 while True:
-                    client.sendall(bytes(MB))
+                    another.sendall(bytes(MB))
