@@ -73,6 +73,21 @@ _TRANSFER: Final = (
     option(
         "--chunk-size", type=Size(), metavar="SIZE", help="Bytes a request, e.g. 64MiB. Else what the registry takes."
     ),
+    option("--bwlimit", type=Size(), metavar="SIZE", help="Bytes a second of all uploads together, e.g. 20MB."),
+    option(
+        "--verify",
+        type=click.Choice(["changed", "always", "never"]),
+        default="changed",
+        show_default=True,
+        help="Which blobs are hashed here before they count: what was hashed and is unchanged since is not again.",
+    ),
+    option(
+        "--congestion",
+        default="auto",
+        show_default=True,
+        metavar="auto|system|NAME",
+        help="TCP congestion control; auto asks for BBR where the kernel lets anyone have it.",
+    ),
     option("--no-resume", is_flag=True, help="Note nothing, and go on with nothing that was noted."),
     option("--state-dir", type=_FILE, metavar="DIR", help="Where uploads under way are noted, to be gone on with."),
 )

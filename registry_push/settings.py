@@ -14,6 +14,8 @@ from . import __version__
 from .errors import InvalidSettings, printable
 
 Dialect = Literal["auto", "oci", "ollama"]
+# Which files are hashed before they are committed: those that have changed since they were, all, none.
+Verify = Literal["changed", "always", "never"]
 
 # Eight uploads at once fill a 1 Gbit/s line at 50 ms and are what a small registry bears; Ollama uses 16 parts.
 DEFAULT_JOBS: Final = 8
@@ -58,6 +60,9 @@ class Settings:
     chunk_size: int | None = None  # bytes; None: as the registry takes them
     timeout: float = DEFAULT_TIMEOUT  # seconds in which at least something must move
     retries: int = DEFAULT_RETRIES
+    verify: Verify = "changed"
+    bwlimit: int | None = None  # bytes a second of all bodies together
+    congestion: str = "auto"  # of TCP: "auto", "system" or a name the kernel knows
     user_agent: str = f"registry-push/{__version__}"
 
     def __post_init__(self) -> None:
@@ -67,6 +72,8 @@ class Settings:
         if self.chunk_size is not None:
             # A chunk of one byte can't be told from none (distribution 2); 1 MiB costs twice the time already.
             _within("--chunk-size", self.chunk_size, 64 * 1024, 5 * 1024**4)
+        if self.bwlimit is not None:
+            _within("--bwlimit", self.bwlimit, 1024, 10**12)
         if (self.cert is None) != (self.key_file is None):
             raise InvalidSettings("a client certificate needs both --cert and --key-file")
         if (self.username is None) != (self.password is None):

@@ -16,10 +16,11 @@ _OCTETS: Final = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The two URLs an upload begins with; every other comes from the registry."""
+    """The two URLs an upload to `repository` begins with; every other comes from the registry."""
 
     blob: str
     uploads: str
+    repository: str = ""
 
 
 @dataclass(frozen=True, slots=True)

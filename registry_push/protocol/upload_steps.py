@@ -115,7 +115,8 @@ class Steps:
         self.offset, self.state = self._blob.size, State.COMMITTING
 
     def _mounted(self, answer: Answer) -> None:
-        self._done(answer, Placement.MOUNTED if self._mounts else Placement.PRESENT)
+        is_elsewhere = bool(self._mounts) and self._mounts[0] != self._endpoints.repository
+        self._done(answer, Placement.MOUNTED if is_elsewhere else Placement.PRESENT)
 
     def _without_mount(self, answer: Answer) -> None:
         if not self._mounts:

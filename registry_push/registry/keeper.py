@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ..model import Digest
 from ..protocol.upload_request import UploadRecord
+from ..stores.base import FileIdentity
 from .profile import Profile
 
 
@@ -38,6 +39,14 @@ class Keeper(Protocol):
         """Keeps what was learned."""
         ...
 
+    def verified(self, file: FileIdentity) -> Digest | None:
+        """What the file was hashed to; None where it was not, or has changed since."""
+        ...
+
+    def verify(self, file: FileIdentity, digest: Digest) -> None:
+        """Keeps what the file was hashed to."""
+        ...
+
 
 class KeepNothing:
     """For uploads that are not gone on with."""
@@ -54,4 +63,11 @@ class KeepNothing:
         return None
 
     def learn(self, origin: str, profile: Profile) -> None:
+        """Keeps nothing."""
+
+    def verified(self, file: FileIdentity) -> Digest | None:
+        """Nothing."""
+        return None
+
+    def verify(self, file: FileIdentity, digest: Digest) -> None:
         """Keeps nothing."""

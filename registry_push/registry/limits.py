@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from ..protocol.bandwidth import Bandwidth
 from ..protocol.chunks import SINGLE_PUT
 
 
@@ -16,14 +17,15 @@ class Slots:
     So a run that comes while another sends for hours begins at once, and one that is alone has them all.
     """
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, bandwidth: Bandwidth | None = None) -> None:
         self._jobs = jobs
+        self._bandwidth = bandwidth
         self._sharing: list[Limits] = []
 
     @contextmanager
     def limits(self) -> Iterator[Limits]:
         """The part of one run, for as long as it runs."""
-        limits = Limits(self._jobs, lambda: len(self._sharing))
+        limits = Limits(self._jobs, lambda: len(self._sharing), self._bandwidth)
         self._sharing.append(limits)
         try:
             yield limits
@@ -40,7 +42,8 @@ class Limits:
     share the slots.
     """
 
-    def __init__(self, jobs: int, runs: Callable[[], int] = lambda: 1) -> None:
+    def __init__(self, jobs: int, runs: Callable[[], int] = lambda: 1, bandwidth: Bandwidth | None = None) -> None:
+        self.bandwidth = bandwidth  # of all runs together; None: no limit
         self._large = _Lane(jobs, runs)
         self._small = _Lane(jobs, runs)
         # Parts go to a storage that is built for many: with eight jobs, sixteen at once, as Ollama's own client.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from ..events import Sink
+from ..protocol.bandwidth import Bandwidth
 from ..settings import Settings
 from ..stores.hashing import Hasher
 from .limits import Slots
@@ -20,7 +21,7 @@ class Means:
     def __init__(self, settings: Settings, sink: Sink, *, connections: int = 0) -> None:
         self.transport = Transport(settings, sink=sink, connections=connections)
         self.hasher = Hasher()
-        self.slots = Slots(settings.jobs)
+        self.slots = Slots(settings.jobs, Bandwidth(settings.bwlimit) if settings.bwlimit else None)
 
     async def __aenter__(self) -> Self:
         await self.transport.__aenter__()

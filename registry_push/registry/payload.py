@@ -12,6 +12,7 @@ from aiohttp import payload
 from aiohttp.abc import AbstractStreamWriter
 
 from ..errors import RegistryPushError, SourceChanged
+from ..protocol.bandwidth import Bandwidth
 from ..protocol.chunks import Span
 from ..stores.base import BlobBody, LocalFile
 
@@ -32,12 +33,22 @@ class SpanPayload(payload.Payload):
     ends the write without an error: the registry may have answered already, and that answer says more.
     """
 
-    def __init__(self, body: BlobBody, span: Span, *, stall: float, on_sent: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        body: BlobBody,
+        span: Span,
+        *,
+        stall: float,
+        on_sent: Callable[[int], None],
+        bandwidth: Bandwidth | None = None,
+    ) -> None:
         super().__init__(body, content_type="application/octet-stream")
         self._body = body
         self._span = span
         self._stall = stall
         self._on_sent = on_sent
+        self._bandwidth = bandwidth
+        self._slice = bandwidth.slice if bandwidth else _MOST_AT_ONCE
         self._size = span.length
         self.sent = 0
         self.broken: OSError | None = None
@@ -83,7 +94,7 @@ class SpanPayload(payload.Payload):
         # time, which `loop.sendfile` does not do; and uvloop has no sendfile on its transports.
         with _Duplicate(transport.get_extra_info("socket").fileno()) as line:
             while not self.complete:
-                wanted = min(_MOST_AT_ONCE, self._span.length - self.sent)
+                wanted = min(self._slice, self._span.length - self.sent)
                 try:
                     moved = os.sendfile(line.number, body.file.fileno(), self._span.start + self.sent, wanted)
                 except BlockingIOError:
@@ -97,19 +108,23 @@ class SpanPayload(payload.Payload):
                 if moved == 0:
                     body.check_size()
                     raise SourceChanged(f"the file ended {wanted} bytes early while it was sent")
-                self._moved(moved)
-                await asyncio.sleep(0)  # the loop serves the others
+                await asyncio.sleep(self._moved(moved))  # without a limit 0: the loop serves the others
         return True
 
     async def _send_pieces(self, writer: AbstractStreamWriter) -> None:
         async for piece in self._body.open(self._span.start, self._span.length):
-            async with asyncio.timeout(self._stall):
-                await writer.write(piece)
-            self._moved(len(piece))
+            for start in range(0, len(piece), self._slice):
+                part = memoryview(piece)[start : start + self._slice]
+                async with asyncio.timeout(self._stall):
+                    await writer.write(part)
+                if pause := self._moved(len(part)):
+                    await asyncio.sleep(pause)
 
-    def _moved(self, count: int) -> None:
+    def _moved(self, count: int) -> float:
+        """Counts, and gives the seconds to rest."""
         self.sent += count
         self._on_sent(self.sent)
+        return self._bandwidth.moved(count, asyncio.get_running_loop().time()) if self._bandwidth else 0.0
 
 
 def _sends_files(writer: AbstractStreamWriter) -> bool:

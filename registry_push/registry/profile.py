@@ -14,7 +14,8 @@ from ..protocol.kept import Kept
 class Profile:
     """How a registry takes uploads. `chunk_limit` in bytes; `one_put`: no chunks at all; `ollama`: Ollama's ways.
 
-    `kept` is what it keeps of a cut chunk, `rate` the bytes a second that one body had last.
+    `kept` is what it keeps of a cut chunk, `rate` the bytes a second that one body had last. `mounts_itself`: a mount
+    from the repository itself is answered by whether the blob is there, which saves asking first; None: not tried.
     """
 
     chunk_limit: int | None = None
@@ -22,6 +23,7 @@ class Profile:
     ollama: bool = False
     kept: Kept = Kept.UNKNOWN
     rate: float | None = None
+    mounts_itself: bool | None = None
 
 
 def known_profile(host: str) -> Profile:

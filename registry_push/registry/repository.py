@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from ..errors import BlobCorrupt, BlobMissing, ManifestRefused, ModelNotFound, RemoteMismatch
 from ..events import Placement
@@ -64,8 +64,29 @@ class Repository:
 
         Raises `BlobCorrupt` before anything is committed if the body hasn't the blob's digest.
         """
-        endpoints = Endpoints(self._blob_url(blob.digest), self._client.url(f"/v2/{self.name}/blobs/uploads/"))
+        endpoints = Endpoints(self._blob_url(blob.digest), self._uploads_url, self.name)
         return await self._uploader.upload(self._client, self.name, endpoints, blob, body, mount_from=repositories)
+
+    @property
+    def mounts_itself(self) -> bool:
+        """Whether a blob may be asked for by `mount` with this repository's own name, in place of `exists`."""
+        return bool(self._uploader.profile(self._client).mounts_itself)
+
+    async def try_mounting_itself(self, blob: Descriptor) -> None:
+        """Finds out about `mounts_itself` with a blob that is here, unless it is known. Raises what requests raise."""
+        known = self._uploader.profile(self._client)
+        if known.mounts_itself is not None or known.ollama:
+            return
+        url = f"{self._uploads_url}?mount=sha256%3A{blob.digest.hex}&from={quote(self.name, safe='/')}"
+        response = await self._client.attempt("POST", url, self._push, {"Content-Length": "0"})
+        answer = self._read(response)
+        if answer.kind is Kind.ACCEPTED and answer.location:  # a session that nobody asked for
+            await self.free(urljoin(response.url, answer.location))
+        self._uploader.learn(self._client, mounts_itself=answer.kind is Kind.CREATED)
+
+    @property
+    def _uploads_url(self) -> str:
+        return self._client.url(f"/v2/{self.name}/blobs/uploads/")
 
     async def free(self, location: str) -> bool:
         """Has the registry forget the upload at `location`; False where it knew of none. Raises what keeps it."""

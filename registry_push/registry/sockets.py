@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
+
+from ..errors import InvalidSettings, printable
+from ..model.origin import is_loopback
 
 # Seconds. Home routers and load balancers forget a silent connection after a minute and more (AWS NLB 350 s, Azure
 # 240 s, cheap routers 60 s): a registry that hashes 40 GB before it answers is silent for longer.
@@ -13,6 +18,8 @@ _PROBES: Final = 6
 # Bytes that may wait in the kernel, unsent. Without it megabytes do (4 MiB on Linux): progress runs ahead of the line,
 # and on a slow one the answer seems late. 1 GiB on loopback took 0.50-0.61 s so, and 0.55-0.58 s without.
 _UNSENT: Final = 1024 * 1024
+# Under 0.1 % of loss at 50 ms CUBIC takes three times as long with 16 connections, ten times with one.
+_BEST: Final = "bbr"
 # Linux has all; macOS calls the first one TCP_KEEPALIVE, its own default does.
 _OPTIONS: Final = {
     "TCP_KEEPIDLE": _IDLE,
@@ -22,9 +29,40 @@ _OPTIONS: Final = {
 }
 
 
-def upload_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket for `address` (as getaddrinfo gives it) whose connection the kernel probes while nothing moves."""
-    family, kind, protocol, _, _ = address
+def socket_factory(congestion: str) -> Callable[[tuple[Any, ...]], socket.socket]:
+    """Makes sockets for addresses (as getaddrinfo gives them) whose connections the kernel probes while nothing moves.
+
+    `congestion` is `auto`, `system` or the name of a congestion control. Raises `InvalidSettings` for one that the
+    kernel has not, or does not let us have.
+    """
+    if congestion not in ("auto", "system"):
+        with socket.socket() as trial:
+            _set_congestion(trial, congestion)
+
+    def made_for(address: tuple[Any, ...]) -> socket.socket:
+        made = _probed_socket(*address[:3])
+        if congestion == "auto" and not is_loopback(str(address[4][0])):
+            with suppress(InvalidSettings):
+                _set_congestion(made, _BEST)
+        elif congestion not in ("auto", "system"):
+            _set_congestion(made, congestion)
+        return made
+
+    return made_for
+
+
+def _set_congestion(made: socket.socket, name: str) -> None:
+    try:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+    except (OSError, AttributeError) as error:  # AttributeError: not Linux
+        allowed = "cat /proc/sys/net/ipv4/tcp_allowed_congestion_control"
+        raise InvalidSettings(
+            f"this kernel gives us no congestion control {printable(repr(name), limit=40)}",
+            hint=f"see which it does: {allowed}",
+        ) from error
+
+
+def _probed_socket(family: int, kind: int, protocol: int) -> socket.socket:
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _OPTIONS.items():

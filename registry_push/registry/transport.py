@@ -34,7 +34,7 @@ from ..protocol.retry import Budget
 from ..settings import Settings
 from .expect import ImpatientRequest
 from .payload import SpanPayload
-from .sockets import upload_socket
+from .sockets import socket_factory
 from .tls import context_for
 
 # The largest answer that is read whole: a manifest. An endless or bombed answer ends here (CVE-2024-12886).
@@ -86,7 +86,9 @@ class Transport:
         # of bodies are ours (`limits.py`); aiohttp's is for a process of many runs.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=self._connections, keepalive_timeout=_KEEP_ALIVE, socket_factory=upload_socket
+                limit=self._connections,
+                keepalive_timeout=_KEEP_ALIVE,
+                socket_factory=socket_factory(self._settings.congestion),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,

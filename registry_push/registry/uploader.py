@@ -25,6 +25,7 @@ from .keeper import Keeper, UploadKey
 from .limits import Limits
 from .profile import Profile, known_profile
 from .progress import Progress
+from .trust import Trust
 from .upload import Upload
 
 
@@ -62,7 +63,7 @@ class Uploader:
         if body.size != blob.size:
             raise BlobCorrupt(f"what is here for {blob.digest} has {body.size} bytes, not {blob.size}")
         origin, settings = str(client.origin), self._settings
-        profile, pace = self._profile(client), self._pace(client)
+        profile, pace = self.profile(client), self._pace(client)
         plan = ChunkPlan.for_blob(
             blob.size, chunk=settings.chunk_size, limit=profile.chunk_limit, one_put=profile.one_put
         )
@@ -97,6 +98,7 @@ class Uploader:
             settings.timeout,
             pace,
             Progress(self._sink, repository, blob, begun=resume.acknowledged(blob.size) if resume else None),
+            Trust(settings.verify, self._keeper),
             lambda record: None if plan.single else self._keeper.save(key, blob.size, record),
         )
         try:
@@ -107,10 +109,11 @@ class Uploader:
                 upload.save(None)
             raise
         finally:
-            self._learn(client, session, pace)
+            self._learn_from(client, session, pace)
         return Placed(placement, upload.sent)
 
-    def _profile(self, client: Client) -> Profile:
+    def profile(self, client: Client) -> Profile:
+        """What is known of the registry."""
         origin = str(client.origin)
         if origin not in self._profiles:
             known = known_profile(client.origin.netloc)
@@ -121,10 +124,16 @@ class Uploader:
         return self._profiles[origin]
 
     def _pace(self, client: Client) -> Pace:
-        return self._paces.setdefault(str(client.origin), Pace(self._profile(client).rate))
+        return self._paces.setdefault(str(client.origin), Pace(self.profile(client).rate))
 
-    def _learn(self, client: Client, session: UploadSession, pace: Pace) -> None:
-        origin, before = str(client.origin), self._profile(client)
+    def learn(self, client: Client, *, mounts_itself: bool) -> None:
+        """Keeps what was found out about the registry."""
+        origin = str(client.origin)
+        self._profiles[origin] = replace(self.profile(client), mounts_itself=mounts_itself)
+        self._keeper.learn(origin, self._profiles[origin])
+
+    def _learn_from(self, client: Client, session: UploadSession, pace: Pace) -> None:
+        origin, before = str(client.origin), self.profile(client)
         limits = [limit for limit in (before.chunk_limit, session.plan.limit) if limit]
         self._profiles[origin] = now = replace(
             before,

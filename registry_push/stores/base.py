@@ -14,6 +14,20 @@ Ref = TypeVar("Ref", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """What tells a file with this content from any other: a new content has a new one. Times in nanoseconds.
+
+    `changed` is the inode's (ctime), which no program can set.
+    """
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
     """How a blob came to its target, and how many bytes of it went over the line for that."""
 
@@ -51,8 +65,8 @@ class LocalFile(Protocol):
         ...
 
     @property
-    def version(self) -> tuple[int, int]:
-        """Size and modification time as they are now; while both stay, what was hashed need not be hashed again."""
+    def identity(self) -> FileIdentity:
+        """As it is now; while it stays, what was hashed need not be hashed again."""
         ...
 
     def check_size(self) -> None:

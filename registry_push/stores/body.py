@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from ..errors import BlobCorrupt, SourceChanged
+from .base import FileIdentity
 
 # Bytes a read: long enough that a hop to a thread costs nothing beside it, short enough to stop promptly.
 PIECE: Final = 1024 * 1024
@@ -59,7 +60,7 @@ class FileBody:
     def __init__(self, file: io.FileIO, *, name: str = "the file") -> None:
         self._file = file
         self._name = name
-        self._size, _ = self.version
+        self._size = self.identity.size
 
     @property
     def size(self) -> int:
@@ -92,17 +93,17 @@ class FileBody:
         self.check_size()
 
     @property
-    def version(self) -> tuple[int, int]:
-        """Size (bytes) and modification time (ns) as they are now."""
+    def identity(self) -> FileIdentity:
+        """As it is now."""
         status = os.fstat(self._file.fileno())
-        return status.st_size, status.st_mtime_ns
+        return FileIdentity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     def check_size(self) -> None:
         """Raises `SourceChanged` if the size is not the one the file was opened with.
 
         A new time alone is no change: Ollama touches a blob that it uses again (manifest/layer.go, touchLayer).
         """
-        size, _ = self.version
+        size = self.identity.size
         if size != self._size:
             raise SourceChanged(f"{self._name} had {self._size} bytes and has {size} now")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -34,6 +34,8 @@ from .plan import PlannedModel, total
 _REQUESTS_PER_JOB = 4
 # Models under way at once: enough to hide the round trips at a model's end, few enough to follow on a screen.
 _MODELS_AT_ONCE = 4
+# From so many blobs on, two requests are well spent on finding out how to spare one for each.
+_MANY = 32
 
 
 class BlobSource(Protocol):
@@ -62,6 +64,15 @@ class ModelTarget(Target, Mounter, Protocol):
 
     async def put_by_digest(self, manifest: Manifest) -> None:
         """Puts a manifest without a tag."""
+        ...
+
+    @property
+    def mounts_itself(self) -> bool:
+        """Whether a blob that may be here can be mounted from here: one request in place of two where it is not."""
+        ...
+
+    async def try_mounting_itself(self, blob: Descriptor) -> None:
+        """Finds out, by a blob that is here."""
         ...
 
 
@@ -160,6 +171,7 @@ class _ModelCopy:
     origin: HTTPOrigin
     placements: Counter[Placement] = field(default_factory=Counter)
     sent: int = 0
+    _tried: bool = False
 
     async def run(self) -> ModelDone:
         for manifest in (self.model.manifest, *self.model.children):
@@ -201,9 +213,19 @@ class _ModelCopy:
                     placed = await self._place(blob)
             except Interrupted:
                 return  # the others finish their chunks too
+            if placed.placement is Placement.UPLOADED:
+                await self._try_mounting(blob)
             self.placements[placed.placement] += 1
             self.sent += placed.sent
             self.run_of.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
+
+    async def _try_mounting(self, blob: Descriptor) -> None:
+        """Once, where many blobs are still to come."""
+        if self._tried or len(self.model.blobs) < _MANY:
+            return
+        self._tried = True
+        with suppress(RegistryPushError):  # then it goes on as it did
+            await self.target.try_mounting_itself(blob)
 
     @asynccontextmanager
     async def _held(self, blob: Descriptor) -> AsyncIterator[None]:
@@ -221,14 +243,19 @@ class _ModelCopy:
 
     async def _place(self, blob: Descriptor) -> Placed:
         run, name = self.run_of, self.target.name
-        if run.is_confirmed(self.origin, name, blob.digest) or await self.target.exists(blob):
-            placed = Placed(Placement.PRESENT)
-        else:
-            body = await run.source.open(blob)
-            try:
-                placed = await self.target.mount(blob, body, self._mount_candidates(blob))
-            finally:
-                await body.close()
+        candidates = self._mount_candidates(blob)
+        if run.is_confirmed(self.origin, name, blob.digest):
+            return Placed(Placement.PRESENT)
+        if blob.size <= SINGLE_PUT and not candidates and self.target.mounts_itself:
+            candidates = [name]  # what is there is mounted, for what is not a session is open at once
+        elif await self.target.exists(blob):
+            run.confirm(self.origin, name, blob.digest)
+            return Placed(Placement.PRESENT)
+        body = await run.source.open(blob)
+        try:
+            placed = await self.target.mount(blob, body, candidates)
+        finally:
+            await body.close()
         run.confirm(self.origin, name, blob.digest)
         return placed
 

@@ -22,6 +22,14 @@ class DryRun:
         """The wrapped target's name."""
         return self.target.name
 
+    @property
+    def mounts_itself(self) -> bool:
+        """Never: that would open uploads."""
+        return False
+
+    async def try_mounting_itself(self, blob: Descriptor) -> None:
+        """Tries nothing."""
+
     async def exists(self, blob: Descriptor) -> bool:
         """As the wrapped target."""
         return await self.target.exists(blob)

@@ -13,12 +13,12 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import InvalidName
+from ..errors import InvalidDigest, InvalidName
 from ..events import Sink, Warned
 from ..model import Digest, HTTPOrigin
 from ..protocol.chunks import SMALLEST_CHUNK
@@ -26,6 +26,7 @@ from ..protocol.kept import Kept
 from ..protocol.upload_request import UploadRecord
 from ..registry.keeper import UploadKey
 from ..registry.profile import Profile
+from ..stores.base import FileIdentity
 from .orders import Order
 
 _SCHEMA: Final = (
@@ -37,6 +38,13 @@ _SCHEMA: Final = (
     ) STRICT
     """,
     "CREATE TABLE IF NOT EXISTS hosts (origin TEXT PRIMARY KEY, profile TEXT NOT NULL, saved REAL NOT NULL) STRICT",
+    """
+    CREATE TABLE IF NOT EXISTS files (
+        device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
+        changed INTEGER NOT NULL, digest TEXT NOT NULL, saved REAL NOT NULL,
+        PRIMARY KEY (device, inode)
+    ) STRICT
+    """,
     "CREATE TABLE IF NOT EXISTS pushes (job TEXT PRIMARY KEY, saved REAL NOT NULL) STRICT",
 )
 _FIND: Final = "SELECT record, saved FROM uploads WHERE origin = ? AND repository = ? AND digest = ?"
@@ -44,6 +52,8 @@ _FORGET: Final = "DELETE FROM uploads WHERE origin = ? AND repository = ? AND di
 # distribution forgets uploads after a week (storage.maintenance.uploadpurging), R2 after two hours; an older record is
 # of no use to anyone.
 LIFE_SECONDS: Final = 7 * 24 * 3600.0
+# Nobody wants to have a file hashed again because it rested; but what is known of those that are gone has to end.
+FILES_SECONDS: Final = 180 * 24 * 3600.0
 # How long a write may wait for another process that writes; a write takes a millisecond.
 _BUSY_SECONDS: Final = 2.0
 # How often a process that waits for another's upload looks again, in seconds.
@@ -112,8 +122,24 @@ class Journal:
 
     def learn(self, origin: str, profile: Profile) -> None:
         """Keeps what was learned. Whether it is Ollama's is not kept: another may listen at the port tomorrow."""
-        text = json.dumps([profile.chunk_limit, profile.kept, profile.rate])
+        text = json.dumps([profile.chunk_limit, profile.kept, profile.rate, profile.mounts_itself])
         self._ask("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", origin, text, self._now())
+
+    def verified(self, file: FileIdentity) -> Digest | None:
+        """What the file was hashed to; None where it was not, or has changed since."""
+        statement = (
+            "SELECT digest FROM files WHERE device = ? AND inode = ? AND size = ? AND modified = ? AND changed = ?"
+        )
+        rows = self._ask(statement, *_signed(file))
+        try:
+            return Digest.parse(rows[0][0]) if rows else None
+        except InvalidDigest:  # a damaged disk
+            return None
+
+    def verify(self, file: FileIdentity, digest: Digest) -> None:
+        """Keeps what the file was hashed to, in place of what it was before."""
+        values = (*_signed(file), str(digest), self._now())
+        self._ask("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", *values)
 
     # ── the rest ──────────────────────────────────────────────────────────────────────────────────
 
@@ -205,6 +231,7 @@ class Journal:
             database.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last records: bandwidth only
             for statement in _SCHEMA:
                 database.execute(statement)
+            database.execute("DELETE FROM files WHERE saved < ?", (self._now() - FILES_SECONDS,))
         except BaseException:
             database.close()
             raise
@@ -230,6 +257,11 @@ class Journal:
 
 def _nothing() -> None:
     return None
+
+
+def _signed(file: FileIdentity) -> tuple[int, ...]:
+    """Inodes and devices can have 64 bits without a sign; SQLite's numbers have one."""
+    return tuple(number - (1 << 64) if number >= 1 << 63 else number for number in astuple(file))
 
 
 def _columns(key: UploadKey) -> tuple[str, str, str]:
@@ -258,11 +290,12 @@ def _decoded(text: object) -> UploadRecord | None:
 
 def _profile(text: object) -> Profile | None:
     try:
-        limit, kept, rate = json.loads(str(text))
+        limit, kept, rate, mounts_itself = json.loads(str(text))
         return Profile(
             None if limit is None else max(SMALLEST_CHUNK, int(limit)),
             kept=Kept(kept),
             rate=None if rate is None else float(rate),
+            mounts_itself=None if mounts_itself is None else bool(mounts_itself),
         )
     except (ValueError, TypeError):
         return None

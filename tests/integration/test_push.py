@@ -18,8 +18,9 @@ from registry_push.registry.identity import Identity
 from registry_push.settings import Settings
 from registry_push.stores.ollama import OllamaStore
 from registry_push.transfer.copy import Report
+from registry_push.transfer.journal import Journal
 from registry_push.transfer.push import push
-from tests.support.registries import EmbeddedFactory, Registry
+from tests.support.registries import DockerRegistry, EmbeddedFactory, Registry
 from tests.support.stores import weights_of
 
 # Above SINGLE_PUT: the weights go in PATCHes.
@@ -290,3 +291,62 @@ async def test_a_manifest_that_the_registry_does_not_take_is_refused_with_5(regi
     report = await stage.push(registry, "me/bare")
     assert isinstance(report.error, ManifestRefused) and report.error.exit_code == 5
     assert [event.blob.kind for event in stage.of(BlobDone)] == ["params"]
+
+
+def small_model(stage: Stage, count: int, *, seed: int = 0) -> None:
+    layers = [
+        Layer(LAYER_TYPE + "tensor", f"{seed} {number}".encode() * 50, name=str(number)) for number in range(count)
+    ]
+    write_model(stage.store, ModelName.parse("me/many"), config(), layers)
+
+
+async def test_where_a_repository_mounts_from_itself_an_absent_blob_takes_two_requests(
+    embedded: EmbeddedRegistry, stage: Stage
+) -> None:
+    small_model(stage, 200)
+    report = await stage.push(embedded, "me/many", jobs=2, state_dir=stage.home)
+    assert report.done[0].uploaded == 201
+    seen = requests(embedded, "me/many")
+    # Eight lanes ask the old way until the first of them has an answer; then it is tried once with what is there.
+    assert 1 <= seen.count("HEAD blobs") <= 30
+    assert seen.count("POST uploads") == 202 and seen.count("PUT uploads") == 201
+    assert seen.count("DELETE uploads") == 0
+    embedded.log.clear()
+    small_model(stage, 200, seed=1)  # another process knows it from the beginning
+    assert (await stage.push(embedded, "me/many", jobs=2, state_dir=stage.home)).done[0].uploaded == 200
+    seen = requests(embedded, "me/many")
+    assert (seen.count("HEAD blobs"), seen.count("POST uploads"), seen.count("PUT uploads")) == (0, 201, 200)
+    embedded.log.clear()
+    again = (await stage.push(embedded, "me/many", jobs=2, state_dir=stage.home)).done[0]
+    assert (again.present, again.mounted, again.sent) == (201, 0, 0)
+    assert sorted(set(requests(embedded, "me/many"))) == ["HEAD manifests", "POST uploads"]
+    assert len(embedded.log) == 201 + 1
+
+
+async def test_a_registry_that_does_not_mount_from_itself_is_asked_first(
+    embedded: EmbeddedRegistry, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(type(embedded.repositories), "mount", refuse)
+    small_model(stage, 60)
+    assert (await stage.push(embedded, "me/many", jobs=2, state_dir=stage.home)).done[0].uploaded == 61
+    seen = requests(embedded, "me/many")
+    assert seen.count("HEAD blobs") == 61
+    assert (seen.count("POST uploads"), seen.count("DELETE uploads")) == (62, 1)
+    embedded.log.clear()
+    assert (await stage.push(embedded, "me/many", jobs=2, state_dir=stage.home)).done[0].present == 61
+    assert requests(embedded, "me/many").count("HEAD blobs") == 61
+
+
+@pytest.mark.real
+async def test_docker_registry_mounts_from_itself(docker_registry: DockerRegistry, stage: Stage) -> None:
+    small_model(stage, 100)
+    first = (await stage.push(docker_registry, "me/many", to="itself/many:v1", jobs=1, state_dir=stage.home)).done[0]
+    again = (await stage.push(docker_registry, "me/many", to="itself/many:v1", jobs=1, state_dir=stage.home)).done[0]
+    assert (first.uploaded, again.present, again.sent) == (101, 101, 0)
+    journal = Journal(stage.home, stage.events.append)
+    profile = journal.profile(docker_registry.origin)
+    journal.close()
+    assert profile is not None and profile.mounts_itself

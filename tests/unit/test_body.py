@@ -85,10 +85,10 @@ async def test_file_that_grows(body: FileBody, path: Path) -> None:
 
 
 async def test_new_time_is_a_new_version_and_no_error(body: FileBody, path: Path) -> None:
-    before = body.version
-    assert before == body.version
-    os.utime(path, ns=(before[1], before[1] + 1))
-    assert body.version == (len(CONTENT), before[1] + 1)
+    before = body.identity
+    assert before == body.identity
+    os.utime(path, ns=(before.modified, before.modified + 1))
+    assert (body.identity.size, body.identity.modified) == (len(CONTENT), before.modified + 1)
     body.check_size()
     assert len(await pieces(body, 0, 10)) == 1
 

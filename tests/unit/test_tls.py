@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import os
 import ssl
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from registry_push.errors import InvalidSettings, KeyNotFound, ProtocolViolation, RegistryPushError, TLSFailed
 from registry_push.protocol.chunks import Span
@@ -23,44 +15,15 @@ from registry_push.registry.tls import context_for
 from registry_push.settings import Settings
 from registry_push.stores.body import FileBody
 from tests.support.scripted import NOWHERE, Clock, Says, Scripted, opened
+from tests.support.tls import Certificate, self_signed
 
 PULL = ("repository:a/b:pull",)
-
-
-class Certificate(NamedTuple):
-    cert: Path
-    key: Path
-
-    @property
-    def server(self) -> ssl.SSLContext:
-        """For a server that has it."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self.cert, self.key)
-        return context
-
-
-def _certificate(folder: Path, *, host: str = "127.0.0.1", days: int = 1) -> Certificate:
-    """Self-signed, for an address; ended `-days` days ago if `days` is negative."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry-push test")])
-    built = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=10))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    folder.mkdir(exist_ok=True)
-    (folder / "it.crt").write_bytes(built.public_bytes(Encoding.PEM))
-    (folder / "it.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return Certificate(folder / "it.crt", folder / "it.key")
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Certificate:
     """For 127.0.0.1, good today."""
-    return _certificate(tmp_path)
+    return self_signed(tmp_path)
 
 
 async def test_a_certificate_that_nobody_trusts_is_refused_without_retries(certificate: Certificate) -> None:
@@ -74,7 +37,7 @@ async def test_a_certificate_that_nobody_trusts_is_refused_without_retries(certi
         assert clock.slept == []
 
 
-async def test_tls_verify_false_takes_any_certificate(certificate: Certificate) -> None:
+async def test_tls_verify_false_takes_anyself_signed(certificate: Certificate) -> None:
     async with Scripted(certificate.server) as server, opened(server.origin, tls_verify=False) as client:
         server.on("GET", "/v2/", Says(200))
         assert (await client.request("GET", client.url("/v2/"), PULL)).status == 200
@@ -92,7 +55,7 @@ async def test_a_ca_file_makes_it_trusted(certificate: Certificate) -> None:
 async def test_a_trusted_ca_does_not_make_up_for_a_wrong_host_or_date(
     tmp_path: Path, host: str, days: int, why: str
 ) -> None:
-    wrong = _certificate(tmp_path, host=host, days=days)
+    wrong = self_signed(tmp_path, host=host, days=days)
     async with Scripted(wrong.server) as server, opened(server.origin, ca_file=wrong.cert) as client:
         with pytest.raises(TLSFailed, match=why):
             await client.request("GET", client.url("/v2/"), PULL)
@@ -113,7 +76,7 @@ async def test_a_certificate_in_the_folder_of_its_host_is_trusted_for_that_host_
 
 
 async def test_a_client_certificate_is_shown_to_who_asks(certificate: Certificate, tmp_path: Path) -> None:
-    own = _certificate(tmp_path / "own")
+    own = self_signed(tmp_path / "own")
     context = certificate.server
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(own.cert)
@@ -190,7 +153,7 @@ def test_a_file_that_is_missing_is_named(certificate: Certificate, tmp_path: Pat
 
 def test_a_file_that_is_no_certificate_is_a_wrong_setting(certificate: Certificate, tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("")
-    other = _certificate(tmp_path / "other")
+    other = self_signed(tmp_path / "other")
     for settings in (
         Settings(home=NOWHERE, ca_file=tmp_path / "empty.pem"),
         Settings(home=NOWHERE, ca_file=tmp_path),
