@@ -23,7 +23,7 @@ from .failures import status_of, words_of
 from .hub import Hub
 from .job import Job, Reader
 from .log import LOG, tell
-from .order import ordered
+from .planned_push import planned_push
 from .push_request import PushRequest
 from .tags import list_response
 from .targets import AllowedTargets
@@ -141,9 +141,9 @@ class Service:
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
         asked = PushRequest.parse(await self._body(request))
-        order = await ordered(asked, self._settings, self._targets, tell)
+        push = await planned_push(asked, self._settings, self._targets, tell)
         _notice_dead_lines(request)
-        with self._hub.joined(order) as job:
+        with self._hub.joined(push) as job:
             if asked.stream:
                 return await self._stream(request, job)
             await job.over()

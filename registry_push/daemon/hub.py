@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from ..errors import Interrupted, RegistryPushError
+from ..errors import Interrupted, RegistryPushError, unwrapped
 from ..events import Event
 from ..transfer.push import push_planned
 from ..transfer.shared import Shared
 from .job import Job
 from .log import LOG, tell
 from .metrics import Metrics
-from .order import Key, Order
+from .planned_push import Key, PlannedPush
 
 
 @dataclass(slots=True)
@@ -44,7 +44,10 @@ class Hub:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._group.__aexit__(kind, error, traceback)
+        try:
+            await self._group.__aexit__(kind, error, traceback)
+        except BaseExceptionGroup as group:  # no push raises: it is the one error from inside the `with`
+            raise unwrapped(group) from None
 
     @property
     def is_stopping(self) -> bool:
@@ -67,32 +70,32 @@ class Hub:
             await asyncio.wait(self._running)
 
     @contextmanager
-    def joined(self, order: Order) -> Iterator[Job]:
-        """The push that `order` means, begun if it is not under way; leaving it is no longer waiting for it.
+    def joined(self, push: PlannedPush) -> Iterator[Job]:
+        """The push that `push` means, begun if it is not under way; leaving it is no longer waiting for it.
 
         Raises `Interrupted` where nothing new is begun.
         """
         if self.is_stopping:
             raise Interrupted("the service is stopping")
-        running = self._waited_for.get(order.key) or self._begin(order)
+        running = self._waited_for.get(push.key) or self._begin(push)
         running.clients += 1
         try:
             yield running.job
         finally:
             running.clients -= 1
             if not running.clients and not running.job.is_over:
-                self._forget(order.key, running.job)
+                self._forget(push.key, running.job)
                 running.task.cancel()
 
     def _clients(self) -> int:
         return sum(running.clients for running in self._waited_for.values())
 
-    def _begin(self, order: Order) -> _Running:
+    def _begin(self, push: PlannedPush) -> _Running:
         job = Job()
-        task = self._group.create_task(self._push(order, job))
+        task = self._group.create_task(self._push(push, job))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        running = self._waited_for[order.key] = _Running(job, task)
+        running = self._waited_for[push.key] = _Running(job, task)
         return running
 
     def _forget(self, key: Key, job: Job) -> None:
@@ -100,7 +103,7 @@ class Hub:
         if key in self._waited_for and self._waited_for[key].job is job:
             del self._waited_for[key]
 
-    async def _push(self, order: Order, job: Job) -> None:
+    async def _push(self, push: PlannedPush, job: Job) -> None:
         def sink(event: Event) -> None:
             job(event)
             self.metrics(event)
@@ -109,14 +112,14 @@ class Hub:
         error: RegistryPushError | None = Interrupted("the push was stopped")
         try:
             report = await push_planned(
-                [order.plan], order.store, self._shared, settings=order.settings, sink=sink, stop=self._stop
+                [push.plan], push.store, self._shared, settings=push.settings, sink=sink, stop=self._stop
             )
             error = report.error
         except RegistryPushError as failure:
             error = failure
         except Exception:  # a bug: its client is told, and the others go on
-            LOG.exception("a bug in the push of %s", order.plan.name.short)
+            LOG.exception("a bug in the push of %s", push.plan.name.short)
             error = RegistryPushError("a bug in registry-push", hint="the service's log says where")
         finally:
-            self._forget(order.key, job)
+            self._forget(push.key, job)
             job.end(error)

@@ -74,7 +74,7 @@ async def test_lines_and_their_order_are_the_contracts() -> None:
     assert await ready(reader) == [told(b, 50), told(a, 0), told(a)]
     moved(job, a, 40)
     assert await ready(reader) == [told(a, 40)]
-    job(BlobRewound(REPO, a.digest, 10, a.size, "cut"))
+    job(BlobRewound(REPO, a.digest, 10, a.size, "cut", 0))
     assert await ready(reader) == [told(a, 10)]
     moved(job, a, 100)
     done(job, a)

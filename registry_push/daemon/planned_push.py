@@ -20,7 +20,7 @@ Key = tuple[Reference, Digest, bool, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PlannedPush:
     """One push: what goes where, read from `store`, with whose login (`settings`)."""
 
     plan: PlannedModel
@@ -34,8 +34,8 @@ class Order:
         return plan.target, plan.manifest.digest, settings.plain_http, settings.username, settings.password
 
 
-async def ordered(request: PushRequest, settings: Settings, targets: AllowedTargets, sink: Sink) -> Order:
-    """The order that `request` means.
+async def planned_push(request: PushRequest, settings: Settings, targets: AllowedTargets, sink: Sink) -> PlannedPush:
+    """The push that `request` means.
 
     Raises `UsageError`, `TargetNotAllowed`, `ModelNotFound`, and what reading the manifest raises. The name is looked
     at before the store is: whether a file exists is not to be found out by names (CVE-2024-39722).
@@ -53,7 +53,7 @@ async def ordered(request: PushRequest, settings: Settings, targets: AllowedTarg
         raise ModelNotFound(f"model {name.short} not found", hint=error.hint) from error
     # As Ollama (server/images.go, makeRequest): insecure is http, not TLS unchecked. Its own registry needs none.
     plain_http = settings.plain_http or (request.insecure and not plan.target.is_ollama)
-    return Order(
+    return PlannedPush(
         plan,
         store,
         replace(settings, plain_http=plain_http, username=request.username, password=request.password),
