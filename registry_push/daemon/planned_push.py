@@ -61,8 +61,11 @@ async def planned_push(request: PushRequest, settings: Settings, targets: Allowe
 
 
 async def _as_stored(store: OllamaStore, name: ModelName) -> ModelName:
-    """`name` in the case that the store has it in (server/routes.go, getExistingName); itself where it is not there."""
+    """`name` in the case that the store has it in (server/routes.go, getExistingName). Raises `ModelNotFound`."""
     names = [model.name for model in await store.models()]
     exact = [stored for stored in names if stored.path_parts == name.path_parts]
     alike = exact or [stored for stored in names if stored.same_as(name)]
-    return replace(alike[0], scheme=name.scheme) if len(alike) == 1 else name
+    if len(alike) == 1:
+        return replace(alike[0], scheme=name.scheme)
+    await store.resolve(name)  # which says why, unless the listing has missed it
+    return name
