@@ -20,8 +20,13 @@ _COMMANDS: Final = {
     "list": "list the models in the local Ollama store",
     "inspect": "show what a model is made of, here or at a registry",
     "key": "the ed25519 key that signs in at Ollama's registry",
+    "serve": "serve Ollama's POST /api/push to programs that push through its API",
     "demo": "push a tiny model to a registry inside this process: signed in, cut, resumed, verified",
 }
+
+
+# The service is a face of its own; only its name is known here.
+_ELSEWHERE: Final = {"serve": "registry_push.daemon.command"}
 
 
 class _Lazy(click.Group):
@@ -31,7 +36,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"{__package__}.{cmd_name}_command")
+        module = importlib.import_module(_ELSEWHERE.get(cmd_name, f"{__package__}.{cmd_name}_command"))
         found = module.command
         assert isinstance(found, click.Command)
         return found

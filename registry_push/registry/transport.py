@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -197,7 +198,8 @@ class Transport:
             method,
             URL(url, encoded=True),  # presigned and session URLs are sent byte for byte
             headers=CIMultiDict(headers),
-            data=body,
+            # A manifest may have 4 MiB; bytes of over one are warned of by aiohttp.
+            data=io.BytesIO(body) if isinstance(body, bytes) else body,
             allow_redirects=False,
             ssl=self._context(origin) if origin.scheme == "https" else True,
             proxy=self._proxy(origin),

@@ -194,13 +194,26 @@ class OllamaStore:
         """As `refuse_stub`. A config that is missing or no JSON is another check's business."""
         if any(layer.kind in ("model", "tensor") for layer in manifest.layers):
             return
-        config = self._config(manifest)
+        config = self.read_config(manifest)
         remote = config.get("remote_host") or config.get("remote_model")
         if remote:
             raise NothingToPush(
                 f"this model runs at {remote}; only a pointer to it is here",
                 hint="push a model whose weights are on this machine: registry-push list",
             )
+
+    def read_config(self, manifest: Manifest) -> dict[str, Any]:
+        """The fields of the model's config; none where there is no config that could be read. Raises `Unreadable`."""
+        if manifest.config is None:
+            return {}
+        try:
+            with self.open_blob(manifest.config) as file:
+                config = json.loads(read_bounded(file, _MAX_CONFIG))
+        except Unreadable:
+            raise
+        except (RegistryPushError, OSError, ValueError, RecursionError):
+            return {}
+        return config if isinstance(config, dict) else {}
 
     # ── finding files ─────────────────────────────────────────────────────────────────────────────
 
@@ -281,18 +294,6 @@ class OllamaStore:
         if os.path.lexists(self.root / "blobs" / f"{blob.digest.path_name}-partial"):
             return "a pull of it is unfinished: let it end, or ollama pull NAME"
         return None
-
-    def _config(self, manifest: Manifest) -> dict[str, Any]:
-        if manifest.config is None:
-            return {}
-        try:
-            with self.open_blob(manifest.config) as file:
-                config = json.loads(read_bounded(file, _MAX_CONFIG))
-        except Unreadable:
-            raise
-        except (RegistryPushError, OSError, ValueError, RecursionError):
-            return {}
-        return config if isinstance(config, dict) else {}
 
 
 def privacy_warnings(manifest: Manifest) -> list[str]:

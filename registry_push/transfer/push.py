@@ -161,7 +161,7 @@ def _check_login(settings: Settings, plan: Sequence[PlannedModel]) -> None:
 async def planned_model(
     store: OllamaStore, name: ModelName, references: tuple[Reference, ...], sink: Sink
 ) -> PlannedModel:
-    """The model with its manifest read. Raises what reading it raises."""
+    """One model on its way. Raises what reading its manifest raises, and `NothingToPush` for a cloud stub."""
     manifest = await store.resolve(name)
     await store.refuse_stub(manifest)
     for warning in privacy_warnings(manifest):

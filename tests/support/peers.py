@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -11,9 +14,21 @@ import pytest
 def require(program: str) -> str:
     """The path of `program`. Where it is absent the test is skipped with the reason; in CI it fails."""
     path = shutil.which(program)
-    if path is not None:
-        return path
-    reason = f"{program} is not installed"
+    if path is None:
+        _absent(f"{program} is not installed")
+    return path
+
+
+def require_node_package(name: str) -> Path:
+    """The folder of node's global packages, which has `name`; absent, as `require`."""
+    npm = require("npm")
+    root = Path(subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=True).stdout.strip())
+    if not (root / name).is_dir():
+        _absent(f"the npm package {name} is not installed (npm install --global {name})")
+    return root
+
+
+def _absent(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}, and in CI the real peers must be there")
     pytest.skip(reason)

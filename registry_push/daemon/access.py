@@ -1,0 +1,116 @@
+"""Who may ask: the checks of Host and Origin as Ollama has them, and the bearer token. Pure but for the list of hosts.
+
+Host: against DNS rebinding (CVE-2024-28224), server/routes.go, allowedHostsMiddleware. Origin: against pages of others
+in this user's browser, github.com/gin-contrib/cors with envconfig/config.go, AllowedOrigins.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from ..errors import InvalidSettings, printable
+
+_LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "0.0.0.0")  # noqa: S104  # an origin that is let in, no address
+_LOCAL_SUFFIXES: Final = (".localhost", ".local", ".internal")
+_APPLICATIONS: Final = ("app://*", "file://*", "tauri://*", "vscode-webview://*", "vscode-file://*")
+PREFLIGHT: Final = {
+    "Access-Control-Allow-Methods": "GET,POST,HEAD,OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization,Content-Type,User-Agent,Accept,X-Requested-With",
+    "Access-Control-Max-Age": "43200",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Whose pages may ask. `patterns` have one `*` at most."""
+
+    patterns: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, ollama_origins: str) -> Self:
+        """What `$OLLAMA_ORIGINS` adds to this machine's own. Raises `InvalidSettings`, as Ollama does not start."""
+        text = ollama_origins.strip().strip("\"'")
+        own = tuple(
+            f"{scheme}://{host}{port}" for host in _LOCAL_HOSTS for port in ("", ":*") for scheme in ("http", "https")
+        )
+        added = tuple(part.strip() for part in text.split(",")) if text else ()
+        for each in added:
+            if each.count("*") > 1 or not each:
+                raise InvalidSettings(
+                    f"OLLAMA_ORIGINS has {printable(repr(each), limit=80)}",
+                    hint="write origins such as https://example.com, with one * at most, and commas between them",
+                )
+        return cls((*added, *own, *_APPLICATIONS))
+
+    def allow(self, origin: str) -> bool:
+        """Whether a page of `origin` may ask."""
+        for pattern in self.patterns:
+            before, star, after = pattern.partition("*")
+            if origin == pattern or (star and origin.startswith(before) and origin.endswith(after)):
+                return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The three checks. `guards_host` where the service listens on this machine alone: any other Host is a trick."""
+
+    guards_host: bool
+    origins: Origins
+    token: str | None = None
+    is_own: Callable[[str], bool] = lambda host: is_own_host(host)
+
+    def admits_host(self, host: str) -> bool:
+        """Whether a request with this Host header may pass."""
+        return not self.guards_host or self.is_own(bare_host(host))
+
+    def admits_origin(self, origin: str, host: str) -> bool:
+        """Whether a page of `origin` may ask at `host`.
+
+        A page from the very host that it asks passes only if that is a name of this machine, wherever the service
+        listens: with DNS rebinding the two are equal as well.
+        """
+        if self.origins.allow(origin):
+            return True
+        return origin.lower() in (f"http://{host}", f"https://{host}") and self.is_own(bare_host(host))
+
+    def admits_token(self, authorization: str) -> bool:
+        """Whether the Authorization header carries the token, if there is one."""
+        if self.token is None:
+            return True
+        scheme, _, given = authorization.strip().partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.token.encode())
+
+
+def bare_host(host: str) -> str:
+    """The Host header without its port and brackets, in lower case."""
+    host = host.lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() and ":" not in name else host
+
+
+def is_own_host(host: str) -> bool:
+    """Whether `host` can only be this machine, or an address: no name of the public DNS (routes.go, allowedHost)."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host in ("", "localhost", socket.gethostname().lower()) or host.endswith(_LOCAL_SUFFIXES)
+    return address.is_loopback or address.is_private or address.is_unspecified or _is_mine(address)
+
+
+def _is_mine(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an interface of this machine has the address: only then can a socket be bound to it."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,57 @@
+"""Where the service listens: `$OLLAMA_HOST`, read as Ollama reads it (envconfig/config.go, Host)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ..model.origin import is_loopback
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 11434
+# A scheme only chooses the port: Ollama speaks plain http behind https:// too, for the proxy in front of it.
+_PORTS: Final = {"http": 80, "https": 443}
+# net.SplitHostPort: an IPv6 address with a port wears brackets; anything else has one colon.
+_HOST_PORT: Final = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<name>[^:\[\]]*)):(?P<port>[^:\[\]]*)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host, without brackets, and a port. An empty host is every address of this machine; port 0 any free one."""
+
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it. A name other than `localhost` is not taken for local."""
+        return is_loopback(self.host.lower())
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_ollama_host(value: str) -> Address:
+    """The address that `$OLLAMA_HOST` means. What can't be a port is Ollama's own; nothing is refused."""
+    text = value.strip().strip("\"'").strip()
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "", text
+    default = _PORTS.get(scheme, DEFAULT_PORT)
+    rest = rest.partition("/")[0]
+    found = _HOST_PORT.match(rest)
+    if found is None:
+        return Address(_bare_ip(rest) or rest or DEFAULT_HOST, default)
+    host = found["v6"] if found["v6"] is not None else found["name"]
+    port = found["port"]
+    is_port = re.fullmatch("[0-9]{1,9}", port) is not None and int(port) <= 65535
+    return Address(host, int(port) if is_port else default)
+
+
+def _bare_ip(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text.strip("[]")))
+    except ValueError:
+        return None

@@ -1,0 +1,255 @@
+"""The service's routes: Ollama's `POST /api/push`, what its clients ask besides, and what services are watched by."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final
+
+from aiohttp import web
+
+from .. import __version__
+from ..errors import RegistryPushError, printable
+from ..settings import Settings
+from ..transfer.push import open_store
+from . import metrics
+from .access import PREFLIGHT, Access
+from .failures import status_of, words_of
+from .hub import Hub
+from .job import Job, Reader
+from .log import LOG, tell
+from .planned_push import planned_push
+from .push_request import PushRequest
+from .tags import list_response
+from .targets import AllowedTargets
+
+# A name has 600 characters at most, a login some thousands (tokens); the rest would be somebody's mistake.
+MAX_BODY: Final = 64 * 1024
+# What monitors ask without a token. `/` is how Ollama's clients see whether anybody is there.
+_OPEN: Final = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
+_ERROR_STATUS: Final = 500
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the service waits, in seconds.
+
+    `first_line`: for the registry to let us in or turn us down, before the answer begins and its status is fixed.
+    `body`: for a request's body. `idle`: for a request's head, and for the next request. `reader`: for a client that
+    takes nothing of its stream.
+    """
+
+    first_line: float = 2.0
+    body: float = 10.0
+    idle: float = 30.0
+    reader: float = 60.0
+
+
+class Service:
+    """The routes over `hub`. `access` and `targets` say who may ask and for what."""
+
+    def __init__(
+        self, settings: Settings, hub: Hub, access: Access, targets: AllowedTargets, patience: Patience | None = None
+    ) -> None:
+        self._settings = settings
+        self._hub = hub
+        self._access = access
+        self._targets = targets
+        self._patience = patience or Patience()
+
+    def runner(self) -> web.AppRunner:
+        """What serves it: with the limits on heads, and a handler cancelled when its client leaves."""
+        application = web.Application(middlewares=[self._guarded])
+        application.on_response_prepare.append(self._name_origin)
+        router = application.router
+        router.add_get("/", self._root)
+        router.add_get("/api/version", self._version)
+        router.add_get("/api/tags", self._tags)
+        router.add_post("/api/push", self._push, expect_handler=_asked_for_later)
+        router.add_get("/healthz", self._health)
+        router.add_get("/readyz", self._readiness)
+        router.add_get("/metrics", self._metrics)
+        router.add_get("/openapi.json", self._openapi)
+        return web.AppRunner(
+            application,
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=self._patience.idle,
+            # What a client still sends after it was refused is read for so long, lest a reset tear the answer away.
+            lingering_time=2.0,
+            max_line_size=8190,
+            max_field_size=8190,
+            max_headers=64,
+            auto_decompress=False,
+            # Handlers of clients that are still being told the end.
+            shutdown_timeout=5.0,
+        )
+
+    # ── who may ask ───────────────────────────────────────────────────────────────────────────────
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await self._answer(request, handler)
+        resource = request.match_info.route.resource
+        self._hub.metrics.answered(resource.canonical if resource else "other", response.status)
+        return response
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            refusal = self._refusal(request)
+            if refusal is not None:
+                return refusal
+            if request.method == "OPTIONS" and "Origin" in request.headers:
+                return web.Response(status=204, headers=PREFLIGHT)
+            return await handler(request)
+        except web.HTTPException as error:  # the router's 404 and 405, and ours
+            headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+            return _error(error.status, error.text or error.reason, headers)
+        except RegistryPushError as error:
+            return _error(status_of(error), words_of(error))
+        except Exception:  # a bug: the client is told, the service goes on
+            LOG.exception("a bug in the answer to %s %s", request.method, printable(request.path))
+            return _error(_ERROR_STATUS, "a bug in registry-push; the service's log says where")
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+        if origin is not None and not self._access.admits_origin(origin, host):
+            return _error(403, "pages of this origin may not ask; OLLAMA_ORIGINS can let them in")
+        if not self._access.admits_host(host):
+            return _error(403, "this host is not a name of this machine; ask at 127.0.0.1 or localhost")
+        is_preflight = request.method == "OPTIONS" and origin is not None
+        if request.path in _OPEN or is_preflight or self._access.admits_token(request.headers.get("Authorization", "")):
+            return None
+        return _error(
+            401, "this service wants its bearer token; send Authorization: Bearer …", {"WWW-Authenticate": "Bearer"}
+        )
+
+    async def _name_origin(self, request: web.Request, response: web.StreamResponse) -> None:
+        origin = request.headers.get("Origin")
+        if origin is not None and response.status != 403:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Vary"] = "Origin"
+
+    # ── pushing ───────────────────────────────────────────────────────────────────────────────────
+
+    async def _push(self, request: web.Request) -> web.StreamResponse:
+        asked = PushRequest.parse(await self._body(request))
+        push = await planned_push(asked, self._settings, self._targets, tell)
+        _notice_dead_lines(request)
+        with self._hub.joined(push) as job:
+            if asked.stream:
+                return await self._stream(request, job)
+            await job.over()
+        return _json({"status": "success"}) if job.error is None else _failure(job.error)
+
+    async def _stream(self, request: web.Request, job: Job) -> web.StreamResponse:
+        reader = Reader(job)
+        await reader.begun(self._patience.first_line)
+        if job.error is not None:
+            return _failure(job.error)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        try:
+            await response.prepare(request)
+            while text := await reader.next():
+                async with asyncio.timeout(self._patience.reader):
+                    await response.write(text)
+            await response.write_eof()
+        except TimeoutError:
+            LOG.warning("a client takes nothing of its stream and is dropped")
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError:
+            pass  # it has left
+        return response
+
+    async def _body(self, request: web.Request) -> bytes:
+        """Raises 413 and 408."""
+        if (request.content_length or 0) > MAX_BODY:
+            raise _too_large()
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # as aiohttp's own: it is no part of the answer
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._patience.body):
+                async for piece in request.content.iter_any():
+                    body += piece
+                    if len(body) > MAX_BODY:
+                        raise _too_large()
+        except TimeoutError:
+            text = f"the request's body did not come within {self._patience.body:g} seconds"
+            raise web.HTTPRequestTimeout(text=text) from None
+        return bytes(body)
+
+    # ── the rest ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _root(self, _: web.Request) -> web.Response:
+        return web.Response(text="Ollama is running")  # the words that clients look for
+
+    async def _version(self, _: web.Request) -> web.Response:
+        return _json({"version": __version__})
+
+    async def _tags(self, _: web.Request) -> web.Response:
+        return _json(await asyncio.to_thread(lambda: list_response(open_store(self._settings))))
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return _json({"status": "ok"})
+
+    async def _readiness(self, _: web.Request) -> web.Response:
+        if self._hub.is_stopping:
+            return _error(503, "the service is stopping")
+        try:
+            await asyncio.to_thread(open_store, self._settings)
+        except RegistryPushError as error:
+            return _error(503, words_of(error))
+        return _json({"status": "ok"})
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._hub.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        document = json.loads(files(__package__).joinpath("openapi.json").read_text("utf-8"))
+        document["info"]["version"] = __version__
+        return _json(document)
+
+
+async def _asked_for_later(_: web.Request) -> None:
+    """The body is asked for when it is known to be wanted."""
+
+
+def _notice_dead_lines(request: web.Request) -> None:
+    """A client whose machine has gone says nothing: the kernel asks after it, and gives it up after a minute."""
+    line = request.transport.get_extra_info("socket") if request.transport is not None else None
+    if line is None or line.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    for name, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            with suppress(OSError):
+                line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
+
+
+def _too_large() -> web.HTTPException:
+    return web.HTTPRequestEntityTooLarge(MAX_BODY, text=f"the request's body has more than {MAX_BODY} bytes")
+
+
+def _failure(error: RegistryPushError) -> web.Response:
+    return _error(status_of(error), words_of(error))
+
+
+def _error(status: int, words: str, headers: dict[str, str] | None = None) -> web.Response:
+    response = _json({"error": words}, status, headers)
+    if status in (408, 413):
+        response.force_close()  # what is left of the body is no next request
+    return response
+
+
+def _json(document: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    return web.Response(text=text, status=status, headers=headers, content_type="application/json")

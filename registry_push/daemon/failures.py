@@ -1,0 +1,59 @@
+"""What clients are told of an error: a status while nothing has been streamed, and one sentence with the next step."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import (
+    BlobMissing,
+    Denied,
+    ForeignRealm,
+    Interrupted,
+    KeyNotFound,
+    ModelNotFound,
+    NoIdentity,
+    NotAtSource,
+    RegistryPushError,
+    Unauthorized,
+    Unavailable,
+    UsageError,
+    printable,
+)
+from .targets import TargetNotAllowed
+
+_HINTS: Final[tuple[tuple[type[RegistryPushError], str], ...]] = (
+    # The command's next steps are for who calls it; over HTTP the same is done otherwise.
+    (Interrupted, "push again when it is back: what the registry has acknowledged is not sent twice"),
+    (Denied, "check that this account may write there"),
+    (Unauthorized, "send username and password, or, on the machine of the service: docker login HOST"),
+    (ModelNotFound, "see what is here: GET /api/tags"),
+    (Unavailable, "push again: what is already there is not sent twice"),
+)
+
+
+def status_of(error: RegistryPushError) -> int:
+    """The HTTP status of contract.md, "HTTP service"."""
+    match error:
+        case UsageError():
+            return 400
+        case Unauthorized() | NoIdentity() | Denied() | ForeignRealm():
+            return 401
+        case TargetNotAllowed():
+            return 403
+        # A blob or a key file that is missing is the server's trouble; the model that was asked for is there.
+        case NotAtSource() if not isinstance(error, BlobMissing | KeyNotFound):
+            return 404
+        case _:
+            return 500
+
+
+def words_of(error: RegistryPushError) -> str:
+    """Message and next step in one line, safe to print."""
+    hint = error.hint
+    if hint is None or hint == error.default_hint or _speaks_of_the_command(hint):
+        hint = next((ours for kind, ours in _HINTS if isinstance(error, kind)), hint)
+    return error.message if hint is None else f"{error.message}; {printable(hint)}"
+
+
+def _speaks_of_the_command(hint: str) -> bool:
+    return "--" in hint or "registry-push list" in hint or "docker login" in hint

@@ -1,0 +1,125 @@
+"""`Hub`: the pushes under way. Who asks for one that is under way waits for the same; when the last leaves, it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from ..errors import Interrupted, RegistryPushError, unwrapped
+from ..events import Event
+from ..transfer.push import push_planned
+from ..transfer.shared import Shared
+from .job import Job
+from .log import LOG, tell
+from .metrics import Metrics
+from .planned_push import Key, PlannedPush
+
+
+@dataclass(slots=True)
+class _Running:
+    job: Job
+    task: asyncio.Task[None]
+    clients: int = 0
+
+
+class Hub:
+    """An async context manager; leaving it waits for the pushes under way."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.metrics = Metrics(pushes=lambda: len(self._running), clients=self._clients)
+        self._shared = shared
+        self._stop = asyncio.Event()
+        self._group = asyncio.TaskGroup()
+        self._waited_for: dict[Key, _Running] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._group.__aexit__(kind, error, traceback)
+        except BaseExceptionGroup as group:  # no push raises: it is the one error from inside the `with`
+            raise unwrapped(group) from None
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing new is begun."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Has every push finish the chunks under way; then it ends with `Interrupted`."""
+        self._stop.set()
+
+    def cancel(self) -> None:
+        """Ends every push at once."""
+        self._stop.set()
+        for task in self._running:
+            task.cancel()
+
+    async def idle(self) -> None:
+        """Returns when no push is under way."""
+        if self._running:
+            await asyncio.wait(self._running)
+
+    @contextmanager
+    def joined(self, push: PlannedPush) -> Iterator[Job]:
+        """The push that `push` means, begun if it is not under way; leaving it is no longer waiting for it.
+
+        Raises `Interrupted` where nothing new is begun.
+        """
+        if self.is_stopping:
+            raise Interrupted("the service is stopping")
+        running = self._waited_for.get(push.key) or self._begin(push)
+        running.clients += 1
+        try:
+            yield running.job
+        finally:
+            running.clients -= 1
+            if not running.clients and not running.job.is_over:
+                self._forget(push.key, running.job)
+                running.task.cancel()
+
+    def _clients(self) -> int:
+        return sum(running.clients for running in self._waited_for.values())
+
+    def _begin(self, push: PlannedPush) -> _Running:
+        job = Job()
+        task = self._group.create_task(self._push(push, job))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        running = self._waited_for[push.key] = _Running(job, task)
+        return running
+
+    def _forget(self, key: Key, job: Job) -> None:
+        """Who asks from now on gets a push of its own."""
+        if key in self._waited_for and self._waited_for[key].job is job:
+            del self._waited_for[key]
+
+    async def _push(self, push: PlannedPush, job: Job) -> None:
+        def sink(event: Event) -> None:
+            job(event)
+            self.metrics(event)
+            tell(event)
+
+        error: RegistryPushError | None = Interrupted("the push was stopped")
+        try:
+            report = await push_planned(
+                [push.plan], push.store, self._shared, settings=push.settings, sink=sink, stop=self._stop
+            )
+            error = report.error
+        except RegistryPushError as failure:
+            error = failure
+        except Exception:  # a bug: its client is told, and the others go on
+            LOG.exception("a bug in the push of %s", push.plan.name.short)
+            error = RegistryPushError("a bug in registry-push", hint="the service's log says where")
+        finally:
+            self._forget(push.key, job)
+            job.end(error)

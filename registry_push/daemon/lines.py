@@ -1,0 +1,30 @@
+"""The lines of a push's stream, as contract.md has them."""
+
+from __future__ import annotations
+
+import json
+
+from ..model import Descriptor, Digest
+
+RETRIEVING = b'{"status":"retrieving manifest"}\n'
+PUSHING_MANIFEST = b'{"status":"pushing manifest"}\n'
+SUCCESS = b'{"status":"success"}\n'
+
+
+def pushing(digest: Digest, total: int, completed: int) -> bytes:
+    """How far a blob is: `completed` of `total` bytes."""
+    return _line(status=f"pushing {digest.short}", digest=str(digest), total=total, completed=completed)
+
+
+def starting(blob: Descriptor) -> bytes:
+    """The upload of a blob begins."""
+    return _line(status="starting upload", digest=str(blob.digest), total=blob.size)
+
+
+def failed(words: str) -> bytes:
+    """The last line of a push that failed after it had been streamed."""
+    return _line(error=words)
+
+
+def _line(**fields: object) -> bytes:
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,71 @@
+"""From a request to what is to be done, before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..errors import ModelNotFound, UsageError
+from ..events import Sink
+from ..model import Digest, ModelName, Reference
+from ..model.origin import is_loopback
+from ..settings import Settings
+from ..stores.ollama import OllamaStore
+from ..transfer.plan import PlannedModel
+from ..transfer.push import open_store, planned_model
+from .access import bare_host
+from .push_request import PushRequest
+from .targets import AllowedTargets
+
+Key = tuple[Reference, Digest, bool, str | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPush:
+    """One push: what goes where, read from `store`, with whose login (`settings`)."""
+
+    plan: PlannedModel
+    store: OllamaStore
+    settings: Settings
+
+    @property
+    def key(self) -> Key:
+        """What two requests have to have in common to be one push: the content, the place, the login."""
+        settings, plan = self.settings, self.plan
+        return plan.target, plan.manifest.digest, settings.plain_http, settings.username, settings.password
+
+
+async def planned_push(request: PushRequest, settings: Settings, targets: AllowedTargets, sink: Sink) -> PlannedPush:
+    """The push that `request` means.
+
+    Raises `UsageError`, `TargetNotAllowed`, `ModelNotFound`, and what reading the manifest raises. The name is looked
+    at before the store is: whether a file exists is not to be found out by names (CVE-2024-39722).
+    """
+    name = ModelName.parse(request.model)
+    targets.check(name)
+    # ollama:server/images.go, PushModel: "insecure protocol http". As for the command, this machine needs no word.
+    if name.scheme == "http" and not request.insecure and not is_loopback(bare_host(name.host)):
+        raise UsageError(f"{name} is to be reached by plain http", hint='say "insecure": true')
+    store = open_store(settings)
+    try:
+        name = await _as_stored(store, name)
+        plan = await planned_model(store, name, (Reference.for_model(name),), sink)
+    except ModelNotFound as error:  # without the path of the store, which is not the client's business
+        raise ModelNotFound(f"model {name.short} not found", hint=error.hint) from error
+    # As Ollama (server/images.go, makeRequest): insecure is http, not TLS unchecked. Its own registry needs none.
+    plain_http = settings.plain_http or (request.insecure and not plan.target.is_ollama)
+    return PlannedPush(
+        plan,
+        store,
+        replace(settings, plain_http=plain_http, username=request.username, password=request.password),
+    )
+
+
+async def _as_stored(store: OllamaStore, name: ModelName) -> ModelName:
+    """`name` in the case that the store has it in (server/routes.go, getExistingName). Raises `ModelNotFound`."""
+    names = [model.name for model in await store.models()]
+    exact = [stored for stored in names if stored.path_parts == name.path_parts]
+    alike = exact or [stored for stored in names if stored.same_as(name)]
+    if len(alike) == 1:
+        return replace(alike[0], scheme=name.scheme)
+    await store.resolve(name)  # which says why, unless the listing has missed it
+    return name

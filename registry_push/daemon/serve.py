@@ -1,0 +1,206 @@
+"""Runs the service: its sockets, its signals and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+import stat
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Self
+
+from aiohttp import web
+
+from ..errors import Interrupted, InvalidSettings, NotAtSource, UsageError, printable
+from ..registry.identity import mode_warning
+from ..settings import Settings
+from ..stores.ollama_paths import read_small, unreadable
+from ..transfer.shared import sharing
+from .access import Access, Origins
+from .address import Address, parse_ollama_host
+from .application import Service
+from .hub import Hub
+from .log import LOG, tell
+from .targets import AllowedTargets
+
+# Requests without a body take no slot, and a hundred pushes have thousands of them; a process has 1,024 files by
+# default. What is over this waits.
+_CONNECTIONS: Final = 256
+_MAX_TOKEN_FILE: Final = 4096
+# A token that can be guessed is none: 16 characters of base64 are 96 bits.
+_MIN_TOKEN: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Where the service listens and whom it serves."""
+
+    address: Address = field(default_factory=Address)
+    unix: Path | None = None
+    access: Access = field(default_factory=lambda: Access(guards_host=True, origins=Origins.parse("")))
+    targets: AllowedTargets = field(default_factory=AllowedTargets)
+
+    @classmethod
+    def of(cls, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
+        """What flags and environment mean. Reads the token. Raises `UsageError`, `NotAtSource`, `Unreadable`."""
+        address = parse_ollama_host(environ.get("OLLAMA_HOST", ""))
+        if flags["host"] is not None:
+            address = replace(address, host=flags["host"].strip("[]"))
+        if flags["port"] is not None:
+            if not 0 <= flags["port"] <= 65535:
+                raise InvalidSettings(f"--port {flags['port']} is out of range", hint="give --port from 0 to 65535")
+            address = replace(address, port=flags["port"])
+        token = _read_token(flags["token_file"]) if flags["token_file"] is not None else None
+        is_local = flags["unix"] is not None or address.is_local
+        if not is_local and token is None and not flags["allow_anonymous"]:
+            # CVE-2025-63389: an API that the whole net can use.
+            raise UsageError(
+                f"on {address} others than this machine can push with your logins",
+                hint="give --token-file FILE; or --allow-anonymous, best with --allow-target; or listen on 127.0.0.1",
+            )
+        access = Access(
+            # A browser gets to no socket in the file system.
+            guards_host=flags["unix"] is None and address.is_local,
+            origins=Origins.parse(environ.get("OLLAMA_ORIGINS", "")),
+            token=token,
+        )
+        targets = AllowedTargets.parse(flags["allow_targets"])
+        if not is_local and token is None and not targets.globs:
+            LOG.warning("everyone who reaches %s can push every model here; --allow-target limits where to", address)
+        return cls(address, flags["unix"], access, targets)
+
+
+def _read_token(path: Path) -> str:
+    try:
+        token = read_small(path, _MAX_TOKEN_FILE).decode().strip()
+    except PermissionError as error:
+        raise unreadable(path, what="the token") from error
+    except OSError as error:
+        raise NotAtSource(f"no token at {path}: {error.strerror or error}", hint="check --token-file") from error
+    except ValueError as error:
+        raise InvalidSettings(f"{path} holds no token: {error}", hint="write one line of text into it") from error
+    if len(token) < _MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise InvalidSettings(
+            f"{path} holds no token: one line of at least {_MIN_TOKEN} printable characters",
+            hint="make one: openssl rand -base64 32",
+        )
+    if warning := mode_warning(path):
+        LOG.warning("%s", warning)
+    return token
+
+
+def run(settings: Settings, flags: Mapping[str, Any]) -> int:
+    """Serves until SIGINT or SIGTERM; gives the exit code.
+
+    0: stopped in order, whatever was under way; who manages services takes anything else for a crash. 130: stopped at
+    once, by a second signal. Raises `UsageError` where it can't listen, and what `ServeOptions.of` raises.
+    """
+    _begin_log()
+    options = ServeOptions.of(flags, settings.environ)
+    try:
+        return asyncio.run(_serve(settings, options))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        return Interrupted.exit_code
+
+
+async def _serve(settings: Settings, options: ServeOptions) -> int:
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for which in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows: there KeyboardInterrupt does it
+            asyncio.get_running_loop().add_signal_handler(which, signals.put_nowait, which)
+    async with sharing(settings, tell, connections=_CONNECTIONS) as shared, Hub(shared) as hub:
+        service = Service(settings, hub, options.access, options.targets)
+        async with _listening(service.runner(), options) as site:
+            LOG.info("%s: finishing the chunks under way; once more stops at once", (await signals.get()).name)
+            hub.stop()
+            await site.stop()
+            at_once = asyncio.create_task(_cancelled_by_the_next(signals, hub))
+            await hub.idle()
+            return Interrupted.exit_code if _ended(at_once) else 0
+
+
+async def _cancelled_by_the_next(signals: asyncio.Queue[signal.Signals], hub: Hub) -> None:
+    LOG.info("%s: stopping at once", (await signals.get()).name)
+    hub.cancel()
+
+
+def _ended(task: asyncio.Task[None]) -> bool:
+    return task.done() or not task.cancel()
+
+
+@asynccontextmanager
+async def _listening(runner: web.AppRunner, options: ServeOptions) -> AsyncIterator[web.BaseSite]:
+    """Listens for as long as this is open; at its end clients are given time to read the last line."""
+    await runner.setup()
+    try:
+        site = _site(runner, options)
+        await _start(site, options)
+        for address in runner.addresses:
+            where = f"http://{Address(address[0], address[1])}" if isinstance(address, tuple) else f"unix:{address}"
+            LOG.info("listening on %s", where)
+        yield site
+    finally:
+        await runner.cleanup()
+
+
+def _site(runner: web.AppRunner, options: ServeOptions) -> web.BaseSite:
+    if options.unix is not None:
+        return web.SockSite(runner, _unix_socket(options.unix))
+    return web.TCPSite(runner, options.address.host or None, options.address.port)
+
+
+async def _start(site: web.BaseSite, options: ServeOptions) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        where = options.unix or options.address
+        hint = "choose another: --host ADDRESS --port PORT"
+        if error.errno == errno.EADDRINUSE:
+            hint = "Ollama itself may be running there: stop it, or choose another port: --port PORT"
+        raise UsageError(f"can't listen on {where}: {error.strerror or error}", hint=hint) from error
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    """A socket at `path` that only this user can connect to; one that a dead process left there is replaced."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_dead(path)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+    except OSError as error:
+        listener.close()
+        raise UsageError(f"can't listen on {printable(str(path))}: {error.strerror or error}") from error
+    return listener
+
+
+def _remove_dead(path: Path) -> None:
+    with suppress(FileNotFoundError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
+
+
+def _begin_log() -> None:
+    """To stderr, where systemd and containers look for it. Time in UTC."""
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False
+    # aiohttp writes a traceback for each head that is no HTTP; the client is answered 400.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

@@ -1,0 +1,49 @@
+"""Where pushes may go (CVE-2026-7482: a push to an attacker's registry)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Self
+
+from ..errors import InvalidSettings, RegistryPushError, printable
+from ..model import ModelName
+
+
+class TargetNotAllowed(RegistryPushError):
+    """The service was started with a list of targets, and this is none of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedTargets:
+    """Globs on `HOST[:PORT]` and on the repository below it. Without any, every target is allowed.
+
+    Even then nobody who asks chooses a target: it is the one in the name of a model that the store's owner put there,
+    and the service writes nothing to the store.
+    """
+
+    globs: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, globs: Iterable[str]) -> Self:
+        """From `--allow-target`. Raises `InvalidSettings`."""
+        parsed = []
+        for glob in globs:
+            host, slash, path = glob.strip().lower().partition("/")
+            if not host or "://" in glob or (slash and not path):
+                raise InvalidSettings(
+                    f"--allow-target {printable(repr(glob), limit=80)} is no target",
+                    hint="write HOST[:PORT] or HOST[:PORT]/NAMESPACE/MODEL; * and ? stand for any characters",
+                )
+            parsed.append((host, path if slash else "*"))
+        return cls(tuple(parsed))
+
+    def check(self, name: ModelName) -> None:
+        """Raises `TargetNotAllowed` if the registry and repository in `name` are none of these."""
+        host, path = name.host.lower(), f"{name.namespace}/{name.model}".lower()
+        if self.globs and not any(fnmatchcase(host, at) and fnmatchcase(path, below) for at, below in self.globs):
+            raise TargetNotAllowed(
+                f"this service does not push to {name.host}/{name.namespace}/{name.model}",
+                hint="whoever runs it can allow that with --allow-target HOST or HOST/NAMESPACE/*",
+            )

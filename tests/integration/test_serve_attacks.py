@@ -1,0 +1,324 @@
+"""The daemon row of reliability.md, and the known attacks that concern a service, each by its number."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from registry_push.daemon.access import Access, Origins
+from registry_push.daemon.application import MAX_BODY, Patience
+from registry_push.daemon.targets import AllowedTargets
+from registry_push.loopback import EmbeddedRegistry
+from registry_push.settings import Settings
+from tests.support.command import command
+from tests.support.service import LOCAL, Served, over, running, sample, serving
+
+TOKEN = "a-token-of-many-characters"
+
+
+class Line:
+    """One connection to the service, by hand."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def to(cls, service: Served) -> Line:
+        return cls(*await asyncio.open_connection("127.0.0.1", service.port))
+
+    def send(self, *head: str, body: bytes = b"") -> None:
+        self.writer.write("\r\n".join([*head, "", ""]).encode() + body)
+
+    async def answer(self) -> tuple[int, bytes]:
+        """The status and everything up to the end of the connection, which the service has to bring about."""
+        with_head = await self.reader.read()
+        self.writer.close()
+        head, _, body = with_head.partition(b"\r\n\r\n")
+        return int(head.split()[1]) if head else 0, body
+
+
+# ── foreign Host or Origin ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:11434", "8.8.8.8"])
+@pytest.mark.parametrize("path", ["/", "/api/tags", "/api/push", "/metrics", "/nothing"])
+async def test_foreign_host_is_403_cve_2024_28224(tmp_path: Path, host: str, path: str) -> None:
+    """DNS rebinding: a name of somebody else that leads to 127.0.0.1."""
+    sample(tmp_path, "localhost:1")
+    method = "POST" if path == "/api/push" else "GET"
+    body = {"model": "localhost:1/me/tiny"} if method == "POST" else None
+    async with (
+        over(tmp_path) as service,
+        service.session.request(method, f"{service.url}{path}", headers={"Host": host}, json=body) as answer,
+    ):
+        assert answer.status == 403
+        assert list(await answer.json()) == ["error"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
+async def test_foreign_origin_is_403_and_nothing_is_pushed(
+    embedded: EmbeddedRegistry, tmp_path: Path, origin: str
+) -> None:
+    """A page can send JSON as text/plain without asking first: the Origin alone tells it."""
+    body = json.dumps({"model": sample(tmp_path, embedded.host)})
+    headers = {"Origin": origin, "Content-Type": "text/plain"}
+    async with over(tmp_path) as service:
+        async with service.session.post(f"{service.url}/api/push", data=body, headers=headers) as answer:
+            assert answer.status == 403
+            assert "Access-Control-Allow-Origin" not in answer.headers
+        preflight = {**headers, "Access-Control-Request-Method": "POST"}
+        async with service.session.options(f"{service.url}/api/push", headers=preflight) as answer:
+            assert answer.status == 403
+    assert not embedded.log
+
+
+async def test_rebound_pages_are_403_beyond_loopback_too_cve_2024_28224(tmp_path: Path) -> None:
+    sample(tmp_path, "localhost:1")
+    beyond = Access(guards_host=False, origins=Origins.parse(""))
+    async with over(tmp_path, access=beyond) as service:
+        url = f"{service.url}/api/tags"
+        async with service.session.get(url, headers={"Host": "registry-push:11434"}) as answer:
+            assert answer.status == 200, "other machines call it by any name"
+        rebound = {"Host": "evil.example", "Origin": "http://evil.example"}
+        async with service.session.get(url, headers=rebound) as answer:
+            assert answer.status == 403
+
+
+async def test_own_origins_are_answered_as_ollama_does(tmp_path: Path) -> None:
+    sample(tmp_path, "localhost:1")
+    access = Access(guards_host=True, origins=Origins.parse("https://ui.example"))
+    async with over(tmp_path, access=access) as service:
+        for origin in ("http://localhost:3000", "https://ui.example", "app://x"):
+            asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+            async with service.session.options(f"{service.url}/api/push", headers=asked) as answer:
+                assert answer.status == 204
+                assert answer.headers["Access-Control-Allow-Origin"] == origin
+                assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+            async with service.session.get(f"{service.url}/api/tags", headers={"Origin": origin}) as answer:
+                assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (200, origin)
+
+
+# ── where a push may go ───────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_target_outside_the_list_is_403_and_never_reached_cve_2026_7482(
+    embedded: EmbeddedRegistry, tmp_path: Path
+) -> None:
+    """A push to an attacker's registry."""
+    model = sample(tmp_path, embedded.host)
+    async with over(tmp_path, targets=AllowedTargets.parse(["registry.example.com"])) as service:
+        for stream in (True, False):
+            status, (answer,) = await service.push(model, stream=stream)
+            assert status == 403 and "--allow-target" in answer["error"]
+        status, _ = await service.push(model.replace("tiny", "none"))
+        assert status == 403, "what is here is not told of either"
+    assert not embedded.log
+    async with over(tmp_path, targets=AllowedTargets.parse([f"{embedded.host}/me/*"])) as service:
+        assert (await service.push(model))[0] == 200
+
+
+async def test_nobody_who_asks_can_choose_a_registry_cve_2026_7482(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    """Only a model that lies in the store under the registry's name goes there, and no request writes to the store."""
+    sample(tmp_path, "registry.ollama.ai", name="me/secret")
+    async with over(tmp_path) as service:
+        for name in (f"{embedded.host}/me/secret", f"http://{embedded.host}/me/secret"):
+            assert (await service.push(name))[0] == 404
+        for method, path in (
+            ("POST", "/api/copy"), ("POST", "/api/create"), ("POST", "/api/pull"), ("DELETE", "/api/delete"),
+            ("POST", "/api/blobs/sha256:" + "0" * 64),
+        ):  # fmt: skip
+            async with service.session.request(method, f"{service.url}{path}", json={}) as answer:
+                assert answer.status == 404
+    assert not embedded.log
+
+
+EXISTING = ["../../../../../../etc/passwd", "/etc/passwd", "..%2f..%2fetc/passwd", "file:///etc/passwd"]
+
+
+@pytest.mark.parametrize("name", EXISTING)
+async def test_names_reveal_no_files_cve_2024_39722(tmp_path: Path, name: str) -> None:
+    """Whatever exists, the answer is the same but for the name itself."""
+    sample(tmp_path, "localhost:1")
+    missing = name.replace("passwd", "n0wher")
+    async with over(tmp_path) as service:
+        there, gone = await service.push(name), await service.push(missing)
+    assert there[0] == gone[0] == 400
+    assert there[1][0]["error"].replace("passwd", "n0wher") == gone[1][0]["error"]
+
+
+async def test_a_manifest_linked_out_of_the_store_is_not_read_cve_2024_39722(tmp_path: Path) -> None:
+    sample(tmp_path, "localhost:1")
+    secret = tmp_path / "secret"
+    secret.write_text("the words of the secret")
+    (tmp_path / "models/manifests/localhost:1/me/tiny/linked").symlink_to(secret)
+    async with over(tmp_path) as service:
+        status, (answer,) = await service.push("localhost:1/me/tiny:linked")
+    assert status == 500
+    assert "outside the store" in answer["error"] and "words" not in answer["error"]
+
+
+@pytest.mark.parametrize("digest", ["sha256:../../../../etc/passwd", "sha256-../x", "sha256:" + "0" * 63 + "/"])
+async def test_a_digest_is_no_path_cve_2024_37032_and_cve_2026_7020(tmp_path: Path, digest: str) -> None:
+    sample(tmp_path, "localhost:1")
+    manifest = tmp_path / "models/manifests/localhost:1/me/tiny/latest"
+    document = json.loads(manifest.read_text())
+    document["layers"][0]["digest"] = digest
+    manifest.write_text(json.dumps(document))
+    async with over(tmp_path) as service:
+        status, (answer,) = await service.push("localhost:1/me/tiny")
+    assert status == 500 and "digest" in answer["error"]
+
+
+# ── who may ask beyond this machine ───────────────────────────────────────────────────────────────
+
+
+async def test_the_token_opens_everything_but_what_monitors_ask_cve_2025_63389(tmp_path: Path) -> None:
+    sample(tmp_path, "localhost:1")
+    async with over(tmp_path, access=Access(guards_host=True, origins=Origins.parse(""), token=TOKEN)) as service:
+        for path, closed in {
+            "/": False, "/healthz": False, "/readyz": False, "/openapi.json": False,
+            "/api/tags": True, "/api/version": True, "/metrics": True, "/api/push": True, "/nothing": True,
+        }.items():  # fmt: skip
+            method = "POST" if path == "/api/push" else "GET"
+            for token, expected in ((None, closed), ("wrong", closed), (TOKEN, False)):
+                headers = {"Authorization": f"Bearer {token}"} if token else {}
+                async with service.session.request(method, f"{service.url}{path}", headers=headers) as answer:
+                    assert (answer.status == 401) is expected, (path, token)
+                    assert not expected or answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "", "192.0.2.1", "example.com"])
+async def test_beyond_loopback_it_starts_only_with_a_token_cve_2025_63389(tmp_path: Path, host: str) -> None:
+    """An API for pushing with this user's logins that all the net can use."""
+    sample(tmp_path, "localhost:1")
+    for arguments, variables in ((["--host", host], {}), ([], {"OLLAMA_HOST": f"{host}:0"})):
+        done = await command("serve", *arguments, home=tmp_path, **variables)
+        assert done.code == 2
+        assert "--token-file" in done.err and "--allow-anonymous" in done.err
+
+
+async def test_with_a_token_or_by_the_users_word_it_does(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(TOKEN + "\n")
+    token.chmod(0o600)
+    models = ["--models", str(tmp_path / "models")]
+    sample(tmp_path, "localhost:1")
+    async with running("--host", "0.0.0.0", "--token-file", str(token), *models, home=tmp_path) as service:
+        assert not [line for line in service.log if "WARNING" in line]
+    async with running("--host", "0.0.0.0", "--allow-anonymous", *models, home=tmp_path) as service:
+        assert any("--allow-target" in line for line in service.log), "and is warned of what that means"
+
+
+@pytest.mark.parametrize("content", ["", "short\n", "with spaces in the middle of it", "é" * 20, "x" * 5000])
+async def test_a_token_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
+    token = tmp_path / "token"
+    token.write_text(content)
+    done = await command("serve", "--port", "0", "--token-file", str(token), home=tmp_path)
+    assert done.code == 2 and str(token) in done.err
+
+
+async def test_a_token_that_others_can_read_is_warned_of_and_one_that_is_missing_ends_with_3(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    token.chmod(0o644)
+    async with running("--token-file", str(token), home=tmp_path) as service:
+        assert any("chmod 600" in line for line in service.log)
+    assert (await command("serve", "--token-file", str(tmp_path / "none"), home=tmp_path)).code == 3
+
+
+# ── giant and slow ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_giant_body_is_413_before_it_is_sent(tmp_path: Path) -> None:
+    async with over(tmp_path) as service:
+        for head in ("Accept: */*", "Expect: 100-continue"):
+            line = await Line.to(service)
+            line.send("POST /api/push HTTP/1.1", "Host: localhost", f"Content-Length: {10**12}", head)
+            status, body = await line.answer()
+            assert status == 413 and b"100 Continue" not in body
+
+
+async def test_a_giant_body_of_unknown_length_is_413_when_it_gets_too_long(tmp_path: Path) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b'{"model": "'
+        for _ in range(MAX_BODY // 4096):
+            yield b"x" * 4096
+
+    async with (
+        over(tmp_path) as service,
+        service.session.post(f"{service.url}/api/push", data=pieces()) as answer,
+    ):
+        assert answer.status == 413
+        assert list(await answer.json()) == ["error"]
+
+
+async def test_a_slow_body_is_408(tmp_path: Path) -> None:
+    async with over(tmp_path, patience=Patience(body=0.05)) as service:
+        line = await Line.to(service)
+        line.send("POST /api/push HTTP/1.1", "Host: localhost", "Content-Length: 100", body=b'{"model": ')
+        status, body = await line.answer()
+    assert status == 408 and b"0.05 seconds" in body
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
+async def test_half_open_clients_are_dropped(tmp_path: Path, sent: bytes) -> None:
+    """Connections that never say what they want, or begin to and stop."""
+    async with over(tmp_path, patience=Patience(idle=0.1)) as service:
+        line = await Line.to(service)
+        line.writer.write(sent)
+        assert (await line.answer())[0] == 0
+
+
+async def test_idle_clients_are_dropped_between_two_requests(tmp_path: Path) -> None:
+    async with over(tmp_path, patience=Patience(idle=0.1)) as service:
+        line = await Line.to(service)
+        line.send("GET / HTTP/1.1", "Host: localhost")
+        status, body = await line.answer()
+    assert (status, body) == (200, b"Ollama is running")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        ["GET /" + "x" * 9000 + " HTTP/1.1", "Host: localhost"],
+        ["GET / HTTP/1.1", "Host: localhost", "X-Long: " + "x" * 9000],
+        ["GET / HTTP/1.1", "Host: localhost", *(f"X-{number}: x" for number in range(200))],
+        ["GET / HTTP/9.9", "Host: localhost"],
+        ["\x16\x03\x01"],
+    ],
+    ids=["line", "field", "fields", "version", "TLS"],
+)
+async def test_heads_that_are_too_large_or_none_are_400(tmp_path: Path, head: list[str]) -> None:
+    async with over(tmp_path) as service:
+        line = await Line.to(service)
+        line.send(*head)
+        assert (await line.answer())[0] == 400
+
+
+async def test_a_compressed_bomb_is_a_bad_body(tmp_path: Path) -> None:
+    """Nothing is unpacked: 64 KiB are all that a body can come to."""
+    bomb = gzip.compress(b'{"model": "' + b" " * 50_000_000 + b'"}')
+    async with over(tmp_path) as service:
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        async with service.session.post(f"{service.url}/api/push", data=bomb[: MAX_BODY - 1], headers=headers) as reply:
+            assert reply.status == 400
+
+
+# ── secrets ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_no_secret_is_in_answers_or_the_log(
+    embedded: EmbeddedRegistry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    model = sample(tmp_path, embedded.host)
+    settings = Settings(home=tmp_path, models=tmp_path / "models", retries=0)
+    async with serving(settings, access=LOCAL) as service:
+        _, lines = await service.push(model, username="me", password="hunter2hunter2")
+        _, wrong = await service.push("localhost:1/me/none", username="me", password="hunter2hunter2")
+    assert "hunter2" not in json.dumps([lines, wrong]) + caplog.text

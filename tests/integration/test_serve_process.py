@@ -1,0 +1,168 @@
+"""`registry-push serve` as a process: where it listens, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from registry_push.loopback import Options
+from tests.support.command import command, start_command
+from tests.support.registries import EmbeddedFactory
+from tests.support.service import lines_of, running, sample
+
+LARGE = 12_000_000
+CHUNK = 1_000_000
+
+
+class HoldAt:
+    """A hook that holds back one PATCH, counted from 1, until `open` is set."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+        self.arrived = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse | None:
+        self._left -= request.method == "PATCH"
+        if request.method == "PATCH" and not self._left:
+            self.arrived.set()
+            await self.open.wait()
+        return None
+
+
+async def said(log: list[str], words: str) -> None:
+    """Returns when the service has logged `words`."""
+    async with asyncio.timeout(30):
+        while not any(words in line for line in log):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_finishes_the_chunk_tells_the_clients_and_ends_with_0(
+    embedded_with: EmbeddedFactory, tmp_path: Path, which: signal.Signals
+) -> None:
+    hold = HoldAt(4)
+    registry = await embedded_with(Options(hook=hold))
+    model = sample(tmp_path, registry.host, weights=LARGE)
+    arguments = ("--models", str(tmp_path / "models"), "--chunk-size", str(CHUNK))
+    async with running(*arguments, home=tmp_path) as service, aiohttp.ClientSession() as session:
+        async with session.post(f"{service.url}/api/push", json={"model": model}) as answer:
+            await hold.arrived.wait()
+            service.process.send_signal(which)
+            await said(service.log, f"{which.name}: finishing the chunks under way")
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", service.port)
+            hold.open.set()
+            lines = await lines_of(answer)
+        assert await service.process.wait() == 0
+    assert "push again" in lines[-1]["error"]
+    patched = [exchange for exchange in registry.log if exchange.method == "PATCH"]
+    assert [exchange.status for exchange in patched] == [202] * 4, "the chunk under way was finished, none begun"
+    async with (
+        running(*arguments, home=tmp_path) as service,
+        aiohttp.ClientSession() as session,
+        session.post(f"{service.url}/api/push", json={"model": model}) as answer,
+    ):
+        lines = await lines_of(answer)
+    assert lines[-1] == {"status": "success"}
+    sent = sum(exchange.received for exchange in registry.log if exchange.method in ("PATCH", "PUT"))
+    assert sent < LARGE + CHUNK, "what was acknowledged is not sent again by another process"
+
+
+async def test_a_second_signal_ends_at_once_with_130(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:
+    hold = HoldAt(1)
+    registry = await embedded_with(Options(hook=hold))
+    model = sample(tmp_path, registry.host, weights=LARGE)
+    async with (
+        running("--models", str(tmp_path / "models"), home=tmp_path) as service,
+        aiohttp.ClientSession() as session,
+        session.post(f"{service.url}/api/push", json={"model": model}) as answer,
+    ):
+        await hold.arrived.wait()
+        service.process.send_signal(signal.SIGTERM)
+        await said(service.log, "finishing the chunks")
+        service.process.send_signal(signal.SIGTERM)
+        lines = await lines_of(answer)
+        assert await service.process.wait() == 130
+    assert "stopped" in lines[-1]["error"], "clients are told even then"
+    assert not any(exchange.method == "PUT" and "manifests" in exchange.target for exchange in registry.log)
+
+
+async def test_idle_it_ends_with_0_whoever_is_connected(tmp_path: Path) -> None:
+    async with running(home=tmp_path) as service, aiohttp.ClientSession() as session:
+        async with session.get(f"{service.url}/") as answer:
+            assert answer.status == 200
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.process.wait() == 0
+    assert not any("Traceback" in line or "ERROR" in line for line in service.log)
+
+
+async def test_an_address_in_use_ends_with_2_and_thinks_of_ollama(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for done in (
+            await command("serve", "--port", port, home=tmp_path),
+            await command("serve", home=tmp_path, OLLAMA_HOST=f"127.0.0.1:{port}"),
+        ):
+            assert done.code == 2
+            assert port in done.err and "Ollama itself" in done.err and "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--port", "70000"], ["--allow-target", "https://x"], ["--unix", "/nowhere/at/all"], ["--host", "no such host"]],
+)
+async def test_bad_usage_ends_with_2(tmp_path: Path, arguments: list[str]) -> None:
+    done = await command("serve", *arguments, "--allow-anonymous", home=tmp_path)
+    assert done.code == 2 and "Traceback" not in done.err
+
+
+async def test_origins_that_nobody_can_mean_end_with_2(tmp_path: Path) -> None:
+    done = await command("serve", home=tmp_path, OLLAMA_ORIGINS="https://*.*")
+    assert done.code == 2 and "OLLAMA_ORIGINS" in done.err
+
+
+async def test_a_unix_socket_is_for_this_user_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    first = await _started("--unix", str(path), home=tmp_path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
+        session.get("http://any.name.at.all/api/version") as answer,
+    ):
+        assert answer.status == 200
+    taken = await command("serve", "--unix", str(path), home=tmp_path)
+    assert taken.code == 2 and path.exists(), "a service that lives keeps its socket"
+    first.kill()
+    await first.communicate()
+    second = await _started("--unix", str(path), home=tmp_path)
+    second.send_signal(signal.SIGTERM)
+    await second.communicate()
+    assert second.returncode == 0
+
+
+async def _started(*arguments: str, home: Path) -> asyncio.subprocess.Process:
+    process = await start_command("serve", *arguments, home=home)
+    assert process.stderr is not None
+    while b"listening on unix" not in (line := await process.stderr.readline()):
+        assert line, "it ended"
+    return process
+
+
+async def test_flags_have_variables_and_lines_in_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('host = "127.0.0.3"\nallow-target = ["a.example", "b.example/x/*"]\n')
+    async with running("--config", str(config), home=tmp_path, REGISTRY_PUSH_HOST="127.0.0.2") as service:
+        assert any("listening on http://127.0.0.2:" in line for line in service.log)
+        async with aiohttp.ClientSession() as session:
+            body = json.dumps({"model": "c.example/x/m"})
+            async with session.post(f"http://127.0.0.2:{service.port}/api/push", data=body) as answer:
+                assert answer.status == 403

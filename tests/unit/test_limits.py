@@ -1,0 +1,100 @@
+"""Slots: shared fairly, none lost."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, ExitStack
+
+import pytest
+
+from registry_push.registry.limits import Limits, Slots
+
+LARGE = 1 << 40
+
+
+class Body:
+    """A body that holds its slot until it is told to end."""
+
+    def __init__(self, limits: Limits, size: int = LARGE) -> None:
+        self._limits, self._size = limits, size
+        self.moves = False
+        self._end = asyncio.Event()
+        self.task = asyncio.create_task(self._move())
+
+    async def _move(self) -> None:
+        async with self._limits.body(self._size):
+            self.moves = True
+            await self._end.wait()
+            self.moves = False
+
+    async def end(self) -> None:
+        self._end.set()
+        await self.task
+
+
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def moving(bodies: list[Body]) -> int:
+    await settled()
+    return sum(body.moves for body in bodies)
+
+
+async def end_all(bodies: list[Body]) -> None:
+    for body in bodies:
+        await body.end()
+
+
+async def test_one_run_has_all_slots_and_small_bodies_their_own() -> None:
+    with Slots(4).limits() as limits:
+        large = [Body(limits) for _ in range(6)]
+        small = [Body(limits, 10) for _ in range(6)]
+        assert (await moving(large), await moving(small)) == (4, 4)
+        await large[0].end()
+        assert await moving(large) == 4
+        await end_all(large + small)
+
+
+async def test_a_run_that_comes_later_begins_at_once_and_shares() -> None:
+    slots = Slots(4)
+    with slots.limits() as first, ExitStack() as later:
+        old = [Body(first) for _ in range(8)]
+        assert await moving(old) == 4
+        new = [Body(later.enter_context(slots.limits())) for _ in range(1)]
+        assert await moving(new) == 1, "who sends for hours does not hold up the next"
+        for body in old[:3]:
+            await body.end()
+        assert await moving(old) == 2, "and gets half when two share"
+        await end_all(new)
+        later.close()
+        assert await moving(old) == 4, "when the other has gone, all are its own again"
+        await end_all(old)
+
+
+async def test_a_hundred_runs_have_one_each() -> None:
+    slots = Slots(8)
+    with ExitStack() as runs:
+        bodies = [Body(limits) for limits in [runs.enter_context(slots.limits()) for _ in range(100)] for _ in range(3)]
+        assert await moving(bodies) == 100
+        await end_all(bodies)
+
+
+@pytest.mark.parametrize("let_in_first", [False, True])
+async def test_a_waiter_that_is_cancelled_loses_no_slot(let_in_first: bool) -> None:
+    with Slots(1).limits() as limits:
+        holder, waiter, next_one = Body(limits), Body(limits), Body(limits)
+        await settled()
+        if let_in_first:
+            holder._end.set()
+            while not holder.task.done():
+                await asyncio.sleep(0)
+        waiter.task.cancel()
+        await settled()
+        if not let_in_first:
+            await holder.end()
+        assert await moving([next_one]) == 1
+        await next_one.end()
+        async with AsyncExitStack() as stack:  # and the only slot is free again
+            await stack.enter_async_context(limits.body(LARGE))
