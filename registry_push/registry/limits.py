@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from ..protocol.bandwidth import Bandwidth
 from ..protocol.chunks import SINGLE_PUT
+from ..protocol.window import Window
 
 
 class Slots:
@@ -44,10 +45,11 @@ class Limits:
 
     def __init__(self, jobs: int, runs: Callable[[], int] = lambda: 1, bandwidth: Bandwidth | None = None) -> None:
         self.bandwidth = bandwidth  # of all runs together; None: no limit
-        self._large = _Lane(jobs, runs)
-        self._small = _Lane(jobs, runs)
+        self._window = Window(jobs)
+        self._large = _Lane(lambda: self._window.size, runs)
+        self._small = _Lane(lambda: self._window.size, runs)
         # Parts go to a storage that is built for many: with eight jobs, sixteen at once, as Ollama's own client.
-        self._parts = _Lane(2 * jobs, runs)
+        self._parts = _Lane(lambda: 2 * jobs, runs)
 
     @asynccontextmanager
     async def body(self, blob_size: int) -> AsyncIterator[None]:
@@ -61,16 +63,24 @@ class Limits:
         async with self._parts.slot():
             yield
 
+    def answered(self, *, well: bool) -> None:
+        """The registry took a body, or turned it away for having too much to do: so many go at once from now on."""
+        if well:
+            self._window.went_well()
+            self.look_again()
+        else:
+            self._window.turned_away()
+
     def look_again(self) -> None:
-        """Lets in who waits, when there are fewer runs than there were."""
+        """Lets in who waits, when there are fewer runs than there were, or more slots."""
         for lane in (self._large, self._small, self._parts):
             lane.let_in()
 
 
 class _Lane:
-    """A semaphore whose size changes with the number of runs."""
+    """A semaphore whose size changes with the number of runs, and by what the registry bears."""
 
-    def __init__(self, slots: int, runs: Callable[[], int]) -> None:
+    def __init__(self, slots: Callable[[], int], runs: Callable[[], int]) -> None:
         self._slots = slots
         self._runs = runs
         self._taken = 0
@@ -110,4 +120,4 @@ class _Lane:
                 turn.set_result(None)
 
     def _free(self) -> int:
-        return max(1, self._slots // self._runs()) - self._taken
+        return max(1, self._slots() // self._runs()) - self._taken

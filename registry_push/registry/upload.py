@@ -21,7 +21,7 @@ from ..errors import (
 )
 from ..events import Placement, Retrying, Sink
 from ..model import Descriptor
-from ..protocol.answer import NO_ANSWER, Answer
+from ..protocol.answer import NO_ANSWER, Answer, Kind
 from ..protocol.chunks import MiB, Span
 from ..protocol.kept import Kept
 from ..protocol.pace import Pace, Watch
@@ -41,6 +41,7 @@ from .trust import Trust
 
 # A registry checks, hashes or copies a blob before it answers the last byte; the slowest stores seen move 50 MB/s.
 _SLOWEST_COMMIT: Final = 50e6
+_TAKEN: Final = (Kind.CREATED, Kind.ACCEPTED)
 # What kernels and proxies on the way may hold of a body that is all given to the line.
 _ON_THE_WAY: Final = 8 * MiB
 # Where hanging up costs the whole upload, an answer is waited for this many times as long.
@@ -189,7 +190,10 @@ class Upload:
         elif payload.complete:
             self.pace.took(payload.sent, clock() - began)
         now = self.client.transport.now()
-        return Answer.read(response.status, response.url, response.headers, response.body, now=now)
+        answer = Answer.read(response.status, response.url, response.headers, response.body, now=now)
+        if payload is not None and not request.is_anonymous and answer.kind in (*_TAKEN, Kind.BUSY):
+            self.limits.answered(well=answer.kind is not Kind.BUSY)
+        return answer
 
     def _patience(self, request: UploadRequest) -> float:
         """Seconds beyond the usual for an answer that takes work, or that must not be missed."""
