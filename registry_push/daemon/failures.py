@@ -23,7 +23,7 @@ from .targets import TargetNotAllowed
 
 _HINTS: Final[tuple[tuple[type[RegistryPushError], str], ...]] = (
     # The command's next steps are for who calls it; over HTTP the same is done otherwise.
-    (Interrupted, "push again when it is back: what the registry has acknowledged is not sent twice"),
+    (Interrupted, "push again when the service is back: what the registry has acknowledged is not sent twice"),
     (Denied, "check that this account may write there"),
     (Unauthorized, "send username and password, or, on the machine of the service: docker login HOST"),
     (ModelNotFound, "see what is here: GET /api/tags"),

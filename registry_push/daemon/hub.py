@@ -84,6 +84,7 @@ class Hub:
         finally:
             running.clients -= 1
             if not running.clients and not running.job.is_over:
+                LOG.info("nobody waits for %s any more: its push is stopped", push.plan.name.short)
                 self._forget(push.key, running.job)
                 running.task.cancel()
 

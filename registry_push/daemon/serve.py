@@ -31,8 +31,7 @@ from .hub import Hub
 from .log import LOG, tell
 from .targets import AllowedTargets
 
-# Requests without a body take no slot, and a hundred pushes have thousands of them; a process has 1,024 files by
-# default. What is over this waits.
+# Requests without a body take no slot, and a hundred pushes have thousands of them; what is over this waits.
 _CONNECTIONS: Final = 256
 _MAX_TOKEN_FILE: Final = 4096
 # A token that can be guessed is none: 16 characters of base64 are 96 bits.
@@ -104,6 +103,7 @@ def run(settings: Settings, flags: Mapping[str, Any]) -> int:
     once, by a second signal. Raises `UsageError` where it can't listen, and what `ServeOptions.of` raises.
     """
     _begin_log()
+    _allow_many_files()
     options = ServeOptions.of(flags, settings.environ)
     try:
         return asyncio.run(_serve(settings, options))
@@ -191,6 +191,16 @@ def _remove_dead(path: Path) -> None:
                 probe.connect(str(path))
             except ConnectionRefusedError:
                 path.unlink()
+
+
+def _allow_many_files() -> None:
+    """Takes as many files as the system allows, as Go programs do: a hundred pushes hold three thousand at once."""
+    if os.name == "posix":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(ValueError, OSError):  # macOS takes less than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _begin_log() -> None:

@@ -36,7 +36,8 @@ class Line:
 
     async def answer(self) -> tuple[int, bytes]:
         """The status and everything up to the end of the connection, which the service has to bring about."""
-        with_head = await self.reader.read()
+        async with asyncio.timeout(30):
+            with_head = await self.reader.read()
         self.writer.close()
         head, _, body = with_head.partition(b"\r\n\r\n")
         return int(head.split()[1]) if head else 0, body

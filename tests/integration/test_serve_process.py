@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import signal
 import socket
 import stat
@@ -103,6 +104,17 @@ async def test_idle_it_ends_with_0_whoever_is_connected(tmp_path: Path) -> None:
         service.process.send_signal(signal.SIGTERM)
         assert await service.process.wait() == 0
     assert not any("Traceback" in line or "ERROR" in line for line in service.log)
+
+
+async def test_it_takes_as_many_files_as_it_may(tmp_path: Path) -> None:
+    """A hundred pushes of sixty blobs each hold 2,844 files at once; a shell gives 1,024."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
+    try:
+        async with running(home=tmp_path) as service:
+            assert resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 async def test_an_address_in_use_ends_with_2_and_thinks_of_ollama(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ async def test_the_last_client_that_leaves_ends_its_push_and_a_later_one_goes_on
         async with service.session.post(f"{service.url}/api/push", json={"model": model}) as answer:
             await answer.content.readline()
             await gate.arrived.wait()
-        await service.hub.idle()
+        async with asyncio.timeout(30):
+            await service.hub.idle()
         assert not any("manifests" in exchange.target for exchange in registry.log if exchange.method == "PUT")
         gate.open.set()
         _, lines = await service.push(model)
@@ -82,7 +83,8 @@ async def test_a_client_that_does_not_stream_cancels_by_leaving_too(
         push = asyncio.create_task(service.push(model, stream=False))
         await gate.arrived.wait()
         push.cancel()
-        await service.hub.idle()
+        async with asyncio.timeout(30):
+            await service.hub.idle()
 
 
 async def test_two_models_with_one_blob_send_it_once(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:
