@@ -88,6 +88,11 @@ _TRANSFER: Final = (
         metavar="auto|system|NAME",
         help="TCP congestion control; auto asks for BBR where the kernel lets anyone have it.",
     ),
+    option(
+        "--recheck",
+        is_flag=True,
+        help="Ask for every blob, even where the manifest is there already: mends a registry that lost some.",
+    ),
     option("--no-resume", is_flag=True, help="Note nothing, and go on with nothing that was noted."),
     option("--state-dir", type=_FILE, metavar="DIR", help="Where uploads under way are noted, to be gone on with."),
 )

@@ -61,6 +61,7 @@ class Settings:
     timeout: float = DEFAULT_TIMEOUT  # seconds in which at least something must move
     retries: int = DEFAULT_RETRIES
     verify: Verify = "changed"
+    recheck: bool = False  # ask for every blob, also where the manifest is at the target already
     bwlimit: int | None = None  # bytes a second of all bodies together
     congestion: str = "auto"  # of TCP: "auto", "system" or a name the kernel knows
     user_agent: str = f"registry-push/{__version__}"

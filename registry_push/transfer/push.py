@@ -95,7 +95,17 @@ async def push_planned(
             repository = registries.repository(reference)
             return DryRun(repository) if dry_run else repository
 
-        copier = Copier(store, target_of, registries.origin, sink, settings.jobs, shared.journal, stop, shared.places)
+        copier = Copier(
+            store,
+            target_of,
+            registries.origin,
+            sink,
+            settings.jobs,
+            shared.journal,
+            stop,
+            settings.recheck,
+            shared.places,
+        )
         return await copier.copy(plan)
 
 

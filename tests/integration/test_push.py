@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import aiohttp
 import pytest
 
 from registry_push.errors import ManifestRefused, NameCollision, SomeFailed, Unauthorized, UsageError
@@ -18,9 +19,8 @@ from registry_push.registry.identity import Identity
 from registry_push.settings import Settings
 from registry_push.stores.ollama import OllamaStore
 from registry_push.transfer.copy import Report
-from registry_push.transfer.journal import Journal
 from registry_push.transfer.push import push
-from tests.support.registries import DockerRegistry, EmbeddedFactory, Registry
+from tests.support.registries import EmbeddedFactory, Registry
 from tests.support.stores import weights_of
 
 # Above SINGLE_PUT: the weights go in PATCHes.
@@ -93,12 +93,37 @@ async def test_a_small_absent_blob_takes_three_requests_and_a_present_one_takes_
     await stage.push(embedded, "me/tiny")
     seen = requests(embedded, "me/tiny")
     assert [seen.count(each) for each in ("HEAD blobs", "POST uploads", "PUT uploads")] == [6, 6, 6]
-    assert seen[-2:] == ["HEAD manifests", "PUT manifests"]
+    assert (seen[0], seen[-1]) == ("HEAD manifests", "PUT manifests")
     assert len(seen) == 6 * 3 + 2
     embedded.log.clear()
-    await stage.push(embedded, "me/tiny")
+    await stage.push(embedded, "me/tiny", recheck=True)
     assert sorted(requests(embedded, "me/tiny")) == ["HEAD blobs"] * 6 + ["HEAD manifests"]
     assert body_bytes(embedded) == 0
+
+
+async def test_a_model_whose_manifest_is_there_takes_one_request(embedded: EmbeddedRegistry, stage: Stage) -> None:
+    write_sample_store(stage.store, name="me/tiny", weights=70_000)
+    await stage.push(embedded, "me/tiny", tags=["v2"])
+    embedded.log.clear()
+    done = (await stage.push(embedded, "me/tiny")).done[0]
+    assert requests(embedded, "me/tiny") == ["HEAD manifests"]
+    assert (done.present, done.uploaded, done.sent) == (6, 0, 0)
+    assert [event.placement for event in stage.of(BlobDone)] == [Placement.PRESENT] * 6
+    embedded.log.clear()
+    await stage.push(embedded, "me/tiny", tags=["v2", "v3"])  # one tag is new: everything is asked for
+    assert requests(embedded, "me/tiny").count("HEAD blobs") == 6
+    assert requests(embedded, "me/tiny").count("PUT manifests") == 1
+
+
+async def test_recheck_mends_a_registry_that_lost_a_blob_behind_a_tag(registry: Registry, stage: Stage) -> None:
+    write_sample_store(stage.store, name="me/tiny", weights=LARGE)
+    await stage.push(registry, "me/tiny", to="mend/tiny:v1")
+    blob = weights_of(OllamaStore(stage.store))[0]
+    async with aiohttp.ClientSession() as session:
+        await session.delete(f"{registry.origin}/v2/mend/tiny/blobs/{blob.digest}")
+    assert (await stage.push(registry, "me/tiny", to="mend/tiny:v1")).done[0].sent == 0
+    done = (await stage.push(registry, "me/tiny", to="mend/tiny:v1", recheck=True)).done[0]
+    assert (done.uploaded, done.sent) == (1, blob.size)
 
 
 async def test_the_manifest_goes_last(embedded: EmbeddedRegistry, stage: Stage) -> None:
@@ -291,62 +316,3 @@ async def test_a_manifest_that_the_registry_does_not_take_is_refused_with_5(regi
     report = await stage.push(registry, "me/bare")
     assert isinstance(report.error, ManifestRefused) and report.error.exit_code == 5
     assert [event.blob.kind for event in stage.of(BlobDone)] == ["params"]
-
-
-def small_model(stage: Stage, count: int, *, seed: int = 0) -> None:
-    layers = [
-        Layer(LAYER_TYPE + "tensor", f"{seed} {number}".encode() * 50, name=str(number)) for number in range(count)
-    ]
-    write_model(stage.store, ModelName.parse("me/many"), config(), layers)
-
-
-async def test_where_a_repository_mounts_from_itself_an_absent_blob_takes_two_requests(
-    embedded: EmbeddedRegistry, stage: Stage
-) -> None:
-    small_model(stage, 200)
-    report = await stage.push(embedded, "me/many", jobs=2, state_dir=stage.home)
-    assert report.done[0].uploaded == 201
-    seen = requests(embedded, "me/many")
-    # Eight lanes ask the old way until the first of them has an answer; then it is tried once with what is there.
-    assert 1 <= seen.count("HEAD blobs") <= 30
-    assert seen.count("POST uploads") == 202 and seen.count("PUT uploads") == 201
-    assert seen.count("DELETE uploads") == 0
-    embedded.log.clear()
-    small_model(stage, 200, seed=1)  # another process knows it from the beginning
-    assert (await stage.push(embedded, "me/many", jobs=2, state_dir=stage.home)).done[0].uploaded == 200
-    seen = requests(embedded, "me/many")
-    assert (seen.count("HEAD blobs"), seen.count("POST uploads"), seen.count("PUT uploads")) == (0, 201, 200)
-    embedded.log.clear()
-    again = (await stage.push(embedded, "me/many", jobs=2, state_dir=stage.home)).done[0]
-    assert (again.present, again.mounted, again.sent) == (201, 0, 0)
-    assert sorted(set(requests(embedded, "me/many"))) == ["HEAD manifests", "POST uploads"]
-    assert len(embedded.log) == 201 + 1
-
-
-async def test_a_registry_that_does_not_mount_from_itself_is_asked_first(
-    embedded: EmbeddedRegistry, stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def refuse(*_: object) -> bool:
-        return False
-
-    monkeypatch.setattr(type(embedded.repositories), "mount", refuse)
-    small_model(stage, 60)
-    assert (await stage.push(embedded, "me/many", jobs=2, state_dir=stage.home)).done[0].uploaded == 61
-    seen = requests(embedded, "me/many")
-    assert seen.count("HEAD blobs") == 61
-    assert (seen.count("POST uploads"), seen.count("DELETE uploads")) == (62, 1)
-    embedded.log.clear()
-    assert (await stage.push(embedded, "me/many", jobs=2, state_dir=stage.home)).done[0].present == 61
-    assert requests(embedded, "me/many").count("HEAD blobs") == 61
-
-
-@pytest.mark.real
-async def test_docker_registry_mounts_from_itself(docker_registry: DockerRegistry, stage: Stage) -> None:
-    small_model(stage, 100)
-    first = (await stage.push(docker_registry, "me/many", to="itself/many:v1", jobs=1, state_dir=stage.home)).done[0]
-    again = (await stage.push(docker_registry, "me/many", to="itself/many:v1", jobs=1, state_dir=stage.home)).done[0]
-    assert (first.uploaded, again.present, again.sent) == (101, 101, 0)
-    journal = Journal(stage.home, stage.events.append)
-    profile = journal.profile(docker_registry.origin)
-    journal.close()
-    assert profile is not None and profile.mounts_itself
