@@ -10,6 +10,7 @@ _JOURNALS: Final = "tests/faults/test_journals.py::"
 _RESUME: Final = "tests/integration/test_resume.py::"
 _DAMAGE: Final = "tests/integration/test_damage.py::"
 _UNIT: Final = "tests/unit/"
+_SERVE: Final = "tests/integration/test_serve"
 
 ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "transport": {
@@ -118,7 +119,21 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         ),
         "journal dumps": (_UNIT + "test_journal.py::test_its_files_are_for_their_owner_alone",),
     },
-    # The service is not there yet: the row is to be filled with it, tests/integration/test_daemon….
-    "daemon": {},
+    "daemon": {
+        "foreign Host": (_SERVE + "_attacks.py::test_foreign_host_is_403_cve_2024_28224",),
+        "foreign Origin": (_SERVE + "_attacks.py::test_foreign_origin_is_403_and_nothing_is_pushed",),
+        "slow body": (_SERVE + "_attacks.py::test_a_slow_body_is_408",),
+        "giant body": (
+            _SERVE + "_attacks.py::test_a_giant_body_is_413_before_it_is_sent",
+            _SERVE + "_attacks.py::test_a_giant_body_of_unknown_length_is_413_when_it_gets_too_long",
+        ),
+        "push to a target outside the allow-list": (
+            _SERVE + "_attacks.py::test_a_target_outside_the_list_is_403_and_never_reached_cve_2026_7482",
+        ),
+        "client gone": (
+            _SERVE + "_shared.py::test_the_last_client_that_leaves_ends_its_push_and_a_later_one_goes_on",
+            _SERVE + "_shared.py::test_a_client_that_does_not_stream_cancels_by_leaving_too",
+        ),
+        "a hundred clients": (_SERVE + "_hundred.py::test_a_hundred_clients",),
+    },
 }
-MISSING: Final = frozenset({"daemon"})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .rows import MISSING, ROWS
+from .rows import ROWS
 
 _ROOT = Path(__file__).parents[2]
 _CLASSES = ("transport", "server", "session", "chunks", "auth", "disk", "process", "hostile", "secrets", "daemon")
@@ -21,7 +21,7 @@ def functions(file: Path) -> set[str]:
 
 def test_every_row_has_its_tests() -> None:
     assert tuple(ROWS) == _CLASSES
-    assert {row for row, items in ROWS.items() if not items} == MISSING
+    assert all(ROWS.values())
     assert all(names for items in ROWS.values() for names in items.values())
 
 
