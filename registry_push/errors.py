@@ -276,7 +276,7 @@ class Interrupted(RegistryPushError):
 
     exit_code = 130
     origin = Origin.USER
-    default_hint = "run the same command again to go on"
+    default_hint = "run the same command again to go on, or: registry-push resume"
 
 
 def unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:

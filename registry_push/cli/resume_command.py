@@ -86,7 +86,7 @@ def _journal(folder: Path, show: Renderer) -> Journal:
 
 
 def _listed(found: UnderWay) -> Outcome:
-    pushes = [PushRow(order.model, order.references[0], saved) for order, saved in found.orders]
+    pushes = [PushRow(order.short, order.references[0], saved) for order, saved in found.orders]
     uploads = [
         UploadRow(
             each.key.digest,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from ..errors import InvalidName
+from ..model import ModelName
 from ..settings import Settings
 from .plan import PlannedModel
 
@@ -34,6 +36,14 @@ class Order:
         told = {name: value for name, value in options.items() if value != _plain(getattr(usual, name))}
         references = tuple(str(reference) for reference in model.references)
         return cls(str(store.absolute()), str(model.name), references, tuple(sorted(told.items())))
+
+    @property
+    def short(self) -> str:
+        """The model's name as Ollama shows it."""
+        try:
+            return ModelName.parse(self.model).short
+        except InvalidName:  # by another version, or a damaged disk
+            return self.model
 
     @property
     def text(self) -> str:

@@ -70,6 +70,8 @@ async def carry_out(
             if shared.journal is not None and not goes_on:
                 shared.journal.end(order)
     if report.failed and all(isinstance(model.error, Interrupted) for model in report.failed):
+        if len(report.failed) == 1:
+            raise report.failed[0].error
         raise Interrupted("stopped; what the registry has acknowledged is kept")
     return report
 
