@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,9 @@ from .table import markdown
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, and prints the tables; what is under way goes to stderr."""
     given = _parser().parse_args(arguments)
+    # Gigabytes in memory are not left behind, whoever ends it: SIGINT is ignored in what a shell puts behind.
+    for reason in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(reason, signal.default_int_handler)
     sizes = _sizes(given)
     scenarios = all_scenarios(sizes)
     names = [scenario.name for scenario in scenarios]

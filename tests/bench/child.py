@@ -23,8 +23,9 @@ def main() -> None:
     command = order["command"]
     begin = time.perf_counter()
     child = os.posix_spawn(command[0], command, order["environment"], file_actions=files, setpgroup=0)
-    # One that hangs is ended, and its group with it.
-    signal.signal(signal.SIGALRM, lambda *_: os.killpg(child, signal.SIGKILL))
+    # One that hangs, or that nobody waits for any more, is ended, and its group with it.
+    for reason in (signal.SIGALRM, signal.SIGTERM):
+        signal.signal(reason, lambda *_: os.killpg(child, signal.SIGKILL))
     signal.alarm(order["timeout"])
     # wait4 counts the child and all the descendants that were waited for.
     _, status, usage = os.wait4(child, 0)

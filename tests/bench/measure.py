@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_PIPE = subprocess.PIPE
 _CHILD = Path(__file__).with_name("child.py")
 
 
@@ -40,12 +41,16 @@ def run(
         "log": str(log),
         "timeout": timeout,
     }
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", str(_CHILD)], input=json.dumps(order), capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise CommandFailed(f"{command[0]} could not be started: {done.stderr[-2000:]}")
-    cost = json.loads(done.stdout)
+    script = [sys.executable, "-I", "-S", str(_CHILD)]
+    with subprocess.Popen(script, stdin=_PIPE, stdout=_PIPE, stderr=_PIPE, text=True) as child:
+        try:
+            told, trouble = child.communicate(json.dumps(order))
+        except BaseException:  # the command is ended with us, and only the script knows it
+            child.terminate()
+            raise
+    if child.returncode != 0:
+        raise CommandFailed(f"{command[0]} could not be started: {trouble[-2000:]}")
+    cost = json.loads(told)
     if cost.pop("code") != 0:
         raise CommandFailed(f"{' '.join(command)[:400]} failed: {log.read_text(errors='replace')[-2000:]}")
     return Sample(**cost)
