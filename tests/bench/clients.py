@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from .certificate import Certificate
+from tests.support.tls import Certificate
+
 from .registries import find
 from .stage import MODEL, TAG, Stage
 
@@ -81,7 +82,7 @@ class Client:
 
     def variables(self, task: Task) -> dict[str, str]:
         """The environment of the command: nothing of ours but PATH."""
-        trusted = str(task.certificate.chain) if task.certificate else ""
+        trusted = str(task.certificate.cert) if task.certificate else ""
         return {
             "HOME": str(task.home),
             "PATH": os.environ["PATH"],
@@ -111,7 +112,7 @@ def _us(task: Task) -> list[str]:
     command = [sys.executable, "-m", "registry_push", "push", MODEL.short, "--models", str(task.stage.models)]
     command += ["--to", f"{task.origin}/{task.repository}:{TAG}"]
     if task.certificate is not None:
-        command += ["--ca-file", str(task.certificate.chain)]
+        command += ["--ca-file", str(task.certificate.cert)]
     if task.jobs is not None:
         command += ["--jobs", str(task.jobs)]
     return command
@@ -143,13 +144,13 @@ def _skopeo(program: str) -> Callable[[Task], list[str]]:
 
 
 def _oras(task: Task) -> list[str]:
-    trusted = str(task.certificate.chain) if task.certificate else ""
+    trusted = str(task.certificate.cert) if task.certificate else ""
     scheme = "https" if task.certificate else "http"
     return [sys.executable, "-c", _ORAS, task.reference, str(task.stage.blobs), scheme, trusted]
 
 
 def _curl(task: Task) -> list[str]:
-    trusted = str(task.certificate.chain) if task.certificate else ""
+    trusted = str(task.certificate.cert) if task.certificate else ""
     manifest = task.stage.models.joinpath("manifests", *MODEL.path_parts)
     base = f"{task.origin}/v2/{task.repository}"
     return ["/bin/sh", str(_CURL), base, str(task.stage.blobs), str(manifest), trusted]

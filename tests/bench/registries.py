@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .certificate import Certificate
+from tests.support.tls import Certificate
 
 # Seconds that one may take to listen; they need a tenth of one.
 _START: Final = 10.0
@@ -57,7 +57,7 @@ class Registry:
             return [sys.executable, "-I", "-S", str(Path(__file__).with_name("sink.py")), str(port)]
         http: dict[str, Any] = {"addr": f"127.0.0.1:{port}", "secret": "for the benchmark"}
         if certificate is not None:
-            http["tls"] = {"certificate": str(certificate.chain), "key": str(certificate.key)}
+            http["tls"] = {"certificate": str(certificate.cert), "key": str(certificate.key)}
         settings = {
             "version": 0.1,
             "log": {"level": "error", "accesslog": {"disabled": True}},

@@ -13,9 +13,9 @@ from typing import Final
 from urllib.request import Request, urlopen
 
 from registry_push.model.manifest import DOCKER_MANIFEST, OCI_MANIFEST
-from tests.support.line import Line
+from tests.support.line_process import LineProcess
+from tests.support.tls import Certificate, self_signed
 
-from .certificate import Certificate, self_signed
 from .clients import YARDSTICKS, Client, Task
 from .measure import Sample, run
 from .registries import SINK, Registry
@@ -84,7 +84,7 @@ class _Run:
         # In the scenario's order: who is named first begins each round.
         known = {client.name: client for client in bench.clients}
         clients = [known[name] for name in scenario.clients if name in known]
-        certificate = self_signed(self.folder) if scenario.tls else None
+        certificate = self_signed(self.folder / "certificate") if scenario.tls else None
         stage = set_stage(self.folder / "stage", self.shape)
         turns = [
             _Turn(self, Result(scenario, registry.name, self.shape, client), registry, stage, certificate)
@@ -148,7 +148,7 @@ class _Turn:
 
 def _check(task: Task) -> None:
     """Raises `HTTPError` if the push, for all that its client said, left no manifest there."""
-    trusted = ssl.create_default_context(cafile=task.certificate.chain) if task.certificate else None
+    trusted = ssl.create_default_context(cafile=task.certificate.cert) if task.certificate else None
     request = Request(f"{task.origin}/v2/{task.repository}/manifests/{TAG}", method="HEAD")
     request.add_header("Accept", f"{DOCKER_MANIFEST}, {OCI_MANIFEST}")
     with urlopen(request, context=trusted):
@@ -158,5 +158,5 @@ def _check(task: Task) -> None:
 @contextmanager
 def line(target: str) -> Iterator[str]:
     """The host by which `target` is reached over the long line."""
-    with Line(target, rate=LINE_RATE, delay=LINE_DELAY) as relay:
+    with LineProcess(target, rate=LINE_RATE, delay=LINE_DELAY) as relay:
         yield relay.host

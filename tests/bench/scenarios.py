@@ -40,9 +40,7 @@ class Sizes:
     @classmethod
     def quick(cls) -> Sizes:
         """So little that it only shows that all of it runs."""
-        return cls(
-            big=9 * MIB, many=MIB, blobs=4, small=KIB, layers=(2, 4), sparse=(MIB, 10 * MIB), line=MIB, line_blobs=2
-        )
+        return cls(big=9 * MIB, many=MIB, blobs=4, small=KIB, layers=(3,), sparse=(10 * MIB,), line=MIB, line_blobs=2)
 
 
 @dataclass(frozen=True, slots=True)
