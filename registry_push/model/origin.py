@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -23,14 +24,7 @@ class HTTPOrigin:
     @classmethod
     def of(cls, url: str) -> Self:
         """The origin of an absolute http or https URL. Raises `InvalidName` for anything else."""
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise InvalidName(f"not a URL: {printable(redacted(url), limit=120)}: {error}") from error
-        if parts.scheme not in _DEFAULT_PORTS or not host:
-            raise InvalidName(f"not an http or https URL: {printable(redacted(url), limit=120)}")
-        return cls(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme])
+        return cls(*_parsed(url))
 
     @property
     def netloc(self) -> str:
@@ -45,6 +39,19 @@ class HTTPOrigin:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.netloc}"
+
+
+@lru_cache(256)
+def _parsed(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port. Each request asks a dozen times whose its URL is: 4 % of a small blob's time."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidName(f"not a URL: {printable(redacted(url), limit=120)}: {error}") from error
+    if parts.scheme not in _DEFAULT_PORTS or not host:
+        raise InvalidName(f"not an http or https URL: {printable(redacted(url), limit=120)}")
+    return parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme]
 
 
 def is_loopback(host: str) -> bool:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
 from ..errors import InvalidName, ProtocolViolation, redacted
 from ..model import Digest, HTTPOrigin
+
+_UNUSABLE: Final = re.compile(r"[\x00-\x20\x7f]")
 
 
 def resolve(base: str, location: str) -> str:
@@ -15,7 +19,7 @@ def resolve(base: str, location: str) -> str:
     of `base` stay (regclient, containerd do the same). Any other host is taken as it stands, but never one
     reached without TLS from one reached with it. Raises `ProtocolViolation`.
     """
-    if not location or any(ord(c) <= 0x20 or ord(c) == 0x7F for c in location):
+    if not location or _UNUSABLE.search(location):
         raise ProtocolViolation("the registry opened an upload but gave no usable Location", url=base)
     try:
         url = urldefrag(urljoin(base, location)).url  # a fragment is never sent, and would swallow the digest

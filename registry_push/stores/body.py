@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from ..errors import BlobCorrupt, SourceChanged
-from .base import FileIdentity
+from .base import FileIdentity, LocalFile
 
 # Bytes a read: long enough that a hop to a thread costs nothing beside it, short enough to stop promptly.
 PIECE: Final = 1024 * 1024
@@ -51,10 +51,10 @@ class _Handover:
                 self._file.close()
 
 
-class FileBody:
+class FileBody(LocalFile):
     """A file on this machine, as it was when it was opened. Takes over `file`, which must be unbuffered.
 
-    Implements `BlobBody` and `LocalFile`.
+    Implements `BlobBody` too.
     """
 
     def __init__(self, file: io.FileIO, *, name: str = "the file") -> None:
@@ -116,20 +116,20 @@ class BytesBody:
     """Content in memory. For small things and for tests."""
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
+        self.content: Final = content
 
     @property
     def size(self) -> int:
         """Bytes."""
-        return len(self._content)
+        return len(self.content)
 
     async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
         """Yields `length` bytes from `offset`. Raises `BlobCorrupt` if there are fewer."""
         end = offset + length
-        if not 0 <= offset <= end <= len(self._content):
-            raise BlobCorrupt(f"there are {len(self._content)} bytes; {length} from {offset} were asked for")
+        if not 0 <= offset <= end <= len(self.content):
+            raise BlobCorrupt(f"there are {len(self.content)} bytes; {length} from {offset} were asked for")
         for start in range(offset, end, PIECE):
-            yield self._content[start : min(start + PIECE, end)]
+            yield self.content[start : min(start + PIECE, end)]
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -24,12 +24,14 @@ from ..errors import (
 )
 from ..model import Descriptor, Digest, Manifest, ModelName
 from ..model.manifest import MAX_MANIFEST_BYTES, ManifestEntry
-from .body import FileBody, opened
+from .body import BytesBody, FileBody, opened
 from .ollama_names import Listing, StoredModel, closest, entries, matching, named_paths
 from .ollama_paths import kind_of, open_regular, read_bounded, unreadable
 
 # A config is a few hundred bytes; this bounds what a hostile one can make us parse.
 _MAX_CONFIG: Final = 1024 * 1024
+# Bytes. Smaller blobs are read when they are opened: what they cost is threads and system calls, not memory.
+_READ_AT_ONCE: Final = 128 * 1024
 # How many broken blobs one message names.
 _SHOWN: Final = 3
 
@@ -70,12 +72,14 @@ class OllamaStore:
         """
         return await asyncio.to_thread(self.read_manifest, ref)
 
-    async def open(self, blob: Descriptor) -> FileBody:
-        """The body of `blob`; the caller closes it.
+    async def open(self, blob: Descriptor) -> FileBody | BytesBody:
+        """The body of `blob`; the caller closes it. A small one is read at once: one way to a thread in place of three.
 
         Raises `BlobMissing` where it is not there or no file of this store, `BlobCorrupt` where its size is wrong,
         `Unreadable`.
         """
+        if blob.size <= _READ_AT_ONCE:
+            return BytesBody(await asyncio.to_thread(self.read_blob, blob))
         return FileBody(await opened(lambda: self.open_blob(blob)), name=f"blob {blob.digest}")
 
     async def check(self, manifest: Manifest) -> None:
@@ -150,6 +154,16 @@ class OllamaStore:
         if manifest.digest != entry.digest:
             raise BlobCorrupt(f"the content of the manifest {entry.digest} hashes to {manifest.digest}")
         return manifest
+
+    def read_blob(self, blob: Descriptor) -> bytes:
+        """All of a small blob; raises as `open`, and `BlobCorrupt` where it can't be read."""
+        with self.open_blob(blob) as file:
+            try:
+                content = file.read(blob.size + 1)
+            except OSError as error:
+                raise BlobCorrupt(f"blob {blob.digest} can't be read: {error.strerror}") from error
+        self._check_size(blob, len(content))
+        return content
 
     def open_blob(self, blob: Descriptor) -> io.FileIO:
         """As `open`, but the bare file."""

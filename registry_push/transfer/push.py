@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import Interrupted, ModelNotFound, Unavailable, UsageError
-from ..events import ModelFailed, Sink, Warned, ignore
+from ..events import BlobStarted, Event, ModelFailed, ModelStarted, Sink, Warned, ignore
 from ..model import ModelName, Reference
 from ..model.place import Destination, Exactly, parse_destination
 from ..registry.connections import Registries
@@ -16,6 +16,7 @@ from ..stores.ollama import OllamaStore, privacy_warnings
 from ..stores.ollama_paths import find_root
 from .copy import Copier, ModelTarget, Report
 from .dry_run import DryRun
+from .journal import Journal
 from .orders import Order
 from .plan import PlannedModel, check_collisions, targets_of
 from .shared import Shared, sharing
@@ -62,9 +63,8 @@ async def carry_out(
         settings = replace(settings, state_dir=None)
     async with sharing(settings, sink) as shared:
         orders = [Order.of(store.root, model, settings) for model in plan]
-        if shared.journal is not None:
-            shared.journal.begin(orders)
-        report = await push_planned(plan, store, shared, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
+        noting = _Noting(sink, shared.journal, dict(zip((model.target for model in plan), orders, strict=True)))
+        report = await push_planned(plan, store, shared, dry_run=dry_run, settings=settings, sink=noting, stop=stop)
         for order, model in zip(orders, report.models, strict=True):
             goes_on = isinstance(model, ModelFailed) and isinstance(model.error, Unavailable | Interrupted)
             if shared.journal is not None and not goes_on:
@@ -74,6 +74,27 @@ async def carry_out(
             raise report.failed[0].error
         raise Interrupted("stopped; what the registry has acknowledged is kept")
     return report
+
+
+class _Noting:
+    """A sink that notes a push when the first of its bytes are sent, and passes on what it is told.
+
+    A push of what is there already writes nothing: at its end, 40 ms of a journal's fsyncs are most of its time.
+    """
+
+    def __init__(self, sink: Sink, journal: Journal | None, orders: dict[Reference, Order]) -> None:
+        self._sink = sink
+        self._journal = journal
+        self._orders = orders
+        self._models: dict[str, list[Order]] = {}
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case ModelStarted(target=target):
+                self._models.setdefault(target.repository, []).append(self._orders[target])
+            case BlobStarted(repository=repository) if self._journal is not None:
+                self._journal.begin(self._models.pop(repository, ()))
+        self._sink(event)
 
 
 async def push_planned(

@@ -20,7 +20,7 @@ from registry_push.errors import (
 )
 from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model, write_sample_store
 from registry_push.model import Digest, Manifest, ModelName
-from registry_push.stores.body import FileBody
+from registry_push.stores.body import BytesBody, FileBody
 from registry_push.stores.ollama import OllamaStore, privacy_warnings
 from tests.support.stores import make_many_store, weights_of
 
@@ -39,10 +39,13 @@ def store(tmp_path: Path) -> OllamaStore:
 
 
 class TestBlobs:
-    async def test_a_body_reads_from_any_offset(self, store: OllamaStore) -> None:
+    @pytest.mark.parametrize(("weights", "kind"), [(4000, BytesBody), (300_000, FileBody)])
+    async def test_a_body_reads_from_any_offset(self, tmp_path: Path, weights: int, kind: type) -> None:
+        write_sample_store(tmp_path / "models", weights=weights)
+        store = OllamaStore(tmp_path / "models")
         blob, path = weights_of(store)
         body = await store.open(blob)
-        assert isinstance(body, FileBody)
+        assert isinstance(body, kind)
         assert b"".join([piece async for piece in body.open(1000, 500)]) == path.read_bytes()[1000:1500]
         await body.close()
 

