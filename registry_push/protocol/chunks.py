@@ -39,7 +39,8 @@ class Span:
 class ChunkPlan:
     """The rules for one blob of `size` bytes: chunks of `chunk` bytes, or all in the closing PUT (`single`).
 
-    `limit` is the most that the host takes; `adapts` whether chunks may follow the line.
+    `limit` is the most that the host takes; `adapts` whether chunks may follow the line,
+    `is_equal` whether the registry wants all of them alike.
     """
 
     size: int
@@ -47,6 +48,7 @@ class ChunkPlan:
     single: bool = False
     limit: int | None = None
     adapts: bool = False
+    is_equal: bool = False
 
     @classmethod
     def for_blob(cls, size: int, *, chunk: int | None = None, limit: int | None = None, one_put: bool = False) -> Self:
@@ -64,14 +66,15 @@ class ChunkPlan:
     def bounded(self, minimum: int | None, maximum: int | None) -> Self:
         """With the limits a registry named when it opened the upload (`OCI-Chunk-Min-Length`, R2's `…-Max-Length`)."""
         # A registry that names a least length wants all chunks alike (R2): they don't follow the line there.
-        adapts = self.adapts and not minimum
+        adapts, is_equal = self.adapts and not minimum, bool(minimum)
         chunk = max(self.chunk, minimum or 0)
         # A maximum below what any registry is known to want would make a request of every byte: it is not believed.
         if maximum and maximum >= max(minimum or 0, SMALLEST_CHUNK):
             chunk = min(chunk, maximum)
             single = self.single and self.size <= maximum
-            return replace(self, chunk=chunk, single=single, limit=min(maximum, self.limit or maximum), adapts=adapts)
-        return replace(self, chunk=chunk, adapts=adapts)
+            limit = min(maximum, self.limit or maximum)
+            return replace(self, chunk=chunk, single=single, limit=limit, adapts=adapts, is_equal=is_equal)
+        return replace(self, chunk=chunk, adapts=adapts, is_equal=is_equal)
 
     def paced(self, chunk: int) -> Self:
         """With chunks of about `chunk` bytes from now on, in whole MiB, within what the host takes."""
@@ -90,6 +93,15 @@ class ChunkPlan:
         if chunk >= refused:
             return None
         return replace(self, chunk=chunk, single=False, limit=chunk)
+
+    def shared(self, bodies: int) -> Self:
+        """One chunk's length for `bodies` that go at once: what a crash costs is what is under way of all of them.
+
+        Not where chunks follow the line, of which each body has its part anyhow, nor where all have to be alike.
+        """
+        if self.adapts or self.is_equal or bodies < 2:
+            return self
+        return replace(self, chunk=max(min(self.chunk, SMALLEST_CHUNK), self.chunk // bodies))
 
     def span(self, offset: int) -> Span:
         """The chunk that begins at `offset`.

@@ -68,7 +68,9 @@ class UploadSession(Steps):
                 return self._direct
             case State.OPEN:
                 self._choose_chunk()
-                span = self.plan.span(self.offset)
+                is_costly = self.kept in (Kept.UNKNOWN, Kept.ACKNOWLEDGED)  # the others keep all, or nothing
+                plan = self.plan.shared(self.bodies) if is_costly else self.plan
+                span = plan.span(self.offset)
                 self._attempted = span.stop
                 return UploadRequest.chunk(self._location, span, after=after)
             case State.UNCERTAIN:

@@ -63,6 +63,7 @@ class Steps:
         self.failure: RegistryPushError | None = None
         self.trouble = ""  # why the last request did not do, for people
         self.restarts = 0
+        self.bodies = 1  # that go at once, this one among them; the driver knows
         self.etag: str | None = None  # of the parts, for the commit; the driver hashes, so the driver sets it
         if ollama is None and resume is not None and (resume.part or resume.direct):
             ollama = OllamaWay(direct=resume.direct)

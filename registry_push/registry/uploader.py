@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from ..errors import BlobCorrupt, Interrupted, NotAllowed, RegistryPushError, Unavailable
@@ -43,6 +44,7 @@ class Uploader:
         self._sink = sink
         self._profiles: dict[str, Profile] = {}
         self._paces: dict[str, Pace] = {}
+        self._large: set[UploadSession] = set()  # those under way that go in chunks
 
     async def upload(
         self,
@@ -102,7 +104,8 @@ class Uploader:
             lambda record: None if plan.single else self._keeper.save(key, blob.size, record),
         )
         try:
-            placement = await upload.run()
+            with self._counted(session):
+                placement = await upload.run()
         except RegistryPushError as error:
             if not isinstance(error, Interrupted | Unavailable | NotAllowed) or session.record is None:
                 await upload.forget()
@@ -111,6 +114,25 @@ class Uploader:
         finally:
             self._learn_from(client, session, pace)
         return Placed(placement, upload.sent)
+
+    @contextmanager
+    def _counted(self, session: UploadSession) -> Iterator[None]:
+        """Tells all that go in chunks how many they are."""
+        if session.plan.single:
+            yield
+            return
+        self._large.add(session)
+        self._tell_bodies()
+        try:
+            yield
+        finally:
+            self._large.discard(session)
+            self._tell_bodies()
+
+    def _tell_bodies(self) -> None:
+        bodies = min(len(self._large), self._settings.jobs)
+        for session in self._large:
+            session.bodies = bodies
 
     def profile(self, client: Client) -> Profile:
         """What is known of the registry."""
