@@ -65,6 +65,8 @@ class ChunkPlan:
 
     def bounded(self, minimum: int | None, maximum: int | None) -> Self:
         """With the limits a registry named when it opened the upload (`OCI-Chunk-Min-Length`, R2's `…-Max-Length`)."""
+        if not minimum and not maximum:
+            return self
         # A registry that names a least length wants all chunks alike (R2): they don't follow the line there.
         adapts, is_equal = self.adapts and not minimum, bool(minimum)
         chunk = max(self.chunk, minimum or 0)
