@@ -94,12 +94,13 @@ class Upload:
                         continue
                     if verification is None and (request.span or request.closes):
                         verification = group.create_task(self._verify())
+                    if self._is_trusted and self.session.restarts:  # it may have been the content after all
+                        self._is_trusted = False
+                        verification = group.create_task(self._hash())
                     if request.closes and verification is not None:
                         await verification
                         if self._verified != _identity(self.body):
                             await self._verify()
-                    if self._is_trusted and self.session.restarts:  # it may have been the content after all
-                        await self._hash()
                     await self._step(request)
                 if self.session.failure is not None:
                     raise self.session.failure
@@ -125,7 +126,6 @@ class Upload:
             await self._hash()
 
     async def _hash(self) -> None:
-        self._is_trusted = False
         self._verified = _identity(self.body)
         digest, self._md5s = await self.hasher.digests(self.body, self._ends)
         if digest != self.blob.digest:
