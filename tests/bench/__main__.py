@@ -41,11 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lambda text: print(text, file=sys.stderr, flush=True),
     )
     results: list[Result] = []
-    for scenario in scenarios:
-        results += bench.measure(scenario)
+    try:
+        for scenario in scenarios:
+            results += bench.measure(scenario)
+    except KeyboardInterrupt:  # hours may be in what is there
+        print("ended early: the scenarios that were finished", file=sys.stderr)
     print(markdown(results))
     if given.plot is not None:
         given.plot.write_text(plot(results))
+    if len({result.scenario.name for result in results}) < len(scenarios):
+        raise SystemExit(130)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -105,7 +105,8 @@ class _Run:
                 for turn in turns:
                     sample = turn.push()
                     turn.result.samples.append(sample)
-                    bench.say(f"  {number + 1}: {turn.registry.name}, {turn.result.client.name}: {sample.wall:.2f} s")
+                    about = f"{turn.registry.name}, {turn.result.client.name}"
+                    bench.say(f"  {number + 1}: {about}: {sample.wall:.2f} s, CPU {sample.cpu:.2f} s")
         return [turn.result for turn in turns]
 
     def new(self, kind: str) -> Path:
