@@ -29,9 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := set(given.only or ()) - set(names):
         raise SystemExit(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     scenarios = tuple(each for each in scenarios if not given.only or each.name in given.only)
-    registries = found_registries(given.peer_path)
+    registries = [
+        each for each in found_registries(given.peer_path) if not given.registry or each.name in given.registry
+    ]
     if not registries:
-        raise SystemExit("no registry: docker-registry is on no PATH")
+        raise SystemExit("no registry: is docker-registry on the PATH?")
     needed = max(shape.room for scenario in scenarios for shape in scenario.shapes)
     bench = Bench(
         place_for(needed, given.dir),
@@ -60,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="pushes of each (5); medians are told")
     parser.add_argument("--only", nargs="+", metavar="SCENARIO", help="these scenarios only")
+    parser.add_argument("--registry", nargs="+", metavar="NAME", help="'distribution 3', 'distribution 2.8'")
     parser.add_argument("--quick", action="store_true", help="tiny contents, one round: shows only that all runs")
     parser.add_argument("--peer-path", type=Path, metavar="DIR", help="look for peers and registry3 here, before PATH")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the ratios")
