@@ -257,7 +257,9 @@ class _Way:
                 piece = self._source.recv(self._piece)
             except OSError:
                 piece = None
-            left = self._pace.through(len(piece)) if self._pace and piece else time.monotonic()
+            arrived = time.monotonic()
+            # The slack makes up for late timers; it lets no byte arrive before it came.
+            left = max(self._pace.through(len(piece)), arrived) if self._pace and piece else arrived
             _wait_until(left)
             if self._path.delay:
                 self._put(max(left, opened) + self._path.delay, piece)
