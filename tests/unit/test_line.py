@@ -93,7 +93,7 @@ def test_every_byte_arrives_in_its_place(rate: float | None, delay: float) -> No
     assert line.down == 32 * len(contents)
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.01])
+@pytest.mark.parametrize("delay", [0.0, 0.05])
 @pytest.mark.parametrize("connections", [1, 6])
 def test_the_rate_is_that_of_all_connections_together(connections: int, delay: float) -> None:
     size, rate = 12 * MB, 40 * MB
@@ -102,8 +102,8 @@ def test_the_rate_is_that_of_all_connections_together(connections: int, delay: f
         began = time.monotonic()
         list(pool.map(lambda _: sent(line.host, content), range(connections)))
         took = time.monotonic() - began
-    # On a line whose bytes waited for each other the delay alone would take 12 MB / 128 KiB × 10 ms = 0.9 s more.
-    assert size / rate - SLACK <= took < size / rate + 4 * delay + 3.0
+    # On a line whose bytes waited for each other the delay alone would take 12 MB / 128 KiB × 50 ms = 4.6 s more.
+    assert size / rate - SLACK <= took < size / rate + 4 * delay + 2.0
 
 
 @pytest.mark.parametrize("rate", [None, 125 * MB])
