@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,14 @@ from registry_push.transfer.push import push
 
 from .clock import run
 
-BLOBS = 60
+BLOBS = 200
 
 
 class Overloaded:
-    """Counts what it turns away."""
+    """Notes how many bodies are there with each one that comes."""
 
     def __init__(self) -> None:
-        self.turned_away = 0
+        self.seen: list[int] = []
         self._at_once = 0
 
     async def hook(self, request: web.Request) -> web.StreamResponse | None:
@@ -32,17 +33,15 @@ class Overloaded:
         self._at_once += 1
         try:
             await asyncio.sleep(0.05)  # those that come together are here together
-            if self._at_once > 2:
-                self.turned_away += 1
-                return web.Response(status=429)
-            return None
+            self.seen.append(self._at_once)
+            return web.Response(status=429) if self._at_once > 2 else None
         finally:
             self._at_once -= 1
 
 
 @pytest.mark.parametrize("jobs", [2, 16])
 def test_fewer_bodies_go_at_once_where_some_are_turned_away(tmp_path: Path, jobs: int) -> None:
-    async def main() -> int:
+    async def main() -> list[int]:
         layers = [Layer(LAYER_TYPE + "tensor", f"{n}".encode() * 50, name=str(n)) for n in range(BLOBS)]
         write_model(tmp_path / "models", ModelName.parse("me/many"), config(), layers)
         registry = Overloaded()
@@ -50,7 +49,8 @@ def test_fewer_bodies_go_at_once_where_some_are_turned_away(tmp_path: Path, jobs
             settings = Settings(models=tmp_path / "models", home=tmp_path, jobs=jobs)
             report = await push(["me/many"], to=f"{embedded.host}/", settings=settings)
             assert report.error is None
-        return registry.turned_away
+        return registry.seen
 
-    # With sixteen at once all the time it turned 61 away; with fewer 32.
-    assert run(main()) <= (0 if jobs == 2 else BLOBS * 3 // 4)
+    seen = run(main())
+    usual = statistics.mean(seen[16:])
+    assert usual <= (2 if jobs == 2 else 4)  # with sixteen all the time, some blobs ran out of tries
