@@ -108,7 +108,7 @@ async def test_giving_up_signs_in(embedded_with: EmbeddedFactory, tmp_path: Path
 
 async def test_giving_up_at_the_real_registry_frees_its_disk(docker_registry: DockerRegistry, tmp_path: Path) -> None:
     write_sample_store(tmp_path / ".ollama/models", name="me/given-up", weights=64_000_000)
-    flags = ["--to", f"{docker_registry.host}/", "--chunk-size", str(CHUNK), "--json"]
+    flags = ["--to", f"{docker_registry.host}/", "--chunk-size", str(CHUNK), "--bwlimit", "20MB", "--json"]
     process = await start_command("push", "me/given-up", *flags, home=tmp_path)
     assert process.stdout is not None
     # Once more than a chunk has gone, one is acknowledged.
