@@ -116,9 +116,9 @@ class Line:
                     self._threads.discard(thread)
 
         thread = threading.Thread(target=leave, daemon=True)
-        with self._lock:
+        with self._lock:  # who sees it can join it
             self._threads.add(thread)
-        thread.start()
+            thread.start()
 
     def _accept(self) -> None:
         while True:
