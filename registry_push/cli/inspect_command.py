@@ -54,7 +54,7 @@ async def _look(text: str, settings: Settings, show: Renderer) -> tuple[str, Man
         case OllamaPlace(None):
             raise UsageError("ollama: is the whole store", hint="list it: registry-push list; or name one model")
         case OllamaPlace(name):
-            from ..transfer.push import open_store
+            from ..stores.ollama import open_store
 
             assert name is not None
             store = open_store(settings)
@@ -62,6 +62,9 @@ async def _look(text: str, settings: Settings, show: Renderer) -> tuple[str, Man
             content = _content(manifest, await store.children(manifest))
             return name.short, manifest, [BlobRow(blob, await _state(store, blob)) for blob in content]
         case RegistryPlace(reference):
+            from ..registry.quick_import import import_aiohttp
+
+            import_aiohttp()
             from ..registry.connections import Registries
 
             async with Registries(settings, show) as registries:

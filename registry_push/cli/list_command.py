@@ -24,7 +24,7 @@ def command(pattern: str | None, **flags: Any) -> None:
     settings = settings_of(flags)
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
-        from ..transfer.push import open_store
+        from ..stores.ollama import open_store
 
         store = open_store(settings)
         listing = await store.listing()

@@ -40,6 +40,9 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
         raise UsageError("the password on standard input is empty")
 
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
+        from ..registry.quick_import import import_aiohttp
+
+        import_aiohttp()
         from ..transfer.push import push
 
         report = await push(

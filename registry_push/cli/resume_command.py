@@ -69,6 +69,9 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
         return Outcome([words], fields, error)
 
     async def going_on(show: Renderer, stop: asyncio.Event) -> Outcome:
+        from ..registry.quick_import import import_aiohttp
+
+        import_aiohttp()
         from ..transfer.resume import go_on
 
         report = await go_on(targets, settings=settings, sink=show, stop=stop)

@@ -16,7 +16,7 @@ from aiohttp import web
 from .. import __version__
 from ..errors import RegistryPushError, printable
 from ..settings import Settings
-from ..transfer.push import open_store
+from ..stores.ollama import open_store
 from . import metrics
 from .access import PREFLIGHT, Access
 from .failures import status_of, words_of

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
 from ..errors import (
@@ -21,23 +21,31 @@ from ..errors import (
 from ..model import HTTPOrigin
 from ..protocol.answer import Answer, Kind
 from .payload import SpanPayload
-from .tokens import Authenticator, Scopes
 from .transport import Response, Transport
+
+if TYPE_CHECKING:
+    from .tokens import Authenticator
+
+Scopes = tuple[str, ...]
 
 _MAX_HOPS: Final = 5
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 
 
 class Client:
-    """Requests to one registry origin, signed in as needed. Cancelling any call is safe."""
+    """Requests to one registry origin, signed in as needed: `sign_in` is called once, when it first asks who we are.
 
-    def __init__(self, origin: HTTPOrigin, transport: Transport, authenticator: Authenticator) -> None:
+    Cancelling any call is safe.
+    """
+
+    def __init__(self, origin: HTTPOrigin, transport: Transport, sign_in: Callable[[], Authenticator]) -> None:
         self.origin = origin
         self.transport = transport
         transport.know_registry(origin)
         self._meeting = asyncio.Lock()
         self._has_met = False
-        self._authenticator = authenticator
+        self._sign_in = sign_in
+        self._authenticator: Authenticator | None = None
 
     def url(self, path: str) -> str:
         """The absolute URL of `path` at the registry."""
@@ -110,7 +118,9 @@ class Client:
         # Nothing that signs us in leaves its origin, whatever a Location or a redirect says (CVE-2026-50151,
         # GHSA-qvqc-4c52-x6qp, GHSA-vh4v-2xq2-g5cg).
         # No scopes: a request that asks for none of our credentials, such as a PUT to a presigned URL.
-        return await self._authenticator.authorization(scopes) if scopes and HTTPOrigin.of(url) == self.origin else None
+        if self._authenticator is None or not scopes or HTTPOrigin.of(url) != self.origin:
+            return None
+        return await self._authenticator.authorization(scopes)
 
     async def _request_signed_in(
         self, method: str, url: str, scopes: Scopes, headers: Mapping[str, str] | None, body: bytes | None
@@ -129,8 +139,10 @@ class Client:
         if not scopes or HTTPOrigin.of(response.url) != self.origin:
             return False
         if response.status != 401:
-            self._authenticator.accepted(used)
+            if self._authenticator is not None:
+                self._authenticator.accepted(used)
             return False
+        self._authenticator = self._authenticator or self._sign_in()
         await self._authenticator.renew(response, scopes, used)
         return True
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import Self
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
-from ..events import Sink, Warned
+from ..events import Sink
 from ..model import HTTPOrigin, Reference
 from ..settings import Settings
 from .client import Client
-from .credentials import Credential, CredentialStore
-from .identity import Identity, default_key_path, mode_warning
 from .keeper import Keeper, KeepNothing
 from .means import Means
 from .repository import Repository
-from .tokens import Authenticator
 from .uploader import Uploader
+
+if TYPE_CHECKING:
+    from .sign_in import SignIn
+    from .tokens import Authenticator
 
 
 class Registries:
@@ -39,14 +41,7 @@ class Registries:
         self._held = AsyncExitStack()
         self._uploader: Uploader | None = None
         self._clients: dict[HTTPOrigin, Client] = {}
-        self._identity: Identity | None = None
-        self._looked_for_identity = False
-        explicit = (
-            Credential("--username", settings.username, settings.password)
-            if settings.username is not None and settings.password is not None
-            else None
-        )
-        self._logins = CredentialStore(settings.authfile, settings.environ, settings.home, explicit)
+        self._sign_in: SignIn | None = None
 
     async def __aenter__(self) -> Self:
         if self._owns_means:
@@ -72,27 +67,17 @@ class Registries:
     def _client(self, reference: Reference) -> Client:
         origin = self.origin(reference)
         if origin not in self._clients:
-            authenticator = Authenticator(
-                origin,
-                self._means.transport,
-                login=lambda repository: self._logins.lookup(origin.netloc, repository),
-                identity=self._load_identity,
-                prefers_signature=self._is_ollama(reference),
-                allowed_realms=self._settings.allow_realms,
-            )
-            self._clients[origin] = Client(origin, self._means.transport, authenticator)
+            is_ollama = self._is_ollama(reference)
+            sign_in = partial(self._authenticator, origin, prefers_signature=is_ollama)
+            self._clients[origin] = Client(origin, self._means.transport, sign_in)
         return self._clients[origin]
+
+    def _authenticator(self, origin: HTTPOrigin, *, prefers_signature: bool) -> Authenticator:
+        # Imported where a registry asks for it: what signs in is a twentieth of the start of a push.
+        from .sign_in import SignIn
+
+        self._sign_in = self._sign_in or SignIn(self._settings, self._sink)
+        return self._sign_in.at(origin, self._means.transport, prefers_signature=prefers_signature)
 
     def _is_ollama(self, reference: Reference) -> bool:
         return self._settings.dialect == "ollama" or (self._settings.dialect == "auto" and reference.is_ollama)
-
-    def _load_identity(self) -> Identity | None:
-        """The key to sign in with, read once; None where none was named and none is in the usual place."""
-        if not self._looked_for_identity:
-            path = self._settings.key or default_key_path(self._settings.home)
-            if self._settings.key is not None or path.exists():
-                self._identity = Identity.load(path)
-                if warning := mode_warning(path):
-                    self._sink(Warned(warning))
-            self._looked_for_identity = True
-        return self._identity

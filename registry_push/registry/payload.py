@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable
-from typing import Final, Self
+from typing import Final
 
 from aiohttp import payload
 from aiohttp.abc import AbstractStreamWriter
@@ -15,6 +15,7 @@ from ..errors import RegistryPushError, SourceChanged
 from ..protocol.bandwidth import Bandwidth
 from ..protocol.chunks import Span
 from ..stores.base import BlobBody, LocalFile
+from .pump import Pump
 
 # What one call to the kernel may send. The socket's buffer bounds it too (2.5 MiB on loopback); more would hold up the
 # loop where the file is not in the page cache.
@@ -24,10 +25,6 @@ _MOST_AT_ONCE: Final = 1024 * 1024
 _ENCRYPTED_AT_ONCE: Final = 256 * 1024
 # Seconds. Nobody reads more often, and an event for each call cost 0.1 s of CPU a GiB.
 _TOLD_EVERY: Final = 0.02
-# What may go before the loop serves the others, as long as the line takes it: some milliseconds. A turn of the loop for
-# each call cost 0.3 s of CPU a GiB.
-_MOST_A_TURN: Final = 8 * 1024 * 1024
-
 
 # A file system that can't splice (some FUSE ones) says one of these at the first call.
 _NO_SENDFILE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -99,31 +96,25 @@ class SpanPayload(payload.Payload):
         transport.set_write_buffer_limits(0)
         writer.send_headers()
         await writer.drain()
-        # A descriptor of our own: the loop may watch it beside the transport's, so that answers are read all the
-        # time, which `loop.sendfile` does not do; and uvloop has no sendfile on its transports.
-        with _Duplicate(transport.get_extra_info("socket").fileno()) as line:
-            turn = 0
-            while not self.complete:
-                wanted = min(self._slice, self._span.length - self.sent)
-                try:
-                    moved = os.sendfile(line.number, body.file.fileno(), self._span.start + self.sent, wanted)
-                except BlockingIOError:
-                    turn = 0
-                    async with asyncio.timeout(self._stall):
-                        await line.writable()
-                    continue
-                except OSError as error:
-                    if self.sent == 0 and error.errno in _NO_SENDFILE:
-                        return False
-                    raise
-                if moved == 0:
-                    body.check_size()
-                    raise SourceChanged(f"the file ended {wanted} bytes early while it was sent")
-                turn += moved
-                pause = self._moved(moved)
-                if pause or turn >= _MOST_A_TURN:
-                    turn = 0
-                    await asyncio.sleep(pause)
+        pump = Pump(
+            transport.get_extra_info("socket").fileno(),
+            body.file.fileno(),
+            self._span,
+            at_once=self._slice,
+            stall=self._stall,
+            moved=self._moved,
+        )
+        try:
+            await pump.run()
+        except EOFError:
+            body.check_size()
+            raise SourceChanged(
+                f"the file ended {self._span.length - self.sent} bytes early while it was sent"
+            ) from None
+        except OSError as error:
+            if self.sent == 0 and error.errno in _NO_SENDFILE:
+                return False
+            raise
         return True
 
     async def _send_pieces(self, writer: AbstractStreamWriter) -> None:
@@ -150,31 +141,3 @@ def _sends_files(writer: AbstractStreamWriter) -> bool:
     # TLS is encrypted in the process; Windows has no os.sendfile.
     transport = writer.transport
     return hasattr(os, "sendfile") and transport is not None and transport.get_extra_info("sslcontext") is None
-
-
-class _Duplicate:
-    """A second descriptor of a socket, and a way to wait until it takes bytes."""
-
-    def __init__(self, number: int) -> None:
-        self.number = os.dup(number)
-        self._loop = asyncio.get_running_loop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.number)
-
-    async def writable(self) -> None:
-        """Returns when the socket takes bytes, or is broken."""
-        ready: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_writer(self.number, _settle, ready)
-        try:
-            await ready
-        finally:
-            self._loop.remove_writer(self.number)
-
-
-def _settle(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)

@@ -14,8 +14,7 @@ from ..model.manifest import MANIFEST_TYPES
 from ..protocol.answer import Answer, Kind
 from ..protocol.upload_request import Endpoints
 from ..stores.base import BlobBody, Placed
-from .client import Client
-from .tokens import Scopes
+from .client import Client, Scopes
 from .transport import Response
 from .uploader import Uploader
 

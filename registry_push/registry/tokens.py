@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from ..errors import InvalidName, NoIdentity, NotAllowed, ProtocolViolation, Unauthorized, printable
@@ -22,7 +22,8 @@ from .credentials import Credential
 from .identity import Identity
 from .transport import Response, Transport
 
-Scopes = tuple[str, ...]
+if TYPE_CHECKING:
+    from .client import Scopes
 
 # 16 random bytes, base64url without padding (ollama:auth/auth.go, NewNonce).
 _NONCE_BYTES: Final = 16

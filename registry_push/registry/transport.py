@@ -194,6 +194,10 @@ class Transport:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         assert self._session is not None, "Transport is used inside `async with`"
         origin = HTTPOrigin.of(url)
+        proxy = self._proxy(origin)
+        # aiohttp takes one context for both ways: the origin's, or the proxy's where only that one speaks TLS.
+        ends = (origin, HTTPOrigin.of(proxy)) if proxy else (origin,)
+        encrypted = next((end for end in ends if end.scheme == "https"), None)
         async with self._session.request(
             method,
             URL(url, encoded=True),  # presigned and session URLs are sent byte for byte
@@ -201,8 +205,8 @@ class Transport:
             # A manifest may have 4 MiB; bytes of over one are warned of by aiohttp.
             data=io.BytesIO(body) if isinstance(body, bytes) else body,
             allow_redirects=False,
-            ssl=self._context(origin) if origin.scheme == "https" else True,
-            proxy=self._proxy(origin),
+            ssl=self._context(encrypted) if encrypted else True,
+            proxy=proxy,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout, sock_read=patience),
         ) as response:
             self._answered.add(origin)

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..model import Digest
 from ..settings import Verify
-from ..stores.base import BlobBody, LocalFile
+from ..stores.base import FileIdentity
 from .keeper import Keeper
 
 # Smaller files are hashed sooner than the journal is asked.
@@ -24,17 +24,16 @@ class Trust:
         self._mode = mode
         self._keeper = keeper
 
-    def holds(self, body: BlobBody, digest: Digest) -> bool:
-        """Whether `body` may be taken for the blob `digest` unread. The registry hashes it in any case."""
+    def holds(self, file: FileIdentity | None, digest: Digest) -> bool:
+        """Whether `file` may be taken for the blob `digest` unread; None for a body that is no file.
+
+        The registry hashes it in any case.
+        """
         if self._mode != "changed":
             return self._mode == "never"
-        if not isinstance(body, LocalFile) or body.size < _WORTH_IT:
-            return False
-        return self._keeper.verified(body.identity) == digest
+        return file is not None and file.size >= _WORTH_IT and self._keeper.verified(file) == digest
 
-    def note(self, body: BlobBody, digest: Digest) -> None:
-        """`body` was hashed to `digest` just now, and did not change meanwhile."""
-        if not isinstance(body, LocalFile) or body.size < _WORTH_IT:
-            return
-        if time.time_ns() - max(body.identity.modified, body.identity.changed) > _RACY:
-            self._keeper.verify(body.identity, digest)
+    def note(self, file: FileIdentity, digest: Digest) -> None:
+        """`file` was hashed to `digest` just now, and did not change meanwhile."""
+        if file.size >= _WORTH_IT and time.time_ns() - max(file.modified, file.changed) > _RACY:
+            self._keeper.verify(file, digest)

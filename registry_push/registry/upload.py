@@ -31,12 +31,11 @@ from ..protocol.upload import UploadSession
 from ..protocol.upload_request import UploadRecord, UploadRequest
 from ..stores.base import BlobBody, FileIdentity, LocalFile
 from ..stores.hashing import Hasher
-from .client import Client
+from .client import Client, Scopes
 from .limits import Limits
 from .part_workers import send_parts
 from .payload import SpanPayload
 from .progress import Progress
-from .tokens import Scopes
 from .trust import Trust
 
 # A registry checks, hashes or copies a blob before it answers the last byte; the slowest stores seen move 50 MB/s.
@@ -78,11 +77,12 @@ class Upload:
         try:
             async with asyncio.TaskGroup() as group:
                 verification: asyncio.Task[None] | None = None
+                opened_as = self.body.opened_as if isinstance(self.body, LocalFile) else None
                 while (request := self.session.next_request()) is not None:
                     if self.stop.is_set() and _begins_a_body(request):
                         raise Interrupted(f"the upload of {self.blob.digest.short} was stopped between two requests")
                     if isinstance(request, Parts):
-                        verification = group.create_task(self._verify([span.stop for span in request.spans]))
+                        verification = group.create_task(self._verify(opened_as, [span.stop for span in request.spans]))
                         await self._send_parts(request)
                         if not request.over:
                             continue  # told to stop
@@ -93,14 +93,14 @@ class Upload:
                             self.session.etag = composite_etag(self._md5s)
                         continue
                     if verification is None and (request.span or request.closes):
-                        verification = group.create_task(self._verify())
+                        verification = group.create_task(self._verify(opened_as))
                     if self._is_trusted and self.session.restarts:  # it may have been the content after all
                         self._is_trusted = False
                         verification = group.create_task(self._hash())
                     if request.closes and verification is not None:
                         await verification
-                        if self._verified != _identity(self.body):
-                            await self._verify()
+                        if self._verified != (now := _identity(self.body)):
+                            await self._verify(now)
                     await self._step(request)
                 if self.session.failure is not None:
                     raise self.session.failure
@@ -116,22 +116,21 @@ class Upload:
             with suppress(RegistryPushError):
                 await self.client.attempt(request.method, request.url, self._scopes(request), request.headers)
 
-    async def _verify(self, ends: Sequence[int] = ()) -> None:
-        """Settles that the content is the blob's; `ends` are those of the parts, whose md5 is wanted then."""
+    async def _verify(self, file: FileIdentity | None, ends: Sequence[int] = ()) -> None:
+        """Settles that the content of `file` is the blob's; `ends` are those of the parts, whose md5 is wanted then."""
         self._ends = ends or self._ends
-        self._verified = _identity(self.body)
-        if not self._ends and self.trust.holds(self.body, self.blob.digest):
+        self._verified = file
+        if not self._ends and self.trust.holds(file, self.blob.digest):
             self._is_trusted = True
         else:
             await self._hash()
 
     async def _hash(self) -> None:
-        self._verified = _identity(self.body)
         digest, self._md5s = await self.hasher.digests(self.body, self._ends)
         if digest != self.blob.digest:
             raise BlobCorrupt(f"the content of {self.blob.digest} hashes to {digest}: nothing of it was committed")
-        if self._verified == _identity(self.body):
-            self.trust.note(self.body, digest)
+        if self._verified is not None and self._verified == _identity(self.body):
+            self.trust.note(self._verified, digest)
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 

@@ -71,6 +71,12 @@ class LocalFile(ABC):
 
     @property
     @abstractmethod
+    def opened_as(self) -> FileIdentity:
+        """As it was when it was opened."""
+        ...
+
+    @property
+    @abstractmethod
     def identity(self) -> FileIdentity:
         """As it is now; while it stays, what was hashed need not be hashed again."""
         ...

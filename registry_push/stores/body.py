@@ -60,12 +60,17 @@ class FileBody(LocalFile):
     def __init__(self, file: io.FileIO, *, name: str = "the file") -> None:
         self._file = file
         self._name = name
-        self._size = self.identity.size
+        self._opened_as = self.identity
 
     @property
     def size(self) -> int:
         """Bytes, when the file was opened."""
-        return self._size
+        return self._opened_as.size
+
+    @property
+    def opened_as(self) -> FileIdentity:
+        """As it was when it was opened."""
+        return self._opened_as
 
     @property
     def file(self) -> io.FileIO:
@@ -78,8 +83,8 @@ class FileBody(LocalFile):
         Raises `BlobCorrupt` for bytes the disk can't give. Cancelling is safe at any piece.
         """
         end = offset + length
-        if not 0 <= offset <= end <= self._size:
-            raise BlobCorrupt(f"{self._name} has {self._size} bytes; {length} from {offset} were asked for")
+        if not 0 <= offset <= end <= self.size:
+            raise BlobCorrupt(f"{self._name} has {self.size} bytes; {length} from {offset} were asked for")
         while offset < end:
             wanted = min(PIECE, end - offset)
             try:
@@ -104,8 +109,8 @@ class FileBody(LocalFile):
         A new time alone is no change: Ollama touches a blob that it uses again (manifest/layer.go, touchLayer).
         """
         size = self.identity.size
-        if size != self._size:
-            raise SourceChanged(f"{self._name} had {self._size} bytes and has {size} now")
+        if size != self.size:
+            raise SourceChanged(f"{self._name} had {self.size} bytes and has {size} now")
 
     async def close(self) -> None:
         """Closes the file. Safe to call twice."""

@@ -24,9 +24,10 @@ from ..errors import (
 )
 from ..model import Descriptor, Digest, Manifest, ModelName
 from ..model.manifest import MAX_MANIFEST_BYTES, ManifestEntry
+from ..settings import Settings
 from .body import BytesBody, FileBody, opened
 from .ollama_names import Listing, StoredModel, closest, entries, matching, named_paths
-from .ollama_paths import kind_of, open_regular, read_bounded, unreadable
+from .ollama_paths import find_root, kind_of, open_regular, read_bounded, unreadable
 
 # A config is a few hundred bytes; this bounds what a hostile one can make us parse.
 _MAX_CONFIG: Final = 1024 * 1024
@@ -308,6 +309,11 @@ class OllamaStore:
         if os.path.lexists(self.root / "blobs" / f"{blob.digest.path_name}-partial"):
             return "a pull of it is unfinished: let it end, or ollama pull NAME"
         return None
+
+
+def open_store(settings: Settings) -> OllamaStore:
+    """The Ollama store that the settings mean. Raises `StoreNotFound`, `Unreadable`."""
+    return OllamaStore(find_root(settings.models, settings.environ.get("OLLAMA_MODELS"), settings.home))
 
 
 def privacy_warnings(manifest: Manifest) -> list[str]:

@@ -54,6 +54,10 @@ _FORGET: Final = "DELETE FROM uploads WHERE origin = ? AND repository = ? AND di
 LIFE_SECONDS: Final = 7 * 24 * 3600.0
 # Nobody wants to have a file hashed again because it rested; but what is known of those that are gone has to end.
 FILES_SECONDS: Final = 180 * 24 * 3600.0
+# Hashes that are written at once. One by one they cost 5 % of a push of 400 blobs; of a push that is killed the last
+# ones are hashed again.
+_HASHED_AT_ONCE: Final = 64
+_WORTH_A_WRITE: Final = 64 * 1024 * 1024
 # How long a write may wait for another process that writes; a write takes a millisecond.
 _BUSY_SECONDS: Final = 2.0
 # How often a process that waits for another's upload looks again, in seconds.
@@ -79,6 +83,7 @@ class Journal:
         self._sink = sink
         self._now = now
         self._warned = False
+        self._hashed: dict[FileIdentity, Digest] = {}  # that are not written yet
         self._database: sqlite3.Connection | None = None
         self._lock_file: int | None = None
         try:
@@ -89,7 +94,8 @@ class Journal:
             self._warn(error)
 
     def close(self) -> None:
-        """Gives back the files, and with them the locks."""
+        """Writes what is not written, and gives back the files, and with them the locks."""
+        self._write_hashed()
         if self._database is not None:
             self._database.close()
         if self._lock_file is not None:
@@ -127,6 +133,8 @@ class Journal:
 
     def verified(self, file: FileIdentity) -> Digest | None:
         """What the file was hashed to; None where it was not, or has changed since."""
+        if file in self._hashed:
+            return self._hashed[file]
         statement = (
             "SELECT digest FROM files WHERE device = ? AND inode = ? AND size = ? AND modified = ? AND changed = ?"
         )
@@ -138,8 +146,19 @@ class Journal:
 
     def verify(self, file: FileIdentity, digest: Digest) -> None:
         """Keeps what the file was hashed to, in place of what it was before."""
-        values = (*_signed(file), str(digest), self._now())
-        self._ask("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", *values)
+        self._hashed[file] = digest
+        if len(self._hashed) >= _HASHED_AT_ONCE or file.size >= _WORTH_A_WRITE:
+            self._write_hashed()
+
+    def _write_hashed(self) -> None:
+        hashed, self._hashed = self._hashed, {}
+        if not hashed:
+            return
+        self._ask("BEGIN")
+        for file, digest in hashed.items():
+            values = (*_signed(file), str(digest), self._now())
+            self._ask("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", *values)
+        self._ask("COMMIT")
 
     # ── the rest ──────────────────────────────────────────────────────────────────────────────────
 

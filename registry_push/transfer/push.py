@@ -12,8 +12,7 @@ from ..model import ModelName, Reference
 from ..model.place import Destination, Exactly, parse_destination
 from ..registry.connections import Registries
 from ..settings import Settings
-from ..stores.ollama import OllamaStore, privacy_warnings
-from ..stores.ollama_paths import find_root
+from ..stores.ollama import OllamaStore, open_store, privacy_warnings
 from .copy import Copier, ModelTarget, Report
 from .dry_run import DryRun
 from .journal import Journal
@@ -130,11 +129,6 @@ async def push_planned(
             shared.places,
         )
         return await copier.copy(plan)
-
-
-def open_store(settings: Settings) -> OllamaStore:
-    """The Ollama store that the settings mean. Raises `StoreNotFound`, `Unreadable`."""
-    return OllamaStore(find_root(settings.models, settings.environ.get("OLLAMA_MODELS"), settings.home))
 
 
 async def planned(

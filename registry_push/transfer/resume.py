@@ -13,10 +13,11 @@ from ..events import ModelDone, ModelFailed, Sink, Warned, ignore
 from ..model import ModelName, Reference
 from ..registry.connections import Registries
 from ..settings import Settings
+from ..stores.ollama import open_store
 from .copy import Report
 from .journal import Entry, Journal
 from .orders import Order
-from .push import carry_out, open_store, planned_model
+from .push import carry_out, planned_model
 
 
 @dataclass(frozen=True, slots=True)

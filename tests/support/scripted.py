@@ -260,7 +260,7 @@ async def opened(
             prefers_signature=who.prefers_signature,
             allowed_realms=who.allowed_realms,
         )
-        yield Client(registry, transport, authenticator)
+        yield Client(registry, transport, lambda: authenticator)
 
 
 def authorizations(seen: Iterable[Seen]) -> list[str | None]:
