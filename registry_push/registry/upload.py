@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from ..errors import (
-    BlobCorrupt,
     ConnectionLost,
     Interrupted,
     NotAllowed,
@@ -29,14 +28,15 @@ from ..protocol.parts import PartRequest, Parts, composite_etag
 from ..protocol.transitions import State
 from ..protocol.upload import UploadSession
 from ..protocol.upload_request import UploadRecord, UploadRequest
-from ..stores.base import BlobBody, FileIdentity, LocalFile
+from ..stores.base import BlobBody
 from ..stores.hashing import Hasher
 from .client import Client, Scopes
 from .limits import Limits
 from .part_workers import send_parts
-from .payload import SpanPayload
+from .payload import SpanPayload, goes_by_kernel
 from .progress import Progress
 from .trust import Trust
+from .verification import Verification
 
 # A registry checks, hashes or copies a blob before it answers the last byte; the slowest stores seen move 50 MB/s.
 _SLOWEST_COMMIT: Final = 50e6
@@ -67,40 +67,33 @@ class Upload:
     trust: Trust
     save: Callable[[UploadRecord | None], None]
     sent: int = field(default=0, init=False)
-    _ends: Sequence[int] = field(default=(), init=False)
-    _md5s: tuple[bytes, ...] = field(default=(), init=False)
-    _verified: FileIdentity | None = field(default=None, init=False)  # the file as it was hashed
-    _is_trusted: bool = field(default=False, init=False)  # without being hashed
+    _content: Verification = field(init=False)
 
     async def run(self) -> Placement:
         """Brings the blob there. Raises what keeps it from that; cancelling leaves the session open."""
         try:
             async with asyncio.TaskGroup() as group:
-                verification: asyncio.Task[None] | None = None
-                opened_as = self.body.opened_as if isinstance(self.body, LocalFile) else None
+                self._content = Verification(group, self.blob, self.body, self.hasher, self.trust)
                 while (request := self.session.next_request()) is not None:
                     if self.stop.is_set() and _begins_a_body(request):
                         raise Interrupted(f"the upload of {self.blob.digest.short} was stopped between two requests")
                     if isinstance(request, Parts):
-                        verification = group.create_task(self._verify(opened_as, [span.stop for span in request.spans]))
+                        self._content.hash_beside([span.stop for span in request.spans])
                         await self._send_parts(request)
                         if not request.over:
                             continue  # told to stop
                         self.session.parts_over(request)
                         self.save(self.session.record)
                         if self.session.state is State.COMMITTING:
-                            await verification
-                            self.session.etag = composite_etag(self._md5s)
+                            await self._content.settle()
+                            self.session.etag = composite_etag(self._content.md5s)
                         continue
-                    if verification is None and (request.span or request.closes):
-                        verification = group.create_task(self._verify(opened_as))
-                    if self._is_trusted and self.session.restarts:  # it may have been the content after all
-                        self._is_trusted = False
-                        verification = group.create_task(self._hash())
-                    if request.closes and verification is not None:
-                        await verification
-                        if self._verified != (now := _identity(self.body)):
-                            await self._verify(now)
+                    if self.session.restarts:  # it may have been the content
+                        self._content.distrust()
+                    if request.span is not None and goes_by_kernel(request.url):
+                        self._content.hash_beside()
+                    if request.closes:
+                        await self._content.settle()
                     await self._step(request)
                 if self.session.failure is not None:
                     raise self.session.failure
@@ -116,22 +109,6 @@ class Upload:
             with suppress(RegistryPushError):
                 await self.client.attempt(request.method, request.url, self._scopes(request), request.headers)
 
-    async def _verify(self, file: FileIdentity | None, ends: Sequence[int] = ()) -> None:
-        """Settles that the content of `file` is the blob's; `ends` are those of the parts, whose md5 is wanted then."""
-        self._ends = ends or self._ends
-        self._verified = file
-        if not self._ends and self.trust.holds(file, self.blob.digest):
-            self._is_trusted = True
-        else:
-            await self._hash()
-
-    async def _hash(self) -> None:
-        digest, self._md5s = await self.hasher.digests(self.body, self._ends)
-        if digest != self.blob.digest:
-            raise BlobCorrupt(f"the content of {self.blob.digest} hashes to {digest}: nothing of it was committed")
-        if self._verified is not None and self._verified == _identity(self.body):
-            self.trust.note(self._verified, digest)
-
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
     async def _step(self, request: UploadRequest) -> None:
@@ -141,7 +118,7 @@ class Upload:
             async with self._slot(request):
                 if request.span is not None:
                     self.progress.goes_on(request.span.start, self.session.trouble, anew=self.session.restarts > 0)
-                    payload = self._payload(request.span, self.progress.moved, request.span.start)
+                    payload = self._payload(request.url, request.span, self.progress.moved, request.span.start)
                 answer = await self._send(request, payload)
         except TLSFailed:  # no certificate gets better by asking again
             raise
@@ -202,8 +179,8 @@ class Upload:
         is_dear = request.span is not None and self.session.kept is Kept.NOTHING
         return work + (_PATIENCE - 1) * self.stall * is_dear
 
-    def _payload(self, span: Span, moved: Callable[[int], None], start: int = 0) -> SpanPayload:
-        """The body for `span`; `moved` is told `start` and how much of it has gone."""
+    def _payload(self, url: str, span: Span, moved: Callable[[int], None], start: int = 0) -> SpanPayload:
+        """The body for `span`, on its way to `url`; `moved` is told `start` and how much of it has gone."""
         watch = Watch(self.pace, window=self.stall, clock=asyncio.get_running_loop().time)
 
         def on_sent(count: int) -> None:
@@ -215,7 +192,10 @@ class Upload:
             if self.stop.is_set() and self.session.kept is Kept.EVERYTHING:
                 raise ConnectionLost("stopped in a long chunk: what arrived of it is kept")
 
-        return SpanPayload(self.body, span, stall=self.stall, on_sent=on_sent, bandwidth=self.limits.bandwidth)
+        read = None if goes_by_kernel(url) else self._content.read(span.start)
+        return SpanPayload(
+            self.body, span, stall=self.stall, on_sent=on_sent, bandwidth=self.limits.bandwidth, read=read
+        )
 
     def _scopes(self, request: UploadRequest) -> Scopes:
         own = f"repository:{self.repository}:pull,push"
@@ -241,7 +221,7 @@ class Upload:
                 self.progress.moved(sum(moved.values()))
 
             assert request.span is not None, "a part has bytes"
-            payload = self._payload(request.span, on_sent)
+            payload = self._payload(request.url, request.span, on_sent)
             try:
                 if not request.is_anonymous:  # asking; a registry that takes the body itself gets one at a time
                     return await self._send(request, payload)
@@ -259,7 +239,3 @@ class Upload:
 def _begins_a_body(request: UploadRequest | Parts) -> bool:
     """Whether this is the place to stop: not before a commit, which is small and makes all that was sent count."""
     return isinstance(request, Parts) or (not request.closes and request.method in ("POST", "PATCH"))
-
-
-def _identity(body: BlobBody) -> FileIdentity | None:
-    return body.identity if isinstance(body, LocalFile) else None

@@ -28,13 +28,13 @@ class Stage:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.store, self._state = folder / "models", folder / "state"
         self.hashed: list[int] = []
-        original = Hasher.digests
+        original = Hasher.finish
 
-        async def counted(hasher: Hasher, body: Any, ends: Any) -> Any:
+        async def counted(hasher: Hasher, body: Any, running: Any) -> None:
             self.hashed.append(body.size)
-            return await original(hasher, body, ends)
+            await original(hasher, body, running)
 
-        monkeypatch.setattr(Hasher, "digests", counted)
+        monkeypatch.setattr(Hasher, "finish", counted)
         monkeypatch.setattr(trust, "_RACY", 0)  # the files are made just now
         write_sample_store(self.store, weights=LARGE)
         self.weights, self.path = weights_of(OllamaStore(self.store))

@@ -1,0 +1,94 @@
+"""`Verification`: settles that a body's content is the blob's, before anything of it is committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ..errors import BlobCorrupt
+from ..model import Descriptor
+from ..stores.base import BlobBody, FileIdentity, LocalFile
+from ..stores.hashing import Hasher, RunningHash
+from .payload import Read
+from .trust import Trust
+
+
+class Verification:
+    """The hash of one body under way: taken for granted, made beside the sending, or by what reads it to be sent.
+
+    Its tasks are of `group`, which a wrong content therefore ends.
+    """
+
+    def __init__(
+        self, group: asyncio.TaskGroup, blob: Descriptor, body: BlobBody, hasher: Hasher, trust: Trust
+    ) -> None:
+        self._group = group
+        self._blob = blob
+        self._body = body
+        self._hasher = hasher
+        self._trust = trust
+        self._file = body.opened_as if isinstance(body, LocalFile) else None
+        self._ends: Sequence[int] = ()
+        self._running = RunningHash()
+        self._is_trusted: bool | None = None  # without being hashed; None: not looked at yet
+        self._hashing: asyncio.Task[None] | None = None  # beside the sending
+
+    @property
+    def md5s(self) -> tuple[bytes, ...]:
+        """Of the parts, when it is settled."""
+        return self._running.md5s
+
+    def read(self, offset: int) -> Read:
+        """How to read the body from `offset` on, where it goes through a buffer: hashed on the way, if that helps.
+
+        So the content is read once, which is a seventh of what hashing and encrypting it cost.
+        """
+        is_in_order = self._hashing is None and offset <= self._running.offset
+        if not isinstance(body := self._body, LocalFile) or not is_in_order or self._trusted():
+            self.hash_beside()
+            return body.open
+        return lambda offset, length: self._hasher.pieces(body, offset, length, self._running)
+
+    def hash_beside(self, ends: Sequence[int] = ()) -> None:
+        """Hashes beside the sending, in a thread of its own; with the md5 of the parts that end at `ends`."""
+        if ends:
+            self._ends, self._running = ends, RunningHash(ends)
+        elif self._hashing is not None or self._trusted():
+            return
+        self._hashing = self._group.create_task(self._hash())
+
+    def distrust(self) -> None:
+        """What was taken for granted is hashed after all: the registry has refused it, or lost it."""
+        if self._is_trusted:
+            self._is_trusted = False
+            self.hash_beside()
+
+    async def settle(self) -> None:
+        """Returns when the content, as it is now, is the blob's. Raises `BlobCorrupt` and what reading raises."""
+        if self._hashing is not None:
+            await self._hashing
+        elif not self._trusted():
+            await self._hash()
+        now = self._identity()
+        if now != self._file:  # changed, or only touched: who knows what was sent of it
+            self._file, self._running, self._is_trusted = now, RunningHash(self._ends), None
+            if not self._trusted():
+                await self._hash()
+
+    def _trusted(self) -> bool:
+        if self._is_trusted is None:
+            self._is_trusted = not self._ends and self._trust.holds(self._file, self._blob.digest)
+        return self._is_trusted
+
+    async def _hash(self) -> None:
+        running, file = self._running, self._file
+        await self._hasher.finish(self._body, running)
+        if running.digest != self._blob.digest:
+            raise BlobCorrupt(
+                f"the content of {self._blob.digest} hashes to {running.digest}: nothing of it was committed"
+            )
+        if file is not None and file == self._identity():
+            self._trust.note(file, running.digest)
+
+    def _identity(self) -> FileIdentity | None:
+        return self._body.identity if isinstance(self._body, LocalFile) else None
