@@ -13,8 +13,9 @@ CHUNK_SECONDS: Final = 4.0
 _TRIPS_PER_CHUNK: Final = 50
 # Beside longer chunks neither the round trip nor the registry's own work for a chunk can be seen any more.
 _LONGEST: Final = 1024 * MiB
-# One chunk is a poor measurement (buffers along the way swallow the first megabytes at once): grow by steps.
-_GROWTH: Final = 4
+# One chunk is a poor measurement: grow by steps. But each step is a round trip in which nothing moves, and a chunk is
+# timed up to its answer, which no buffer on the way hastens: 16 MiB, 256 MiB, then by the rate.
+_GROWTH: Final = 16
 # After a cut chunks are shorter for a while, but not so short that round trips are all that is seen.
 _LEAST_SECONDS: Final = 0.25
 _RECOVERY: Final = 1.25
@@ -33,12 +34,12 @@ class Pace:
     def __init__(self, rate: float | None = None) -> None:
         self.rate = rate  # bytes a second of one body, of those at once; None: not known
         self.usual: float | None = None  # the same, but seen in this run
-        self._round_trip: float | None = None
+        self.round_trip: float | None = None
         self._seconds = CHUNK_SECONDS
 
     def asked(self, seconds: float) -> None:
         """A request without a body was answered after so long. The shortest is the line's, the rest the registry's."""
-        self._round_trip = min(seconds, self._round_trip or seconds)
+        self.round_trip = min(seconds, self.round_trip or seconds)
 
     def took(self, count: int, seconds: float) -> None:
         """A body of `count` bytes was answered so long after its first byte."""
@@ -61,7 +62,7 @@ class Pace:
             return None
         seconds = self._seconds
         if seconds == CHUNK_SECONDS:  # after a cut, getting through goes before the share of round trips
-            seconds = max(seconds, _TRIPS_PER_CHUNK * (self._round_trip or 0.0))
+            seconds = max(seconds, _TRIPS_PER_CHUNK * (self.round_trip or 0.0))
         return min(int(self.rate * seconds), _GROWTH * last, _LONGEST)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Final
@@ -71,6 +72,11 @@ class Repository:
         """Whether a blob may be asked for by `mount` with this repository's own name, in place of `exists`."""
         return bool(self._uploader.profile(self._client).mounts_itself)
 
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds in which the registry has answered what was quickest to answer; None while nothing was asked."""
+        return self._uploader.pace(self._client).round_trip
+
     async def try_mounting_itself(self, blob: Descriptor) -> None:
         """Finds out about `mounts_itself` with a blob that is here, unless it is known. Raises what requests raise."""
         known = self._uploader.profile(self._client)
@@ -107,7 +113,10 @@ class Repository:
 
     async def digest_of(self, tag: str) -> Digest | None:
         """The digest of the manifest under `tag`; None where there is none, or the registry does not say."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         response = await self._client.request("HEAD", self._manifest_url(tag), self._push, _ACCEPT)
+        self._uploader.pace(self._client).asked(clock() - began)
         return self._read(response).digest if response.status == 200 else None
 
     async def _put(self, manifest: Manifest, reference: str) -> None:

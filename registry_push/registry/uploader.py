@@ -65,7 +65,7 @@ class Uploader:
         if body.size != blob.size:
             raise BlobCorrupt(f"what is here for {blob.digest} has {body.size} bytes, not {blob.size}")
         origin, settings = str(client.origin), self._settings
-        profile, pace = self.profile(client), self._pace(client)
+        profile, pace = self.profile(client), self.pace(client)
         plan = ChunkPlan.for_blob(
             blob.size, chunk=settings.chunk_size, limit=profile.chunk_limit, one_put=profile.one_put
         )
@@ -145,7 +145,8 @@ class Uploader:
             self._profiles[origin] = known
         return self._profiles[origin]
 
-    def _pace(self, client: Client) -> Pace:
+    def pace(self, client: Client) -> Pace:
+        """What this run has seen of the line to the registry."""
         return self._paces.setdefault(str(client.origin), Pace(self.profile(client).rate))
 
     def learn(self, client: Client, *, mounts_itself: bool) -> None:

@@ -30,8 +30,12 @@ from .places import Place, Places
 from .plan import PlannedModel, total
 
 # Requests without a body wait for the server, not for the line; on a line of 50 ms, 32 of them in flight are what
-# it takes to keep eight bodies coming.
+# it takes to keep eight bodies coming. At a registry that answers at once they are connections for nothing: over TLS
+# 24 fewer of them are 12 MB and 8 % of the CPU of 400 blobs.
 _REQUESTS_PER_JOB = 4
+_REQUESTS_PER_JOB_NEAR = 2
+# Seconds: what answers sooner is in the same building.
+_NEAR = 0.01
 # Models under way at once: enough to hide the round trips at a model's end, few enough to follow on a screen.
 _MODELS_AT_ONCE = 4
 # From so many blobs on, two requests are well spent on finding out how to spare one for each.
@@ -73,6 +77,11 @@ class ModelTarget(Target, Mounter, Protocol):
 
     async def try_mounting_itself(self, blob: Descriptor) -> None:
         """Finds out, by a blob that is here."""
+        ...
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds that the quickest answer took; None where nothing was asked yet."""
         ...
 
 
@@ -201,10 +210,11 @@ class _ModelCopy:
         blobs = sorted(self.model.blobs, key=lambda blob: -blob.size)
         large = iter([blob for blob in blobs if blob.size > SINGLE_PUT])
         small = iter([blob for blob in blobs if blob.size <= SINGLE_PUT])
-        jobs = self.run_of.jobs
+        jobs, round_trip = self.run_of.jobs, self.target.round_trip
+        requests = _REQUESTS_PER_JOB_NEAR if round_trip is not None and round_trip < _NEAR else _REQUESTS_PER_JOB
         try:
             async with asyncio.TaskGroup() as group:
-                for lane in [large] * jobs + [small] * (jobs * (_REQUESTS_PER_JOB - 1)):
+                for lane in [large] * jobs + [small] * (jobs * (requests - 1)):
                     group.create_task(self._work(lane))
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None

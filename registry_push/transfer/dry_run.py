@@ -27,6 +27,11 @@ class DryRun:
         """Never: that would open uploads."""
         return False
 
+    @property
+    def round_trip(self) -> float | None:
+        """As the wrapped target."""
+        return self.target.round_trip
+
     async def try_mounting_itself(self, blob: Descriptor) -> None:
         """Tries nothing."""
 
