@@ -15,6 +15,8 @@ from ..errors import RegistryPushError, SourceChanged
 from ..protocol.bandwidth import Bandwidth
 from ..protocol.chunks import Span
 from ..stores.base import BlobBody, LocalFile
+from ..stores.hashing import Hasher, RunningHash
+from .carrier import Carrier
 from .pump import Pump
 
 # What one call to the kernel may send. The socket's buffer bounds it too (2.5 MiB on loopback); more would hold up the
@@ -22,19 +24,18 @@ from .pump import Pump
 _MOST_AT_ONCE: Final = 1024 * 1024
 # What is encrypted at once, and what a transport holds of it at the most. 256 KiB cost 1.15 of the CPU.
 _ENCRYPTED_AT_ONCE: Final = 512 * 1024
-# Seconds. Nobody reads more often, and an event for each call cost 0.1 s of CPU a GiB.
+# Seconds, and bytes. Nobody reads more often, and an event for each call cost 0.1 s of CPU a GiB.
 _TOLD_EVERY: Final = 0.02
+_WORTH_TELLING: Final = 4 * 1024 * 1024
 
 # A file system that can't splice (some FUSE ones) says one of these at the first call.
 _NO_SENDFILE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
-Read = Callable[[int, int], AsyncIterator[bytes]]
-
 
 class SpanPayload(payload.Payload):
-    """Sends `span` of `body`: by the kernel on plain TCP, through one buffer over TLS.
+    """Sends `span` of `body`: from the file on plain TCP, through one buffer over TLS.
 
-    `read(offset, length)` gives the bytes for that buffer; else the body does.
+    `running` takes what passes, in threads of `hasher`; without it, or with a limit, plain TCP is the kernel's.
     `on_sent(n)` is told fifty times a second, and at the end, how many bytes of the span have gone. A line that
     takes nothing for `stall` seconds raises TimeoutError inside the write. A connection that breaks under the body
     ends the write without an error: the registry may have answered already, and that answer says more.
@@ -44,30 +45,43 @@ class SpanPayload(payload.Payload):
         self,
         body: BlobBody,
         span: Span,
+        hasher: Hasher | None = None,
+        running: RunningHash | None = None,
         *,
         stall: float,
         on_sent: Callable[[int], None],
         bandwidth: Bandwidth | None = None,
-        read: Read | None = None,
     ) -> None:
         super().__init__(body, content_type="application/octet-stream")
         self._body = body
-        self._read = read or body.open
         self._span = span
+        self._hasher = hasher
+        self._running = running
         self._stall = stall
         self._on_sent = on_sent
         self._told_at = 0.0
         self._bandwidth = bandwidth
         self._slice = bandwidth.slice if bandwidth else _MOST_AT_ONCE
         self._size = span.length
-        self.sent = 0
+        self._counted = 0
+        self._carrier: Carrier | None = None
         self.broken: OSError | None = None
         self.source_error: RegistryPushError | None = None
+
+    @property
+    def sent(self) -> int:
+        """Bytes that were given to the kernel. A thread may be ahead of what the loop has heard of it."""
+        return self._counted if self._carrier is None else self._carrier.sent
 
     @property
     def complete(self) -> bool:
         """Whether every byte was given to the kernel."""
         return self.sent == self._span.length
+
+    def end(self) -> int:
+        """Nobody is told any more; gives what has gone. A thread's last turn may be heard of behind the answer."""
+        self._on_sent = _ignore
+        return self.sent
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """No text: required by aiohttp's interface, used by none of its paths for us."""
@@ -80,10 +94,7 @@ class SpanPayload(payload.Payload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Writes the span; its length is the request's Content-Length already."""
         try:
-            if not (isinstance(self._body, LocalFile) and _sends_files(writer)) or not await self._sent_file(
-                writer, self._body
-            ):
-                await self._send_pieces(writer)
+            await self._send(writer)
         except RegistryPushError as error:
             self.source_error = error
             raise
@@ -92,22 +103,28 @@ class SpanPayload(payload.Payload):
         except OSError as error:
             self.broken = error
 
-    async def _sent_file(self, writer: AbstractStreamWriter, body: LocalFile) -> bool:
-        """Sends the span by the kernel; False, and nothing sent, where this file system can't do that."""
+    async def _send(self, writer: AbstractStreamWriter) -> None:
         transport = writer.transport
         assert transport is not None
+        if not isinstance(self._body, LocalFile) or not _is_plain(transport):
+            return await self._send_pieces(writer, transport)
         # Everything before the body has to be gone from the transport's buffer: what follows goes past it.
         transport.set_write_buffer_limits(0)
         writer.send_headers()
         await writer.drain()
-        pump = Pump(
-            transport.get_extra_info("socket").fileno(),
-            body.file.fileno(),
-            self._span,
-            at_once=self._slice,
-            stall=self._stall,
-            moved=self._moved,
-        )
+        line: int = transport.get_extra_info("socket").fileno()
+        if self._running is not None and self._hasher is not None and self._bandwidth is None:
+            self._carrier = Carrier(
+                line, self._body, self._span, self._running, self._hasher, stall=self._stall, moved=self._moved
+            )
+            return await self._carrier.run()
+        if not await self._pumped(line, self._body):
+            await self._send_pieces(writer, transport)
+        return None
+
+    async def _pumped(self, line: int, body: LocalFile) -> bool:
+        """Sends the span by the kernel; False, and nothing sent, where this file system can't do that."""
+        pump = Pump(line, body.file.fileno(), self._span, at_once=self._slice, stall=self._stall, moved=self._moved)
         try:
             await pump.run()
         except EOFError:
@@ -121,12 +138,10 @@ class SpanPayload(payload.Payload):
             raise
         return True
 
-    async def _send_pieces(self, writer: AbstractStreamWriter) -> None:
+    async def _send_pieces(self, writer: AbstractStreamWriter, transport: asyncio.WriteTransport) -> None:
         at_once = min(self._slice, _ENCRYPTED_AT_ONCE)
-        transport = writer.transport
-        assert transport is not None
         transport.set_write_buffer_limits(at_once)
-        async for piece in self._read(self._span.start, self._span.length):
+        async for piece in self._pieces():
             for start in range(0, len(piece), at_once):
                 part = memoryview(piece)[start : start + at_once]
                 async with asyncio.timeout(self._stall):
@@ -134,22 +149,25 @@ class SpanPayload(payload.Payload):
                 if pause := self._moved(len(part)):
                     await asyncio.sleep(pause)
 
+    def _pieces(self) -> AsyncIterator[bytes | memoryview]:
+        if self._hasher is not None and isinstance(self._body, LocalFile):
+            return self._hasher.pieces(self._body, self._span.start, self._span.length, self._running)
+        return self._body.open(self._span.start, self._span.length)
+
     def _moved(self, count: int) -> float:
         """Counts, and gives the seconds to rest."""
-        self.sent += count
+        self._counted += count
         now = asyncio.get_running_loop().time()
-        if self.complete or now - self._told_at >= _TOLD_EVERY:
+        if self.complete or count >= _WORTH_TELLING or now - self._told_at >= _TOLD_EVERY:
             self._told_at = now
             self._on_sent(self.sent)
         return self._bandwidth.moved(count, now) if self._bandwidth else 0.0
 
 
-def goes_by_kernel(url: str) -> bool:
-    """Whether a file goes to `url` without being read here, as far as can be said before there is a connection."""
-    return hasattr(os, "sendfile") and not url.startswith("https:")
+def _ignore(_: int) -> None:
+    """Tells nobody."""
 
 
-def _sends_files(writer: AbstractStreamWriter) -> bool:
+def _is_plain(transport: asyncio.WriteTransport) -> bool:
     # TLS is encrypted in the process; Windows has no os.sendfile.
-    transport = writer.transport
-    return hasattr(os, "sendfile") and transport is not None and transport.get_extra_info("sslcontext") is None
+    return hasattr(os, "sendfile") and transport.get_extra_info("sslcontext") is None

@@ -31,6 +31,11 @@ class Progress:
             self._sink(BlobRewound(self._repository, self._blob.digest, offset, self._blob.size, reason, lost))
         self._shown = offset
 
+    def reached(self, offset: int) -> None:
+        """As `moved`, where that may not have been told yet."""
+        if self._shown is None or offset > self._shown:
+            self.moved(offset)
+
     def moved(self, offset: int) -> None:
         """Everything before `offset` has been given to the line."""
         self._shown = offset

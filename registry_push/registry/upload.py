@@ -33,7 +33,7 @@ from ..stores.hashing import Hasher
 from .client import Client, Scopes
 from .limits import Limits
 from .part_workers import send_parts
-from .payload import SpanPayload, goes_by_kernel
+from .payload import SpanPayload
 from .progress import Progress
 from .trust import Trust
 from .verification import Verification
@@ -90,8 +90,6 @@ class Upload:
                         continue
                     if self.session.restarts:  # it may have been the content
                         self._content.distrust()
-                    if request.span is not None and goes_by_kernel(request.url):
-                        self._content.hash_beside()
                     if request.closes:
                         await self._content.settle()
                     await self._step(request)
@@ -118,11 +116,15 @@ class Upload:
             async with self._slot(request):
                 if request.span is not None:
                     self.progress.goes_on(request.span.start, self.session.trouble, anew=self.session.restarts > 0)
-                    payload = self._payload(request.url, request.span, self.progress.moved, request.span.start)
+                    payload = self._payload(request.span, self.progress.moved, request.span.start)
                 answer = await self._send(request, payload)
+                if payload is not None and request.span is not None:
+                    self.progress.reached(request.span.start + payload.sent)
         except TLSFailed:  # no certificate gets better by asking again
             raise
         except Unavailable as error:
+            if payload is not None and request.span is not None:
+                self.progress.reached(request.span.start + payload.sent)
             self.session.connection_lost(error.message, sent=payload.sent if payload else 0)
         except NotAllowed:
             if not request.is_offer:
@@ -160,7 +162,7 @@ class Upload:
                 patience=self._patience(request),
             )
         finally:
-            self.sent += payload.sent if payload else 0
+            self.sent += payload.end() if payload else 0
         if payload is None:
             self.pace.asked(clock() - began)
         elif payload.complete:
@@ -179,8 +181,8 @@ class Upload:
         is_dear = request.span is not None and self.session.kept is Kept.NOTHING
         return work + (_PATIENCE - 1) * self.stall * is_dear
 
-    def _payload(self, url: str, span: Span, moved: Callable[[int], None], start: int = 0) -> SpanPayload:
-        """The body for `span`, on its way to `url`; `moved` is told `start` and how much of it has gone."""
+    def _payload(self, span: Span, moved: Callable[[int], None], start: int = 0) -> SpanPayload:
+        """The body for `span`; `moved` is told `start` and how much of it has gone."""
         watch = Watch(self.pace, window=self.stall, clock=asyncio.get_running_loop().time)
 
         def on_sent(count: int) -> None:
@@ -192,9 +194,16 @@ class Upload:
             if self.stop.is_set() and self.session.kept is Kept.EVERYTHING:
                 raise ConnectionLost("stopped in a long chunk: what arrived of it is kept")
 
-        read = None if goes_by_kernel(url) else self._content.read(span.start)
+        if self.limits.bandwidth is not None:
+            self._content.hash_beside()
         return SpanPayload(
-            self.body, span, stall=self.stall, on_sent=on_sent, bandwidth=self.limits.bandwidth, read=read
+            self.body,
+            span,
+            self.hasher,
+            self._content.along(span.start),
+            stall=self.stall,
+            on_sent=on_sent,
+            bandwidth=self.limits.bandwidth,
         )
 
     def _scopes(self, request: UploadRequest) -> Scopes:
@@ -221,7 +230,7 @@ class Upload:
                 self.progress.moved(sum(moved.values()))
 
             assert request.span is not None, "a part has bytes"
-            payload = self._payload(request.url, request.span, on_sent)
+            payload = self._payload(request.span, on_sent)
             try:
                 if not request.is_anonymous:  # asking; a registry that takes the body itself gets one at a time
                     return await self._send(request, payload)

@@ -9,7 +9,6 @@ from ..errors import BlobCorrupt
 from ..model import Descriptor
 from ..stores.base import BlobBody, FileIdentity, LocalFile
 from ..stores.hashing import Hasher, RunningHash
-from .payload import Read
 from .trust import Trust
 
 
@@ -38,16 +37,17 @@ class Verification:
         """Of the parts, when it is settled."""
         return self._running.md5s
 
-    def read(self, offset: int) -> Read:
-        """How to read the body from `offset` on, where it goes through a buffer: hashed on the way, if that helps.
+    def along(self, offset: int) -> RunningHash | None:
+        """What is to take the content from `offset` on, as it is read to be sent; so it is read once.
 
-        So the content is read once, which is a seventh of what hashing and encrypting it cost.
+        None where it need not be hashed, or is hashed beside the sending: what comes before `offset` was not read.
         """
-        is_in_order = self._hashing is None and offset <= self._running.offset
-        if not isinstance(body := self._body, LocalFile) or not is_in_order or self._trusted():
-            self.hash_beside()
-            return body.open
-        return lambda offset, length: self._hasher.pieces(body, offset, length, self._running)
+        if self._hashing is not None or self._running.offset == self._blob.size or self._trusted():
+            return None
+        if offset <= self._running.offset and isinstance(self._body, LocalFile):
+            return self._running
+        self.hash_beside()
+        return None
 
     def hash_beside(self, ends: Sequence[int] = ()) -> None:
         """Hashes beside the sending, in a thread of its own; with the md5 of the parts that end at `ends`."""

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -98,16 +98,22 @@ class Hasher:
                 await loop.run_in_executor(self._pool, running.take, offset, memoryview(piece))
                 offset += len(piece)
 
-    async def pieces(self, body: LocalFile, offset: int, length: int, running: RunningHash) -> AsyncIterator[bytes]:
-        """Yields `length` bytes of `body` from `offset`, hashed on the way; the next piece is read meanwhile.
+    def in_thread(self, work: Callable[[], None]) -> asyncio.Future[None]:
+        """Has `work` done by one of the threads."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def pieces(
+        self, body: LocalFile, offset: int, length: int, running: RunningHash | None
+    ) -> AsyncIterator[memoryview]:
+        """Yields `length` bytes of `body` from `offset`, which `running` takes; the next piece is read meanwhile.
 
         Raises `SourceChanged` where the file ends early, `BlobCorrupt` for bytes the disk can't give.
         """
         loop, end = asyncio.get_running_loop(), offset + length
 
-        def reading(offset: int) -> asyncio.Future[bytes]:
+        def reading(offset: int) -> asyncio.Future[memoryview]:
             count = min(_PIECE, end - offset)
-            return loop.run_in_executor(self._pool, _read_hashed, body.file.fileno(), offset, count, running)
+            return loop.run_in_executor(self._pool, _piece, body.file.fileno(), offset, count, running)
 
         ahead = reading(offset) if length else None
         try:
@@ -144,15 +150,25 @@ class Hasher:
         self._pool.shutdown(wait=False)
 
 
-def _read_hashed(descriptor: int, offset: int, count: int, running: RunningHash) -> bytes:
+def take_next(descriptor: int, buffer: memoryview, offset: int, running: RunningHash | None) -> int:
+    """Reads into `buffer` what a file has at `offset`, and has `running` take it; gives how many bytes that is.
+
+    Raises `SourceChanged` where the file ends, `BlobCorrupt` for bytes the disk can't give.
+    """
     try:
-        piece = os.pread(descriptor, count, offset)
+        count = os.preadv(descriptor, [buffer], offset)
     except OSError as error:
-        raise _unreadable(offset, error) from error
-    if len(piece) < count:
-        raise _ended(offset + len(piece))
-    running.take(offset, memoryview(piece))
-    return piece
+        raise BlobCorrupt(f"the file can't be read at byte {offset}: {error.strerror}") from error
+    if not count:
+        raise SourceChanged(f"the file became shorter while it was read: it ends at byte {offset}")
+    if running is not None:
+        running.take(offset, buffer[:count])
+    return count
+
+
+def _piece(descriptor: int, offset: int, count: int, running: RunningHash | None) -> memoryview:
+    buffer = memoryview(bytearray(count))
+    return buffer[: take_next(descriptor, buffer, offset, running)]
 
 
 def _hash_file(descriptor: int, size: int, running: RunningHash, stop: threading.Event) -> None:
@@ -161,20 +177,6 @@ def _hash_file(descriptor: int, size: int, running: RunningHash, stop: threading
     try:
         while offset < size and not stop.is_set():
             # `size` bounds it: a file that grows all the time would never end.
-            got = os.preadv(descriptor, [buffer[: size - offset]], offset)
-            if not got:
-                raise _ended(offset)
-            running.take(offset, buffer[:got])
-            offset += got
-    except OSError as error:
-        raise _unreadable(offset, error) from error
+            offset += take_next(descriptor, buffer[: size - offset], offset, running)
     finally:
         os.close(descriptor)
-
-
-def _unreadable(offset: int, error: OSError) -> BlobCorrupt:
-    return BlobCorrupt(f"the file can't be read at byte {offset}: {error.strerror}")
-
-
-def _ended(offset: int) -> SourceChanged:
-    return SourceChanged(f"the file became shorter while it was read: it ends at byte {offset}")

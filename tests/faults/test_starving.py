@@ -21,7 +21,8 @@ from registry_push.transfer.push import push
 
 from .clock import run
 
-LARGE = 80_000_000
+# So much that the slow chunk lasts longer than `timeout`, whatever the kernel swallows of it.
+LARGE = 120_000_000
 
 
 class Trickle:

@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from registry_push.errors import BlobCorrupt, SourceChanged
 from registry_push.model import Digest
 from registry_push.stores.base import LocalFile
 from registry_push.stores.body import PIECE, BytesBody, FileBody, opened
-from registry_push.stores.hashing import Hasher
+from registry_push.stores.hashing import Hasher, RunningHash
 from registry_push.stores.spool import Spool
 
 CONTENT = bytes(range(251)) * 12_000  # about three pieces, and not a multiple of one
@@ -118,6 +120,40 @@ async def test_hash_of_a_file_and_of_bytes(hasher: Hasher, body: FileBody) -> No
     assert await hasher.sha256(BytesBody(CONTENT)) == Digest.of(CONTENT)
     assert await hasher.sha256(BytesBody(b"")) == Digest.of(b"")
     assert body.file.tell() == 0
+
+
+@given(
+    content=st.binary(min_size=1, max_size=300),
+    cuts=st.lists(st.tuples(st.integers(0, 300), st.integers(1, 100)), max_size=40),
+    ends=st.lists(st.integers(1, 300), max_size=4),
+)
+def test_a_running_hash_takes_what_comes_next_whatever_it_is_shown(
+    content: bytes, cuts: list[tuple[int, int]], ends: list[int]
+) -> None:
+    parts = sorted({end for end in ends if end < len(content)} | {len(content)})
+    running = RunningHash(parts)
+    for start, length in [*cuts, (0, len(content))]:
+        before = running.offset
+        piece = content[start : start + length]
+        running.take(start, memoryview(piece))
+        follows = start <= before < start + len(piece)
+        assert running.offset == (start + len(piece) if follows else before)
+    assert running.digest == Digest.of(content)
+    spans = zip([0, *parts], parts, strict=False)
+    assert running.md5s == tuple(hashlib.md5(content[start:stop]).digest() for start, stop in spans)
+
+
+async def test_pieces_are_hashed_in_their_order_while_they_are_given(hasher: Hasher, body: FileBody) -> None:
+    running = RunningHash()
+    given = b"".join([bytes(piece) async for piece in hasher.pieces(body, 0, len(CONTENT), running)])
+    assert given == CONTENT
+    assert running.digest == Digest.of(CONTENT)
+
+
+async def test_pieces_that_nobody_takes_any_more_leave_nothing_behind(hasher: Hasher, body: FileBody) -> None:
+    pieces = hasher.pieces(body, 0, len(CONTENT), None)
+    assert bytes(await anext(pieces)) == CONTENT[: 512 * 1024]
+    await pieces.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
 async def test_hash_of_an_empty_file(hasher: Hasher, tmp_path: Path) -> None:

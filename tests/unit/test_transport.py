@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from registry_push.errors import ConnectionLost, InvalidSettings, ProtocolViolation, TimedOut, TLSFailed, Unavailable
 from registry_push.events import Event, Retrying
 from tests.support.scripted import NOWHERE, Clock, Says, Scripted, Seen, opened
+from tests.support.tls import self_signed
 
 
 def _closed_port() -> int:
@@ -237,6 +239,19 @@ async def test_the_proxy_of_the_environment_is_used(environ: dict[str, str], use
                 with pytest.raises(ConnectionLost, match="not known"):
                     await client.transport.send("GET", client.url("/v2/"), {})
         assert len(proxy.seen) == used
+
+
+async def test_a_proxy_that_speaks_tls_is_trusted_as_the_user_says(tmp_path: Path) -> None:
+    # Not by aiohttp's own context, which the command leaves empty.
+    made = self_signed(tmp_path)
+    async with Scripted(made.server) as proxy:
+        proxy.on("GET", "http://registry.invalid/v2/", Says(200))
+        environ = {"http_proxy": proxy.origin}
+        async with opened("http://registry.invalid", environ=environ, ca_file=made.cert) as client:
+            assert (await client.transport.send("GET", client.url("/v2/"), {})).status == 200
+        async with opened("http://registry.invalid", environ=environ) as client:
+            with pytest.raises(TLSFailed):
+                await client.transport.send("GET", client.url("/v2/"), {})
 
 
 async def test_this_machine_is_never_asked_for_at_a_proxy() -> None:

@@ -1,0 +1,107 @@
+"""`Carrier`: threads send a span of a file over a socket that an event loop serves, and hash it as it passes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+from collections.abc import Callable
+from typing import Final
+
+from ..protocol.chunks import Span
+from ..stores.base import LocalFile
+from ..stores.hashing import Hasher, RunningHash, take_next
+from .descriptors import writable
+
+# Bytes read, hashed and sent in one go: they are still in the second-level cache when the kernel copies them.
+_PIECE: Final = 256 * 1024
+# Bytes until other bodies, and small ones that wait to be hashed, have their turn: some milliseconds.
+_TURN: Final = 8 * 1024 * 1024
+# Milliseconds that a thread waits for a line that is full: on a fast one it is ready in less than it takes to tell the
+# loop; for a slow one the loop waits, which needs no thread.
+_PATIENCE: Final = 3
+
+
+class Carrier:
+    """Sends `span` of `body` on the socket with the descriptor number `line`; `running` takes what passes.
+
+    `moved(n)` is told in the loop, after each turn of a thread, what has gone; `sent` is what the kernel has by now.
+    Reading once what is hashed and sent is quicker than letting the kernel send it from the file beside a thread that
+    hashes it: 1 GiB to distribution 3 on loopback took 1.52 s and 0.96 s of CPU so, and 1.9-2.1 s and 0.90 s of CPU
+    with sendfile.
+    """
+
+    def __init__(
+        self,
+        line: int,
+        body: LocalFile,
+        span: Span,
+        running: RunningHash,
+        hasher: Hasher,
+        *,
+        stall: float,
+        moved: Callable[[int], float],
+    ) -> None:
+        # Descriptors of our own: a thread whose caller was cancelled may outlast theirs.
+        self._line = os.dup(line)
+        self._file = os.dup(body.file.fileno())
+        self._span = span
+        self._running = running
+        self._hasher = hasher
+        self._stall = stall
+        self._moved = moved
+        self.sent = 0
+        self._buffer = memoryview(bytearray(min(_PIECE, span.length)))
+        self._left = self._buffer[:0]  # read, and not sent yet
+        self._is_over = False
+        self._turn: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Returns when the kernel has taken all of it. Cancelling is safe; a thread ends its piece.
+
+        Raises `TimeoutError` after `stall` seconds in which the line took nothing, `SourceChanged` where the file ends
+        early, `BlobCorrupt` where the disk can't give it, and what the kernel or `moved` raises.
+        """
+        try:
+            told = 0
+            while told < self._span.length:
+                self._turn = self._hasher.in_thread(self._carry)
+                await asyncio.shield(self._turn)
+                if self.sent == told:
+                    async with asyncio.timeout(self._stall):
+                        await writable(self._line)
+                else:
+                    told, before = self.sent, told
+                    self._moved(told - before)
+        finally:
+            self._is_over = True
+            if self._turn is None or self._turn.done():
+                self._close()
+            else:  # it was cancelled: the thread ends its piece, and closes nothing that the process has made since
+                self._turn.add_done_callback(self._close)
+                await asyncio.wait([self._turn])
+
+    def _carry(self) -> None:
+        """In a thread: one turn, or until the line takes no more."""
+        end = min(self.sent + _TURN, self._span.length)
+        line = select.poll()
+        line.register(self._line, select.POLLOUT)
+        while self.sent < end and not self._is_over:
+            if not self._left:
+                offset = self._span.start + self.sent
+                wanted = self._buffer[: self._span.length - self.sent]
+                self._left = self._buffer[: take_next(self._file, wanted, offset, self._running)]
+            try:
+                count = os.write(self._line, self._left)
+            except BlockingIOError:
+                if not line.poll(_PATIENCE):
+                    return
+            else:
+                self._left = self._left[count:]
+                self.sent += count
+
+    def _close(self, turn: asyncio.Future[None] | None = None) -> None:
+        if turn is not None and not turn.cancelled():
+            turn.exception()  # of a turn that nobody waits for any more
+        os.close(self._line)
+        os.close(self._file)
