@@ -21,10 +21,19 @@ _TURN: Final = 8 * 1024 * 1024
 # loop; for a slow one the loop waits, which needs no thread.
 _PATIENCE: Final = 3
 
+_EMPTY: Final = memoryview(b"")
+
+Check = Callable[[], None]
+
+
+def nothing() -> None:
+    """Checks nothing."""
+
 
 class Carrier:
     """Sends `span` of `body` on the socket with the descriptor number `line`; `running` takes what passes.
 
+    `check` is called in a thread when all is hashed and the last piece is not sent yet; what it raises keeps that back.
     `moved(n)` is told in the loop, after each turn of a thread, what has gone; `sent` is what the kernel has by now.
     Reading once what is hashed and sent is quicker than letting the kernel send it from the file beside a thread that
     hashes it: 1 GiB to distribution 3 on loopback took 1.52 s and 0.96 s of CPU so, and 1.9-2.1 s and 0.90 s of CPU
@@ -41,6 +50,7 @@ class Carrier:
         *,
         stall: float,
         moved: Callable[[int], float],
+        check: Check = nothing,
     ) -> None:
         # Descriptors of our own: a thread whose caller was cancelled may outlast theirs.
         self._line = os.dup(line)
@@ -50,9 +60,10 @@ class Carrier:
         self._hasher = hasher
         self._stall = stall
         self._moved = moved
+        self._check = check
         self.sent = 0
         self._buffer = memoryview(bytearray(min(_PIECE, span.length)))
-        self._left = self._buffer[:0]  # read, and not sent yet
+        self._left = _EMPTY  # read, and not sent yet
         self._is_over = False
         self._turn: asyncio.Future[None] | None = None
 
@@ -90,7 +101,10 @@ class Carrier:
             if not self._left:
                 offset = self._span.start + self.sent
                 wanted = self._buffer[: self._span.length - self.sent]
-                self._left = self._buffer[: take_next(self._file, wanted, offset, self._running)]
+                count = take_next(self._file, wanted, offset, self._running)
+                if self.sent + count == self._span.length:
+                    self._check()
+                self._left = self._buffer[:count]
             try:
                 count = os.write(self._line, self._left)
             except BlockingIOError:
@@ -105,3 +119,4 @@ class Carrier:
             turn.exception()  # of a turn that nobody waits for any more
         os.close(self._line)
         os.close(self._file)
+        self._buffer = self._left = _EMPTY  # what waits to be collected holds no buffer

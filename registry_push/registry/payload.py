@@ -16,7 +16,7 @@ from ..protocol.bandwidth import Bandwidth
 from ..protocol.chunks import Span
 from ..stores.base import BlobBody, LocalFile
 from ..stores.hashing import Hasher, RunningHash
-from .carrier import Carrier
+from .carrier import Carrier, Check, nothing
 from .pump import Pump
 
 # What one call to the kernel may send. The socket's buffer bounds it too (2.5 MiB on loopback); more would hold up the
@@ -36,6 +36,7 @@ class SpanPayload(payload.Payload):
     """Sends `span` of `body`: from the file on plain TCP, through one buffer over TLS.
 
     `running` takes what passes, in threads of `hasher`; without it, or with a limit, plain TCP is the kernel's.
+    `check` is called when all of it is hashed and the last bytes are not sent; what it raises keeps those back.
     `on_sent(n)` is told fifty times a second, and at the end, how many bytes of the span have gone. A line that
     takes nothing for `stall` seconds raises TimeoutError inside the write. A connection that breaks under the body
     ends the write without an error: the registry may have answered already, and that answer says more.
@@ -51,12 +52,14 @@ class SpanPayload(payload.Payload):
         stall: float,
         on_sent: Callable[[int], None],
         bandwidth: Bandwidth | None = None,
+        check: Check = nothing,
     ) -> None:
         super().__init__(body, content_type="application/octet-stream")
         self._body = body
         self._span = span
         self._hasher = hasher
         self._running = running
+        self._check = check
         self._stall = stall
         self._on_sent = on_sent
         self._told_at = 0.0
@@ -115,7 +118,14 @@ class SpanPayload(payload.Payload):
         line: int = transport.get_extra_info("socket").fileno()
         if self._running is not None and self._hasher is not None and self._bandwidth is None:
             self._carrier = Carrier(
-                line, self._body, self._span, self._running, self._hasher, stall=self._stall, moved=self._moved
+                line,
+                self._body,
+                self._span,
+                self._running,
+                self._hasher,
+                stall=self._stall,
+                moved=self._moved,
+                check=self._check,
             )
             return await self._carrier.run()
         if not await self._pumped(line, self._body):
@@ -144,6 +154,8 @@ class SpanPayload(payload.Payload):
         async for piece in self._pieces():
             for start in range(0, len(piece), at_once):
                 part = memoryview(piece)[start : start + at_once]
+                if self._counted + len(part) == self._span.length:
+                    self._check()
                 async with asyncio.timeout(self._stall):
                     await writer.write(part)
                 if pause := self._moved(len(part)):

@@ -30,6 +30,7 @@ from ..protocol.upload import UploadSession
 from ..protocol.upload_request import UploadRecord, UploadRequest
 from ..stores.base import BlobBody
 from ..stores.hashing import Hasher
+from .carrier import nothing
 from .client import Client, Scopes
 from .limits import Limits
 from .part_workers import send_parts
@@ -90,13 +91,14 @@ class Upload:
                         continue
                     if self.session.restarts:  # it may have been the content
                         self._content.distrust()
-                    if request.closes:
+                    if request.closes and not self._settles_along(request):
                         await self._content.settle()
                     await self._step(request)
                 if self.session.failure is not None:
                     raise self.session.failure
         except BaseExceptionGroup as group_error:
             raise unwrapped(group_error) from None
+        self._content.remember()
         assert self.session.placement is not None, "an upload that did not fail is done"
         return self.session.placement
 
@@ -116,7 +118,9 @@ class Upload:
             async with self._slot(request):
                 if request.span is not None:
                     self.progress.goes_on(request.span.start, self.session.trouble, anew=self.session.restarts > 0)
-                    payload = self._payload(request.span, self.progress.moved, request.span.start)
+                    payload = self._payload(
+                        request.span, self.progress.moved, request.span.start, closes=request.closes
+                    )
                 answer = await self._send(request, payload)
                 if payload is not None and request.span is not None:
                     self.progress.reached(request.span.start + payload.sent)
@@ -181,8 +185,10 @@ class Upload:
         is_dear = request.span is not None and self.session.kept is Kept.NOTHING
         return work + (_PATIENCE - 1) * self.stall * is_dear
 
-    def _payload(self, span: Span, moved: Callable[[int], None], start: int = 0) -> SpanPayload:
-        """The body for `span`; `moved` is told `start` and how much of it has gone."""
+    def _payload(
+        self, span: Span, moved: Callable[[int], None], start: int = 0, *, closes: bool = False
+    ) -> SpanPayload:
+        """The body for `span`, in the request that `closes` or not; `moved` is told `start` and how much has gone."""
         watch = Watch(self.pace, window=self.stall, clock=asyncio.get_running_loop().time)
 
         def on_sent(count: int) -> None:
@@ -196,15 +202,26 @@ class Upload:
 
         if self.limits.bandwidth is not None:
             self._content.hash_beside()
+        running = self._content.along(span.start)
         return SpanPayload(
             self.body,
             span,
             self.hasher,
-            self._content.along(span.start),
+            running,
             stall=self.stall,
             on_sent=on_sent,
             bandwidth=self.limits.bandwidth,
+            check=self._content.check if closes and running is not None else nothing,
         )
+
+    def _settles_along(self, request: UploadRequest) -> bool:
+        """Whether the PUT of a whole blob is hashed on its way: its last bytes wait for the digest to be right.
+
+        A body that ends before its Content-Length is committed by nobody (RFC 9112, section 6.3), and the PUT names the
+        digest besides.
+        """
+        span = request.span
+        return span is not None and not self.limits.bandwidth and self._content.may_settle_along(span.start)
 
     def _scopes(self, request: UploadRequest) -> Scopes:
         own = f"repository:{self.repository}:pull,push"

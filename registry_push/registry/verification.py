@@ -29,6 +29,7 @@ class Verification:
         self._file = body.opened_as if isinstance(body, LocalFile) else None
         self._ends: Sequence[int] = ()
         self._running = RunningHash()
+        self._is_right = False  # hashed along, and found to be the blob
         self._is_trusted: bool | None = None  # without being hashed; None: not looked at yet
         self._hashing: asyncio.Task[None] | None = None  # beside the sending
 
@@ -48,6 +49,27 @@ class Verification:
             return self._running
         self.hash_beside()
         return None
+
+    def may_settle_along(self, start: int) -> bool:
+        """Whether all of the content may be hashed as it is sent in the request that commits it, from `start` on.
+
+        Then `check` has to be called between its last byte's being hashed and being sent.
+        """
+        return start == 0 and self._running.offset == 0 and self.along(0) is not None
+
+    def check(self) -> None:
+        """Raises `BlobCorrupt` where what was taken along, all of it and once, is not the blob. In any thread.
+
+        What the file has become meanwhile does not matter: these bytes are the ones that are sent.
+        """
+        if self._running.digest != self._blob.digest:
+            raise self._corrupt()
+        self._is_right = True
+
+    def remember(self) -> None:
+        """Notes what was taken along and is right, so that another push need not hash it."""
+        if self._is_right and self._file is not None and self._file == self._identity():
+            self._trust.note(self._file, self._blob.digest)
 
     def hash_beside(self, ends: Sequence[int] = ()) -> None:
         """Hashes beside the sending, in a thread of its own; with the md5 of the parts that end at `ends`."""
@@ -84,11 +106,13 @@ class Verification:
         running, file = self._running, self._file
         await self._hasher.finish(self._body, running)
         if running.digest != self._blob.digest:
-            raise BlobCorrupt(
-                f"the content of {self._blob.digest} hashes to {running.digest}: nothing of it was committed"
-            )
+            raise self._corrupt()
         if file is not None and file == self._identity():
             self._trust.note(file, running.digest)
+
+    def _corrupt(self) -> BlobCorrupt:
+        actual = self._running.digest
+        return BlobCorrupt(f"the content of {self._blob.digest} hashes to {actual}: nothing of it was committed")
 
     def _identity(self) -> FileIdentity | None:
         return self._body.identity if isinstance(self._body, LocalFile) else None

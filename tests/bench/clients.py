@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.support.tls import Certificate
 
-from .registries import find
+from .registries import find, free_port
 from .stage import MODEL, TAG, Stage
 
 US: Final = "registry-push"
@@ -25,6 +25,7 @@ YARDSTICKS: Final = (HASHLIB, STREAM)
 _HASHING = Path(__file__).with_name("hashing.py")
 _STREAM = Path(__file__).with_name("stream.py")
 _CURL = Path(__file__).with_name("curl.sh")
+_OLLAMA = Path(__file__).with_name("ollama.sh")
 # Go chooses HTTP/2 over TLS; so it is held to HTTP/1.1.
 _HTTP_1: Final = {"GODEBUG": "http2client=0"}
 _ORAS = """
@@ -94,12 +95,14 @@ class Client:
 def found_clients(peers: Path | None) -> tuple[Client, ...]:
     """We, the yardsticks, and the peers of this machine; `peers` is looked into before PATH."""
     found = [Client(US, True, _us), Client(US_AGAIN, True, _us)]
-    programs = {name: find(name, peers) for name in ("regctl", "crane", "skopeo", "curl")}
+    programs = {name: find(name, peers) for name in ("regctl", "crane", "skopeo", "ollama", "curl")}
     for name, hashes, build in (("regctl", True, _regctl), ("crane", False, _crane), ("skopeo", True, _skopeo)):
         program = programs[name]
         if program is not None:
             command = build(str(program))
             found += [Client(name, hashes, command), Client(f"{name}, HTTP/1.1", hashes, command, _HTTP_1)]
+    if programs["ollama"] is not None:
+        found.append(Client("ollama", False, _ollama(str(programs["ollama"]))))
     if importlib.util.find_spec("oras") is not None:
         found.append(Client("oras-py", False, _oras))
     if programs["curl"] is not None:
@@ -109,8 +112,8 @@ def found_clients(peers: Path | None) -> tuple[Client, ...]:
 
 
 def _us(task: Task) -> list[str]:
-    command = [sys.executable, "-m", "registry_push", "push", MODEL.short, "--models", str(task.stage.models)]
-    command += ["--to", f"{task.origin}/{task.repository}:{TAG}"]
+    command = [str(Path(sys.executable).with_name("registry-push")), "push", MODEL.short]
+    command += ["--models", str(task.stage.models), "--to", f"{task.origin}/{task.repository}:{TAG}"]
     if task.certificate is not None:
         command += ["--ca-file", str(task.certificate.cert)]
     if task.jobs is not None:
@@ -139,6 +142,15 @@ def _skopeo(program: str) -> Callable[[Task], list[str]]:
         if task.certificate is None:
             options.append("--dest-tls-verify=false")
         return [program, *options, f"oci:{task.stage.plain}:{TAG}", f"docker://{task.reference}"]
+
+    return command
+
+
+def _ollama(program: str) -> Callable[[Task], list[str]]:
+    def command(task: Task) -> list[str]:
+        manifest = task.stage.models.joinpath("manifests", *MODEL.path_parts)
+        where = [str(task.stage.blobs), str(manifest), task.host, task.repository, TAG]
+        return ["/bin/sh", str(_OLLAMA), program, str(free_port()), *where]
 
     return command
 

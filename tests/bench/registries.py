@@ -35,7 +35,7 @@ class Registry:
         With a certificate it speaks TLS.
         """
         folder.mkdir()
-        port = _free_port()
+        port = free_port()
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 self._command(folder, port, certificate),
@@ -89,7 +89,8 @@ def find(program: str, peers: Path | None) -> Path | None:
     return Path(found) if found is not None else None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -17,7 +17,7 @@ LINE_RATE: Final = 125_000_000
 LINE_DELAY: Final = 0.025
 ROUND_TRIP: Final = 2 * LINE_DELAY
 
-_LOCAL: Final = (US, US_AGAIN, "regctl", "crane", "skopeo", "oras-py", "curl", HASHLIB)
+_LOCAL: Final = (US, US_AGAIN, "regctl", "crane", "ollama", "skopeo", "oras-py", "curl", HASHLIB)
 # On a long line skopeo takes half a minute.
 _FAR: Final = (US, "regctl", "crane", STREAM)
 _GO: Final = ("regctl", "regctl, HTTP/1.1", "crane", "crane, HTTP/1.1")

@@ -88,6 +88,30 @@ async def test_what_threads_send_is_what_they_hash(big: FileBody) -> None:
         assert running.digest == Digest.of(b"".join(seen.body for seen in server.seen))
 
 
+@pytest.mark.parametrize("way", ["threads", "pieces"])
+@pytest.mark.parametrize("size", [2, 3_000_000])
+async def test_the_last_bytes_wait_for_the_check(tmp_path: Path, way: str, size: int) -> None:
+    content, running = os.urandom(size), RunningHash()
+    (tmp_path / "blob").write_bytes(content)
+    file = FileBody(io.FileIO(tmp_path / "blob"))
+    body = file if way == "threads" else BytesBody(content)
+    seen: list[int] = []
+
+    def check() -> None:
+        seen.append(running.offset)
+        raise BlobCorrupt("not the blob")
+
+    async with Scripted() as server, opened(server.origin) as client:
+        server.on("PUT", "/up", Says(201))
+        payload = SpanPayload(body, Span(0, size), HASHER, running, stall=60, on_sent=lambda _: None, check=check)
+        with pytest.raises(BlobCorrupt, match="not the blob"):
+            await _put(client, payload)
+        assert seen == [size if way == "threads" else 0], "all of it was hashed by then"
+        assert payload.sent < size
+        assert all(each.received < size for each in server.seen)
+    await file.close()
+
+
 async def test_a_disk_that_cannot_read_is_said_by_the_threads(big: FileBody, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> int:
         raise OSError(5, "Input/output error")

@@ -83,6 +83,22 @@ async def test_what_is_read_in_order_is_hashed_along(stage: Stage) -> None:
     assert stage.keeper.known == {stage.body.opened_as: BLOB.digest}
 
 
+async def test_a_whole_blob_may_be_checked_as_its_last_byte_goes(stage: Stage) -> None:
+    async with asyncio.TaskGroup() as group:
+        content = stage.verification(group)
+        assert content.may_settle_along(0) and not content.may_settle_along(1)
+        await stage.read(content.along(0), 0, 1_000_000)
+        with pytest.raises(BlobCorrupt):
+            content.check()
+        content.remember()
+        assert stage.keeper.known == {}
+        assert not content.may_settle_along(0), "what goes again from the start is not hashed again"
+        await stage.read(content.along(0), 0, BLOB.size)
+        content.check()
+        content.remember()
+    assert stage.keeper.known == {stage.body.opened_as: BLOB.digest}
+
+
 async def test_what_was_not_read_is_hashed_at_the_end(stage: Stage) -> None:
     async with asyncio.TaskGroup() as group:
         content = stage.verification(group)
