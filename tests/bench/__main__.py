@@ -1,4 +1,4 @@
-"""python -m tests.bench [--rounds 5] [--only SCENARIO…] [--quick] [--peer-path DIR] [--plot FILE.svg]"""
+"""python -m tests.bench [--rounds 5] [--only SCENARIO…] [--clients NAME…] [--peer-path DIR] [--plot FILE.svg] …"""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bench = Bench(
         place_for(needed, given.dir),
         registries,
-        found_clients(given.peer_path),
+        [each for each in found_clients(given.peer_path) if not given.clients or each.name in given.clients],
         1 if given.quick else given.rounds,
         lambda text: print(text, file=sys.stderr, flush=True),
     )
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="pushes of each (5); medians are told")
     parser.add_argument("--only", nargs="+", metavar="SCENARIO", help="these scenarios only")
     parser.add_argument("--registry", nargs="+", metavar="NAME", help="'distribution 3', 'distribution 2.8'")
+    parser.add_argument("--clients", nargs="+", metavar="NAME", help="these only, as the tables name them")
     parser.add_argument("--quick", action="store_true", help="tiny contents, one round: shows only that all runs")
     parser.add_argument("--peer-path", type=Path, metavar="DIR", help="look for peers and registry3 here, before PATH")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the ratios")
