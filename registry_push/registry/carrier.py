@@ -52,20 +52,16 @@ class Carrier:
         moved: Callable[[int], float],
         check: Check = nothing,
     ) -> None:
-        # Descriptors of our own: a thread whose caller was cancelled may outlast theirs.
-        self._line = os.dup(line)
-        self._file = os.dup(body.file.fileno())
+        self._turns = hasher.turns(line, body.file.fileno())
+        self._line, self._file = self._turns.own
         self._span = span
         self._running = running
-        self._hasher = hasher
         self._stall = stall
         self._moved = moved
         self._check = check
         self.sent = 0
         self._buffer = memoryview(bytearray(min(_PIECE, span.length)))
         self._left = _EMPTY  # read, and not sent yet
-        self._is_over = False
-        self._turn: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Returns when the kernel has taken all of it. Cancelling is safe; a thread ends its piece.
@@ -74,30 +70,32 @@ class Carrier:
         early, `BlobCorrupt` where the disk can't give it, and what the kernel or `moved` raises.
         """
         try:
-            told = 0
-            while told < self._span.length:
-                self._turn = self._hasher.in_thread(self._carry)
-                await asyncio.shield(self._turn)
-                if self.sent == told:
-                    async with asyncio.timeout(self._stall):
-                        await writable(self._line)
-                else:
-                    told, before = self.sent, told
-                    self._moved(told - before)
+            await self._run()
+        except asyncio.CancelledError:
+            # The answer can be here before a thread's last turn is heard of; the line is at its end, and can be used
+            # again, if this is not taken for a body that was broken off.
+            if self.sent < self._span.length:
+                raise
         finally:
-            self._is_over = True
-            if self._turn is None or self._turn.done():
-                self._close()
-            else:  # it was cancelled: the thread ends its piece, and closes nothing that the process has made since
-                self._turn.add_done_callback(self._close)
-                await asyncio.wait([self._turn])
+            self._turns.close()
+
+    async def _run(self) -> None:
+        told = 0
+        while told < self._span.length:
+            await self._turns.take(self._carry)
+            if self.sent == told:
+                async with asyncio.timeout(self._stall):
+                    await writable(self._line)
+            else:
+                told, before = self.sent, told
+                self._moved(told - before)
 
     def _carry(self) -> None:
         """In a thread: one turn, or until the line takes no more."""
         end = min(self.sent + _TURN, self._span.length)
         line = select.poll()
         line.register(self._line, select.POLLOUT)
-        while self.sent < end and not self._is_over:
+        while self.sent < end and not self._turns.is_over:
             if not self._left:
                 offset = self._span.start + self.sent
                 wanted = self._buffer[: self._span.length - self.sent]
@@ -113,10 +111,5 @@ class Carrier:
             else:
                 self._left = self._left[count:]
                 self.sent += count
-
-    def _close(self, turn: asyncio.Future[None] | None = None) -> None:
-        if turn is not None and not turn.cancelled():
-            turn.exception()  # of a turn that nobody waits for any more
-        os.close(self._line)
-        os.close(self._file)
-        self._buffer = self._left = _EMPTY  # what waits to be collected holds no buffer
+        if self.sent == self._span.length:
+            self._buffer = self._left = _EMPTY  # what waits to be collected holds no buffer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
 
 from aiohttp import payload
@@ -151,15 +151,20 @@ class SpanPayload(payload.Payload):
     async def _send_pieces(self, writer: AbstractStreamWriter, transport: asyncio.WriteTransport) -> None:
         at_once = min(self._slice, _ENCRYPTED_AT_ONCE)
         transport.set_write_buffer_limits(at_once)
-        async for piece in self._pieces():
-            for start in range(0, len(piece), at_once):
-                part = memoryview(piece)[start : start + at_once]
-                if self._counted + len(part) == self._span.length:
-                    self._check()
-                async with asyncio.timeout(self._stall):
-                    await writer.write(part)
-                if pause := self._moved(len(part)):
-                    await asyncio.sleep(pause)
+        pieces = self._pieces()
+        try:
+            async for piece in pieces:
+                for start in range(0, len(piece), at_once):
+                    part = memoryview(piece)[start : start + at_once]
+                    if self._counted + len(part) == self._span.length:
+                        self._check()
+                    async with asyncio.timeout(self._stall):
+                        await writer.write(part)
+                    if pause := self._moved(len(part)):
+                        await asyncio.sleep(pause)
+        finally:
+            if isinstance(pieces, AsyncGenerator):  # not whenever it is collected
+                await pieces.aclose()
 
     def _pieces(self) -> AsyncIterator[bytes | memoryview]:
         if self._hasher is not None and isinstance(self._body, LocalFile):

@@ -55,7 +55,10 @@ class Verification:
 
         Then `check` has to be called between its last byte's being hashed and being sent.
         """
-        return start == 0 and self._running.offset == 0 and self.along(0) is not None
+        if start or self._running.offset or self.along(0) is None:
+            return False
+        self._running = RunningHash()  # of this request alone: an earlier one's thread may end its piece just now
+        return True
 
     def check(self) -> None:
         """Raises `BlobCorrupt` where what was taken along, all of it and once, is not the blob. In any thread.
@@ -63,7 +66,7 @@ class Verification:
         What the file has become meanwhile does not matter: these bytes are the ones that are sent.
         """
         if self._running.digest != self._blob.digest:
-            raise self._corrupt()
+            raise self._corrupt(self._running)
         self._is_right = True
 
     def remember(self) -> None:
@@ -93,7 +96,7 @@ class Verification:
             await self._hash()
         now = self._identity()
         if now != self._file:  # changed, or only touched: who knows what was sent of it
-            self._file, self._running, self._is_trusted = now, RunningHash(self._ends), None
+            self._file, self._running, self._is_trusted, self._hashing = now, RunningHash(self._ends), None, None
             if not self._trusted():
                 await self._hash()
 
@@ -106,13 +109,14 @@ class Verification:
         running, file = self._running, self._file
         await self._hasher.finish(self._body, running)
         if running.digest != self._blob.digest:
-            raise self._corrupt()
+            raise self._corrupt(running)
         if file is not None and file == self._identity():
             self._trust.note(file, running.digest)
 
-    def _corrupt(self) -> BlobCorrupt:
-        actual = self._running.digest
-        return BlobCorrupt(f"the content of {self._blob.digest} hashes to {actual}: nothing of it was committed")
+    def _corrupt(self, running: RunningHash) -> BlobCorrupt:
+        return BlobCorrupt(
+            f"the content of {self._blob.digest} hashes to {running.digest}: nothing of it was committed"
+        )
 
     def _identity(self) -> FileIdentity | None:
         return self._body.identity if isinstance(self._body, LocalFile) else None

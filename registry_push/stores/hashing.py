@@ -6,20 +6,24 @@ import asyncio
 import hashlib
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from ..errors import BlobCorrupt, SourceChanged
 from ..model import Digest
 from .base import BlobBody, LocalFile
 from .body import BytesBody
+from .turns import Turns
 
 # One buffer a file. It stays in the second-level cache: 4 MiB is slower, 64 KiB pays for its system calls.
 _BUFFER: Final = 1024 * 1024
 # What is read to be hashed and sent: a body over TLS has it in memory four times (the next one, as it is, encrypted, in
 # the transport). 256 KiB cost 1.15 of the CPU, 1 MiB 0.97.
 _PIECE: Final = 512 * 1024
+# Bytes until other files, and bodies that wait to be sent, have their turn of a thread: some hundredths of a second.
+_TURN: Final = 32 * 1024 * 1024
 # Hashed on the event loop, in a tenth of a millisecond: less than a thread costs.
 _AT_ONCE: Final = 128 * 1024
 # sha256 does over 1 GB/s a core; more threads than this only fight the network for the disk.
@@ -98,51 +102,39 @@ class Hasher:
                 await loop.run_in_executor(self._pool, running.take, offset, memoryview(piece))
                 offset += len(piece)
 
-    def in_thread(self, work: Callable[[], None]) -> asyncio.Future[None]:
-        """Has `work` done by one of the threads."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, work)
+    def turns(self, *descriptors: int) -> Turns:
+        """Turns of the threads on copies of `descriptors`."""
+        return Turns(self._pool, *descriptors)
 
     async def pieces(
         self, body: LocalFile, offset: int, length: int, running: RunningHash | None
-    ) -> AsyncIterator[memoryview]:
+    ) -> AsyncGenerator[memoryview, None]:
         """Yields `length` bytes of `body` from `offset`, which `running` takes; the next piece is read meanwhile.
 
         Raises `SourceChanged` where the file ends early, `BlobCorrupt` for bytes the disk can't give.
         """
-        loop, end = asyncio.get_running_loop(), offset + length
+        end, turns = offset + length, self.turns(body.file.fileno())
 
         def reading(offset: int) -> asyncio.Future[memoryview]:
-            count = min(_PIECE, end - offset)
-            return loop.run_in_executor(self._pool, _piece, body.file.fileno(), offset, count, running)
+            return turns.start(partial(_piece, turns.own[0], offset, min(_PIECE, end - offset), running))
 
         ahead = reading(offset) if length else None
         try:
             while ahead is not None:
-                content = await ahead
+                content = await asyncio.shield(ahead)
                 offset += len(content)
                 ahead = reading(offset) if offset < end else None  # one at a time: they are hashed in their order
                 yield content
         finally:
-            if ahead is not None:
-                ahead.cancel()  # one that runs already ends its piece for nobody
-        body.check_size()
+            turns.close()
 
     async def _file(self, body: LocalFile, size: int, running: RunningHash) -> None:
-        # A descriptor of the thread's own: the body may be closed while a cancelled thread ends its piece, and
-        # the number could mean another file by then.
-        descriptor = os.dup(body.file.fileno())
-        stop = threading.Event()
+        turns = self.turns(body.file.fileno())
         try:
-            work = self._pool.submit(_hash_file, descriptor, size, running, stop)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        try:
-            # Shielded: the thread must run in any case, since it is the one that closes the descriptor.
-            await asyncio.shield(asyncio.wrap_future(work))
-        except asyncio.CancelledError:
-            stop.set()
-            raise
+            while running.offset < size:
+                await turns.take(partial(_hash_on, turns, size, running))
+        finally:
+            turns.close()
         body.check_size()
 
     def close(self) -> None:
@@ -171,12 +163,9 @@ def _piece(descriptor: int, offset: int, count: int, running: RunningHash | None
     return buffer[: take_next(descriptor, buffer, offset, running)]
 
 
-def _hash_file(descriptor: int, size: int, running: RunningHash, stop: threading.Event) -> None:
-    offset = running.offset
-    buffer = memoryview(bytearray(min(_BUFFER, size) or 1))
-    try:
-        while offset < size and not stop.is_set():
-            # `size` bounds it: a file that grows all the time would never end.
-            offset += take_next(descriptor, buffer[: size - offset], offset, running)
-    finally:
-        os.close(descriptor)
+def _hash_on(turns: Turns, size: int, running: RunningHash) -> None:
+    # `size` bounds it: a file that grows all the time would never end.
+    offset, end = running.offset, min(running.offset + _TURN, size)
+    buffer = memoryview(bytearray(min(_BUFFER, end - offset)))
+    while offset < end and not turns.is_over:
+        offset += take_next(turns.own[0], buffer[: end - offset], offset, running)

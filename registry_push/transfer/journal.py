@@ -159,6 +159,10 @@ class Journal:
             values = (*_signed(file), str(digest), self._now())
             self._ask("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", *values)
         self._ask("COMMIT")
+        if (
+            self._database is not None and self._database.in_transaction
+        ):  # the disk is full: what comes next must not wait
+            self._ask("ROLLBACK")
 
     # ── the rest ──────────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,54 @@
+"""`Turns`: what threads do with open files, a while at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Turns:
+    """Has threads of `pool` work with copies of `descriptors`, one at a time; `own` are the copies.
+
+    A turn is short, so that others who wait for a thread have theirs. The copies are closed behind the last turn: a
+    thread whose caller was cancelled must not work on with a number that means another file by then.
+    """
+
+    def __init__(self, pool: Executor, *descriptors: int) -> None:
+        self._pool = pool
+        self.own: list[int] = []
+        self.is_over = False  # a turn that sees it ends
+        self._turn: asyncio.Future[Any] | None = None
+        try:
+            for descriptor in descriptors:
+                self.own.append(os.dup(descriptor))
+        except OSError:
+            self._close()
+            raise
+
+    def start(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """A turn; the one before has ended. It is awaited through a shield, since a thread can't be cancelled."""
+        self._turn = turn = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return turn
+
+    async def take(self, work: Callable[[], T]) -> T:
+        """What `work` gives or raises. Cancelling leaves it to its thread."""
+        return await asyncio.shield(self.start(work))
+
+    def close(self) -> None:
+        """No turn is taken any more, and one under way is the last. Called once."""
+        self.is_over = True
+        if self._turn is None or self._turn.done():
+            self._close(self._turn)
+        else:
+            self._turn.add_done_callback(self._close)
+
+    def _close(self, turn: asyncio.Future[Any] | None = None) -> None:
+        if turn is not None and not turn.cancelled():
+            turn.exception()  # of which nobody may wait any more
+        for descriptor in self.own:
+            os.close(descriptor)
