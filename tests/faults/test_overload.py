@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,8 @@ class Overloaded:
         self._at_once = 0
 
     async def hook(self, request: web.Request) -> web.StreamResponse | None:
+        if request.method == "HEAD":
+            await asyncio.sleep(0.05)  # it is far away: three requests a job are under way at once
         if request.method != "PUT" or "uploads" not in request.path:
             return None
         self._at_once += 1
@@ -46,11 +47,12 @@ def test_fewer_bodies_go_at_once_where_some_are_turned_away(tmp_path: Path, jobs
         write_model(tmp_path / "models", ModelName.parse("me/many"), config(), layers)
         registry = Overloaded()
         async with EmbeddedRegistry(tmp_path / "registry", Options(hook=registry.hook)) as embedded:
-            settings = Settings(models=tmp_path / "models", home=tmp_path, jobs=jobs)
+            # Who comes with the first sixteen can be turned away while these become fewer: five tries are few for that.
+            settings = Settings(models=tmp_path / "models", home=tmp_path, jobs=jobs, retries=9)
             report = await push(["me/many"], to=f"{embedded.host}/", settings=settings)
             assert report.error is None
         return registry.seen
 
-    seen = run(main())
-    usual = statistics.mean(seen[16:])
-    assert usual <= (2 if jobs == 2 else 4)  # with sixteen all the time, some blobs ran out of tries
+    seen = run(main())[16:]
+    turned_away = sum(at_once > 2 for at_once in seen) / len(seen)
+    assert turned_away <= (0 if jobs == 2 else 0.3)  # 0.21-0.23; with sixteen all the time 0.37-0.39
