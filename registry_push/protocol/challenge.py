@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+# What a token is asked for: `repository:<name>:<actions>`, one each (docker's token document).
+Scopes = tuple[str, ...]
+
 # RFC 9110, 5.6.2: what the grammar calls a token.
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # One step of the header: a parameter, a token68 or the name of a scheme; each match says which it is.

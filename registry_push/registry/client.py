@@ -24,9 +24,8 @@ from .payload import SpanPayload
 from .transport import Response, Transport
 
 if TYPE_CHECKING:
+    from ..protocol.challenge import Scopes
     from .tokens import Authenticator
-
-Scopes = tuple[str, ...]
 
 _MAX_HOPS: Final = 5
 _REDIRECTS: Final = (301, 302, 303, 307, 308)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urljoin
 
 from ..errors import BlobCorrupt, BlobMissing, ManifestRefused, ModelNotFound, RemoteMismatch
@@ -15,9 +15,12 @@ from ..model.manifest import MANIFEST_TYPES
 from ..protocol.answer import Answer, Kind
 from ..protocol.upload_request import Endpoints
 from ..stores.base import BlobBody, Placed
-from .client import Client, Scopes
+from .client import Client
 from .transport import Response
 from .uploader import Uploader
+
+if TYPE_CHECKING:
+    from ..protocol.challenge import Scopes
 
 # Ollama's registry serves Ollama manifests only to those who accept docker's type; the spec wants the rest named.
 _ACCEPT: Final = {"Accept": ", ".join(MANIFEST_TYPES)}

@@ -8,12 +8,12 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlencode
 
 from ..errors import InvalidName, NoIdentity, NotAllowed, ProtocolViolation, Unauthorized, printable
 from ..model import HTTPOrigin
-from ..protocol.challenge import Challenge, basic, bearer, parse_challenges, widened
+from ..protocol.challenge import Challenge, Scopes, basic, bearer, parse_challenges, widened
 from ..protocol.diagnostics import diagnose
 from ..protocol.realms import Secret, judged
 from ..protocol.signing import authorization, signed_text, token_query
@@ -21,9 +21,6 @@ from ..protocol.token import Token, clock_skew
 from .credentials import Credential
 from .identity import Identity
 from .transport import Response, Transport
-
-if TYPE_CHECKING:
-    from .client import Scopes
 
 # 16 random bytes, base64url without padding (ollama:auth/auth.go, NewNonce).
 _NONCE_BYTES: Final = 16

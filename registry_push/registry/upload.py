@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import (
     ConnectionLost,
@@ -31,13 +31,16 @@ from ..protocol.upload_request import UploadRecord, UploadRequest
 from ..stores.base import BlobBody
 from ..stores.hashing import Hasher
 from .carrier import nothing
-from .client import Client, Scopes
+from .client import Client
 from .limits import Limits
 from .part_workers import send_parts
 from .payload import SpanPayload
 from .progress import Progress
 from .trust import Trust
 from .verification import Verification
+
+if TYPE_CHECKING:
+    from ..protocol.challenge import Scopes
 
 # A registry checks, hashes or copies a blob before it answers the last byte; the slowest stores seen move 50 MB/s.
 _SLOWEST_COMMIT: Final = 50e6
