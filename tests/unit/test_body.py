@@ -150,6 +150,57 @@ async def test_pieces_are_hashed_in_their_order_while_they_are_given(hasher: Has
     assert running.digest == Digest.of(CONTENT)
 
 
+async def test_whole_files_that_are_hashed_leave_others_their_turn(
+    hasher: Hasher, body: FileBody, tmp_path: Path
+) -> None:
+    # As many as there can be threads, and each much longer than a turn.
+    longs = []
+    for number in range(4):
+        (tmp_path / f"long{number}").touch()
+        os.truncate(tmp_path / f"long{number}", 512 * 1024 * 1024)
+        longs.append(FileBody((tmp_path / f"long{number}").open("rb", buffering=0)))
+    hashes = [RunningHash() for _ in longs]
+    work = [asyncio.create_task(hasher.finish(long, running)) for long, running in zip(longs, hashes, strict=True)]
+    while not all(running.offset for running in hashes):
+        await asyncio.sleep(0)
+    assert len([piece async for piece in hasher.pieces(body, 0, 1000, None)]) == 1
+    assert all(running.offset < long.size for running, long in zip(hashes, longs, strict=True))
+    for task in work:
+        task.cancel()
+    await asyncio.gather(*work, return_exceptions=True)
+    for long in longs:
+        await long.close()
+
+
+async def test_a_turn_that_fails_behind_its_caller_is_no_noise(hasher: Hasher, path: Path) -> None:
+    go_on, closed = threading.Event(), threading.Event()
+    descriptor = os.open(path, os.O_RDONLY)
+    turns = hasher.turns(descriptor)
+    os.close(descriptor)
+
+    def work() -> None:
+        go_on.wait()
+        assert os.fstat(turns.own[0]).st_size == len(CONTENT), "its own, whatever became of the other"
+        closed.set()
+        raise OSError(5, "nobody waits for this")
+
+    task = asyncio.create_task(turns.take(work))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    turns.close()
+    assert turns.is_over
+    go_on.set()
+    await asyncio.to_thread(closed.wait)
+    while True:
+        try:
+            os.fstat(turns.own[0])
+        except OSError:
+            break
+        await asyncio.sleep(0)
+
+
 async def test_pieces_that_nobody_takes_any_more_leave_nothing_behind(hasher: Hasher, body: FileBody) -> None:
     pieces = hasher.pieces(body, 0, len(CONTENT), None)
     assert bytes(await anext(pieces)) == CONTENT[: 512 * 1024]

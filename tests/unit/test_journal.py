@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from registry_push.events import Event, Warned
 from registry_push.model import Digest
 from registry_push.protocol.upload_request import UploadRecord
 from registry_push.registry.keeper import UploadKey
+from registry_push.stores.base import FileIdentity
 from registry_push.transfer import journal as module
 from registry_push.transfer.journal import LIFE_SECONDS, Journal
 
@@ -120,6 +122,50 @@ def test_a_folder_that_can_not_be_made_is_a_warning(tmp_path: Path) -> None:
     journal.close()
 
 
+def identity(number: int, size: int = 2_000_000) -> FileIdentity:
+    return FileIdentity(1, number, size, 0, 0)
+
+
+def test_what_files_were_hashed_to_is_written_in_lots_and_known_at_once(stage: Stage) -> None:
+    journal, other = stage.journal(), stage.journal()
+    digest = Digest.of(b"blob")
+    for number in range(64):
+        assert other.verified(identity(number)) is None
+        journal.verify(identity(number), digest)
+        assert journal.verified(identity(number)) == digest
+    assert all(other.verified(identity(number)) == digest for number in range(64))
+    journal.verify(identity(64), digest)
+    journal.verify(identity(65, 10**9), digest)  # worth a write of its own, and takes along what waits
+    assert other.verified(identity(64)) == other.verified(identity(65, 10**9)) == digest
+    journal.verify(identity(66), digest)
+    journal.close()
+    assert other.verified(identity(66)) == digest
+
+
+def test_a_lot_that_can_not_be_written_keeps_nothing_else_back(stage: Stage) -> None:
+    class Full:
+        """A database on a disk that is full when a transaction ends."""
+
+        def __init__(self, database: sqlite3.Connection) -> None:
+            self._database = database
+
+        def execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+            if statement == "COMMIT":
+                raise sqlite3.OperationalError("database or disk is full")
+            return self._database.execute(statement, values)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._database, name)
+
+    journal = stage.journal()
+    assert journal._database is not None
+    journal._database = Full(journal._database)  # type: ignore[assignment]  # as far as the journal uses one
+    journal.verify(identity(1, 10**9), Digest.of(b"blob"))
+    journal.save(KEY, 1000, RECORD)
+    assert stage.journal().load(KEY) == RECORD, "not in a transaction that nobody ends"
+    assert [type(warning) for warning in stage.warnings] == [Warned]
+
+
 def test_a_locked_database_is_one_warning(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BUSY_SECONDS", 0.0)
     journal = stage.journal()
@@ -150,8 +196,10 @@ def test_a_record_that_can_not_be_read_is_none(stage: Stage, text: str) -> None:
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 from registry_push.transfer.journal import Journal
 from registry_push.registry.keeper import UploadKey
+from registry_push.stores.base import FileIdentity
 from registry_push.model import Digest
 
 async def main():
