@@ -6,6 +6,7 @@ import asyncio
 import os
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from ..protocol.chunks import Span
@@ -74,10 +75,21 @@ class Carrier:
         except asyncio.CancelledError:
             # The answer can be here before a thread's last turn is heard of; the line is at its end, and can be used
             # again, if this is not taken for a body that was broken off.
+            await self._finish_turn()
             if self.sent < self._span.length:
                 raise
         finally:
             self._turns.close()
+
+    async def _finish_turn(self) -> None:
+        self._turns.is_over = True
+        while self._turns.is_working:
+            with suppress(asyncio.CancelledError):  # aiohttp cancels at the answer's end, and again when it lets go
+                await self._turns.ended()
+
+    async def at_rest(self) -> None:
+        """Returns when no thread sends just now: `sent` says all then."""
+        await self._turns.ended()
 
     async def _run(self) -> None:
         told = 0

@@ -81,6 +81,11 @@ class SpanPayload(payload.Payload):
         """Whether every byte was given to the kernel."""
         return self.sent == self._span.length
 
+    async def at_rest(self) -> None:
+        """Returns, in milliseconds, when `sent` is not behind what has gone."""
+        if self._carrier is not None:
+            await self._carrier.at_rest()
+
     def end(self) -> int:
         """Nobody is told any more; gives what has gone. A thread's last turn may be heard of behind the answer."""
         self._on_sent = _ignore

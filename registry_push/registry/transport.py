@@ -132,6 +132,8 @@ class Transport:
         try:
             async with self._request(method, url, headers, body, self._settings.timeout + patience) as response:
                 content = await response.content.read(0) if method == "HEAD" else await _read(response)
+                if isinstance(body, SpanPayload):
+                    await body.at_rest()
                 if isinstance(body, SpanPayload) and not body.complete:
                     response.close()  # an early answer: the rest of the body is of no use on this connection
                 return Response(response.status, url, response.headers, content)

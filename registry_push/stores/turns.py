@@ -39,13 +39,23 @@ class Turns:
         """What `work` gives or raises. Cancelling leaves it to its thread."""
         return await asyncio.shield(self.start(work))
 
+    @property
+    def is_working(self) -> bool:
+        """Whether a thread works with them, as far as the loop has heard."""
+        return self._turn is not None and not self._turn.done()
+
+    async def ended(self) -> None:
+        """Returns when no thread works with them."""
+        if self._turn is not None and self.is_working:
+            await asyncio.wait([self._turn])
+
     def close(self) -> None:
         """No turn is taken any more, and one under way is the last. Called once."""
         self.is_over = True
-        if self._turn is None or self._turn.done():
-            self._close(self._turn)
-        else:
+        if self._turn is not None and self.is_working:
             self._turn.add_done_callback(self._close)
+        else:
+            self._close(self._turn)
 
     def _close(self, turn: asyncio.Future[Any] | None = None) -> None:
         if turn is not None and not turn.cancelled():

@@ -131,12 +131,15 @@ async def test_a_body_that_is_no_file_arrives_as_it_is() -> None:
         assert server.seen[0].body == content[10:2_900_000]
 
 
-async def test_two_bodies_follow_each_other_on_one_connection(big: FileBody) -> None:
+@pytest.mark.parametrize("way", ["kernel", "threads"])
+async def test_bodies_follow_each_other_on_one_connection(big: FileBody, way: str) -> None:
     async with Scripted() as server, opened(server.origin) as client:
         server.on("PUT", "/up", Says(202))
-        for span in (Span(0, 2_000_000), Span(2_000_000, 4_000_000)):
-            assert (await _put(client, _payload(big, span))).status == 202
-        assert server.connections == 1
+        for number in range(60):
+            span = Span(number * 1000, (number + 1) * 1000)
+            assert (await _put(client, _payload(big, span, way=way))).status == 202
+        # An answer may beat the news of a thread's last turn; where that cost the connection, there were 5 to 14.
+        assert server.connections <= (1 if way == "kernel" else 3)
 
 
 @pytest.mark.parametrize("way", WAYS)
