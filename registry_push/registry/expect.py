@@ -24,14 +24,19 @@ class ImpatientRequest(aiohttp.ClientRequest):
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
     ) -> None:
         """Writes the body, as aiohttp would."""
-        asked = self._continue
-        if asked is None:
-            return await super().write_bytes(writer, conn, content_length)
-        timer = asyncio.get_running_loop().call_later(PATIENCE, _settle, asked)
+        asked, protocol = self._continue, conn.protocol
+        timer = asked and asyncio.get_running_loop().call_later(PATIENCE, _settle, asked)
         try:
-            return await super().write_bytes(writer, conn, content_length)
+            await super().write_bytes(writer, conn, content_length)
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
+        writing = asyncio.current_task()
+        if protocol is not None and writing is not None and writing.cancelling():
+            # All was sent, and the answer done with before that was heard of. aiohttp waits for it from now on all the
+            # same (3.14), and would break the next exchange on this connection when the time is over.
+            protocol.read_timeout = None
+            protocol.start_timeout()
 
 
 def _settle(asked: asyncio.Future[bool]) -> None:

@@ -136,7 +136,10 @@ class Transport:
                     await body.at_rest()
                 if isinstance(body, SpanPayload) and not body.complete:
                     response.close()  # an early answer: the rest of the body is of no use on this connection
-                return Response(response.status, url, response.headers, content)
+            if response.connection is not None:
+                # A writer that ended just now has not let go of it; who asks next would open another.
+                await asyncio.sleep(0)
+            return Response(response.status, url, response.headers, content)
         except RegistryPushError:
             raise
         except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
