@@ -23,6 +23,7 @@ DOCUMENTED: Final = frozenset({0, 3, 4, 5, 6, 7, 130})
 _FOR_GOOD: Final = frozenset({3, 5, 7})
 _SESSION: Final = re.compile(r"/(?:blobs/uploads|_uploads)/([A-Za-z0-9-]+)")
 _MANIFEST: Final = re.compile(r"/v2/(.+)/manifests/([^/]+)\Z")
+_STATED: Final = re.compile(r"([0-9]+)-")
 _RANGE: Final = re.compile(r"0-([0-9]+)\Z")
 # So many random bytes occur once.
 _TELLING: Final = 16
@@ -137,6 +138,7 @@ class _Ledger:
     It denies what a session held by 404; by a Range that ends lower; by one that ends behind all that was ever sent,
     which can't be our session; by refusing the same bytes twice with 416; by refusing the digest of what it put
     together; by a 401 at another origin, where nobody may sign in. It denies a committed blob by a HEAD answered 404.
+    A status whose end it refused as a start says nothing, unless the bytes before it had been taken with 2xx.
 
     What we gave up for good (codes 3, 5, 7) may be sent again too: there is nothing to go on with. And a blob that goes
     in one request is not noted between pushes: it is sent sooner than it is asked for.
@@ -152,6 +154,8 @@ class _Ledger:
     deleted: set[str] = field(default_factory=set)
     unseen: set[int] = field(default_factory=set)
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    refused_starts: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    taken: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def read(self, ends: Sequence[End]) -> None:
         log = [*self.registry.log, *_storage(self.registry)]
@@ -230,6 +234,11 @@ class _Ledger:
             and id(exchange) not in self.unseen
         ):
             held.setdefault(session, []).append(span[1])
+        stated = _STATED.match(exchange.headers.get("Content-Range", ""))
+        if stated is not None and exchange.status == 416:
+            self.refused_starts[session].add(int(stated[1]))
+        elif span is not None and 200 <= exchange.status < 300:
+            self.taken[session] = max(self.taken[session], span[1][1])
         self._weigh(exchange, held, session)
 
     def _weigh(self, exchange: Exchange, held: dict[str, list[Interval]], session: str) -> None:
@@ -244,6 +253,8 @@ class _Ledger:
         elif end > self.furthest[session] + 1:
             held.pop(session, None)
         elif exchange.method == "GET":
+            if end in self.refused_starts[session] and end > self.taken[session]:
+                return
             held[session] = [(0, min(end, self.furthest[session]))] if end else []
         else:
             held[session] = [(first, min(last, end)) for first, last in held.get(session, []) if first < end]
@@ -284,15 +295,20 @@ class _Ledger:
         return digest, (start, start + int(exchange.headers["Content-Length"]))
 
     def _places(self, exchange: Exchange) -> Iterator[tuple[Digest, int]]:
-        stated = re.match(r"([0-9]+)-", exchange.headers.get("Content-Range", ""))
+        stated = _STATED.match(exchange.headers.get("Content-Range", ""))
         closes = parse_qs(urlsplit(exchange.target).query).get("digest")
         for digest, versions in self.contents.items():
             if closes is not None and closes != [str(digest)]:
                 continue
             for content in versions:
-                if stated is None and closes is None and len(exchange.head) < min(len(content), _TELLING):
+                if stated is not None:
+                    start = int(stated[1])
+                elif closes is not None:
+                    start = len(content) - int(exchange.headers["Content-Length"])  # the rest of it
+                elif len(exchange.head) < min(len(content), _TELLING):
                     continue
-                start = int(stated[1]) if stated else content.find(exchange.head)
+                else:
+                    start = content.find(exchange.head)
                 if start >= 0 and content.startswith(exchange.head, start):
                     yield digest, start
 
