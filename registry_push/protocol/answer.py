@@ -84,7 +84,7 @@ class Answer:
             location=headers.get("Location") or None,
             upload_location=headers.get("Docker-Upload-Location") or None,
             direct_url=headers.get("X-Direct-Upload-URL") or None,
-            signed_headers=_signed(headers),
+            signed_headers=_signed(headers) if "X-Direct-Upload-URL" in headers else _NO_HEADERS,
             range_end=int(found[1]) if found else None,
             length=_number(headers.get("Content-Length")),
             digest=_digest(headers.get("Docker-Content-Digest")),

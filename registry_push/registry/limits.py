@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ..protocol.bandwidth import Bandwidth
 from ..protocol.chunks import SINGLE_PUT
@@ -46,22 +46,18 @@ class Limits:
     def __init__(self, jobs: int, runs: Callable[[], int] = lambda: 1, bandwidth: Bandwidth | None = None) -> None:
         self.bandwidth = bandwidth  # of all runs together; None: no limit
         self._window = Window(jobs)
-        self._large = _Lane(lambda: self._window.size, runs)
-        self._small = _Lane(lambda: self._window.size, runs)
+        self._large = Lane(lambda: self._window.size, runs)
+        self._small = Lane(lambda: self._window.size, runs)
         # Parts go to a storage that is built for many: with eight jobs, sixteen at once, as Ollama's own client.
-        self._parts = _Lane(lambda: 2 * jobs, runs)
+        self._parts = Lane(lambda: 2 * jobs, runs)
 
-    @asynccontextmanager
-    async def body(self, blob_size: int) -> AsyncIterator[None]:
-        """Holds a slot for one body of a blob of `blob_size` bytes."""
-        async with (self._small if blob_size <= SINGLE_PUT else self._large).slot():
-            yield
+    def body(self, blob_size: int) -> Lane:
+        """What holds a slot for one body of a blob of `blob_size` bytes, as long as it is entered."""
+        return self._small if blob_size <= SINGLE_PUT else self._large
 
-    @asynccontextmanager
-    async def part(self) -> AsyncIterator[None]:
-        """Holds a slot for a part that goes to a storage."""
-        async with self._parts.slot():
-            yield
+    def part(self) -> Lane:
+        """What holds a slot for a part that goes to a storage."""
+        return self._parts
 
     def answered(self, *, well: bool) -> None:
         """The registry took a body, or turned it away for having too much to do: so many go at once from now on."""
@@ -77,7 +73,7 @@ class Limits:
             lane.let_in()
 
 
-class _Lane:
+class Lane:
     """A semaphore whose size changes with the number of runs, and by what the registry bears."""
 
     def __init__(self, slots: Callable[[], int], runs: Callable[[], int]) -> None:
@@ -86,17 +82,15 @@ class _Lane:
         self._taken = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    async def __aenter__(self) -> None:
         if self._free() > 0 and not self._waiting:
             self._taken += 1
         else:
             await self._let_in()
-        try:
-            yield
-        finally:
-            self._taken -= 1
-            self.let_in()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._taken -= 1
+        self.let_in()
 
     async def _let_in(self) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

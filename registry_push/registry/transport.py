@@ -7,7 +7,7 @@ import io
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
@@ -131,6 +131,7 @@ class Transport:
         """
         try:
             async with self._request(method, url, headers, body, self._settings.timeout + patience) as response:
+                self._answered.add(HTTPOrigin.of(url))
                 content = await response.content.read(0) if method == "HEAD" else await _read(response)
                 if isinstance(body, SpanPayload):
                     await body.at_rest()
@@ -187,23 +188,23 @@ class Transport:
         """GETs `url`; gives the answer without its body, and the body in pieces. Errors as in `send`."""
         try:
             async with self._request("GET", url, headers, None, self._settings.timeout) as response:
+                self._answered.add(HTTPOrigin.of(url))
                 yield Response(response.status, url, response.headers), response.content.iter_chunked(_PIECE)
         except RegistryPushError:
             raise
         except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
             raise _translated(error, url) from error
 
-    @asynccontextmanager
-    async def _request(
+    def _request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | SpanPayload | None, patience: float
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         assert self._session is not None, "Transport is used inside `async with`"
         origin = HTTPOrigin.of(url)
         proxy = self._proxy(origin)
         # aiohttp takes one context for both ways: the origin's, or the proxy's where only that one speaks TLS.
         ends = (origin, HTTPOrigin.of(proxy)) if proxy else (origin,)
         encrypted = next((end for end in ends if end.scheme == "https"), None)
-        async with self._session.request(
+        return self._session.request(
             method,
             URL(url, encoded=True),  # presigned and session URLs are sent byte for byte
             headers=CIMultiDict(headers),
@@ -213,9 +214,7 @@ class Transport:
             ssl=self._context(encrypted) if encrypted else True,
             proxy=proxy,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout, sock_read=patience),
-        ) as response:
-            self._answered.add(origin)
-            yield response
+        )
 
     def _context(self, origin: HTTPOrigin) -> ssl.SSLContext:
         if origin.netloc not in self._contexts:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -118,7 +118,8 @@ class Upload:
         await self._rest(request, self.session.trouble)
         payload: SpanPayload | None = None
         try:
-            async with self._slot(request):
+            # Only a body takes a slot.
+            async with nullcontext() if request.span is None else self.limits.body(self.blob.size):
                 if request.span is not None:
                     self.progress.goes_on(request.span.start, self.session.trouble, anew=self.session.restarts > 0)
                     payload = self._payload(
@@ -141,15 +142,6 @@ class Upload:
         else:
             self.session.receive(answer)
         self.save(self.session.record)
-
-    @asynccontextmanager
-    async def _slot(self, request: UploadRequest) -> AsyncIterator[None]:
-        """Only a body takes a slot."""
-        if request.span is None:
-            yield
-        else:
-            async with self.limits.body(self.blob.size):
-                yield
 
     async def _rest(self, request: UploadRequest, reason: str) -> None:
         if request.after and not self.stop.is_set():

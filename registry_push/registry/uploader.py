@@ -157,7 +157,9 @@ class Uploader:
 
     def _learn_from(self, client: Client, session: UploadSession, pace: Pace) -> None:
         origin, before = str(client.origin), self.profile(client)
-        if (session.plan.limit, session.kept, session.ollama) == (None, Kept.UNKNOWN, None) and before.rate:
+        if (session.plan.limit, session.kept, session.ollama) == (None, Kept.UNKNOWN, None) and (
+            before.rate or not pace.rate
+        ):
             return  # as with every blob but the first few
         limits = [limit for limit in (before.chunk_limit, session.plan.limit) if limit]
         self._profiles[origin] = now = replace(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..errors import BlobCorrupt
 from ..model import Descriptor
 from ..stores.base import BlobBody, FileIdentity, LocalFile
-from ..stores.hashing import Hasher, RunningHash
+from ..stores.hashing import Hasher, RunningHash, is_hashed_at_once
 from .trust import Trust
 
 
@@ -47,7 +47,8 @@ class Verification:
             return None
         if offset <= self._running.offset and isinstance(self._body, LocalFile):
             return self._running
-        self.hash_beside()
+        if not is_hashed_at_once(self._body):
+            self.hash_beside()
         return None
 
     def may_settle_along(self, start: int) -> bool:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final
+from typing import Final, TypeGuard
 
 from ..errors import BlobCorrupt, SourceChanged
 from ..model import Digest
@@ -92,7 +92,7 @@ class Hasher:
         Raises `SourceChanged` if a file has not the size its body said; else what the body raises. Cancelling is safe,
         and stops the work within one piece.
         """
-        if isinstance(body, BytesBody) and body.size <= _AT_ONCE:
+        if is_hashed_at_once(body):
             running.take(0, memoryview(body.content))
         elif isinstance(body, LocalFile):
             await self._file(body, body.size, running)
@@ -140,6 +140,11 @@ class Hasher:
     def close(self) -> None:
         """Ends the threads when their work is done. Safe to call twice."""
         self._pool.shutdown(wait=False)
+
+
+def is_hashed_at_once(body: BlobBody) -> TypeGuard[BytesBody]:
+    """Whether hashing takes no time, and no thread."""
+    return isinstance(body, BytesBody) and body.size <= _AT_ONCE
 
 
 def take_next(descriptor: int, buffer: memoryview, offset: int, running: RunningHash | None) -> int:

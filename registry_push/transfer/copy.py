@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -244,19 +244,16 @@ class _ModelCopy:
         with suppress(RegistryPushError):  # then it goes on as it did
             await self.target.try_mounting_itself(blob)
 
-    @asynccontextmanager
-    async def _held(self, blob: Descriptor) -> AsyncIterator[None]:
+    def _held(self, blob: Descriptor) -> AbstractAsyncContextManager[None]:
         """Keeps other processes from sending the same blob; when one has sent it, it is found there."""
         if self.run_of.journal is None:
-            yield
-            return
+            return nullcontext()
         key = UploadKey(str(self.origin), self.target.name, blob.digest)
 
         def waiting() -> None:
             self.run_of.sink(Warned(f"another process is sending {blob.digest.short}; waiting for it"))
 
-        async with self.run_of.journal.held(key, waiting):
-            yield
+        return self.run_of.journal.held(key, waiting)
 
     async def _place(self, blob: Descriptor) -> Placed:
         run, name = self.run_of, self.target.name
