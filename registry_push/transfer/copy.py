@@ -66,6 +66,10 @@ class ModelTarget(Target, Mounter, Protocol):
         """The digest of the manifest under `tag`; None if there is none or the target can't tell."""
         ...
 
+    async def glimpse(self, blob: Descriptor) -> bool | None:
+        """Whether it holds the blob, asked beside the first question of all; None where it must be asked again."""
+        ...
+
     async def put_by_digest(self, manifest: Manifest) -> None:
         """Puts a manifest without a tag."""
         ...
@@ -182,17 +186,17 @@ class _ModelCopy:
     placements: Counter[Placement] = field(default_factory=Counter)
     sent: int = 0
     _tried: bool = False
+    _is_needed: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is known that blobs have to be there
 
     async def run(self) -> ModelDone:
         for manifest in (self.model.manifest, *self.model.children):
             await self.run_of.source.check(manifest)
-        there = await self._tags_there()
-        if len(there) == len(self.model.references) and not self.run_of.recheck:
-            # A registry takes a manifest only with all its blobs, and keeps those that one names: one request instead
-            # of one for each blob, as regctl has it.
-            self._all_present()
-        else:
-            await self._copy_blobs()
+        try:
+            there = await self._copy_blobs()
+        except BaseExceptionGroup as error:
+            raise unwrapped(error) from None
+        if self.run_of.stop.is_set() and self._is_needed.is_set():
+            raise Interrupted(f"{self.model.name.short} was stopped before all of it was sent")
         await self._put_manifests(there)
         return ModelDone(
             self.model.name.short,
@@ -204,22 +208,27 @@ class _ModelCopy:
             sent=self.sent,
         )
 
-    async def _copy_blobs(self) -> None:
+    async def _copy_blobs(self) -> frozenset[str]:
+        """Brings the blobs there, if need be; gives the tags that were there before, under which none need be put."""
         # Two lanes, so that small blobs never wait behind big ones; the biggest first, so that the last to end is
         # not the last to begin.
         blobs = sorted(self.model.blobs, key=lambda blob: -blob.size)
         large = iter([blob for blob in blobs if blob.size > SINGLE_PUT])
         small = iter([blob for blob in blobs if blob.size <= SINGLE_PUT])
-        jobs, round_trip = self.run_of.jobs, self.target.round_trip
-        requests = _REQUESTS_PER_JOB_NEAR if round_trip is not None and round_trip < _NEAR else _REQUESTS_PER_JOB
-        try:
-            async with asyncio.TaskGroup() as group:
-                for lane in [large] * jobs + [small] * (jobs * (requests - 1)):
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(self._work(large))
+            there = await self._tags_there()
+            if len(there) == len(self.model.references) and not self.run_of.recheck:
+                # A registry takes a manifest only with all its blobs, and keeps those that one names: one request
+                # instead of one for each blob, as regctl has it.
+                first.cancel()
+                self._all_present()
+            else:
+                self._is_needed.set()
+                jobs, requests = self.run_of.jobs, _REQUESTS_PER_JOB_NEAR if self._is_near else _REQUESTS_PER_JOB
+                for lane in [large] * (jobs - 1) + [small] * (jobs * (requests - 1)):
                     group.create_task(self._work(lane))
-        except BaseExceptionGroup as error:
-            raise unwrapped(error) from None
-        if self.run_of.stop.is_set():
-            raise Interrupted(f"{self.model.name.short} was stopped before all of it was sent")
+        return there
 
     async def _work(self, lane: Iterator[Descriptor]) -> None:
         for blob in lane:
@@ -257,12 +266,13 @@ class _ModelCopy:
 
     async def _place(self, blob: Descriptor) -> Placed:
         run, name = self.run_of, self.target.name
+        glimpsed = await self._glimpse(blob)
         candidates = self._mount_candidates(blob)
         if run.is_confirmed(self.origin, name, blob.digest):
             return Placed(Placement.PRESENT)
         if blob.size <= SINGLE_PUT and not candidates and self.target.mounts_itself:
             candidates = [name]  # what is there is mounted, for what is not a session is open at once
-        elif await self.target.exists(blob):
+        elif await self.target.exists(blob) if glimpsed is None else glimpsed:
             run.confirm(self.origin, name, blob.digest)
             return Placed(Placement.PRESENT)
         body = await run.source.open(blob)
@@ -272,6 +282,19 @@ class _ModelCopy:
             await body.close()
         run.confirm(self.origin, name, blob.digest)
         return placed
+
+    async def _glimpse(self, blob: Descriptor) -> bool | None:
+        """Asks for the first blob beside the tags, so that it is under way a round trip sooner; None for the others."""
+        if self._is_needed.is_set():
+            return None
+        is_known = self.run_of.is_confirmed(self.origin, self.target.name, blob.digest)
+        glimpsed = None if is_known or self._is_near else await self.target.glimpse(blob)
+        await self._is_needed.wait()
+        return glimpsed
+
+    @property
+    def _is_near(self) -> bool:
+        return self.target.round_trip is not None and self.target.round_trip < _NEAR
 
     def _mount_candidates(self, blob: Descriptor) -> list[str]:
         """Where at this registry the blob may be had: where a run has just seen it, else where its model came from."""
