@@ -15,6 +15,8 @@ FIRST_CHUNK: Final = 16 * MiB
 SINGLE_PUT: Final = 8 * MiB
 # GHCR takes 4 MiB; nothing known takes less. Below it a limit is a refusal.
 SMALLEST_CHUNK: Final = 1 * MiB
+# Where chunks follow the line, a rest of less than this part of one goes along with the last: a round trip less.
+_WORTH_A_CHUNK: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class ChunkPlan:
         left over is taken along by making this chunk one shorter and the last one two long.
         """
         stop = min(offset + self.chunk, self.size)
+        if self.adapts and self.size - stop < self.chunk // _WORTH_A_CHUNK:
+            stop = min(self.size, offset + (self.limit or self.size))
         if self.size - stop == 1 and self.chunk > 2:
             stop -= 1
         return Span(offset, stop)

@@ -14,8 +14,8 @@ _TRIPS_PER_CHUNK: Final = 50
 # Beside longer chunks neither the round trip nor the registry's own work for a chunk can be seen any more.
 _LONGEST: Final = 1024 * MiB
 # One chunk is a poor measurement: grow by steps. But each step is a round trip in which nothing moves, and a chunk is
-# timed up to its answer, which no buffer on the way hastens: 16 MiB, 256 MiB, then by the rate.
-_GROWTH: Final = 16
+# timed up to its answer, which no buffer on the way hastens: 16 MiB, 512 MiB, then by the rate.
+_GROWTH: Final = 32
 # After a cut chunks are shorter for a while, but not so short that round trips are all that is seen.
 _LEAST_SECONDS: Final = 0.25
 _RECOVERY: Final = 1.25
@@ -44,7 +44,8 @@ class Pace:
     def took(self, count: int, seconds: float) -> None:
         """A body of `count` bytes was answered so long after its first byte."""
         if count >= _TELLING and seconds > 0:
-            now = count / seconds
+            # The answer takes a round trip, in which nothing moves.
+            now = count / (seconds - min(self.round_trip or 0.0, seconds / 2))
             self.rate = self.usual = now if self.usual is None else (self.usual + now) / 2
             self._seconds = min(CHUNK_SECONDS, self._seconds * _RECOVERY)
 

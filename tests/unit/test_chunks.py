@@ -135,3 +135,22 @@ def test_what_was_refused_for_its_size_is_not_sent_again_as_long(size: int) -> N
 def test_a_refused_size_is_halved_down_to_the_smallest_chunk(plan: ChunkPlan, chunk: int | None) -> None:
     smaller = plan.shrunk()
     assert (smaller.chunk if smaller else None) == chunk
+
+
+@pytest.mark.parametrize(
+    ("rest", "limit", "spans"),
+    [
+        (4 * MiB - 1, None, [(0, 20 * MiB - 1)]),
+        (4 * MiB, None, [(0, 16 * MiB), (16 * MiB, 20 * MiB)]),
+        (MiB, 16 * MiB, [(0, 16 * MiB), (16 * MiB, 17 * MiB)]),
+    ],
+    ids=["less than a quarter", "a quarter", "more than the host takes"],
+)
+def test_a_short_rest_goes_along(rest: int, limit: int | None, spans: list[tuple[int, int]]) -> None:
+    plan = ChunkPlan.for_blob(FIRST_CHUNK + rest, limit=limit)
+    assert [(span.start, span.stop) for span in _spans(plan)] == spans
+
+
+def test_a_short_rest_is_a_chunk_where_the_user_says_how_long_one_is() -> None:
+    plan = ChunkPlan.for_blob(10 * MiB + 5, chunk=5 * MiB)
+    assert [span.length for span in _spans(plan)] == [5 * MiB, 5 * MiB, 5]

@@ -16,7 +16,7 @@ MB = 10**6
 def pace_of(rate: float, round_trip: float = 0.001) -> Pace:
     pace = Pace()
     pace.asked(round_trip)
-    pace.took(int(rate), 1.0)
+    pace.took(int(rate), 1.0 + round_trip)
     return pace
 
 
@@ -29,6 +29,17 @@ def test_nothing_is_known_before_the_first_body() -> None:
 
 def test_a_chunk_takes_a_few_seconds_of_the_line() -> None:
     assert pace_of(10 * MB).chunk(1000 * MB) == 10 * MB * CHUNK_SECONDS
+
+
+def test_the_round_trip_of_the_answer_is_none_of_the_lines_speed() -> None:
+    pace = Pace()
+    pace.asked(0.1)
+    pace.took(10 * MB, 0.6)
+    assert pace.rate == pytest.approx(20 * MB)
+    pace = Pace()
+    pace.asked(3.0)  # longer than the body: a registry that thinks, or a line that has become quicker
+    pace.took(10 * MB, 1.0)
+    assert pace.rate == 20 * MB
 
 
 def test_round_trips_cost_at_most_two_percent() -> None:
@@ -48,7 +59,7 @@ def test_a_fast_line_makes_chunks_grow_by_steps_up_to_a_gigabyte() -> None:
     for _ in range(5):
         last = pace.chunk(last) or 0
         sizes.append(last // MiB)
-    assert sizes == [256, 1024, 1024, 1024, 1024]
+    assert sizes == [512, 1024, 1024, 1024, 1024]
 
 
 def test_cuts_make_chunks_shorter_and_chunks_that_get_through_longer_again() -> None:
@@ -60,7 +71,7 @@ def test_cuts_make_chunks_shorter_and_chunks_that_get_through_longer_again() -> 
         pace.broke()
     assert pace.chunk(1000 * MB) == 2.5 * MB
     for _ in range(20):
-        pace.took(10 * MB, 1.0)
+        pace.took(10 * MB, 1.0 + 0.001)
     assert pace.chunk(1000 * MB) == 10 * MB * CHUNK_SECONDS
 
 
