@@ -11,7 +11,7 @@ from typing import Final
 
 from ..protocol.chunks import Span
 from ..stores.base import LocalFile
-from ..stores.hashing import Hasher, RunningHash, take_next
+from ..stores.hashing import Hasher, RunningHash, scratch, take_next
 from .descriptors import writable
 
 # Bytes read, hashed and sent in one go: they are still in the second-level cache when the kernel copies them.
@@ -61,7 +61,6 @@ class Carrier:
         self._moved = moved
         self._check = check
         self.sent = 0
-        self._buffer = memoryview(bytearray(min(_PIECE, span.length)))
         self._left = _EMPTY  # read, and not sent yet
 
     async def run(self) -> None:
@@ -105,23 +104,23 @@ class Carrier:
     def _carry(self) -> None:
         """In a thread: one turn, or until the line takes no more."""
         end = min(self.sent + _TURN, self._span.length)
+        buffer = scratch(min(_PIECE, self._span.length))
         line = select.poll()
         line.register(self._line, select.POLLOUT)
         while self.sent < end and not self._turns.is_over:
             if not self._left:
                 offset = self._span.start + self.sent
-                wanted = self._buffer[: self._span.length - self.sent]
+                wanted = buffer[: self._span.length - self.sent]
                 count = take_next(self._file, wanted, offset, self._running)
                 if self.sent + count == self._span.length:
                     self._check()
-                self._left = self._buffer[:count]
+                self._left = buffer[:count]
             try:
                 count = os.write(self._line, self._left)
             except BlockingIOError:
                 if not line.poll(_PATIENCE):
-                    return
+                    break
             else:
                 self._left = self._left[count:]
                 self.sent += count
-        if self.sent == self._span.length:
-            self._buffer = self._left = _EMPTY  # what waits to be collected holds no buffer
+        self._left = memoryview(bytes(self._left))  # the buffer is another's from now on

@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, TypeGuard
+from typing import Final, TypeGuard, TypeVar
 
 from ..errors import BlobCorrupt, SourceChanged
 from ..model import Digest
@@ -28,6 +28,8 @@ _TURN: Final = 32 * 1024 * 1024
 _AT_ONCE: Final = 128 * 1024
 # sha256 does over 1 GB/s a core; more threads than this only fight the network for the disk.
 _MAX_THREADS: Final = 4
+
+_own = threading.local()
 
 
 class RunningHash:
@@ -108,14 +110,14 @@ class Hasher:
 
     async def pieces(
         self, body: LocalFile, offset: int, length: int, running: RunningHash | None
-    ) -> AsyncGenerator[memoryview, None]:
+    ) -> AsyncGenerator[bytes, None]:
         """Yields `length` bytes of `body` from `offset`, which `running` takes; the next piece is read meanwhile.
 
         Raises `SourceChanged` where the file ends early, `BlobCorrupt` for bytes the disk can't give.
         """
         end, turns = offset + length, self.turns(body.file.fileno())
 
-        def reading(offset: int) -> asyncio.Future[memoryview]:
+        def reading(offset: int) -> asyncio.Future[bytes]:
             return turns.start(partial(_piece, turns.own[0], offset, min(_PIECE, end - offset), running))
 
         ahead = reading(offset) if length else None
@@ -155,22 +157,47 @@ def take_next(descriptor: int, buffer: memoryview, offset: int, running: Running
     try:
         count = os.preadv(descriptor, [buffer], offset)
     except OSError as error:
-        raise BlobCorrupt(f"the file can't be read at byte {offset}: {error.strerror}") from error
-    if not count:
+        raise _unreadable(offset, error) from error
+    return len(_taken(buffer[:count], offset, running))
+
+
+_Content = TypeVar("_Content", bytes, memoryview)
+
+
+def _taken(content: _Content, offset: int, running: RunningHash | None) -> _Content:
+    if not content:
         raise SourceChanged(f"the file became shorter while it was read: it ends at byte {offset}")
     if running is not None:
-        running.take(offset, buffer[:count])
-    return count
+        running.take(offset, memoryview(content))
+    return content
 
 
-def _piece(descriptor: int, offset: int, count: int, running: RunningHash | None) -> memoryview:
-    buffer = memoryview(bytearray(count))
-    return buffer[: take_next(descriptor, buffer, offset, running)]
+def _unreadable(offset: int, error: OSError) -> BlobCorrupt:
+    return BlobCorrupt(f"the file can't be read at byte {offset}: {error.strerror}")
+
+
+def scratch(size: int) -> memoryview:
+    """`size` bytes of a buffer that is this thread's own, until its turn ends.
+
+    A new one for each turn is filled with zeros and mapped page by page: 5 % of the CPU of 400 bodies of 4 MiB.
+    """
+    buffer: bytearray | None = getattr(_own, "buffer", None)
+    if buffer is None or len(buffer) < size:
+        _own.buffer = buffer = bytearray(size)
+    return memoryview(buffer)[:size]
+
+
+def _piece(descriptor: int, offset: int, count: int, running: RunningHash | None) -> bytes:
+    try:
+        content = os.pread(descriptor, count, offset)
+    except OSError as error:
+        raise _unreadable(offset, error) from error
+    return _taken(content, offset, running)
 
 
 def _hash_on(turns: Turns, size: int, running: RunningHash) -> None:
     # `size` bounds it: a file that grows all the time would never end.
     offset, end = running.offset, min(running.offset + _TURN, size)
-    buffer = memoryview(bytearray(min(_BUFFER, end - offset)))
+    buffer = scratch(min(_BUFFER, end - offset))
     while offset < end and not turns.is_over:
         offset += take_next(turns.own[0], buffer[: end - offset], offset, running)
