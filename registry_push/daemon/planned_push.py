@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct
 
 from ..errors import ModelNotFound, UsageError
 from ..events import Sink
@@ -19,8 +21,7 @@ from .targets import AllowedTargets
 Key = tuple[Reference, Digest, bool, str | None, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedPush:
+class PlannedPush(Struct, frozen=True):
     """One push: what goes where, read from `store`, with whose login (`settings`)."""
 
     plan: PlannedModel
@@ -66,6 +67,6 @@ async def _as_stored(store: OllamaStore, name: ModelName) -> ModelName:
     exact = [stored for stored in names if stored.path_parts == name.path_parts]
     alike = exact or [stored for stored in names if stored.same_as(name)]
     if len(alike) == 1:
-        return replace(alike[0], scheme=name.scheme)
+        return ModelName(*alike[0].path_parts, name.scheme)
     await store.resolve(name)  # which says why, unless the listing has missed it
     return name

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
+
+from msgspec import Struct
 
 from ..errors import InvalidDigest, ManifestCorrupt, printable
 from .digest import Digest
@@ -20,14 +21,13 @@ MAX_SIZE = 2**63 - 1
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
-    """Media type, digest and size (bytes); `rest` keeps every other field as it was."""
+class Descriptor(Struct, frozen=True):
+    """Media type, digest and size (bytes); `rest` keeps every other field as it was and is not compared."""
 
     media_type: str
     digest: Digest
     size: int
-    rest: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, compare=False)
+    rest: Mapping[str, Any] = _NOTHING
 
     @classmethod
     def parse(cls, fields: object, *, where: str = "descriptor") -> Self:
@@ -46,6 +46,14 @@ class Descriptor:
             raise ManifestCorrupt(f"{where}: {error}") from error
         rest = {key: value for key, value in fields.items() if key not in ("mediaType", "digest", "size")}
         return cls(media_type, digest, size, MappingProxyType(rest) if rest else _NOTHING)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Descriptor):
+            return NotImplemented
+        return (self.media_type, self.digest, self.size) == (other.media_type, other.digest, other.size)
+
+    def __hash__(self) -> int:
+        return hash((self.media_type, self.digest, self.size))
 
     @property
     def from_model(self) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from ..errors import InvalidDigest, printable
 
@@ -14,8 +15,7 @@ from ..errors import InvalidDigest, printable
 _GRAMMAR = re.compile(r"sha256[:-]([0-9a-fA-F]{64})\Z")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(Struct, frozen=True, order=True):
     """A sha256 digest. `hex` is always 64 lower-case hexadecimal digits.
 
     `str()` gives the OCI form `sha256:<hex>`; `path_name` the file name in an Ollama store.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any, Final, Self
+
+from msgspec import Struct
 
 from ..errors import ManifestCorrupt, printable
 from .descriptor import Descriptor
@@ -25,8 +26,7 @@ OLLAMA_LIST: Final = "application/vnd.ollama.manifest.list.v2+json"
 MANIFEST_TYPES: Final = (DOCKER_MANIFEST, OCI_MANIFEST, OCI_INDEX, DOCKER_LIST, OLLAMA_LIST)
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestEntry:
+class ManifestEntry(Struct, frozen=True):
     """A manifest that a list names. `size` is None in Ollama's lists, which give none (its pull request 16590)."""
 
     media_type: str
@@ -34,20 +34,22 @@ class ManifestEntry:
     size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """An image manifest, or a list of manifests.
 
     `raw` is what is pushed, byte for byte: re-encoded JSON would have another digest, which is the
     model's ID. `config` is None where the manifest has none, or one without a digest (old Ollama models).
     """
 
-    raw: bytes = field(repr=False)
+    raw: bytes
     media_type: str
     digest: Digest
     config: Descriptor | None
     layers: tuple[Descriptor, ...]
     manifests: tuple[ManifestEntry, ...] = ()
+
+    def __repr__(self) -> str:  # without `raw`, which may have 16 MiB
+        return f"Manifest({self.media_type!r}, {self.digest!r}, {self.config!r}, {self.layers!r}, {self.manifests!r})"
 
     @classmethod
     def parse(cls, raw: bytes, *, media_type: str | None = None) -> Self:

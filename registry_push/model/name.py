@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, Self
+
+from msgspec import Struct
 
 from ..errors import InvalidName, printable
 
@@ -22,8 +23,7 @@ _PARTS: Final = {
 _SCHEMES: Final = ("https", "http")
 
 
-@dataclass(frozen=True, slots=True)
-class ModelName:
+class ModelName(Struct, frozen=True):
     """`[scheme://][host/][namespace/]model[:tag]`, every part filled in.
 
     `str()` gives the full name and `parse(str(name)) == name`; `short` what Ollama displays. Case is kept;

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Self
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from ..errors import InvalidName, printable, redacted
 
@@ -16,8 +17,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _BEGINNING: Final = re.compile(r"[^:/?#]*://[^/?#]*")
 
 
-@dataclass(frozen=True, slots=True)
-class HTTPOrigin:
+class HTTPOrigin(Struct, frozen=True):
     """RFC 6454 origin. `host` is lower case, without brackets; `port` is always a number."""
 
     scheme: str

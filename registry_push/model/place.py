@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..errors import InvalidName, UsageError, printable
 from .name import DEFAULT_HOST, ModelName
@@ -12,22 +13,19 @@ from .reference import Reference, looks_like_host
 _REGISTRY_PREFIXES: Final = ("registry:", "docker://")
 
 
-@dataclass(frozen=True, slots=True)
-class OllamaPlace:
+class OllamaPlace(Struct, frozen=True):
     """A model in the local store; `name` None: the whole store."""
 
     name: ModelName | None
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryPlace:
+class RegistryPlace(Struct, frozen=True):
     """A repository at a registry, with the tag where one is written."""
 
     reference: Reference
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutPlace:
+class LayoutPlace(Struct, frozen=True):
     """An OCI image layout in a folder; `ref` None: all that is in it."""
 
     path: str
@@ -37,8 +35,7 @@ class LayoutPlace:
 Place = OllamaPlace | RegistryPlace | LayoutPlace
 
 
-@dataclass(frozen=True, slots=True)
-class Below:
+class Below(Struct, frozen=True):
     """A target that ends in `/`: models keep their names below it."""
 
     host: str
@@ -50,8 +47,7 @@ class Below:
         return Reference.below(self.host, self.prefix, name, scheme=self.scheme)
 
 
-@dataclass(frozen=True, slots=True)
-class Exactly:
+class Exactly(Struct, frozen=True):
     """A target that names one repository; `reference.tag` is None where none is written."""
 
     reference: Reference

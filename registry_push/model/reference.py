@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import Final, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..errors import InvalidName, NameNotMappable, printable
 from .digest import Digest
@@ -22,8 +24,7 @@ _MAX_NAME: Final = 255
 OLLAMA_HOSTS: Final = frozenset({DEFAULT_HOST, "ollama.com", "www.ollama.com", "registry.ollama.com"})
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """`host[:port]/repository:tag` or `…@sha256:<hex>`.
 
     `scheme` is the user's word in the name itself (`http://` or `https://`); None where nothing was said.

@@ -134,3 +134,13 @@ class TestManifest:
         layer = {"mediaType": LAYER_TYPE, "digest": f"sha256:{HEX}", "size": 9, "from": "/home/me/x", "name": "w"}
         blob = Manifest.parse(manifest_json(layers=[layer])).layers[0]
         assert (blob.from_model, blob.rest["name"], blob.kind) == ("/home/me/x", "w", "model")
+
+    def test_what_we_do_not_know_makes_no_other_layer(self) -> None:
+        fields = {"mediaType": LAYER_TYPE, "digest": f"sha256:{HEX}", "size": 9}
+        one, other = Descriptor.parse(fields), Descriptor.parse(fields | {"from": "x"})
+        assert one == other and len({one, other}) == 1
+        assert one != Descriptor.parse(fields | {"size": 8})
+
+    def test_its_bytes_are_not_in_its_repr(self) -> None:
+        manifest = Manifest.parse(manifest_json(annotations={"note": "a long story"}))
+        assert "story" not in repr(manifest) and repr(manifest.layers) in repr(manifest)

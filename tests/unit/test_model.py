@@ -211,6 +211,10 @@ class TestReference:
     def test_what_it_prints_it_reads(self, reference: Reference) -> None:
         assert Reference.parse(str(reference)) == reference
 
+    def test_another_tag_is_checked_as_the_first_was(self) -> None:  # msgspec 0.20 would not
+        with pytest.raises(InvalidName):
+            Reference("host", "a").at(tag="-t")
+
     @given(st.text(alphabet="aA/:.@-_% \n0[]", max_size=20))
     def test_any_text_is_a_reference_or_a_usage_error(self, text: str) -> None:
         try:
