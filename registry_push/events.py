@@ -8,9 +8,11 @@ the blob's start; when bytes must be sent again there is a `BlobRewound`, never 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from .errors import RegistryPushError
 from .model import Descriptor, Digest, Reference
@@ -24,8 +26,7 @@ class Placement(StrEnum):
     UPLOADED = "uploaded"
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(Struct, frozen=True):
     """Always first. `size` counts each digest of a repository once, in bytes."""
 
     name: ClassVar = "run_started"
@@ -34,8 +35,7 @@ class RunStarted:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class ModelStarted:
+class ModelStarted(Struct, frozen=True):
     """Work on one model begins."""
 
     name: ClassVar = "model_started"
@@ -45,8 +45,7 @@ class ModelStarted:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class BlobStarted:
+class BlobStarted(Struct, frozen=True):
     """An upload begins: the blob is not at the target. Not sent for blobs that are there already."""
 
     name: ClassVar = "blob_started"
@@ -55,8 +54,7 @@ class BlobStarted:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class BlobProgress:
+class BlobProgress(Struct, frozen=True):
     """`offset` bytes of the blob have been given to the line, or are known to be there."""
 
     name: ClassVar = "blob_progress"
@@ -66,8 +64,7 @@ class BlobProgress:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class BlobRewound:
+class BlobRewound(Struct, frozen=True):
     """The `lost` bytes behind `offset` have to be sent again; `reason` says why.
 
     0 are lost where an earlier process had sent some, none of which was acknowledged.
@@ -82,8 +79,7 @@ class BlobRewound:
     lost: int
 
 
-@dataclass(frozen=True, slots=True)
-class BlobDone:
+class BlobDone(Struct, frozen=True):
     """The blob is confirmed at the target. `sent` counts its body bytes that went over the line."""
 
     name: ClassVar = "blob_done"
@@ -93,8 +89,7 @@ class BlobDone:
     sent: int
 
 
-@dataclass(frozen=True, slots=True)
-class Retrying:
+class Retrying(Struct, frozen=True):
     """A request failed in a way that may pass; it is tried again after `delay` seconds."""
 
     name: ClassVar = "retrying"
@@ -103,8 +98,7 @@ class Retrying:
     delay: float
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(Struct, frozen=True):
     """Something the user should know; the work goes on."""
 
     name: ClassVar = "warning"
@@ -112,8 +106,7 @@ class Warned:
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestPushed:
+class ManifestPushed(Struct, frozen=True):
     """The manifest is at the target under this tag. `sent` is False if it was there already."""
 
     name: ClassVar = "manifest_pushed"
@@ -122,8 +115,7 @@ class ManifestPushed:
     sent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ModelDone:
+class ModelDone(Struct, frozen=True):
     """All of a model is at the target."""
 
     name: ClassVar = "model_done"
@@ -136,8 +128,7 @@ class ModelDone:
     sent: int
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFailed:
+class ModelFailed(Struct, frozen=True):
     """A model did not get to the target; others may have."""
 
     name: ClassVar = "model_failed"
@@ -180,7 +171,7 @@ def error_fields(error: RegistryPushError) -> dict[str, Any]:
 
 def as_json(event: Event) -> dict[str, Any]:
     """The event as `--json` prints it: `{"event": name, …}` with digests and references as strings."""
-    return {"event": event.name} | {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
+    return {"event": event.name} | {field: _plain(value) for field, value in asdict(event).items()}
 
 
 def _plain(value: Any) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final, Self
+
+from msgspec import Struct
 
 from ..errors import InvalidDigest
 from ..model import Digest
@@ -56,8 +57,7 @@ _KINDS: Final[Mapping[int, Kind]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """Status and the headers that steer an upload; `url` is where it was asked, for relative Locations."""
 
     status: int
@@ -65,14 +65,14 @@ class Answer:
     location: str | None = None
     upload_location: str | None = None
     direct_url: str | None = None
-    signed_headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
+    signed_headers: Mapping[str, str] = _NO_HEADERS
     range_end: int | None = None
     length: int | None = None
     digest: Digest | None = None
     minimum_chunk: int | None = None
     maximum_chunk: int | None = None
     retry_after: float | None = None
-    diagnosis: Diagnosis = field(default=Diagnosis((), ""))
+    diagnosis: Diagnosis = Diagnosis((), "")
 
     @classmethod
     def read(cls, status: int, url: str, headers: Mapping[str, str], body: bytes = b"", *, now: float) -> Self:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct, field
 
 # What a token is asked for: `repository:<name>:<actions>`, one each (docker's token document).
 Scopes = tuple[str, ...]
@@ -29,8 +30,7 @@ _STEP: Final = re.compile(
 _MAX_HEADER: Final = 8 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(Struct, frozen=True):
     """One challenge: `scheme` in lower case, parameter names in lower case, values unquoted."""
 
     scheme: str

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 MiB: Final = 1024 * 1024
 
@@ -19,8 +21,7 @@ SMALLEST_CHUNK: Final = 1 * MiB
 _WORTH_A_CHUNK: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """Bytes `start` up to, not including, `stop`."""
 
     start: int
@@ -37,8 +38,7 @@ class Span:
         return f"{self.start}-{self.stop - 1}"
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkPlan:
+class ChunkPlan(Struct, frozen=True):
     """The rules for one blob of `size` bytes: chunks of `chunk` bytes, or all in the closing PUT (`single`).
 
     `limit` is the most that the host takes; `adapts` whether chunks may follow the line,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ..errors import printable, redacted
 
@@ -14,8 +15,7 @@ MAX_ERROR_BYTES: Final = 64 * 1024
 _TITLE = re.compile(rb"<title>([^<]{1,200})</title>", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """The registry's own words: its error codes (distribution-spec, "Error Codes") and one line of text."""
 
     codes: tuple[str, ...]

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..errors import Denied, Refused, RegistryPushError, Unauthorized, Unavailable
 from ..model import Descriptor
@@ -50,8 +51,7 @@ def composite_etag(md5s: Sequence[bytes]) -> str:
     return f"{whole}-{len(md5s)}"
 
 
-@dataclass(frozen=True, slots=True)
-class PartRequest:
+class PartRequest(Struct, frozen=True):
     """A request for part `number`."""
 
     number: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from ..model import Descriptor
 from .chunks import Span
@@ -14,8 +15,7 @@ from .location import closing
 _OCTETS: Final = "application/octet-stream"
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
+class Endpoints(Struct, frozen=True):
     """The two URLs an upload to `repository` begins with; every other comes from the registry."""
 
     blob: str
@@ -23,8 +23,7 @@ class Endpoints:
     repository: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UploadRequest:
+class UploadRequest(Struct, frozen=True):
     """What to send, `after` seconds from now.
 
     `span` is the part of the blob that is the body; `closes` marks the PUT that commits; `is_offer` a POST that asks
@@ -72,8 +71,7 @@ class UploadRequest:
         return cls("PUT", url, headers, Span(0, blob.size), is_anonymous=True)
 
 
-@dataclass(frozen=True, slots=True)
-class UploadRecord:
+class UploadRecord(Struct, frozen=True):
     """What must be kept to go on in another process: the session's URL (a capability) and the acknowledged offset.
 
     For parts at an Ollama registry the offset is 0, `part` the length of a part, `done` the numbers of those that are

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..errors import Denied, Refused, RegistryPushError, RemoteMismatch, Unauthorized, Unavailable
 from ..events import Placement
@@ -27,8 +28,7 @@ MAX_RESTARTS: Final = 5
 MAYBE_NOTHING_KEPT: Final = "distribution 2, Harbor and zot lose an upload that is cut inside a chunk"
 
 
-@dataclass(frozen=True, slots=True)
-class OllamaWay:
+class OllamaWay(Struct, frozen=True):
     """How Ollama's registry takes a blob. `direct`: whole, straight to its storage (models of tensors); else in parts.
 
     `part` is the most bytes that a part should have, None for Ollama's own plan.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from ..model import Digest
 from ..protocol.upload_request import UploadRecord
@@ -11,8 +12,7 @@ from ..stores.base import FileIdentity
 from .profile import Profile
 
 
-@dataclass(frozen=True, slots=True)
-class UploadKey:
+class UploadKey(Struct, frozen=True):
     """One upload: a digest on its way into a repository at an origin (`scheme://host[:port]`)."""
 
     origin: str

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..model.reference import OLLAMA_HOSTS
 from ..protocol.chunks import MiB
 from ..protocol.kept import Kept
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """How a registry takes uploads. `chunk_limit` in bytes; `one_put`: no chunks at all; `ollama`: Ollama's ways.
 
     `kept` is what it keeps of a cut chunk, `rate` the bytes a second that one body had last. `mounts_itself`: a mount

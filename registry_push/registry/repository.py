@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urljoin
+
+from msgspec import Struct
 
 from ..errors import BlobCorrupt, BlobMissing, ManifestRefused, ModelNotFound, RegistryPushError, RemoteMismatch
 from ..events import Placement
@@ -220,8 +221,7 @@ class Repository:
         return f"{self._client.origin.netloc}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class _RemoteBody:
+class _RemoteBody(Struct, frozen=True):
     repository: Repository
     blob: Descriptor
 

@@ -6,10 +6,11 @@ import asyncio
 import secrets
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 from urllib.parse import urlencode
+
+from msgspec import Struct
 
 from ..errors import InvalidName, NoIdentity, NotAllowed, ProtocolViolation, Unauthorized, printable
 from ..model import HTTPOrigin
@@ -37,8 +38,7 @@ class Provider(Enum):
     SIGNATURE = "the ed25519 key"
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(Struct, frozen=True):
     token: Token
     provider: Provider
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ..errors import BlobCorrupt, Interrupted, NotAllowed, RegistryPushError, Unavailable
 from ..events import Sink
