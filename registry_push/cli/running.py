@@ -8,11 +8,11 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 import click
+from msgspec import Struct
 
 from ..errors import Interrupted, RegistryPushError
 from ..events import Warned
@@ -22,8 +22,7 @@ from .render import Renderer, choose, renderer
 _BROKEN_PIPE: Final = 141
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What a command ends with: lines for people, fields for programs, and an error that some of it met."""
 
     lines: Iterable[str] = ()

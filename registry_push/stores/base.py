@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from msgspec import Struct
 
 from ..events import Placement
 from ..model import Descriptor, Manifest
@@ -14,8 +15,7 @@ from ..model import Descriptor, Manifest
 Ref = TypeVar("Ref", contravariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class FileIdentity:
+class FileIdentity(Struct, frozen=True):
     """What tells a file with this content from any other: a new content has a new one. Times in nanoseconds.
 
     `changed` is the inode's (ctime), which no program can set.
@@ -28,8 +28,7 @@ class FileIdentity:
     changed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """How a blob came to its target, and how many bytes of it went over the line for that."""
 
     placement: Placement

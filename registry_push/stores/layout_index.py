@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..errors import ManifestCorrupt, printable
 from ..model import Descriptor, Digest
@@ -14,8 +16,7 @@ from ..model.manifest import MAX_MANIFEST_BYTES, OCI_INDEX
 REF_NAME: Final = "org.opencontainers.image.ref.name"
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutIndex:
+class LayoutIndex(Struct, frozen=True):
     """The entries as they were read, and the document's other fields.
 
     An entry is looked at when it is asked for: one that we can't read must not hide the others, and is written

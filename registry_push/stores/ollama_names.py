@@ -6,10 +6,11 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, Self
+
+from msgspec import Struct
 
 from ..errors import InvalidName
 from ..model import ModelName
@@ -23,8 +24,7 @@ _V2: Final = "manifests-v2"
 _V2_HOST: Final = "ollama.com"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredModel:
+class StoredModel(Struct, frozen=True):
     """A model in the store: where its manifest is, that file's size in bytes and its time (seconds since 1970)."""
 
     name: ModelName
@@ -33,8 +33,7 @@ class StoredModel:
     modified: float
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """The models of a store, sorted; and a sentence for each thing among the manifests that is none."""
 
     models: tuple[StoredModel, ...]

@@ -6,8 +6,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from ..errors import Interrupted, RegistryPushError, SomeFailed, UsageError, unwrapped
 from ..events import (
@@ -89,8 +90,7 @@ class ModelTarget(Target, Mounter, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """How a run ended, a model each, in the order they were asked for."""
 
     models: tuple[ModelDone | ModelFailed, ...]
@@ -117,8 +117,7 @@ class Report:
         )
 
 
-@dataclass(slots=True)
-class Copier:
+class Copier(Struct):
     """One run. `target_of` opens a repository; `origin_of` says at which registry it is."""
 
     source: BlobSource
@@ -177,8 +176,7 @@ class Copier:
         self.place(origin, digest).holders[repository] = None
 
 
-@dataclass(slots=True)
-class _ModelCopy:
+class _ModelCopy(Struct):
     run_of: Copier
     model: PlannedModel
     target: ModelTarget

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..events import Placement
 from ..model import Descriptor, Digest, Manifest
@@ -11,8 +12,7 @@ from ..stores.base import BlobBody, Placed
 from .copy import ModelTarget
 
 
-@dataclass(frozen=True, slots=True)
-class DryRun:
+class DryRun(Struct, frozen=True):
     """Wraps a target: what reads goes through, what writes is only said. `sent` is what would be sent."""
 
     target: ModelTarget

@@ -13,10 +13,12 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import astuple, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from ..errors import InvalidDigest, InvalidName
 from ..events import Sink, Warned
@@ -64,8 +66,7 @@ _BUSY_SECONDS: Final = 2.0
 _LOOK_AGAIN: Final = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """An upload under way, as `registry-push resume` lists it; `saved` in unix seconds."""
 
     key: UploadKey

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
+
+from msgspec import Struct
 
 from ..errors import InvalidName
 from ..model import ModelName
@@ -17,8 +19,7 @@ _PATHS: Final = ("key", "ca_file", "cert", "key_file", "authfile")
 _WORDS: Final = ("plain_http", "tls_verify", "dialect", "chunk_size")
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """`model` of the store at `store` on its way to `references`, the main one first; `options` are of `Settings`."""
 
     store: str

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
+
+from msgspec import Struct, field
 
 from ..model import Digest, HTTPOrigin
 
 
-@dataclass(slots=True, weakref_slot=True)
-class Place:
+class Place(Struct, weakref=True):
     """A digest at a registry. Who sends it holds `lock`: the second waits, and mounts or finds it there.
 
     `holders` are the repositories that were seen to hold it, the latest last; others may mount it from there.

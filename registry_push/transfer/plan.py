@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..errors import NameCollision, UsageError
 from ..model import Descriptor, Digest, Manifest, ModelName, Reference
@@ -11,8 +12,7 @@ from ..model.name import DEFAULT_TAG
 from ..model.place import Below, Destination
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedModel:
+class PlannedModel(Struct, frozen=True):
     """One model on its way: `references` are one repository's, one for each tag, the first the main one.
 
     `children` are the manifests that `manifest` lists, where it is a list.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
+
+from msgspec import Struct
 
 from ..errors import RegistryPushError, Unavailable
 from ..events import ModelDone, ModelFailed, Sink, Warned, ignore
@@ -20,16 +21,14 @@ from .orders import Order
 from .push import carry_out, planned_model
 
 
-@dataclass(frozen=True, slots=True)
-class UnderWay:
+class UnderWay(Struct, frozen=True):
     """Pushes that were begun and not ended, and the uploads that registries hold; times in unix seconds."""
 
     orders: tuple[tuple[Order, float], ...]
     uploads: tuple[Entry, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Freed:
+class Freed(Struct, frozen=True):
     """What came of giving up: uploads freed at their registries, only forgotten here, and left to their processes."""
 
     freed: int

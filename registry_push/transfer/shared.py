@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from ..events import Sink
 from ..registry.means import Means
@@ -15,8 +16,7 @@ from .journal import Journal
 from .places import Places
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(Struct, frozen=True):
     """One journal, since its locks are the process's; one set of connections, threads and slots; one lock a blob."""
 
     journal: Journal | None

@@ -6,9 +6,10 @@ A speed counts only bytes that moved in this run. What was at the target before 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct, field
 
 from ...events import (
     BlobDone,
@@ -84,8 +85,7 @@ class Phase(Enum):
     CONFIRMING = "confirming"  # every byte is at the line; the registry has not said yes yet
 
 
-@dataclass(slots=True)
-class BlobState:
+class BlobState(Struct):
     """One blob under way. `offset` is where it stands, `moved` what went over the line for it, both in bytes."""
 
     blob: Descriptor
@@ -119,8 +119,7 @@ class BlobState:
         return Phase.MOVING if now - self.last_moved < _STALL else Phase.WAITING
 
 
-@dataclass(slots=True)
-class RunState:
+class RunState(Struct):
     """A run, as its events tell it. `active` are the blobs under way, in the order they began."""
 
     models: int = 0

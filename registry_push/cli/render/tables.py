@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ...errors import printable
 from ...model import Descriptor, Digest
@@ -14,8 +15,7 @@ from . import units
 LISTED: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRow:
+class ModelRow(Struct, frozen=True):
     """A line of `list`. `size` in bytes; `modified` in seconds since the epoch, None where the place has no times."""
 
     name: str
@@ -24,16 +24,14 @@ class ModelRow:
     modified: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BlobRow:
+class BlobRow(Struct, frozen=True):
     """A blob of `inspect`. `state` is a word such as `present` or `missing`, None where nobody looked."""
 
     blob: Descriptor
     state: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ModelView:
+class ModelView(Struct, frozen=True):
     """What `inspect` shows. `size` counts each digest once, in bytes."""
 
     name: str
@@ -43,8 +41,7 @@ class ModelView:
     blobs: Sequence[BlobRow]
 
 
-@dataclass(frozen=True, slots=True)
-class PushRow:
+class PushRow(Struct, frozen=True):
     """A push that was begun; `begun` in seconds since the epoch."""
 
     model: str
@@ -52,8 +49,7 @@ class PushRow:
     begun: float
 
 
-@dataclass(frozen=True, slots=True)
-class UploadRow:
+class UploadRow(Struct, frozen=True):
     """What a registry holds of a blob: `offset` of `size` bytes, `saved` in seconds since the epoch."""
 
     digest: Digest
@@ -63,8 +59,7 @@ class UploadRow:
     saved: float
 
 
-@dataclass(frozen=True, slots=True)
-class KeyView:
+class KeyView(Struct, frozen=True):
     """What `key show` shows: the public half only. `mode` is the file's permission bits."""
 
     path: str
