@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..model.origin import is_loopback
 
@@ -17,8 +18,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 _HOST_PORT: Final = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<name>[^:\[\]]*)):(?P<port>[^:\[\]]*)\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """A host, without brackets, and a port. An empty host is every address of this machine; port 0 any free one."""
 
     host: str = DEFAULT_HOST

@@ -7,11 +7,11 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
 from aiohttp import web
+from msgspec import Struct
 
 from .. import __version__
 from ..errors import RegistryPushError, printable
@@ -37,8 +37,7 @@ _ERROR_STATUS: Final = 500
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """How long the service waits, in seconds.
 
     `first_line`: for the registry to let us in or turn us down, before the answer begins and its status is fixed.

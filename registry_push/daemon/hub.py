@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+from msgspec import Struct
 
 from ..errors import Interrupted, RegistryPushError, unwrapped
 from ..events import Event
@@ -19,8 +20,7 @@ from .metrics import Metrics
 from .planned_push import Key, PlannedPush
 
 
-@dataclass(slots=True)
-class _Running:
+class _Running(Struct):
     job: Job
     task: asyncio.Task[None]
     clients: int = 0

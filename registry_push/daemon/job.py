@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ..errors import RegistryPushError
 from ..events import (
@@ -33,8 +34,7 @@ PACE: Final = 0.06
 _AT_ONCE: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """A line that every reader gets; `begins` names the blob, and how far it is, where an upload begins with it."""
 
     line: bytes

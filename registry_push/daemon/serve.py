@@ -13,11 +13,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
 from aiohttp import web
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..errors import Interrupted, InvalidSettings, NotAtSource, UsageError, printable
 from ..registry.identity import mode_warning
@@ -38,8 +39,7 @@ _MAX_TOKEN_FILE: Final = 4096
 _MIN_TOKEN: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
+class ServeOptions(Struct, frozen=True):
     """Where the service listens and whom it serves."""
 
     address: Address = field(default_factory=Address)

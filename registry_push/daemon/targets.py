@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Self
+
+from msgspec import Struct
 
 from ..errors import InvalidSettings, RegistryPushError, printable
 from ..model import ModelName
@@ -15,8 +16,7 @@ class TargetNotAllowed(RegistryPushError):
     """The service was started with a list of targets, and this is none of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class AllowedTargets:
+class AllowedTargets(Struct, frozen=True):
     """Globs on `HOST[:PORT]` and on the repository below it. Without any, every target is allowed.
 
     Even then nobody who asks chooses a target: it is the one in the name of a model that the store's owner put there,

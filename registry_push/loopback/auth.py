@@ -10,13 +10,13 @@ import binascii
 import hmac
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from aiohttp import web
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from msgspec import Struct
 
 from ..protocol.signing import signed_text
 from .answers import Code, RefusedRequest, document, plain
@@ -28,8 +28,7 @@ _MAX_SKEW: Final = 300
 _ALL: Final = frozenset({"pull", "push", "delete", "*"})  # "*": the catalogue's
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """Actions on one resource: `repository:<name>:<actions>` or `registry:catalog:*`."""
 
     kind: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
+from msgspec import Struct
 
 from .faults import Fault
 
@@ -25,8 +25,7 @@ _KEPT_HEADERS: Final = (
 )
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(Struct):
     """A request and what came of it, in the order the requests came in.
 
     `target` is path and query as they were sent; `received` counts the bytes of an upload's body that arrived, also
@@ -57,8 +56,7 @@ class Exchange:
         return cls(request.method, request.raw_path, headers, _scheme(request.headers.get("Authorization")), began)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A request with the parts of its path."""
 
     request: web.Request

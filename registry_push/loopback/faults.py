@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self
+
+from msgspec import Struct
 
 MiB: Final = 1024 * 1024
 
@@ -43,8 +44,7 @@ class What(Enum):
     UNAUTHORIZED = "it is answered 401"
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Happens to the `number`-th request that is `on`, the first being 1, and to `times` in all.
 
     - `at`: the byte of the body at which the line is cut; longer than the body, it counts from the start again.
@@ -79,8 +79,7 @@ class Fault:
         return f"{self.on.value}, number {self.number}, {self.times} time(s): {self.what.value}{detail}"
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """All that goes wrong in one run. A request meets one fault at most; the next one waits for the next request."""
 
     faults: tuple[Fault, ...] = ()

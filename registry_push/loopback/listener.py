@@ -7,10 +7,10 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
+from msgspec import Struct
 
 from .call import Exchange
 from .rules import Rules
@@ -27,8 +27,7 @@ _RESET_AVOIDANCE: Final = 0.5
 _REQUEST_LINE: Final = re.compile(rb"[A-Z]{3,7} /\S* HTTP/1\.1\r\n")
 
 
-@dataclass(frozen=True, slots=True)
-class EarlyAnswers:
+class EarlyAnswers(Struct, frozen=True):
     """What a server does with a body that it has answered without reading it.
 
     It reads up to `discards` bytes (None: all), and cuts the line if there is more; with `close` it says so in any

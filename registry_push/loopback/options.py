@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
 from aiohttp import web
+from msgspec import Struct
 
 from .faults import NO_FAULTS, Schedule
 
@@ -32,16 +32,14 @@ class OnCut(Enum):
     """Nothing, the session is gone: distribution 2.7 and 2.8, zot."""
 
 
-@dataclass(frozen=True, slots=True)
-class Basic:
+class Basic(Struct, frozen=True):
     """HTTP Basic; `users` maps names to passwords."""
 
     users: Mapping[str, str]
     realm: str = "embedded"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """Bearer tokens, issued at `/token` to `users`, to holders of `keys`, and for pulling to anyone if so said.
 
     `keys` are ed25519 public keys in SSH's wire form, as Ollama signs in with (protocol.md, 3). Where they are mapped
@@ -50,15 +48,14 @@ class Token:
     """
 
     keys: frozenset[bytes] | Mapping[bytes, frozenset[str]] = frozenset()
-    users: Mapping[str, str] = field(default_factory=lambda: _NOBODY)
+    users: Mapping[str, str] = _NOBODY
     anonymous_pull: bool = False
     service: str = "embedded"
     lifetime: int = 300
     clock: Callable[[], float] = time.time
 
 
-@dataclass(frozen=True, slots=True)
-class Ollama:
+class Ollama(Struct, frozen=True):
     """Ollama's registry instead of a plain one, with a storage at an origin of its own (protocol.md, 3 and 4).
 
     - `strict`: what Ollama's own client never does is a breach, even where a server could live with it.
@@ -78,7 +75,7 @@ class Ollama:
     redirect: bool | Callable[[int, int], bool] = True
     direct: bool = True
     direct_status: int = 200
-    signed_headers: Mapping[str, str] = field(default_factory=lambda: _SIGNED)
+    signed_headers: Mapping[str, str] = _SIGNED
     session_in: tuple[str, ...] = ("Docker-Upload-Location", "Location")
     status: bool = False
     min_part: int = 0
@@ -90,8 +87,7 @@ class Ollama:
     storage_hook: Hook | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """The honest defaults: no sign-in, absolute Locations, no limits, and every byte kept.
 
     `min_chunk` (bytes) is told as `OCI-Chunk-Min-Length`; a body over `max_chunk` is answered 413, as a proxy in

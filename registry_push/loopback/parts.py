@@ -8,10 +8,11 @@ import hashlib
 import secrets
 import threading
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
+
+from msgspec import Struct
 
 from ..model import Digest
 from ..stores.spool import Spool
@@ -59,8 +60,7 @@ class PartFile:
             self._path.unlink(missing_ok=True)
 
 
-@dataclass(slots=True)
-class Part:
+class Part(Struct):
     """The bytes `first` to `last` of the blob; `redirected`: they are to go to the storage. `file`: once they came."""
 
     number: int
@@ -75,8 +75,7 @@ class Part:
         return self.last - self.first + 1
 
 
-@dataclass(slots=True)
-class Whole:
+class Whole(Struct):
     """A blob that is to come in one body, from a client that said what it is."""
 
     digest: Digest

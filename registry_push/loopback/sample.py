@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import random
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ..model import Descriptor, Digest, ModelName
 from ..model.manifest import DOCKER_MANIFEST
@@ -26,8 +27,7 @@ _ALIGNMENT: Final = 32
 _EMBEDDING: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """Content with its media type, and Ollama's `from` and `name` where it has them."""
 
     media_type: str

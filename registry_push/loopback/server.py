@@ -6,13 +6,14 @@ import itertools
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
 from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from aiohttp import web
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .answers import RefusedRequest, document, plain
 from .auth import Guard, Scope, guard, repository
@@ -43,8 +44,7 @@ _DIGEST: Final = r"(?P<digest>[a-z0-9]+:[0-9A-Za-z]+)"
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """A path below `/v2/` and what can be done there."""
 
     path: re.Pattern[str]

@@ -8,11 +8,11 @@ import secrets
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import escape
 
 from aiohttp import web
+from msgspec import Struct
 
 from .call import Exchange
 from .intake import Cut, ask_for_body, pour
@@ -24,8 +24,7 @@ from .repositories import Repositories
 from .rules import Rules
 
 
-@dataclass(frozen=True, slots=True)
-class Presigned:
+class Presigned(Struct, frozen=True):
     """What one URL is good for: a PUT of `holder`'s bytes, with `headers`, until `expires`."""
 
     session: PartSession
