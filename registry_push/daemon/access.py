@@ -10,7 +10,7 @@ import hmac
 import ipaddress
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from ..errors import InvalidSettings, printable
@@ -62,7 +62,7 @@ class Access:
 
     guards_host: bool
     origins: Origins
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     is_own: Callable[[str], bool] = lambda host: is_own_host(host)
 
     def admits_host(self, host: str) -> bool:

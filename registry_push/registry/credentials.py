@@ -43,7 +43,7 @@ class Credential:
 class _Config:
     """A decoded file of logins, and the name to call it by in messages."""
 
-    document: dict[str, Any]
+    document: dict[str, Any] = field(repr=False)
     source: str
 
     def section(self, name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 
 from registry_push.errors import InvalidSettings, Unauthorized
 from registry_push.registry.credential_helper import ask_helper
-from registry_push.registry.credentials import Credential, CredentialStore
+from registry_push.registry.credentials import Credential, CredentialStore, _Config
 
 HOST = "registry.example.com"
 
@@ -228,6 +228,7 @@ async def test_three_kinds_of_login(stage: Stage) -> None:
 def test_no_secret_is_in_its_text() -> None:
     text = repr(Credential("file", "user", "secret1", "secret2", "secret3"))
     assert "secret" not in text and "user" in text and "file" in text
+    assert "secret" not in repr(_Config({"auths": {HOST: basic("user", "secret")}, "secret": 1}, "file"))
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ def test_the_token_is_a_bearer_token() -> None:
     assert access.admits_token("Bearer s3cret-s3cret-s3cret") and access.admits_token("bearer  s3cret-s3cret-s3cret ")
     for wrong in ("", "Bearer", "Bearer s3cret", "s3cret-s3cret-s3cret", "Basic s3cret-s3cret-s3cret", "Bearer é"):
         assert not access.admits_token(wrong)
+    assert "s3cret" not in repr(access)
 
 
 @pytest.mark.parametrize(
