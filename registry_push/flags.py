@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -121,7 +120,10 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> P
     named = path is not None
     file = path or _usual_config()
     try:
-        content = tomllib.loads(file.read_text())
+        text = file.read_text()
+        import tomllib  # 2 ms, which those without a file need not wait
+
+        content = tomllib.loads(text)
     except FileNotFoundError as error:
         if named:
             raise NotAtSource(f"the configuration file {file} is not there", hint="check --config") from error
