@@ -37,9 +37,10 @@ class Pace:
         self.round_trip: float | None = None
         self._seconds = CHUNK_SECONDS
 
-    def asked(self, seconds: float) -> None:
+    def asked(self, seconds: float | None) -> None:
         """A request without a body was answered after so long. The shortest is the line's, the rest the registry's."""
-        self.round_trip = min(seconds, self.round_trip or seconds)
+        if seconds is not None:
+            self.round_trip = min(seconds, self.round_trip or seconds)
 
     def took(self, count: int, seconds: float) -> None:
         """A body of `count` bytes was answered so long after its first byte."""

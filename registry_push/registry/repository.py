@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Collection
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urljoin
@@ -127,10 +126,8 @@ class Repository:
 
     async def digest_of(self, tag: str) -> Digest | None:
         """The digest of the manifest under `tag`; None where there is none, or the registry does not say."""
-        clock = asyncio.get_running_loop().time
-        began = clock()
         response = await self._client.request("HEAD", self._manifest_url(tag), self._push, _ACCEPT)
-        self._uploader.pace(self._client).asked(clock() - began)
+        self._uploader.pace(self._client).asked(response.waited)
         return self._read(response).digest if response.status == 200 else None
 
     async def _put(self, manifest: Manifest, reference: str) -> None:

@@ -36,6 +36,7 @@ from ..settings import Settings
 from .expect import ImpatientRequest
 from .payload import SpanPayload
 from .sockets import socket_factory
+from .timed_response import TimedResponse
 from .tls import context_for
 
 # The largest answer that is read whole: a manifest. An endless or bombed answer ends here (CVE-2024-12886).
@@ -53,6 +54,7 @@ class Response(Struct, frozen=True):
     url: str
     headers: CIMultiDictProxy[str]
     body: bytes = b""
+    waited: float | None = None  # seconds for its headers, on a connection that was there
 
 
 class Transport:
@@ -96,6 +98,7 @@ class Transport:
             headers={"User-Agent": self._settings.user_agent, "Accept-Encoding": "identity"},
             skip_auto_headers=("Content-Type", "Accept"),
             request_class=ImpatientRequest,
+            response_class=TimedResponse,
         )
         # aiohttp would send an idempotent request again on its own when a kept-alive connection breaks: retries
         # inside ours, and a body twice on the line. There is no public switch (3.14).
@@ -139,7 +142,8 @@ class Transport:
             if response.connection is not None:
                 # A writer that ended just now has not let go of it; who asks next would open another.
                 await asyncio.sleep(0)
-            return Response(response.status, url, response.headers, content)
+            waited = response.waited if isinstance(response, TimedResponse) else None
+            return Response(response.status, url, response.headers, content, waited)
         except RegistryPushError:
             raise
         except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:

@@ -163,7 +163,7 @@ class Upload:
         finally:
             self.sent += payload.end() if payload else 0
         if payload is None:
-            self.pace.asked(clock() - began)
+            self.pace.asked(response.waited)
         elif payload.complete:
             self.pace.took(payload.sent, clock() - began)
         now = self.client.transport.now()

