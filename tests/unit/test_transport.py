@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from registry_push.errors import ConnectionLost, InvalidSettings, ProtocolViolation, TimedOut, TLSFailed, Unavailable
@@ -286,3 +287,17 @@ async def test_a_proxy_that_wants_a_login_is_blamed_itself() -> None:
 
 def test_the_tests_home_is_empty() -> None:
     assert not NOWHERE.exists()
+
+
+async def test_what_opens_a_connection_is_no_part_of_the_wait_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = aiohttp.TCPConnector.connect
+
+    async def slow(self: Any, *arguments: Any, **named: Any) -> Any:
+        await asyncio.sleep(0.3)
+        return await connect(self, *arguments, **named)
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", slow)
+    async with Scripted() as server, opened(server.origin) as client:
+        server.on("HEAD", "/v2/", Says(200))
+        response = await client.transport.send("HEAD", client.url("/v2/"), {})
+        assert response.waited is not None and 0 < response.waited < 0.3

@@ -1,0 +1,128 @@
+"""How many blobs are under way at once, by how far the registry is. No registry is there: targets only count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+import pytest
+
+from registry_push.events import Placement, ignore
+from registry_push.loopback.sample import LAYER_TYPE, Layer, encoded
+from registry_push.model import Descriptor, Digest, HTTPOrigin, Manifest, ModelName, Reference
+from registry_push.protocol.chunks import SINGLE_PUT
+from registry_push.stores.base import BlobBody, Placed
+from registry_push.stores.body import BytesBody
+from registry_push.transfer.copy import Copier
+from registry_push.transfer.plan import PlannedModel
+
+BLOBS = 100
+
+
+class Source:
+    async def open(self, blob: Descriptor) -> BlobBody:
+        return BytesBody(b"")
+
+    async def check(self, manifest: Manifest) -> None:
+        """All is well."""
+
+
+class CountingTarget:
+    """Says that nothing is there, and counts how many blobs are sent at once."""
+
+    name = "me/model"
+    mounts_itself = False
+
+    def __init__(self, round_trip: float | None) -> None:
+        self.round_trip = round_trip
+        self.now = self.most = 0
+        self.glimpsed: list[Digest] = []
+
+    async def digest_of(self, tag: str) -> Digest | None:
+        await asyncio.sleep(0)
+        return None
+
+    async def glimpse(self, blob: Descriptor) -> bool | None:
+        self.glimpsed.append(blob.digest)
+        return False
+
+    async def exists(self, blob: Descriptor) -> bool:
+        return False
+
+    async def push(self, blob: Descriptor, body: BlobBody) -> Placement:
+        raise AssertionError("blobs are mounted")
+
+    async def mount(self, blob: Descriptor, body: BlobBody, repositories: Collection[str]) -> Placed:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        for _ in range(BLOBS):  # turns of the loop, in which all come that may
+            await asyncio.sleep(0)
+        self.now -= 1
+        return Placed(Placement.UPLOADED, blob.size)
+
+    async def try_mounting_itself(self, blob: Descriptor) -> None:
+        """Finds nothing out."""
+
+    async def tag(self, manifest: Manifest, tag: str) -> None:
+        """Takes it."""
+
+    async def put_by_digest(self, manifest: Manifest) -> None:
+        """Takes it."""
+
+
+def model_of(size: int) -> PlannedModel:
+    """A model of `BLOBS` layers of `size` bytes, none of which exists."""
+    layers = [
+        {"mediaType": LAYER_TYPE + "tensor", "digest": str(Digest.of(str(n).encode())), "size": size}
+        for n in range(BLOBS)
+    ]
+    config = Layer(LAYER_TYPE + "config", b"{}").descriptor
+    named = {"mediaType": config.media_type, "digest": str(config.digest), "size": size}
+    raw = encoded({"schemaVersion": 2, "config": named, "layers": layers})
+    return PlannedModel(
+        ModelName.parse("me/model"), Manifest.parse(raw), (Reference.parse("registry.example/me/model:latest"),)
+    )
+
+
+async def copied(target: CountingTarget, origin: str, size: int, jobs: int = 8) -> None:
+    copier = Copier(Source(), lambda _: target, lambda _: HTTPOrigin.of(origin), ignore, jobs)
+    report = await copier.copy([model_of(size)])
+    assert report.error is None
+    assert report.done[0].uploaded == BLOBS + 1
+
+
+@pytest.mark.parametrize(
+    ("origin", "round_trip", "small", "large"),
+    [
+        ("http://registry.example", 0.05, 24, 8),
+        ("https://registry.example", 0.05, 24, 8),
+        ("http://registry.example", 0.001, 8, 8),
+        ("https://registry.example", 0.001, 4, 4),
+        ("https://registry.example", None, 24, 8),
+    ],
+    ids=["far", "far, TLS", "near", "near, TLS", "nobody knows"],
+)
+async def test_how_many_go_at_once_follows_the_round_trip(
+    origin: str, round_trip: float | None, small: int, large: int
+) -> None:
+    target = CountingTarget(round_trip)
+    await copied(target, origin, 1000)
+    assert target.most == small
+    target = CountingTarget(round_trip)
+    await copied(target, origin, SINGLE_PUT + 1)
+    assert target.most == large
+
+
+async def test_one_job_is_one_body_even_near_by() -> None:
+    target = CountingTarget(0.001)
+    await copied(target, "https://registry.example", SINGLE_PUT + 1, jobs=1)
+    assert target.most == 1
+
+
+@pytest.mark.parametrize(("round_trip", "asked"), [(None, 1), (0.05, 1), (0.001, 0)])
+async def test_only_where_a_round_trip_counts_a_blob_is_asked_for_beside_the_tag(
+    round_trip: float | None, asked: int
+) -> None:
+    target = CountingTarget(round_trip)
+    await copied(target, "https://registry.example", SINGLE_PUT + 1)
+    assert len(target.glimpsed) == asked
