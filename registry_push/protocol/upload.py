@@ -90,6 +90,10 @@ class UploadSession(Steps):
             self.trouble = str(answer)
         self._step(answer)
 
+    def others_got_through(self) -> None:
+        """The registry turns this one away, but takes others meanwhile: it will be this one's turn, so no try is lost."""
+        self._budget.restore()
+
     def parts_over(self, parts: Parts) -> None:
         """Takes what came of the parts."""
         self._location, self.trouble = parts.location, parts.trouble

@@ -45,6 +45,7 @@ class Limits:
 
     def __init__(self, jobs: int, runs: Callable[[], int] = lambda: 1, bandwidth: Bandwidth | None = None) -> None:
         self.bandwidth = bandwidth  # of all runs together; None: no limit
+        self.taken = 0  # bodies that registries have taken
         self._window = Window(jobs)
         self._large = Lane(lambda: self._window.size, runs)
         self._small = Lane(lambda: self._window.size, runs)
@@ -62,6 +63,7 @@ class Limits:
     def answered(self, *, well: bool) -> None:
         """The registry took a body, or turned it away for having too much to do: so many go at once from now on."""
         if well:
+            self.taken += 1
             self._window.went_well()
             self.look_again()
         else:

@@ -71,6 +71,7 @@ class Upload:
     trust: Trust
     save: Callable[[UploadRecord | None], None]
     sent: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)  # bodies of the run that had been taken when this one was turned away
     _content: Verification = field(init=False)
 
     async def run(self) -> Placement:
@@ -140,6 +141,11 @@ class Upload:
             # Who may not read the other repository can still send the bytes.
             self.session.receive(Answer(403, request.url))
         else:
+            if payload is not None and answer.kind is Kind.BUSY:
+                # Others are finite, and come to an end: so do the tries.
+                if self.limits.taken > self._taken:
+                    self.session.others_got_through()
+                self._taken = self.limits.taken
             self.session.receive(answer)
         self.save(self.session.record)
 
