@@ -91,7 +91,7 @@ class UploadSession(Steps):
         self._step(answer)
 
     def others_got_through(self) -> None:
-        """The registry turns this one away, but takes others meanwhile: it will be this one's turn, so no try is lost."""
+        """The registry turns this one away, but takes others meanwhile: its turn will come, so no try is lost."""
         self._budget.restore()
 
     def parts_over(self, parts: Parts) -> None:
