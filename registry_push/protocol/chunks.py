@@ -87,11 +87,13 @@ class ChunkPlan(Struct, frozen=True):
         wanted = max(SMALLEST_CHUNK, chunk // MiB * MiB)
         return replace(self, chunk=min(wanted, self.limit or wanted))
 
-    def shrunk(self) -> Self | None:
-        """The next smaller plan after a refusal for size, or None where there is none.
+    def shrunk(self, refused: int) -> Self | None:
+        """The next smaller plan after a refusal for size of a body of `refused` bytes, or None where there is none.
 
-        A refused single PUT becomes chunks of half its size.
+        A refused single PUT becomes chunks of half its size, a chunk with a short rest the chunk alone.
         """
+        if not self.single and refused > self.chunk:
+            return replace(self, limit=self.chunk)
         refused = min(self.size, self.chunk)
         chunk = max(refused // 2, SMALLEST_CHUNK)
         if chunk >= refused:

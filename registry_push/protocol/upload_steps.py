@@ -259,7 +259,7 @@ class Steps:
             self._location = resolve(answer.url, answer.location)
 
     def _shrink(self) -> bool:
-        smaller = self.plan.shrunk()
+        smaller = self.plan.shrunk(self._attempted - self.offset)
         if smaller is not None:
             self.plan = smaller
         return smaller is not None

@@ -97,10 +97,6 @@ class Client:
             if not await self._signed_in_anew(response, scopes, used) or body is not None:
                 return response
 
-    async def glimpse(self, method: str, url: str, scopes: Scopes) -> Response:
-        """Asks once, as who we are by now: nothing is tried again, no 401 is settled. Raises as `Transport.send`."""
-        return await self.transport.send(method, url, _with(None, await self._authorization(url, scopes)))
-
     @asynccontextmanager
     async def stream(
         self, url: str, scopes: Scopes, headers: Mapping[str, str]

@@ -9,6 +9,8 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 
+from .timed_response import stop_waiting
+
 # Go's http.Transport waits one second (ExpectContinueTimeout); servers that know nothing of Expect never answer.
 PATIENCE: Final = 1.0
 
@@ -33,10 +35,7 @@ class ImpatientRequest(aiohttp.ClientRequest):
                 timer.cancel()
         writing = asyncio.current_task()
         if protocol is not None and writing is not None and writing.cancelling():
-            # All was sent, and the answer done with before that was heard of. aiohttp waits for it from now on all the
-            # same (3.14), and would break the next exchange on this connection when the time is over.
-            protocol.read_timeout = None
-            protocol.start_timeout()
+            stop_waiting(protocol)  # all was sent, and the answer done with before that was heard of
 
 
 def _settle(asked: asyncio.Future[bool]) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote, urljoin
 
 from msgspec import Struct
 
-from ..errors import BlobCorrupt, BlobMissing, ManifestRefused, ModelNotFound, RegistryPushError, RemoteMismatch
+from ..errors import BlobCorrupt, BlobMissing, ManifestRefused, ModelNotFound, RemoteMismatch
 from ..events import Placement
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import MANIFEST_TYPES
@@ -42,19 +42,9 @@ class Repository:
         """Whether the repository holds the blob. Raises `RemoteMismatch` if what it holds is something else."""
         return await self._holds(blob, self._push)
 
-    async def glimpse(self, blob: Descriptor) -> bool | None:
-        """As `exists`, but asked beside the first request of all: None where that would have taken a second try."""
-        try:
-            response = await self._client.glimpse("HEAD", self._blob_url(blob.digest), self._push)
-        except RegistryPushError:
-            return None
-        return self._says_held(blob, response) if response.status in (200, 404) else None
-
     async def _holds(self, blob: Descriptor, scopes: Scopes) -> bool:
-        return self._says_held(blob, await self._client.request("HEAD", self._blob_url(blob.digest), scopes))
-
-    def _says_held(self, blob: Descriptor, response: Response) -> bool:
         url = self._blob_url(blob.digest)
+        response = await self._client.request("HEAD", url, scopes)
         if response.status == 404:
             return False
         answer = self._read(response)

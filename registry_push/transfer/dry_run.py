@@ -39,10 +39,6 @@ class DryRun(Struct, frozen=True):
         """As the wrapped target."""
         return await self.target.exists(blob)
 
-    async def glimpse(self, blob: Descriptor) -> bool | None:
-        """As the wrapped target."""
-        return await self.target.glimpse(blob)
-
     async def digest_of(self, tag: str) -> Digest | None:
         """As the wrapped target."""
         return await self.target.digest_of(tag)

@@ -100,11 +100,12 @@ def test_shrinking_ends_and_each_step_is_smaller(size: int, chunk: int, one_put:
     plan: ChunkPlan | None = ChunkPlan.for_blob(size, chunk=chunk, one_put=one_put)
     steps = 0
     while plan is not None:
-        smaller = plan.shrunk()
+        refused = size if plan.single else plan.span(0).length
+        smaller = plan.shrunk(refused)
         if smaller is not None:
             assert not smaller.single
             assert smaller.limit == smaller.chunk >= SMALLEST_CHUNK
-            assert smaller.chunk < (plan.size if plan.single else plan.chunk)
+            assert smaller.span(0).length < refused
         plan, steps = smaller, steps + 1
     assert steps < 50
 
@@ -114,7 +115,7 @@ def test_what_was_refused_for_its_size_is_not_sent_again_as_long(size: int) -> N
     # A blob shorter than the chunk: 64 MiB once "shrank" to 32 and 16, and the same 10 MiB went out three times.
     # Common: nginx in front with its default `client_max_body_size 1m`, any host whose limit is not known yet.
     plan = ChunkPlan.for_blob(size)
-    smaller = plan.shrunk()
+    smaller = plan.shrunk(plan.span(0).length)
     assert smaller is not None
     assert smaller.span(0).length < plan.span(0).length
 
@@ -133,7 +134,7 @@ def test_what_was_refused_for_its_size_is_not_sent_again_as_long(size: int) -> N
     ],
 )
 def test_a_refused_size_is_halved_down_to_the_smallest_chunk(plan: ChunkPlan, chunk: int | None) -> None:
-    smaller = plan.shrunk()
+    smaller = plan.shrunk(plan.size if plan.single else plan.span(0).length)
     assert (smaller.chunk if smaller else None) == chunk
 
 
@@ -149,6 +150,13 @@ def test_a_refused_size_is_halved_down_to_the_smallest_chunk(plan: ChunkPlan, ch
 def test_a_short_rest_goes_along(rest: int, limit: int | None, spans: list[tuple[int, int]]) -> None:
     plan = ChunkPlan.for_blob(FIRST_CHUNK + rest, limit=limit)
     assert [(span.start, span.stop) for span in _spans(plan)] == spans
+
+
+def test_a_chunk_that_is_refused_with_a_short_rest_is_sent_without_it() -> None:
+    plan = ChunkPlan.for_blob(FIRST_CHUNK + MiB)
+    smaller = plan.shrunk(plan.span(0).length)
+    assert smaller is not None
+    assert [span.length for span in _spans(smaller)] == [FIRST_CHUNK, MiB]
 
 
 def test_a_short_rest_is_a_chunk_where_the_user_says_how_long_one_is() -> None:

@@ -36,15 +36,10 @@ class CountingTarget:
     def __init__(self, round_trip: float | None) -> None:
         self.round_trip = round_trip
         self.now = self.most = 0
-        self.glimpsed: list[Digest] = []
 
     async def digest_of(self, tag: str) -> Digest | None:
         await asyncio.sleep(0)
         return None
-
-    async def glimpse(self, blob: Descriptor) -> bool | None:
-        self.glimpsed.append(blob.digest)
-        return False
 
     async def exists(self, blob: Descriptor) -> bool:
         return False
@@ -113,16 +108,9 @@ async def test_how_many_go_at_once_follows_the_round_trip(
     assert target.most == large
 
 
-async def test_one_job_is_one_body_even_near_by() -> None:
+@pytest.mark.parametrize("size", [1000, SINGLE_PUT + 1])
+@pytest.mark.parametrize(("jobs", "at_once"), [(1, 1), (2, 2), (3, 2), (5, 2), (6, 3)])
+async def test_few_jobs_stay_some_near_by(size: int, jobs: int, at_once: int) -> None:
     target = CountingTarget(0.001)
-    await copied(target, "https://registry.example", SINGLE_PUT + 1, jobs=1)
-    assert target.most == 1
-
-
-@pytest.mark.parametrize(("round_trip", "asked"), [(None, 1), (0.05, 1), (0.001, 0)])
-async def test_only_where_a_round_trip_counts_a_blob_is_asked_for_beside_the_tag(
-    round_trip: float | None, asked: int
-) -> None:
-    target = CountingTarget(round_trip)
-    await copied(target, "https://registry.example", SINGLE_PUT + 1)
-    assert len(target.glimpsed) == asked
+    await copied(target, "https://registry.example", size, jobs)
+    assert target.most == at_once

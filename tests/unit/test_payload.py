@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from registry_push.errors import BlobCorrupt, ConnectionLost, SourceChanged, TimedOut, Unavailable
 from registry_push.model import Digest
+from registry_push.protocol.bandwidth import Bandwidth
 from registry_push.protocol.chunks import Span
 from registry_push.registry.carrier import Carrier
 from registry_push.registry.client import Client
@@ -160,6 +162,38 @@ async def test_an_answer_that_beats_the_news_of_the_last_turn_leaves_the_connect
         assert (await _put(client, _payload(big, Span(0, 1000), way="threads"))).status == 202
         await asyncio.sleep(1.2)
         assert (await _put(client, _payload(big, Span(0, 1000)))).status == 202
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("next_takes", ["a second of rest", "a body of two seconds"])
+async def test_an_answer_that_comes_with_the_news_of_the_bodys_end_leaves_the_connection_good(
+    big: FileBody, monkeypatch: pytest.MonkeyPatch, next_takes: str
+) -> None:
+    # Both are heard of in one turn of the loop, the news first: nobody cancels the writer, and aiohttp starts to wait.
+    held: list[asyncio.Future[None]] = []
+    run, received = Carrier._run, ResponseHandler.data_received
+
+    async def held_back(self: Carrier) -> None:
+        await run(self)
+        held.append(asyncio.get_running_loop().create_future())
+        await held[0]
+
+    def received_with_it(self: ResponseHandler, data: bytes) -> None:
+        held[0].set_result(None)
+        received(self, data)
+
+    async with Scripted() as server, opened(server.origin, timeout=1) as client:
+        server.on("PUT", "/up", Says(202))
+        with monkeypatch.context() as patched:
+            patched.setattr(Carrier, "_run", held_back)
+            patched.setattr(ResponseHandler, "data_received", received_with_it)
+            assert (await _put(client, _payload(big, Span(0, 1000), way="threads"))).status == 202
+        if next_takes == "a second of rest":
+            await asyncio.sleep(1.2)
+            payload = _payload(big, Span(0, 1000))
+        else:
+            payload = SpanPayload(big, Span(0, 12_000), stall=60, on_sent=lambda _: None, bandwidth=Bandwidth(6000))
+        assert (await _put(client, payload)).status == 202
         assert server.connections == 1
 
 
