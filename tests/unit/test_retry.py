@@ -10,8 +10,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from registry_push.errors import Unavailable
+from registry_push.model import Descriptor, Digest
+from registry_push.protocol.answer import Answer
+from registry_push.protocol.chunks import ChunkPlan
 from registry_push.protocol.retry import CAP_SECONDS, RETRY_AFTER_CAP_SECONDS, Budget, parse_retry_after
+from registry_push.protocol.upload import UploadSession
+from tests.support.simulated import ENDPOINTS, asked
 
+_CONTENT = bytes(10_000)
 _NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110, 5.6.7
 
 
@@ -103,3 +110,21 @@ def test_a_budget_gives_as_many_pauses_as_tries(retries: int, rolled: float, ask
     pauses = [budget.spend(asked) for _ in range(retries + 2)]
     assert pauses[retries:] == [None, None]
     assert all(p is not None and 0 <= p <= CAP_SECONDS + RETRY_AFTER_CAP_SECONDS for p in pauses[:retries])
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_turned_away_while_others_are_let_in_costs_no_try(others: bool) -> None:
+    blob = Descriptor("a/b", Digest.of(_CONTENT), len(_CONTENT))
+    session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(_CONTENT)), budget=Budget(1))
+    asked(session)
+    session.receive(Answer(202, ENDPOINTS.uploads, location="/s"))
+    bodies = 0
+    while bodies < 3 and (request := asked(session)) is not None:
+        if request.span is None:  # how far it is
+            session.receive(Answer(204, ENDPOINTS.uploads, range_end=0))
+            continue
+        bodies += 1
+        if others:
+            session.others_got_through()
+        session.receive(Answer(429, ENDPOINTS.uploads))
+    assert (bodies, type(session.failure)) == ((3, type(None)) if others else (2, Unavailable))

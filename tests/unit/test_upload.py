@@ -388,21 +388,3 @@ def test_acknowledged_bytes_are_never_sent_again_while_the_registry_keeps_them(f
     registry = SimulatedRegistry(OnCut.KEEP, faults=iter(faults))
     upload(registry, CONTENT, chunk=700)
     assert all(earlier[1] == later[0] for earlier, later in zip(registry.received, registry.received[1:], strict=False))
-
-
-@pytest.mark.parametrize("others", [True, False])
-def test_turned_away_while_others_are_let_in_costs_no_try(others: bool) -> None:
-    blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
-    session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(CONTENT)), budget=Budget(1))
-    asked(session)
-    session.receive(Answer(202, ENDPOINTS.uploads, location="/s"))
-    bodies = 0
-    while bodies < 3 and (request := asked(session)) is not None:
-        if request.span is None:  # how far it is
-            session.receive(Answer(204, ENDPOINTS.uploads, range_end=0))
-            continue
-        bodies += 1
-        if others:
-            session.others_got_through()
-        session.receive(Answer(429, ENDPOINTS.uploads))
-    assert (bodies, type(session.failure)) == ((3, type(None)) if others else (2, Unavailable))
