@@ -18,6 +18,7 @@ from ..stores.base import BlobBody, LocalFile
 from ..stores.hashing import Hasher, RunningHash
 from .carrier import Carrier, Check, nothing
 from .pump import Pump
+from .sockets import prepare_for
 
 # What one call to the kernel may send. The socket's buffer bounds it too (2.5 MiB on loopback); more would hold up the
 # loop where the file is not in the page cache.
@@ -120,8 +121,10 @@ class SpanPayload(payload.Payload):
         transport.set_write_buffer_limits(0)
         writer.send_headers()
         await writer.drain()
-        line: int = transport.get_extra_info("socket").fileno()
+        socket = transport.get_extra_info("socket")
+        line: int = socket.fileno()
         if self._running is not None and self._hasher is not None and self._bandwidth is None:
+            prepare_for(socket, self._span.length)
             self._carrier = Carrier(
                 line,
                 self._body,

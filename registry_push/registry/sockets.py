@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -18,6 +19,10 @@ _PROBES: Final = 6
 # Bytes that may wait in the kernel, unsent. Without it megabytes do (4 MiB on Linux): progress runs ahead of the line,
 # and on a slow one the answer seems late. 1 GiB on loopback took 0.50-0.61 s so, and 0.55-0.58 s without.
 _UNSENT: Final = 1024 * 1024
+# The same for a long body to a registry on this machine, which then reads what is still in a cache: 1 GiB in one blob
+# took 0.92 of the time. Bodies of 2 MiB took 1.1 of it, four of 256 MiB at once the same.
+_UNSENT_HERE: Final = 128 * 1024
+_LONG: Final = 16 * 1024 * 1024
 # Under 0.1 % of loss at 50 ms CUBIC takes three times as long with 16 connections, ten times with one.
 _BEST: Final = "bbr"
 # Linux has all; macOS calls the first one TCP_KEEPALIVE, its own default does.
@@ -49,6 +54,12 @@ def socket_factory(congestion: str) -> Callable[[tuple[Any, ...]], socket.socket
         return made
 
     return made_for
+
+
+def prepare_for(line: TransportSocket, length: int) -> None:
+    """Sets the connected socket up for a body of `length` bytes that this process copies into it."""
+    if length >= _LONG and hasattr(socket, "TCP_NOTSENT_LOWAT") and is_loopback(str(line.getpeername()[0])):
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_HERE)
 
 
 def _set_congestion(made: socket.socket, name: str) -> None:
