@@ -21,7 +21,7 @@ from ..errors import (
 from ..events import Placement, Retrying, Sink
 from ..model import Descriptor
 from ..protocol.answer import NO_ANSWER, Answer, Kind
-from ..protocol.chunks import MiB, Span
+from ..protocol.chunks import SINGLE_PUT, MiB, Span
 from ..protocol.kept import Kept
 from ..protocol.pace import Pace, Watch
 from ..protocol.parts import PartRequest, Parts, composite_etag
@@ -218,11 +218,17 @@ class Upload:
     def _settles_along(self, request: UploadRequest) -> bool:
         """Whether the PUT of a whole blob is hashed on its way: its last bytes wait for the digest to be right.
 
+        Small ones are hashed before: others are on their way meanwhile, and 400 of 4 MiB took 0.93 of the CPU so.
         A body that ends before its Content-Length is committed by nobody (RFC 9112, section 6.3), and the PUT names the
         digest besides.
         """
         span = request.span
-        return span is not None and not self.limits.bandwidth and self._content.may_settle_along(span.start)
+        return (
+            span is not None
+            and span.length > SINGLE_PUT
+            and not self.limits.bandwidth
+            and self._content.may_settle_along(span.start)
+        )
 
     def _scopes(self, request: UploadRequest) -> Scopes:
         own = f"repository:{self.repository}:pull,push"
