@@ -171,16 +171,25 @@ async def test_an_answer_that_comes_with_the_news_of_the_bodys_end_leaves_the_co
 ) -> None:
     # Both are heard of in one turn of the loop, the news first: nobody cancels the writer, and aiohttp starts to wait.
     held: list[asyncio.Future[None]] = []
+    early: list[tuple[ResponseHandler, bytes]] = []
     run, received = Carrier._run, ResponseHandler.data_received
 
     async def held_back(self: Carrier) -> None:
         await run(self)
         held.append(asyncio.get_running_loop().create_future())
+        for connection, data in early:  # the answer was here before the news: it waits for it
+            asyncio.get_running_loop().call_soon(both, connection, data)
         await held[0]
 
-    def received_with_it(self: ResponseHandler, data: bytes) -> None:
+    def both(connection: ResponseHandler, data: bytes) -> None:
         held[0].set_result(None)
-        received(self, data)
+        received(connection, data)
+
+    def received_with_it(self: ResponseHandler, data: bytes) -> None:
+        if held:
+            both(self, data)
+        else:
+            early.append((self, data))
 
     async with Scripted() as server, opened(server.origin, timeout=1) as client:
         server.on("PUT", "/up", Says(202))
