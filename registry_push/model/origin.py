@@ -52,7 +52,8 @@ def beginning(url: str) -> str:
 
 @lru_cache(256)
 def _parsed(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port. Each request asks a dozen times whose its URL is: 8 % of a small blob's time."""
+    """Scheme, host and port. Each request asks a dozen times whose its URL is, and parsing each was 5 % of a push of
+    400 small blobs (profile)."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -179,7 +179,8 @@ def _unreadable(offset: int, error: OSError) -> BlobCorrupt:
 def scratch(size: int) -> memoryview:
     """`size` bytes of a buffer that is this thread's own, until its turn ends.
 
-    A new one for each turn is filled with zeros and mapped page by page: 5 % of the CPU of 400 bodies of 4 MiB.
+    To fill a new one with zeros for each body took 120 of the 2,270 million instructions that a push of 400 bodies of
+    2 MiB needs beside their hashes (valgrind).
     """
     buffer: bytearray | None = getattr(_own, "buffer", None)
     if buffer is None or len(buffer) < size:
