@@ -123,10 +123,10 @@ class Hasher:
         ahead = reading(offset) if length else None
         try:
             while ahead is not None:
-                content = await asyncio.shield(ahead)
-                offset += len(content)
+                ready = [await asyncio.shield(ahead)]
+                offset += len(ready[0])
                 ahead = reading(offset) if offset < end else None  # one at a time: they are hashed in their order
-                yield content
+                yield ready.pop()  # kept by whom it is for, as long as he needs it
         finally:
             turns.close()
 

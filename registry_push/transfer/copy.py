@@ -273,12 +273,13 @@ class _ModelCopy(Struct):
 
     @property
     def _jobs(self) -> int:
-        """How many bodies go at once. One thread encrypts: where no line is waited for, half of them keep it busy.
+        """How many bodies go at once. One thread encrypts: where no line is waited for, three of eight keep it busy.
 
-        400 blobs to a registry near by took the same time with four in place of eight, and 53 MB in place of 76.
+        400 blobs to a registry near by took the same time with three as with four, and 50 MB in place of 52; with two
+        1.04 of it.
         """
         jobs = self.run_of.jobs
-        return max(min(jobs, 2), jobs // 2) if self._is_near and self.origin.scheme == "https" else jobs
+        return max(min(jobs, 2), jobs * 3 // 8) if self._is_near and self.origin.scheme == "https" else jobs
 
     @property
     def _is_near(self) -> bool:

@@ -92,7 +92,7 @@ async def copied(target: CountingTarget, origin: str, size: int, jobs: int = 8) 
         ("http://registry.example", 0.05, 24, 8),
         ("https://registry.example", 0.05, 24, 8),
         ("http://registry.example", 0.001, 8, 8),
-        ("https://registry.example", 0.001, 4, 4),
+        ("https://registry.example", 0.001, 3, 3),
         ("https://registry.example", None, 24, 8),
     ],
     ids=["far", "far, TLS", "near", "near, TLS", "nobody knows"],
@@ -109,7 +109,7 @@ async def test_how_many_go_at_once_follows_the_round_trip(
 
 
 @pytest.mark.parametrize("size", [1000, SINGLE_PUT + 1])
-@pytest.mark.parametrize(("jobs", "at_once"), [(1, 1), (2, 2), (3, 2), (5, 2), (6, 3)])
+@pytest.mark.parametrize(("jobs", "at_once"), [(1, 1), (2, 2), (3, 2), (7, 2), (8, 3), (16, 6)])
 async def test_few_jobs_stay_some_near_by(size: int, jobs: int, at_once: int) -> None:
     target = CountingTarget(0.001)
     await copied(target, "https://registry.example", size, jobs)
