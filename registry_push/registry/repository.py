@@ -80,6 +80,10 @@ class Repository:
         """Seconds in which the registry has answered what was quickest to answer; None while nothing was asked."""
         return self._uploader.pace(self._client).round_trip
 
+    async def open_connections(self, count: int) -> None:
+        """Opens `count` connections for what will be asked. Raises nothing: who asks will hear what is wrong."""
+        await self._client.transport.open_connections(self._client.url("/v2/"), count)
+
     async def try_mounting_itself(self, blob: Descriptor) -> None:
         """Finds out about `mounts_itself` with a blob that is here, unless it is known. Raises what requests raise."""
         known = self._uploader.profile(self._client)

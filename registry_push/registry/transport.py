@@ -6,12 +6,13 @@ import asyncio
 import io
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final, Self
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
 import aiohttp
+from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
 from msgspec import Struct
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
@@ -55,6 +56,10 @@ class Response(Struct, frozen=True):
     headers: CIMultiDictProxy[str]
     body: bytes = b""
     waited: float | None = None  # seconds for its headers, on a connection that was there
+
+
+class _Opened(Exception):
+    """A connection is open, and that is all that was wanted of it."""
 
 
 class Transport:
@@ -198,8 +203,35 @@ class Transport:
         except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
             raise _translated(error, url) from error
 
+    async def open_connections(self, url: str, count: int) -> None:
+        """Opens `count` connections to where `url` is, for those who ask next; what keeps them from it, they will hear.
+
+        Cancelling is safe: those that are open stay open.
+        """
+        await asyncio.gather(*[self._open_connection(url) for _ in range(count)])
+
+    async def _open_connection(self, url: str) -> None:
+        session, timeout = self._session, aiohttp.ClientTimeout(sock_connect=self._settings.timeout)
+        assert session is not None and session.connector is not None, "Transport is used inside `async with`"
+        connector = session.connector
+
+        # What connects needs a request, to see whither, and by what proxy and certificates. This one is never sent.
+        async def opened(request: aiohttp.ClientRequest, _: ClientHandlerType) -> aiohttp.ClientResponse:
+            (await connector.connect(request, [], timeout)).release()
+            raise _Opened
+
+        with suppress(_Opened, RegistryPushError, aiohttp.ClientError, OSError, ssl.SSLError, ValueError):
+            async with self._request("HEAD", url, {}, None, 0.0, (opened,)):
+                raise AssertionError("it was to be opened only")
+
     def _request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | SpanPayload | None, patience: float
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | SpanPayload | None,
+        patience: float,
+        middlewares: Sequence[ClientMiddlewareType] | None = None,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         assert self._session is not None, "Transport is used inside `async with`"
         origin = HTTPOrigin.of(url)
@@ -217,6 +249,7 @@ class Transport:
             ssl=self._context(encrypted) if encrypted else True,
             proxy=proxy,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout, sock_read=patience),
+            middlewares=middlewares,
         )
 
     def _context(self, origin: HTTPOrigin) -> ssl.SSLContext:

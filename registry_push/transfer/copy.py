@@ -85,6 +85,10 @@ class ModelTarget(Target, Mounter, Protocol):
         """Seconds that the quickest answer took; None where nothing was asked yet."""
         ...
 
+    async def open_connections(self, count: int) -> None:
+        """Opens `count` connections for what is asked next."""
+        ...
+
 
 class Report(Struct, frozen=True):
     """How a run ended, a model each, in the order they were asked for."""
@@ -127,6 +131,7 @@ class Copier(Struct):
     places: Places = field(default_factory=Places)
     _places: dict[tuple[HTTPOrigin, Digest], Place] = field(default_factory=dict)  # those that this run needs
     _confirmed: set[tuple[HTTPOrigin, str, Digest]] = field(default_factory=set)
+    opened: set[HTTPOrigin] = field(default_factory=set)  # where connections were opened ahead
 
     async def copy(self, models: Sequence[PlannedModel]) -> Report:
         """Copies every model; one that fails does not keep the others back.
@@ -184,7 +189,7 @@ class _ModelCopy(Struct):
     async def run(self) -> ModelDone:
         for manifest in (self.model.manifest, *self.model.children):
             await self.run_of.source.check(manifest)
-        there = await self._tags_there()
+        there = await self._look()
         if len(there) == len(self.model.references) and not self.run_of.recheck:
             # A registry takes a manifest only with all its blobs, and keeps those that one names: one request instead
             # of one for each blob, as regctl has it.
@@ -297,6 +302,27 @@ class _ModelCopy(Struct):
         except UsageError:  # a local path, as `ollama create` writes it: none of the registry's business
             return []
         return [reference.repository] if reference.repository != self.target.name else []
+
+    async def _look(self) -> frozenset[str]:
+        """As `_tags_there`. Meanwhile, connections are opened for the blobs."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                opening = group.create_task(self._open_connections())
+                there = await self._tags_there()
+                opening.cancel()
+        except BaseExceptionGroup as error:
+            raise unwrapped(error) from None
+        return there
+
+    async def _open_connections(self) -> None:
+        """One for each body, to a registry that is far: their round trips pass beside the first answer's.
+
+        Five small blobs at 50 ms took 0.93 of the time so, over TLS 0.87.
+        """
+        await asyncio.sleep(_NEAR)
+        if self.origin not in self.run_of.opened:
+            self.run_of.opened.add(self.origin)
+            await self.target.open_connections(min(self.run_of.jobs, len(self.model.blobs)) - 1)
 
     async def _tags_there(self) -> frozenset[str]:
         """The tags under which the target has this very manifest."""

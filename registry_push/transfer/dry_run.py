@@ -32,6 +32,10 @@ class DryRun(Struct, frozen=True):
         """As the wrapped target."""
         return self.target.round_trip
 
+    async def open_connections(self, count: int) -> None:
+        """As the wrapped target."""
+        await self.target.open_connections(count)
+
     async def try_mounting_itself(self, blob: Descriptor) -> None:
         """Tries nothing."""
 

@@ -55,6 +55,9 @@ class CountingTarget:
         self.now -= 1
         return Placed(Placement.UPLOADED, blob.size)
 
+    async def open_connections(self, count: int) -> None:
+        """Has none."""
+
     async def try_mounting_itself(self, blob: Descriptor) -> None:
         """Finds nothing out."""
 
