@@ -9,7 +9,7 @@ from msgspec import Struct
 from ..events import Placement
 from ..model import Descriptor, Digest, Manifest
 from ..stores.base import BlobBody, Placed
-from .copy import ModelTarget
+from .ends import ModelTarget
 
 
 class DryRun(Struct, frozen=True):

@@ -13,8 +13,9 @@ from ..model.place import Destination, Exactly, parse_destination
 from ..registry.connections import Registries
 from ..settings import Settings
 from ..stores.ollama import OllamaStore, open_store, privacy_warnings
-from .copy import Copier, ModelTarget, Report
+from .copy import Copier, Report
 from .dry_run import DryRun
+from .ends import ModelTarget
 from .journal import Journal
 from .orders import Order
 from .plan import PlannedModel, check_collisions, targets_of

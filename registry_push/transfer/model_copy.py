@@ -1,0 +1,245 @@
+"""Copies one model: its blobs, several at once, then its manifest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from ..errors import Interrupted, RegistryPushError, UsageError, unwrapped
+from ..events import BlobDone, ManifestPushed, ModelDone, Placement, Warned
+from ..model import Descriptor, Digest, HTTPOrigin, ModelName, Reference
+from ..protocol.chunks import SINGLE_PUT
+from ..registry.keeper import UploadKey
+from ..stores.base import Placed
+from .ends import ModelTarget
+from .plan import PlannedModel
+
+if TYPE_CHECKING:
+    from .copy import Copier
+
+# Requests without a body wait for the server, not for the line; on a line of 50 ms, 32 of them in flight are what
+# it takes to keep eight bodies coming. At a registry that answers at once they are connections for nothing: over TLS
+# 24 fewer of them are 12 MB and 8 % of the CPU of 400 blobs.
+_REQUESTS_PER_JOB = 4
+_REQUESTS_PER_JOB_NEAR = 2
+# Seconds: what answers sooner is in the same building.
+_NEAR = 0.01
+# From so many blobs on, two requests are well spent on finding out how to spare one for each.
+_MANY = 32
+
+
+class ModelCopy(Struct):
+    """One model of the run `run_of`, on its way to `target` at `origin`."""
+
+    run_of: Copier
+    model: PlannedModel
+    target: ModelTarget
+    origin: HTTPOrigin
+    placements: Counter[Placement] = field(default_factory=Counter)
+    sent: int = 0
+    _begun: set[Digest] = field(default_factory=set)  # large blobs that have had their turn, or need none
+    _tried: bool = False
+
+    async def run(self) -> ModelDone:
+        """Brings the model there and says what that took. Cancelling is safe: the manifest is put behind its blobs."""
+        for manifest in (self.model.manifest, *self.model.children):
+            await self.run_of.source.check(manifest)
+        there = await self._look()
+        if len(there) == len(self.model.references) and not self.run_of.recheck:
+            # A registry takes a manifest only with all its blobs, and keeps those that one names: one request instead
+            # of one for each blob, as regctl has it.
+            self._all_present()
+        else:
+            await self._copy_blobs()
+        assert self.placements.total() == len(self.model.blobs), "the manifest goes behind all of its blobs (P1)"
+        await self._put_manifests(there)
+        return ModelDone(
+            self.model.name.short,
+            self.model.target,
+            self.model.manifest.digest,
+            uploaded=self.placements[Placement.UPLOADED],
+            mounted=self.placements[Placement.MOUNTED],
+            present=self.placements[Placement.PRESENT],
+            sent=self.sent,
+        )
+
+    async def _copy_blobs(self) -> None:
+        # Two lanes, so that small blobs never wait behind big ones; the biggest first, so that the last to end is
+        # not the last to begin.
+        blobs = sorted(self.model.blobs, key=lambda blob: -blob.size)
+        large = [blob for blob in blobs if blob.size > SINGLE_PUT]
+        jobs, requests = self._jobs, _REQUESTS_PER_JOB_NEAR if self._is_near else _REQUESTS_PER_JOB
+        beside = jobs * (requests - 1)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for lane, workers in ((large, jobs), (blobs[len(large) :], beside)):
+                    turns = iter(lane)
+                    for _ in range(workers):
+                        group.create_task(self._work(turns))
+                if not self._is_near:
+                    last_first = iter(large[: jobs - 1 : -1])  # without those whose turn it is at once
+                    group.create_task(self._ask_ahead(last_first, beside, group))
+        except BaseExceptionGroup as error:
+            raise unwrapped(error) from None
+        if self.run_of.stop.is_set():
+            raise Interrupted(f"{self.model.name.short} was stopped before all of it was sent")
+
+    async def _work(self, lane: Iterator[Descriptor]) -> None:
+        for blob in lane:
+            if self.run_of.stop.is_set():
+                return
+            if blob.digest in self._begun:
+                continue
+            self._begun.add(blob.digest)
+            try:
+                async with self.run_of.place(self.origin, blob.digest).lock, self._held(blob):
+                    placed = await self._place(blob)
+            except Interrupted:
+                return  # the others finish their chunks too
+            if placed.placement is Placement.UPLOADED:
+                await self._try_mounting(blob)
+            self.placements[placed.placement] += 1
+            self.sent += placed.sent
+            self.run_of.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
+
+    async def _ask_ahead(self, blobs: Iterator[Descriptor], askers: int, group: asyncio.TaskGroup) -> None:
+        """Finds blobs that are there before their turn to be sent comes; by one request where the first is not.
+
+        100 that were all there, with eight jobs and 50 ms, took 0.67 of the time so.
+        """
+        for blob in blobs:
+            if await self._is_there(blob):
+                for _ in range(askers):
+                    group.create_task(self._ask(blobs))
+            return
+
+    async def _ask(self, blobs: Iterator[Descriptor]) -> None:
+        for blob in blobs:
+            if not await self._is_there(blob):
+                return
+
+    async def _is_there(self, blob: Descriptor) -> bool:
+        """Whether a blob is there whose turn has not come; then it has none.
+
+        This needs no lock. What is not there is asked for again in its turn: another may have brought it.
+        """
+        if self.run_of.stop.is_set() or blob.digest in self._begun or not await self.target.exists(blob):
+            return False
+        if blob.digest not in self._begun:
+            self._begun.add(blob.digest)
+            self._present(blob)
+        return True
+
+    async def _try_mounting(self, blob: Descriptor) -> None:
+        """Once, where many blobs are still to come."""
+        if self._tried or len(self.model.blobs) < _MANY:
+            return
+        self._tried = True
+        with suppress(RegistryPushError):  # then it goes on as it did
+            await self.target.try_mounting_itself(blob)
+
+    def _held(self, blob: Descriptor) -> AbstractAsyncContextManager[None]:
+        """Keeps other processes from sending the same blob; when one has sent it, it is found there."""
+        if self.run_of.journal is None:
+            return nullcontext()
+        key = UploadKey(str(self.origin), self.target.name, blob.digest)
+
+        def waiting() -> None:
+            self.run_of.sink(Warned(f"another process is sending {blob.digest.short}; waiting for it"))
+
+        return self.run_of.journal.held(key, waiting)
+
+    async def _place(self, blob: Descriptor) -> Placed:
+        run, name = self.run_of, self.target.name
+        candidates = self._mount_candidates(blob)
+        if run.is_confirmed(self.origin, name, blob.digest):
+            return Placed(Placement.PRESENT)
+        if blob.size <= SINGLE_PUT and not candidates and self.target.mounts_itself:
+            candidates = [name]  # what is there is mounted, for what is not a session is open at once
+        elif await self.target.exists(blob):
+            run.confirm(self.origin, name, blob.digest)
+            return Placed(Placement.PRESENT)
+        body = await run.source.open(blob)
+        try:
+            placed = await self.target.mount(blob, body, candidates)
+        finally:
+            await body.close()
+        run.confirm(self.origin, name, blob.digest)
+        return placed
+
+    @property
+    def _jobs(self) -> int:
+        """How many bodies go at once. One thread encrypts: where no line is waited for, three of eight keep it busy.
+
+        400 blobs to a registry near by took the same time with three as with four, and 50 MB in place of 52; with two
+        1.04 of it.
+        """
+        jobs = self.run_of.jobs
+        return max(min(jobs, 2), jobs * 3 // 8) if self._is_near and self.origin.scheme == "https" else jobs
+
+    @property
+    def _is_near(self) -> bool:
+        return self.target.round_trip is not None and self.target.round_trip < _NEAR
+
+    def _mount_candidates(self, blob: Descriptor) -> list[str]:
+        """Where at this registry the blob may be had: where a run has just seen it, else where its model came from."""
+        seen = [name for name in self.run_of.place(self.origin, blob.digest).holders if name != self.target.name]
+        if seen:
+            return [seen[-1]]
+        if blob.from_model is None:
+            return []
+        try:
+            reference = Reference.for_model(ModelName.parse(blob.from_model))
+        except UsageError:  # a local path, as `ollama create` writes it: none of the registry's business
+            return []
+        return [reference.repository] if reference.repository != self.target.name else []
+
+    async def _look(self) -> frozenset[str]:
+        """As `_tags_there`. Meanwhile, connections are opened for the blobs."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                opening = group.create_task(self._open_connections())
+                there = await self._tags_there()
+                opening.cancel()
+        except BaseExceptionGroup as error:
+            raise unwrapped(error) from None
+        return there
+
+    async def _open_connections(self) -> None:
+        """One for each body, to a registry that is far: their round trips pass beside the first answer's.
+
+        Five small blobs at 50 ms took 0.93 of the time so, over TLS 0.87.
+        """
+        await asyncio.sleep(_NEAR)
+        if self.origin not in self.run_of.opened:
+            self.run_of.opened.add(self.origin)
+            await self.target.open_connections(min(self.run_of.jobs, len(self.model.blobs)) - 1)
+
+    async def _tags_there(self) -> frozenset[str]:
+        """The tags under which the target has this very manifest."""
+        tags = [reference.tag or "" for reference in self.model.references]
+        return frozenset([tag for tag in tags if await self.target.digest_of(tag) == self.model.manifest.digest])
+
+    def _all_present(self) -> None:
+        for blob in self.model.blobs:
+            self._present(blob)
+
+    def _present(self, blob: Descriptor) -> None:
+        self.placements[Placement.PRESENT] += 1
+        self.run_of.confirm(self.origin, self.target.name, blob.digest)
+        self.run_of.sink(BlobDone(self.target.name, blob, Placement.PRESENT, 0))
+
+    async def _put_manifests(self, there: frozenset[str]) -> None:
+        if not there:
+            for child in self.model.children:
+                await self.target.put_by_digest(child)
+        for reference in self.model.references:
+            tag = reference.tag or ""
+            if tag not in there:
+                await self.target.tag(self.model.manifest, tag)
+            self.run_of.sink(ManifestPushed(reference, self.model.manifest.digest, sent=tag not in there))
