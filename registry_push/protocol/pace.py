@@ -21,6 +21,8 @@ _LEAST_SECONDS: Final = 0.25
 _RECOVERY: Final = 1.25
 # A body below a twentieth of what the line gave before is not slow, something on its way is broken.
 _STARVING: Final = 20
+# Seconds: what answers sooner is in the same building.
+NEAR: Final = 0.01
 # Bodies below this say more about buffers and the registry's disk than about the line.
 _TELLING: Final = 1 * MiB
 
@@ -41,6 +43,11 @@ class Pace:
         """A request without a body was answered after so long. The shortest is the line's, the rest the registry's."""
         if seconds is not None:
             self.round_trip = min(seconds, self.round_trip or seconds)
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the host is known to answer within `NEAR`: what is sent to it waits for no line."""
+        return self.round_trip is not None and self.round_trip < NEAR
 
     def took(self, count: int, seconds: float) -> None:
         """A body of `count` bytes was answered so long after its first byte."""

@@ -76,9 +76,9 @@ class Repository:
         return bool(self._uploader.profile(self._client).mounts_itself)
 
     @property
-    def round_trip(self) -> float | None:
-        """Seconds in which the registry has answered what was quickest to answer; None while nothing was asked."""
-        return self._uploader.pace(self._client).round_trip
+    def is_near(self) -> bool:
+        """Whether the registry is known to answer at once; False while nothing was asked."""
+        return self._uploader.pace(self._client).is_near
 
     async def open_connections(self, count: int) -> None:
         """Opens `count` connections for what will be asked. Raises nothing: who asks will hear what is wrong."""

@@ -34,7 +34,7 @@ from .carrier import nothing
 from .client import Client
 from .limits import Limits
 from .part_workers import send_parts
-from .payload import SpanPayload
+from .payload import ENCRYPTED_AT_ONCE, SpanPayload
 from .progress import Progress
 from .trust import Trust
 from .verification import Verification
@@ -47,6 +47,9 @@ _SLOWEST_COMMIT: Final = 50e6
 _TAKEN: Final = (Kind.CREATED, Kind.ACCEPTED)
 # What kernels and proxies on the way may hold of a body that is all given to the line.
 _ON_THE_WAY: Final = 8 * MiB
+# The same as `ENCRYPTED_AT_ONCE` where bodies wait for a line: eight at once took 50 MB in place of 62, and 1.13 of the
+# CPU, of which there is enough (1 GiB at 1 Gbit/s: 9.66 s for 9.60).
+_ENCRYPTED_FAR: Final = 160 * 1024
 # Where hanging up costs the whole upload, an answer is waited for this many times as long.
 _PATIENCE: Final = 5
 
@@ -213,6 +216,7 @@ class Upload:
             on_sent=on_sent,
             bandwidth=self.limits.bandwidth,
             check=self._content.check if closes and running is not None else nothing,
+            encrypted=ENCRYPTED_AT_ONCE if self.pace.is_near else _ENCRYPTED_FAR,
         )
 
     def _settles_along(self, request: UploadRequest) -> bool:

@@ -19,9 +19,6 @@ from .turns import Turns
 
 # One buffer a file. It stays in the second-level cache: 4 MiB is slower, 64 KiB pays for its system calls.
 _BUFFER: Final = 1024 * 1024
-# What is read to be hashed and sent: a body over TLS has it in memory four times (the next one, as it is, encrypted, in
-# the transport). 256 KiB cost 1.15 of the CPU, 1 MiB 0.97.
-_PIECE: Final = 512 * 1024
 # Bytes until other files, and bodies that wait to be sent, have their turn of a thread: some hundredths of a second.
 _TURN: Final = 32 * 1024 * 1024
 # Hashed on the event loop, in a tenth of a millisecond: less than a thread costs.
@@ -109,16 +106,16 @@ class Hasher:
         return Turns(self._pool, *descriptors)
 
     async def pieces(
-        self, body: LocalFile, offset: int, length: int, running: RunningHash | None
+        self, body: LocalFile, offset: int, length: int, running: RunningHash | None, *, at_once: int
     ) -> AsyncGenerator[bytes, None]:
-        """Yields `length` bytes of `body` from `offset`, which `running` takes; the next piece is read meanwhile.
+        """Yields `length` bytes of `body` from `offset`, which `running` takes, `at_once` a piece; one is read ahead.
 
         Raises `SourceChanged` where the file ends early, `BlobCorrupt` for bytes the disk can't give.
         """
         end, turns = offset + length, self.turns(body.file.fileno())
 
         def reading(offset: int) -> asyncio.Future[bytes]:
-            return turns.start(partial(_piece, turns.own[0], offset, min(_PIECE, end - offset), running))
+            return turns.start(partial(_piece, turns.own[0], offset, min(at_once, end - offset), running))
 
         ahead = reading(offset) if length else None
         try:

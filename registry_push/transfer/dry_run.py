@@ -28,9 +28,9 @@ class DryRun(Struct, frozen=True):
         return False
 
     @property
-    def round_trip(self) -> float | None:
+    def is_near(self) -> bool:
         """As the wrapped target."""
-        return self.target.round_trip
+        return self.target.is_near
 
     async def open_connections(self, count: int) -> None:
         """As the wrapped target."""

@@ -46,8 +46,8 @@ class ModelTarget(Target, Mounter, Protocol):
         ...
 
     @property
-    def round_trip(self) -> float | None:
-        """Seconds that the quickest answer took; None where nothing was asked yet."""
+    def is_near(self) -> bool:
+        """Whether it is known to answer at once; False where nothing was asked yet."""
         ...
 
     async def open_connections(self, count: int) -> None:

@@ -14,6 +14,7 @@ from ..errors import Interrupted, RegistryPushError, UsageError, unwrapped
 from ..events import BlobDone, ManifestPushed, ModelDone, Placement, Warned
 from ..model import Descriptor, Digest, HTTPOrigin, ModelName, Reference
 from ..protocol.chunks import SINGLE_PUT
+from ..protocol.pace import NEAR
 from ..registry.keeper import UploadKey
 from ..stores.base import Placed
 from .ends import ModelTarget
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 # 24 fewer of them are 12 MB and 8 % of the CPU of 400 blobs.
 _REQUESTS_PER_JOB = 4
 _REQUESTS_PER_JOB_NEAR = 2
-# Seconds: what answers sooner is in the same building.
-_NEAR = 0.01
 # From so many blobs on, two requests are well spent on finding out how to spare one for each.
 _MANY = 32
 
@@ -73,7 +72,7 @@ class ModelCopy(Struct):
         # not the last to begin.
         blobs = sorted(self.model.blobs, key=lambda blob: -blob.size)
         large = [blob for blob in blobs if blob.size > SINGLE_PUT]
-        jobs, requests = self._jobs, _REQUESTS_PER_JOB_NEAR if self._is_near else _REQUESTS_PER_JOB
+        jobs, requests = self._jobs, _REQUESTS_PER_JOB_NEAR if self.target.is_near else _REQUESTS_PER_JOB
         beside = jobs * (requests - 1)
         try:
             async with asyncio.TaskGroup() as group:
@@ -81,7 +80,7 @@ class ModelCopy(Struct):
                     turns = iter(lane)
                     for _ in range(workers):
                         group.create_task(self._work(turns))
-                if not self._is_near:
+                if not self.target.is_near:
                     last_first = iter(large[: jobs - 1 : -1])  # without those whose turn it is at once
                     group.create_task(self._ask_ahead(last_first, beside, group))
         except BaseExceptionGroup as error:
@@ -180,11 +179,7 @@ class ModelCopy(Struct):
         1.04 of it.
         """
         jobs = self.run_of.jobs
-        return max(min(jobs, 2), jobs * 3 // 8) if self._is_near and self.origin.scheme == "https" else jobs
-
-    @property
-    def _is_near(self) -> bool:
-        return self.target.round_trip is not None and self.target.round_trip < _NEAR
+        return max(min(jobs, 2), jobs * 3 // 8) if self.target.is_near and self.origin.scheme == "https" else jobs
 
     def _mount_candidates(self, blob: Descriptor) -> list[str]:
         """Where at this registry the blob may be had: where a run has just seen it, else where its model came from."""
@@ -215,7 +210,7 @@ class ModelCopy(Struct):
 
         Five small blobs at 50 ms took 0.93 of the time so, over TLS 0.87.
         """
-        await asyncio.sleep(_NEAR)
+        await asyncio.sleep(NEAR)
         if self.origin not in self.run_of.opened:
             self.run_of.opened.add(self.origin)
             await self.target.open_connections(min(self.run_of.jobs, len(self.model.blobs)) - 1)

@@ -145,7 +145,7 @@ def test_a_running_hash_takes_what_comes_next_whatever_it_is_shown(
 
 async def test_pieces_are_hashed_in_their_order_while_they_are_given(hasher: Hasher, body: FileBody) -> None:
     running = RunningHash()
-    given = b"".join([bytes(piece) async for piece in hasher.pieces(body, 0, len(CONTENT), running)])
+    given = b"".join([bytes(piece) async for piece in hasher.pieces(body, 0, len(CONTENT), running, at_once=PIECE)])
     assert given == CONTENT
     assert running.digest == Digest.of(CONTENT)
 
@@ -163,7 +163,7 @@ async def test_whole_files_that_are_hashed_leave_others_their_turn(
     work = [asyncio.create_task(hasher.finish(long, running)) for long, running in zip(longs, hashes, strict=True)]
     while not all(running.offset for running in hashes):
         await asyncio.sleep(0)
-    assert len([piece async for piece in hasher.pieces(body, 0, 1000, None)]) == 1
+    assert len([piece async for piece in hasher.pieces(body, 0, 1000, None, at_once=PIECE)]) == 1
     assert all(running.offset < long.size for running, long in zip(hashes, longs, strict=True))
     for task in work:
         task.cancel()
@@ -202,8 +202,8 @@ async def test_a_turn_that_fails_behind_its_caller_is_no_noise(hasher: Hasher, p
 
 
 async def test_pieces_that_nobody_takes_any_more_leave_nothing_behind(hasher: Hasher, body: FileBody) -> None:
-    pieces = hasher.pieces(body, 0, len(CONTENT), None)
-    assert bytes(await anext(pieces)) == CONTENT[: 512 * 1024]
+    pieces = hasher.pieces(body, 0, len(CONTENT), None, at_once=1000)
+    assert bytes(await anext(pieces)) == CONTENT[:1000]
     await pieces.aclose()
 
 

@@ -21,7 +21,7 @@ class OpeningTarget(CountingTarget):
     """Answers after `seconds`, with `digest`; notes how many connections were to be opened, and how that ended."""
 
     def __init__(self, seconds: float, digest: Digest | None = None) -> None:
-        super().__init__(None)
+        super().__init__(near=False)
         self._seconds, self._digest = seconds, digest
         self.wanted: list[int] = []
         self.given_up = 0

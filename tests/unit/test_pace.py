@@ -48,6 +48,14 @@ def test_round_trips_cost_at_most_two_percent() -> None:
     assert chunk is not None and 0.2 / (chunk / (100 * MB)) == pytest.approx(0.02)
 
 
+@pytest.mark.parametrize(("waits", "near"), [((), False), ((0.05,), False), ((0.05, 0.002), True)])
+def test_who_has_answered_at_once_is_near(waits: tuple[float, ...], near: bool) -> None:
+    pace = Pace()
+    for seconds in waits:
+        pace.asked(seconds)
+    assert pace.is_near is near
+
+
 def test_the_shortest_round_trip_counts() -> None:
     pace = pace_of(10 * MB, round_trip=0.02)
     pace.asked(3.0)  # a registry that thinks

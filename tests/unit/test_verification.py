@@ -58,7 +58,7 @@ class Stage:
         return Verification(group, BLOB, self.body, self.hasher, Trust(mode, self.keeper))
 
     async def read(self, running: RunningHash | None, start: int, stop: int) -> None:
-        async for _ in self.hasher.pieces(self.body, start, stop - start, running):
+        async for _ in self.hasher.pieces(self.body, start, stop - start, running, at_once=100_000):
             pass
 
 
