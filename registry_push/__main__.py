@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 # Objects. Nearly all that is made here stays (what is imported) or goes by itself: looking for garbage each 700, as is
 # usual, costs 4 % of the instructions of a push that has nothing to send.
@@ -16,7 +17,22 @@ def main() -> None:
     gc.set_threshold(_GARBAGE_AFTER)
     from .cli.main import command
 
-    sys.exit(command())
+    _exit(command())
+
+
+def _exit(code: int) -> NoReturn:
+    """Ends the process at once: everything is written and closed, and to take the modules apart is a tenth of a push
+    that has nothing to send (0.03 of 0.22 s).
+    """
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except (OSError, ValueError):  # a pipe that nobody reads: Python has its own words and code for that
+        sys.exit(code)
+    if sys.gettrace() or sys.getprofile() or sys.flags.interactive:  # somebody wants to see how it ended
+        sys.exit(code)
+    os._exit(code)
 
 
 if __name__ == "__main__":

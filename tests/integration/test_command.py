@@ -208,3 +208,17 @@ def test_a_stream_that_is_closed_or_full_is_no_traceback(tmp_path: Path, redirec
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert done.returncode == (141 if "full" in redirection else 0)
+    assert ("No space left on device" in done.stderr) == ("full" in redirection)
+
+
+def test_the_end_is_quick_but_loses_nothing_that_was_written() -> None:
+    script = (
+        "import atexit, sys; sys.argv[1:] = ['inspect', 'nobody/nothing', '--models', '/nowhere', *sys.argv[1:]]\n"
+        "atexit.register(print, 'taken apart')\n"
+        "sys.stdout.write('x' * 100_000)\n"  # in the buffer, or on its way
+        "from registry_push.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "x" * 100_000)
+    assert "error: /nowhere is no folder" in done.stderr
