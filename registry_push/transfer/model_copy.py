@@ -86,7 +86,7 @@ class ModelCopy(Struct):
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None
         if self.run_of.stop.is_set():
-            raise Interrupted(f"{self.model.name.short} was stopped before all of it was sent")
+            raise Interrupted("stopped before all of it was sent")
 
     async def _work(self, lane: Iterator[Descriptor]) -> None:
         for blob in lane:
