@@ -69,7 +69,8 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
                 show.error(outcome.error)
             code = outcome.error.exit_code if outcome.error else 0
     if lost and not isinstance(lost[0], BrokenPipeError):  # a reader that left knows why
-        click.echo(f"error: what was to be printed could not be written: {lost[0].strerror}", file=err)
+        with suppress(OSError):  # the same disk, perhaps
+            click.echo(f"error: what was to be printed could not be written: {lost[0].strerror}", file=err)
     raise click.exceptions.Exit(code or (_BROKEN_PIPE if lost else 0))
 
 

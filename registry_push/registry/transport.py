@@ -34,6 +34,7 @@ from ..model.manifest import MAX_MANIFEST_BYTES
 from ..protocol.answer import Answer, Kind
 from ..protocol.retry import Budget
 from ..settings import Settings
+from .connector import Connector
 from .expect import ImpatientRequest
 from .payload import SpanPayload
 from .sockets import socket_factory
@@ -92,7 +93,7 @@ class Transport:
         # Cookies and netrc are credentials that would cross origins (CVE-2026-47265): neither is used. Limits
         # of bodies are ours (`limits.py`); aiohttp's is for a process of many runs.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=Connector(
                 limit=self._connections,
                 keepalive_timeout=_KEEP_ALIVE,
                 socket_factory=socket_factory(self._settings.congestion),
@@ -206,9 +207,11 @@ class Transport:
     async def open_connections(self, url: str, count: int) -> None:
         """Opens `count` connections to where `url` is, for those who ask next; what keeps them from it, they will hear.
 
-        Cancelling is safe: those that are open stay open.
+        None where they are limited: a host that opens none would keep the others' from them. Cancelling is safe: those
+        that are open stay open.
         """
-        await asyncio.gather(*[self._open_connection(url) for _ in range(count)])
+        if not self._connections:
+            await asyncio.gather(*[self._open_connection(url) for _ in range(count)])
 
     async def _open_connection(self, url: str) -> None:
         session, timeout = self._session, aiohttp.ClientTimeout(sock_connect=self._settings.timeout)

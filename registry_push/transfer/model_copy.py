@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
@@ -73,16 +73,15 @@ class ModelCopy(Struct):
         blobs = sorted(self.model.blobs, key=lambda blob: -blob.size)
         large = [blob for blob in blobs if blob.size > SINGLE_PUT]
         jobs, requests = self._jobs, _REQUESTS_PER_JOB_NEAR if self.target.is_near else _REQUESTS_PER_JOB
-        beside = jobs * (requests - 1)
         try:
-            async with asyncio.TaskGroup() as group:
-                for lane, workers in ((large, jobs), (blobs[len(large) :], beside)):
-                    turns = iter(lane)
-                    for _ in range(workers):
-                        group.create_task(self._work(turns))
-                if not self.target.is_near:
-                    last_first = iter(large[: jobs - 1 : -1])  # without those whose turn it is at once
-                    group.create_task(self._ask_ahead(last_first, beside, group))
+            async with asyncio.TaskGroup() as beside:
+                asking = beside.create_task(self._ask_ahead(large[: jobs - 1 : -1], jobs * (requests - 1)))
+                async with asyncio.TaskGroup() as group:
+                    for lane, workers in ((large, jobs), (blobs[len(large) :], jobs * (requests - 1))):
+                        turns = iter(lane)
+                        for _ in range(workers):
+                            group.create_task(self._work(turns))
+                asking.cancel()  # every blob has had its turn
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None
         if self.run_of.stop.is_set():
@@ -106,15 +105,20 @@ class ModelCopy(Struct):
             self.sent += placed.sent
             self.run_of.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
 
-    async def _ask_ahead(self, blobs: Iterator[Descriptor], askers: int, group: asyncio.TaskGroup) -> None:
-        """Finds blobs that are there before their turn to be sent comes; by one request where the first is not.
+    async def _ask_ahead(self, last_first: Sequence[Descriptor], askers: int) -> None:
+        """Finds blobs that are there before their turn to be sent comes; by one request where the last is not.
 
-        100 that were all there, with eight jobs and 50 ms, took 0.67 of the time so.
+        Where nobody waits for answers it does nothing. 100 blobs that were all there, with eight jobs and 50 ms, took
+        0.67 of the time so.
         """
+        if self.target.is_near:
+            return
+        blobs = iter(last_first)
         for blob in blobs:
             if await self._is_there(blob):
-                for _ in range(askers):
-                    group.create_task(self._ask(blobs))
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(askers):
+                        group.create_task(self._ask(blobs))
             return
 
     async def _ask(self, blobs: Iterator[Descriptor]) -> None:
@@ -125,9 +129,15 @@ class ModelCopy(Struct):
     async def _is_there(self, blob: Descriptor) -> bool:
         """Whether a blob is there whose turn has not come; then it has none.
 
-        This needs no lock. What is not there is asked for again in its turn: another may have brought it.
+        This needs no lock. What is not there, or nobody could say, is asked for again in its turn: another may have
+        brought it, and an error is that turn's to raise.
         """
-        if self.run_of.stop.is_set() or blob.digest in self._begun or not await self.target.exists(blob):
+        if self.run_of.stop.is_set() or blob.digest in self._begun:
+            return False
+        try:
+            if not await self.target.exists(blob):
+                return False
+        except RegistryPushError:
             return False
         if blob.digest not in self._begun:
             self._begun.add(blob.digest)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registry_push.errors import Unavailable
 from registry_push.events import BlobDone, Event, Placement
 from registry_push.model import Descriptor, Digest, HTTPOrigin
 from registry_push.protocol.chunks import SINGLE_PUT
@@ -32,9 +33,15 @@ class AskedTarget(CountingTarget):
         self.asked: Counter[Digest] = Counter()
         self.asking = self.most_asking = 0
         self.done: list[tuple[Digest, Placement]] = []
+        self.trouble: Digest | None = None  # the first who asks for it hears nothing for `silence`, then an error
+        self.silence = 1000.0
+        self.took = 0.0
 
     async def exists(self, blob: Descriptor) -> bool:
         self.asked[blob.digest] += 1
+        if blob.digest == self.trouble and self.asked[blob.digest] == 1:
+            await asyncio.sleep(self.silence)
+            raise Unavailable("gave up")
         self.asking += 1
         self.most_asking = max(self.most_asking, self.asking)
         await asyncio.sleep(self._seconds)
@@ -52,11 +59,13 @@ class AskedTarget(CountingTarget):
                 self.done.append((event.blob.digest, event.placement))
 
         async def copied() -> None:
+            began = asyncio.get_running_loop().time()
             report = await Copier(
                 Source(), lambda _: self, lambda _: HTTPOrigin.of("http://r.example"), told, JOBS
             ).copy([MODEL])
             assert report.error is None
             assert report.done[0].present == len(self._there)
+            self.took = asyncio.get_running_loop().time() - began
 
         run(copied())
         placed = {
@@ -87,6 +96,18 @@ def test_a_registry_near_by_is_asked_in_turn(there: frozenset[Digest]) -> None:
     target.copy()
     assert target.asked.total() == ALL
     assert target.most_asking == JOBS
+
+
+@pytest.mark.parametrize("silence", [0, 1000])
+@pytest.mark.parametrize(("there", "number"), [(EVERY, -1), (EVERY, -2), (frozenset(), -1)])
+def test_who_asks_ahead_keeps_nobody_waiting_and_fails_nothing(
+    there: frozenset[Digest], number: int, silence: float
+) -> None:
+    target = AskedTarget(FAR, there)
+    target.silence = silence
+    target.trouble = sorted(MODEL.blobs, key=lambda blob: -blob.size)[number].digest
+    target.copy()
+    assert target.took < 100
 
 
 @settings(max_examples=25)

@@ -8,6 +8,8 @@ import pytest
 
 from registry_push.events import ignore
 from registry_push.model import Digest, HTTPOrigin
+from registry_push.registry.transport import Transport
+from registry_push.settings import Settings
 from registry_push.transfer.copy import Copier
 from tests.faults.clock import run
 from tests.support.scripted import Says, Scripted, opened
@@ -83,6 +85,12 @@ async def test_who_asks_next_finds_them() -> None:
         assert server.seen == []
         await asyncio.gather(*[client.transport.send("GET", url, {}) for _ in range(5)])
         assert (server.connections, len(server.seen)) == (5, 5)
+
+
+async def test_none_where_connections_are_limited() -> None:
+    async with Scripted() as server, Transport(Settings(), connections=4) as transport:
+        await transport.open_connections(f"{server.origin}/v2/", 4)
+        assert server.connections == 0
 
 
 async def test_what_can_not_be_opened_is_nobodys_error() -> None:

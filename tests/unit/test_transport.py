@@ -277,6 +277,16 @@ async def test_a_proxy_that_can_not_be_used_is_blamed_itself(proxy: str) -> None
             await client.transport.send("GET", client.url("/v2/"), {})
 
 
+async def test_a_proxy_that_never_says_whether_it_connects_times_out() -> None:
+    # aiohttp itself waits for ever.
+    async with Scripted() as proxy:
+        proxy.on("CONNECT", "registry.invalid:443", Says(after=asyncio.Event()))
+        environ = {"https_proxy": proxy.origin}
+        async with opened("https://registry.invalid", environ=environ, timeout=1) as client:
+            with pytest.raises(TimedOut):
+                await client.transport.send("GET", client.url("/v2/"), {})
+
+
 async def test_a_proxy_that_wants_a_login_is_blamed_itself() -> None:
     async with Scripted() as proxy:
         proxy.on("CONNECT", "registry.invalid:443", Says(407))
