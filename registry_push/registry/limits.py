@@ -60,6 +60,11 @@ class Limits:
         """What holds a slot for a part that goes to a storage."""
         return self._parts
 
+    @property
+    def under_way(self) -> int:
+        """Bodies that have a slot just now."""
+        return self._large.taken + self._small.taken + self._parts.taken
+
     def answered(self, *, well: bool) -> None:
         """The registry took a body, or turned it away for having too much to do: so many go at once from now on."""
         if well:
@@ -81,17 +86,17 @@ class Lane:
     def __init__(self, slots: Callable[[], int], runs: Callable[[], int]) -> None:
         self._slots = slots
         self._runs = runs
-        self._taken = 0
+        self.taken = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def __aenter__(self) -> None:
         if self._free() > 0 and not self._waiting:
-            self._taken += 1
+            self.taken += 1
         else:
             await self._let_in()
 
     async def __aexit__(self, *_: object) -> None:
-        self._taken -= 1
+        self.taken -= 1
         self.let_in()
 
     async def _let_in(self) -> None:
@@ -101,7 +106,7 @@ class Lane:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # let in and cancelled at once: the slot goes to the next
-                self._taken -= 1
+                self.taken -= 1
                 self.let_in()
             elif turn in self._waiting:
                 self._waiting.remove(turn)
@@ -112,8 +117,8 @@ class Lane:
         while self._waiting and self._free() > 0:
             turn = self._waiting.popleft()
             if not turn.done():
-                self._taken += 1
+                self.taken += 1
                 turn.set_result(None)
 
     def _free(self) -> int:
-        return max(1, self._slots() // self._runs()) - self._taken
+        return max(1, self._slots() // self._runs()) - self.taken

@@ -1,4 +1,4 @@
-"""Over TLS a body to a registry that is far is read and encrypted in smaller pieces, and read once."""
+"""Over TLS a body is read once, and in smaller pieces where it is one of many that wait for a line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from registry_push.loopback import EmbeddedRegistry
 from registry_push.protocol.pace import Pace
+from registry_push.registry import upload
 from registry_push.settings import Settings
 from registry_push.stores.hashing import Hasher
 from registry_push.transfer.push import push
@@ -20,18 +21,22 @@ KIB = 1024
 SMALL, LARGE = 300 * KIB, 20_000_000
 
 
-@pytest.mark.parametrize(("near", "at_once"), [(True, 512 * KIB), (False, 160 * KIB)], ids=["near", "far"])
+@pytest.mark.parametrize(
+    ("near", "few", "first", "later"),
+    [(True, 0, 512 * KIB, 512 * KIB), (False, 2, 160 * KIB, 512 * KIB), (False, 0, 160 * KIB, 160 * KIB)],
+    ids=["near", "far", "far, beside others"],
+)
 async def test_pieces_follow_the_round_trip(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, near: bool, at_once: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, near: bool, few: int, first: int, later: int
 ) -> None:
-    asked: list[tuple[int, int]] = []
+    asked: list[tuple[int, int, int]] = []
     hashed: list[int] = []
     pieces, finish = Hasher.pieces, Hasher.finish
 
     def seen(
         self: Hasher, body: Any, offset: int, length: int, *more: Any, at_once: int
     ) -> AsyncGenerator[bytes, None]:
-        asked.append((length, at_once))
+        asked.append((offset, length, at_once))
         return pieces(self, body, offset, length, *more, at_once=at_once)
 
     async def finished(self: Hasher, body: Any, running: Any) -> None:
@@ -42,12 +47,14 @@ async def test_pieces_follow_the_round_trip(
     monkeypatch.setattr(Hasher, "pieces", seen)
     monkeypatch.setattr(Hasher, "finish", finished)
     monkeypatch.setattr(Pace, "is_near", near)
+    monkeypatch.setattr(upload, "_FEW", few)
     made = self_signed(tmp_path / "tls")
     name = make_mixed_store(tmp_path / "models", [SMALL, LARGE])
     async with EmbeddedRegistry(tmp_path / "registry", tls=made.server) as registry:
-        settings = Settings(models=tmp_path / "models", home=tmp_path, ca_file=made.cert, chunk_size=LARGE)
+        settings = Settings(models=tmp_path / "models", home=tmp_path, ca_file=made.cert, chunk_size=LARGE // 4)
         report = await push([name.short], to=f"{registry.origin}/", settings=settings)
     assert report.error is None
-    assert {length for length, _ in asked} >= {SMALL, LARGE}
-    assert {size for _, size in asked} == {at_once}
+    assert {length for _, length, _ in asked} >= {SMALL, LARGE // 4}
+    assert {size for offset, _, size in asked if offset == 0} == {first}
+    assert {size for offset, _, size in asked if offset} == {later}
     assert sum(hashed) < SMALL, "what is read to be encrypted is not read to be hashed before"

@@ -47,6 +47,14 @@ async def end_all(bodies: list[Body]) -> None:
         await body.end()
 
 
+async def test_who_has_a_slot_is_under_way() -> None:
+    limits = Limits(3)
+    bodies = [Body(limits) for _ in range(5)] + [Body(limits, 1)]
+    assert await moving(bodies) == limits.under_way == 4
+    await end_all(bodies)
+    assert limits.under_way == 0
+
+
 async def test_one_run_has_all_slots_and_small_bodies_their_own() -> None:
     with Slots(4).limits() as limits:
         large = [Body(limits) for _ in range(6)]
