@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # 24 fewer of them are 12 MB and 8 % of the CPU of 400 blobs.
 _REQUESTS_PER_JOB = 4
 _REQUESTS_PER_JOB_NEAR = 2
+# More of them than this are memory for little: with 32 jobs 400 small blobs took 1.04 of the time, and 3 MB less.
+_MOST_REQUESTS = 64
 # From so many blobs on, two requests are well spent on finding out how to spare one for each.
 _MANY = 32
 
@@ -73,11 +75,12 @@ class ModelCopy(Struct):
         blobs = sorted(self.model.blobs, key=lambda blob: -blob.size)
         large = [blob for blob in blobs if blob.size > SINGLE_PUT]
         jobs, requests = self._jobs, _REQUESTS_PER_JOB_NEAR if self.target.is_near else _REQUESTS_PER_JOB
+        without_body = max(jobs, min(jobs * (requests - 1), _MOST_REQUESTS))
         try:
             async with asyncio.TaskGroup() as beside:
-                asking = beside.create_task(self._ask_ahead(large[: jobs - 1 : -1], jobs * (requests - 1)))
+                asking = beside.create_task(self._ask_ahead(large[: jobs - 1 : -1], without_body))
                 async with asyncio.TaskGroup() as group:
-                    for lane, workers in ((large, jobs), (blobs[len(large) :], jobs * (requests - 1))):
+                    for lane, workers in ((large, jobs), (blobs[len(large) :], without_body)):
                         turns = iter(lane)
                         for _ in range(workers):
                             group.create_task(self._work(turns))

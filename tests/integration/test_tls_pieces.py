@@ -23,8 +23,13 @@ SMALL, LARGE = 300 * KIB, 20_000_000
 
 @pytest.mark.parametrize(
     ("near", "few", "first", "later"),
-    [(True, 0, 512 * KIB, 512 * KIB), (False, 2, 160 * KIB, 512 * KIB), (False, 0, 160 * KIB, 160 * KIB)],
-    ids=["near", "far", "far, beside others"],
+    [
+        (True, 2, 384 * KIB, 512 * KIB),
+        (True, 0, 384 * KIB, 384 * KIB),
+        (False, 2, 128 * KIB, 512 * KIB),
+        (False, 0, 128 * KIB, 128 * KIB),
+    ],
+    ids=["near", "near, beside others", "far", "far, beside others"],
 )
 async def test_pieces_follow_the_round_trip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, near: bool, few: int, first: int, later: int

@@ -108,6 +108,13 @@ async def test_how_many_go_at_once_follows_the_round_trip(origin: str, near: boo
     assert target.most == large
 
 
+@pytest.mark.parametrize(("jobs", "at_once"), [(16, 48), (32, 64), (80, 80)])
+async def test_requests_beside_the_bodies_are_no_more_than_help(jobs: int, at_once: int) -> None:
+    target = CountingTarget(near=False)
+    await copied(target, "https://registry.example", 1000, jobs)
+    assert target.most == at_once
+
+
 @pytest.mark.parametrize("size", [1000, SINGLE_PUT + 1])
 @pytest.mark.parametrize(("jobs", "at_once"), [(1, 1), (2, 2), (3, 2), (7, 2), (8, 3), (16, 6)])
 async def test_few_jobs_stay_some_near_by(size: int, jobs: int, at_once: int) -> None:
