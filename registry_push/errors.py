@@ -203,6 +203,16 @@ class ProtocolViolation(Refused):
     default_hint = "check that the address is a registry's: curl -i SCHEME://HOST/v2/"
 
 
+class ForeignAddress(ProtocolViolation):
+    """A registry sent us to an address inside a network where it has no business."""
+
+    default_hint = "nothing was sent there; ask the registry's owner where its storage and token service are"
+
+
+class NotARegistry(ProtocolViolation):
+    """Something answers at the address, but it is no registry: a web page, a captive portal, a catch-all server."""
+
+
 # ── 6: try again later ────────────────────────────────────────────────────────────────────────────
 
 

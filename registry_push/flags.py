@@ -54,6 +54,8 @@ _REGISTRY: Final = (
     option("--authfile", type=_FILE, metavar="FILE", help="Read logins from FILE only."),
     option("--allow-realm", "allow_realms", multiple=True, metavar="HOST",
            help="Send the login to this token service too."),
+    option("--allow-address", "allow_addresses", multiple=True, metavar="NETWORK",
+           help="Let registries send uploads and redirects to these addresses, though they are internal."),
     option("--plain-http", is_flag=True, help="Talk http. Hosts on this machine need no flag."),
     option("--tls-verify", type=bool, default=True, metavar="BOOL", help="--tls-verify=false takes any certificate."),
     option("--ca-file", type=_FILE, metavar="FILE", help="Trust the certificates in FILE as well."),

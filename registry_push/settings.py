@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
@@ -52,6 +53,7 @@ class Settings:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     allow_realms: tuple[str, ...] = ()
+    allow_addresses: tuple[str, ...] = ()  # addresses and networks that registries may send us to, whatever they are
 
     state_dir: Path | None = None  # where uploads under way are noted; None: nowhere, none can be resumed
 
@@ -79,8 +81,21 @@ class Settings:
             raise InvalidSettings("a client certificate needs both --cert and --key-file")
         if (self.username is None) != (self.password is None):
             raise InvalidSettings("a login needs both --username and --password-stdin")
+        for network in self.allow_addresses:
+            _check_network(network)
         if not self.user_agent.isprintable() or not self.user_agent.isascii():
             raise InvalidSettings("--user-agent has characters that no header can carry")
+
+
+def _check_network(text: str) -> None:
+    try:
+        ip_network(text.strip().strip("[]"), strict=False)
+    except ValueError as error:
+        shown = printable(repr(text), limit=60)
+        raise InvalidSettings(
+            f"--allow-address {shown} is no address and no network",
+            hint="write an address such as 10.1.2.3, or a network such as 10.0.0.0/8",
+        ) from error
 
 
 def parse_size(text: str) -> int:

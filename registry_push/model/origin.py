@@ -13,6 +13,9 @@ from msgspec import Struct
 from ..errors import InvalidName, printable, redacted
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_BYTES: Final = 4  # of an IPv4 address
+# A part of an IPv4 address as inet_aton reads it: hexadecimal, octal or decimal.
+_NUMBER: Final = re.compile(r"(?:0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9})\Z")
 # Scheme and authority, which end where a path, a query or a fragment begins (RFC 3986, section 3.2).
 _BEGINNING: Final = re.compile(r"[^:/?#]*://[^/?#]*")
 
@@ -61,7 +64,30 @@ def _parsed(url: str) -> tuple[str, str, int]:
         raise InvalidName(f"not a URL: {printable(redacted(url), limit=120)}: {error}") from error
     if parts.scheme not in _DEFAULT_PORTS or not host:
         raise InvalidName(f"not an http or https URL: {printable(redacted(url), limit=120)}")
-    return parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme]
+    if not host.isascii():
+        raise InvalidName(f"not a host: {printable(repr(host), limit=120)}; write it in ASCII (xn--…)")
+    return parts.scheme, _dotted(host) or host, port or _DEFAULT_PORTS[parts.scheme]
+
+
+def _dotted(host: str) -> str | None:
+    """`127.0.0.1` for `2130706433`, `127.1` and `0x7f.0.0.1`, which resolvers take for it (inet_aton); else None.
+
+    Without this a judgement of hosts and the resolver would speak of two hosts (WHATWG URL, "IPv4 parser").
+    """
+    parts = host.removesuffix(".").split(".")
+    if len(parts) > _BYTES or not all(_NUMBER.match(part) for part in parts):
+        return None
+    *first, last = [int(part, _base(part)) for part in parts]
+    if any(number > 255 for number in first) or last >= 256 ** (_BYTES + 1 - len(parts)):
+        return None
+    whole = last + sum(number << 8 * (_BYTES - 1 - place) for place, number in enumerate(first))
+    return str(ipaddress.IPv4Address(whole))
+
+
+def _base(number: str) -> int:
+    if number[:2].lower() == "0x":
+        return 16
+    return 8 if number.startswith("0") else 10
 
 
 def is_loopback(host: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum, auto
-from types import MappingProxyType
 from typing import Final, Self
 
 from msgspec import Struct
@@ -14,6 +13,7 @@ from ..errors import InvalidDigest
 from ..model import Digest
 from .diagnostics import Diagnosis, diagnose
 from .retry import parse_retry_after
+from .signed_headers import named_in
 
 # `0-<end>`; some write a unit before it, or the total behind it (RFC 9110's form), which the spec does not.
 _RANGE: Final = re.compile(r"(?:bytes[= ])?0-([0-9]{1,19})(?:/[0-9*]{1,19})?\Z")
@@ -33,9 +33,6 @@ class Kind(Enum):
     REFUSED = auto()
     LOST = auto()
 
-
-_SIGNED: Final = "X-Signed-Header-"
-_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 # No status of HTTP's: the connection broke before there was one.
 NO_ANSWER: Final = 0
@@ -65,7 +62,7 @@ class Answer(Struct, frozen=True):
     location: str | None = None
     upload_location: str | None = None
     direct_url: str | None = None
-    signed_headers: Mapping[str, str] = _NO_HEADERS
+    signed_headers: tuple[tuple[str, str], ...] = ()
     range_end: int | None = None
     length: int | None = None
     digest: Digest | None = None
@@ -84,7 +81,7 @@ class Answer(Struct, frozen=True):
             location=headers.get("Location") or None,
             upload_location=headers.get("Docker-Upload-Location") or None,
             direct_url=headers.get("X-Direct-Upload-URL") or None,
-            signed_headers=_signed(headers) if "X-Direct-Upload-URL" in headers else _NO_HEADERS,
+            signed_headers=named_in(headers) if "X-Direct-Upload-URL" in headers else (),
             range_end=int(found[1]) if found else None,
             length=_number(headers.get("Content-Length")),
             digest=_digest(headers.get("Docker-Content-Digest")),
@@ -105,12 +102,6 @@ class Answer(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"HTTP {self.status}{f': {self.diagnosis}' if self.diagnosis.text else ''}"
-
-
-def _signed(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """What the PUT to a direct upload's URL has to carry: `X-Signed-Header-<H>: v` as `<H>: v`."""
-    found = {name[len(_SIGNED) :]: value for name, value in headers.items() if name.lower().startswith(_SIGNED.lower())}
-    return {name: value for name, value in found.items() if name and name.lower() != "authorization"} or _NO_HEADERS
 
 
 def _number(text: str | None) -> int | None:

@@ -39,6 +39,21 @@ def resolve(base: str, location: str) -> str:
     return url
 
 
+def absolute(base: str, url: str) -> str:
+    """`url` as it stands, answered at `base`: a signed URL, of which not one byte may be written differently.
+
+    Raises `ProtocolViolation` if it is relative, or leads from https to http.
+    """
+    resolve(base, url)
+    try:
+        HTTPOrigin.of(url)
+    except InvalidName as error:
+        raise ProtocolViolation(
+            f"the registry gave a direct URL that is not absolute: {redacted(url)}", url=base
+        ) from error
+    return url
+
+
 def closing(location: str, digest: Digest, *, etag: str | None = None) -> str:
     """The URL of the PUT that closes a session: `digest` joins the query that is there (spec, "Pushing blobs").
 

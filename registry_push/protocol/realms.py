@@ -6,13 +6,13 @@ CVE-2026-48978).
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection
 from enum import Enum, auto
 from typing import Final
 
 from ..errors import ForeignRealm, InvalidName, ProtocolViolation
 from ..model import HTTPOrigin
+from .addresses import AddressKind, kind_of_host
 
 
 class Secret(Enum):
@@ -97,8 +97,4 @@ def _is_family(host: str, other: str) -> bool:
 
 
 def _is_inside(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-    return not address.is_global
+    return kind_of_host(host) not in (None, AddressKind.PUBLIC)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from ..model import Descriptor
 from .chunks import Span
 from .location import closing
+from .signed_headers import to_repeat
 
 _OCTETS: Final = "application/octet-stream"
 
@@ -65,9 +66,14 @@ class UploadRequest(Struct, frozen=True):
         return cls("PUT", closing(location, blob.digest, etag=etag), headers, body, closes=True, after=after)
 
     @classmethod
-    def direct(cls, url: str, blob: Descriptor, signed: Mapping[str, str]) -> Self:
-        """PUT of the whole blob to the storage, with the headers that its URL was signed with."""
-        headers = {"Content-Type": _OCTETS, **signed, "Content-Length": str(blob.size)}
+    def direct(cls, url: str, blob: Descriptor, signed: tuple[tuple[str, str], ...]) -> Self:
+        """PUT of the whole blob to the storage, with the headers that its URL was signed with.
+
+        Raises `ProtocolViolation` if one of them is no storage's.
+        """
+        repeated = to_repeat(signed, url=url, size=blob.size)
+        own = {} if any(name.lower() == "content-type" for name in repeated) else {"Content-Type": _OCTETS}
+        headers = {**own, **repeated, "Content-Length": str(blob.size)}
         return cls("PUT", url, headers, Span(0, blob.size), is_anonymous=True)
 
 

@@ -13,7 +13,7 @@ from ..model import Descriptor
 from .answer import Answer, Kind
 from .chunks import ChunkPlan
 from .kept import Kept, after_cut
-from .location import resolve
+from .location import absolute, resolve
 from .offsets import acknowledged, reconciled
 from .pace import Pace
 from .parts import Parts
@@ -107,9 +107,8 @@ class Steps:
         elif answer.direct_url is None:
             self.state = State.PARTS
         else:
-            # The URL is signed as it stands: not one byte of it may be put differently.
-            resolve(answer.url, answer.direct_url)
-            self._direct = UploadRequest.direct(answer.direct_url, self._blob, answer.signed_headers)
+            url = absolute(answer.url, answer.direct_url)
+            self._direct = UploadRequest.direct(url, self._blob, answer.signed_headers)
             self.state = State.DIRECT
 
     def _placed_directly(self, _: Answer) -> None:

@@ -93,7 +93,9 @@ class Client:
         """
         while True:
             used = await self._authorization(url, scopes)
-            response = await self.transport.send(method, url, _with(headers, used), body, patience=patience)
+            response = await self.transport.send(
+                method, url, _with(headers, used), body, patience=patience, named_by=self.origin
+            )
             if not await self._signed_in_anew(response, scopes, used) or body is not None:
                 return response
 
@@ -104,7 +106,7 @@ class Client:
         """GETs `url`, redirects followed; gives the answer and its body in pieces. Signed in as in `request`."""
         for _ in range(_MAX_HOPS):
             used = await self._authorization(url, scopes)
-            async with self.transport.stream(url, _with(headers, used)) as (response, pieces):
+            async with self.transport.stream(url, _with(headers, used), named_by=self.origin) as (response, pieces):
                 if await self._signed_in_anew(response, scopes, used):
                     continue
                 if response.status not in _REDIRECTS:
@@ -126,7 +128,7 @@ class Client:
     ) -> Response:
         while True:
             used = await self._authorization(url, scopes)
-            response = await self.transport.request(method, url, _with(headers, used), body)
+            response = await self.transport.request(method, url, _with(headers, used), body, named_by=self.origin)
             if not await self._signed_in_anew(response, scopes, used):
                 return response
 

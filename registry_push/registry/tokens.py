@@ -196,7 +196,10 @@ class Authenticator:
         url = token_query(realm, service or "", scopes, nonce, int(self._transport.now()))
         signature = identity.sign(signed_text(url))
         response = await self._transport.request(
-            "GET", url, {"Authorization": authorization(identity.public_wire, signature)}
+            "GET",
+            url,
+            {"Authorization": authorization(identity.public_wire, signature)},
+            named_by=self._named_by(url),
         )
         skew = clock_skew(response.headers.get("Date"), now=self._transport.now())
         if response.status in _REFUSALS and skew is not None:
@@ -220,13 +223,19 @@ class Authenticator:
                 "refresh_token": login.identity_token,
             }
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            response = await self._transport.request("POST", realm, headers, urlencode(form).encode())
+            response = await self._transport.request(
+                "POST", realm, headers, urlencode(form).encode(), named_by=self._named_by(realm)
+            )
             if response.status not in _NO_POST:
                 return self._token(response)
         return await self._get(_query(realm, service, scopes), {"Authorization": _basic(login)})
 
     async def _get(self, url: str, headers: dict[str, str]) -> Token:
-        return self._token(await self._transport.request("GET", url, headers))
+        return self._token(await self._transport.request("GET", url, headers, named_by=self._named_by(url)))
+
+    def _named_by(self, url: str) -> HTTPOrigin | None:
+        """Who named the token service: the registry, or the user (`--allow-realm`)."""
+        return None if HTTPOrigin.of(url).host in self._allowed_realms else self._origin
 
     def _token(self, response: Response) -> Token:
         if response.status in _REFUSALS:

@@ -31,10 +31,11 @@ from ..errors import (
 from ..events import Retrying, Sink, ignore
 from ..model import HTTPOrigin
 from ..model.manifest import MAX_MANIFEST_BYTES
+from ..protocol.addresses import AddressKind, AddressRule, kind_of, kind_of_host, parse_networks
 from ..protocol.answer import Answer, Kind
 from ..protocol.retry import Budget
 from ..settings import Settings
-from .connector import Connector
+from .connector import AddressRefused, Connector, held_to, judged
 from .expect import ImpatientRequest
 from .payload import SpanPayload
 from .sockets import socket_factory
@@ -88,6 +89,7 @@ class Transport:
         self._answered: set[HTTPOrigin] = set()
         self._registries: set[HTTPOrigin] = set()
         self._proxies = _proxies(settings.environ)
+        self._networks = parse_networks(settings.allow_addresses)
 
     async def __aenter__(self) -> Self:
         # Cookies and netrc are credentials that would cross origins (CVE-2026-47265): neither is used. Limits
@@ -96,7 +98,7 @@ class Transport:
             connector=Connector(
                 limit=self._connections,
                 keepalive_timeout=_KEEP_ALIVE,
-                socket_factory=socket_factory(self._settings.congestion),
+                socket_factory=judged(socket_factory(self._settings.congestion)),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -131,14 +133,19 @@ class Transport:
         body: bytes | SpanPayload | None = None,
         *,
         patience: float = 0.0,
+        named_by: HTTPOrigin | None = None,
     ) -> Response:
         """Sends one request, once, and reads the answer. Redirects are answers like any other.
 
-        `patience` are seconds beyond the usual in which the answer may come.
-        Raises `ConnectionLost`, `TimedOut`, `TLSFailed`, `ProtocolViolation`, and what reading the source raises.
+        `patience` are seconds beyond the usual in which the answer may come. `named_by` is the registry that named
+        `url`, None for an address of the user's own: what lies elsewhere than at that registry must be public, or at an
+        address of a kind that the registry has itself.
+        Raises `ConnectionLost`, `TimedOut`, `TLSFailed`, `ProtocolViolation` (`ForeignAddress` is one), and what
+        reading the source raises.
         """
+        rules = await self._rules(url, named_by)
         try:
-            async with self._request(method, url, headers, body, self._settings.timeout + patience) as response:
+            async with self._request(method, url, headers, body, self._settings.timeout + patience, rules) as response:
                 self._answered.add(HTTPOrigin.of(url))
                 content = await response.content.read(0) if method == "HEAD" else await _read(response)
                 if isinstance(body, SpanPayload):
@@ -160,7 +167,15 @@ class Transport:
                     raise ConnectionLost(f"the connection broke in the body: {body.broken}", url=url) from error
             raise _translated(error, url) from error
 
-    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
+    async def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        named_by: HTTPOrigin | None = None,
+    ) -> Response:
         """As `send`, tried again while the line or the registry is in trouble that may pass.
 
         Only for requests that may be sent twice. Raises `Unavailable` where the trouble did not pass.
@@ -171,7 +186,7 @@ class Transport:
             retry_after: float | None = None
             failure: Unavailable
             try:
-                response = await self.send(method, url, headers, body)
+                response = await self.send(method, url, headers, body, named_by=named_by)
             except TLSFailed:
                 raise
             except Unavailable as error:
@@ -192,11 +207,12 @@ class Transport:
 
     @asynccontextmanager
     async def stream(
-        self, url: str, headers: Mapping[str, str]
+        self, url: str, headers: Mapping[str, str], *, named_by: HTTPOrigin | None = None
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
         """GETs `url`; gives the answer without its body, and the body in pieces. Errors as in `send`."""
+        rules = await self._rules(url, named_by)
         try:
-            async with self._request("GET", url, headers, None, self._settings.timeout) as response:
+            async with self._request("GET", url, headers, None, self._settings.timeout, rules) as response:
                 self._answered.add(HTTPOrigin.of(url))
                 yield Response(response.status, url, response.headers), response.content.iter_chunked(_PIECE)
         except RegistryPushError:
@@ -226,6 +242,38 @@ class Transport:
         with suppress(_Opened, RegistryPushError, aiohttp.ClientError, OSError, ssl.SSLError, ValueError):
             async with self._request("HEAD", url, {}, None, 0.0, (opened,)):
                 raise AssertionError("it was to be opened only")
+
+    async def _rules(self, url: str, named_by: HTTPOrigin | None) -> tuple[ClientMiddlewareType, ...] | None:
+        """What holds a request for `url` to the addresses that `named_by` may send us to; None if nothing need."""
+        if named_by is None:
+            return None
+        try:
+            origin = HTTPOrigin.of(url)
+        except InvalidName as error:
+            raise ProtocolViolation(f"{named_by} sends us to an odd address: {redacted(url)}") from error
+        if origin == named_by:
+            return None
+        if (named_by.scheme, origin.scheme) == ("https", "http"):
+            raise ProtocolViolation(f"{named_by} sends us from https to {origin}", url=url)
+        rule = AddressRule(named_by, await self._kinds_of(named_by), self._networks)
+        if self._proxy(origin) is None:
+            return (held_to(rule),)
+        # The proxy resolves the name; an address can be judged here.
+        if kind_of_host(origin.host) is not None and not rule.allows(origin.host):
+            raise rule.refusal(url, origin.host)
+        return None
+
+    async def _kinds_of(self, registry: HTTPOrigin) -> frozenset[AddressKind]:
+        """The kinds of addresses that the registry was reached at; none behind a proxy, which resolves its name."""
+        if (kind := kind_of_host(registry.host)) is not None:
+            return frozenset([kind])
+        if self._proxy(registry) is not None:
+            return frozenset()
+        assert self._session is not None and isinstance(self._session.connector, Connector)
+        reached = self._session.connector.reached
+        if registry not in reached:  # a session of an earlier process may lead elsewhere at once
+            await self._open_connection(f"{registry}/")
+        return frozenset(map(kind_of, reached[registry]))
 
     def _request(
         self,
@@ -303,6 +351,8 @@ def _proxy_url(value: str) -> str:
 def _translated(error: Exception, url: str) -> RegistryPushError:
     """The error of ours that a foreign one means."""
     where = HTTPOrigin.of(url)
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(refused := error.os_error, AddressRefused):
+        return refused.rule.refusal(url, refused.address)
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error):

@@ -16,6 +16,7 @@ from .plan import PlannedModel
 
 # What decides how a registry is reached and what is sent to it. No login: passwords are nothing to keep.
 _PATHS: Final = ("key", "ca_file", "cert", "key_file", "authfile")
+_LISTS: Final = ("allow_realms", "allow_addresses")
 _WORDS: Final = ("plain_http", "tls_verify", "dialect", "chunk_size")
 
 
@@ -32,7 +33,7 @@ class Order(Struct, frozen=True):
         """The order to push `model`."""
         options = {name: getattr(settings, name) for name in _WORDS}
         options |= {name: str(path.absolute()) for name in _PATHS if (path := getattr(settings, name)) is not None}
-        options["allow_realms"] = list(settings.allow_realms)
+        options |= {name: list(getattr(settings, name)) for name in _LISTS}
         usual = Settings(home=settings.home)
         told = {name: value for name, value in options.items() if value != _plain(getattr(usual, name))}
         references = tuple(str(reference) for reference in model.references)
@@ -56,7 +57,7 @@ class Order(Struct, frozen=True):
         """The order in `text`; None for what is none, as another version or a damaged disk may leave it."""
         try:
             store, model, references, options = json.loads(str(text))
-            known = {name: value for name, value in options.items() if name in (*_WORDS, *_PATHS, "allow_realms")}
+            known = {name: value for name, value in options.items() if name in (*_WORDS, *_PATHS, *_LISTS)}
             return cls(str(store), str(model), tuple(map(str, references)), tuple(sorted(known.items())))
         except (ValueError, TypeError, AttributeError):
             return None
@@ -64,8 +65,7 @@ class Order(Struct, frozen=True):
     def settings(self, base: Settings) -> Settings:
         """`base` as the order was given: its store, and how its registry is reached. Raises `InvalidSettings`."""
         told: dict[str, Any] = {name: Path(value) if name in _PATHS else value for name, value in self.options}
-        if "allow_realms" in told:
-            told["allow_realms"] = tuple(told["allow_realms"])
+        told |= {name: tuple(told[name]) for name in _LISTS if name in told}
         return replace(base, models=Path(self.store), **told)
 
 

@@ -83,6 +83,7 @@ class Scripted:
     """The server; an async context manager. `seen` has every request, in order of arrival."""
 
     tls: ssl.SSLContext | None = None
+    host: str = "127.0.0.1"
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
     _script: dict[tuple[str, str], list[Answer]] = field(default_factory=dict)
@@ -100,7 +101,7 @@ class Scripted:
     @property
     def origin(self) -> str:
         """`http://127.0.0.1:<port>`."""
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     @property
     def port(self) -> int:
@@ -110,7 +111,7 @@ class Scripted:
         return port
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
+        self._server = await asyncio.start_server(self._serve, self.host, 0, ssl=self.tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
