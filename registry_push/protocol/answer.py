@@ -9,8 +9,8 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from ..errors import InvalidDigest
-from ..model import Digest
+from ..errors import InvalidDigest, NotARegistry
+from ..model import Digest, HTTPOrigin
 from .diagnostics import Diagnosis, diagnose
 from .retry import parse_retry_after
 from .signed_headers import named_in
@@ -31,8 +31,12 @@ class Kind(Enum):
     BUSY = auto()
     INVALID = auto()
     REFUSED = auto()
+    NO_REGISTRY = auto()  # success, said by a web page: a captive portal, a sign-in page, a plain web server
     LOST = auto()
 
+
+_PAGES: Final = ("text/html", "application/xhtml+xml")
+_REGISTRY_HEADERS: Final = ("Docker-Content-Digest", "Docker-Upload-UUID", "Docker-Upload-Location")
 
 # No status of HTTP's: the connection broke before there was one.
 NO_ANSWER: Final = 0
@@ -69,6 +73,7 @@ class Answer(Struct, frozen=True):
     minimum_chunk: int | None = None
     maximum_chunk: int | None = None
     retry_after: float | None = None
+    is_page: bool = False
     diagnosis: Diagnosis = Diagnosis((), "")
 
     @classmethod
@@ -88,6 +93,7 @@ class Answer(Struct, frozen=True):
             minimum_chunk=_number(headers.get("OCI-Chunk-Min-Length")),
             maximum_chunk=_number(headers.get("OCI-Chunk-Max-Length")),
             retry_after=parse_retry_after(headers.get("Retry-After"), now=now),
+            is_page=_is_page(headers) if status == 200 else False,
             diagnosis=diagnose(body) if status >= 400 else Diagnosis((), ""),
         )
 
@@ -97,11 +103,29 @@ class Answer(Struct, frozen=True):
         if self.status in _KINDS:
             return _KINDS[self.status]
         if 200 <= self.status < 300:
-            return Kind.ACCEPTED
+            return Kind.NO_REGISTRY if self.is_page else Kind.ACCEPTED
         return Kind.BUSY if self.status >= 500 else Kind.REFUSED
+
+    def no_registry(self, registry: HTTPOrigin) -> NotARegistry:
+        """The error for an answer that no registry gives, in a place where `registry` was asked."""
+        what = f"HTTP {self.status}{' with a web page' if self.is_page else ''}"
+        there = HTTPOrigin.of(self.url)
+        leads = "" if there == registry else f" and leads to {there}"
+        return NotARegistry(
+            f"{registry.netloc} is no registry: it answers {what}{leads}",
+            hint="a sign-in page, captive portal or proxy may answer for it; check the address: "
+            f"curl -i {registry}/v2/",
+            url=self.url,
+        )
 
     def __str__(self) -> str:
         return f"HTTP {self.status}{f': {self.diagnosis}' if self.diagnosis.text else ''}"
+
+
+def _is_page(headers: Mapping[str, str]) -> bool:
+    """Whether this is a web page. Google's servers call empty answers HTML too, but name the content's digest."""
+    media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return media_type in _PAGES and not any(name in headers for name in _REGISTRY_HEADERS)
 
 
 def _number(text: str | None) -> int | None:

@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from ..errors import Denied, Refused, RegistryPushError, Unauthorized, Unavailable
-from ..model import Descriptor
+from ..model import Descriptor, HTTPOrigin
 from .answer import Answer, Kind
 from .chunks import MiB, Span
 from .location import resolve
@@ -144,7 +144,7 @@ class Parts:
     def placed(self, number: int, answer: Answer) -> None:
         """Takes the storage's answer to a PUT."""
         match answer.kind:
-            case Kind.CREATED | Kind.ACCEPTED:
+            case Kind.CREATED | Kind.ACCEPTED | Kind.NO_REGISTRY:  # it is none; Google's calls its empty answers HTML
                 self._placed(number)
             # A presigned URL that has run out is 403 at S3, 400 or 404 elsewhere: ask for another.
             case _ if answer.status in (400, 403, 404) or answer.kind in (Kind.EXPIRED, Kind.BUSY, Kind.LOST):
@@ -173,5 +173,8 @@ class Parts:
         self._after = 0.0 if answer.kind is Kind.EXPIRED else pause
 
     def _refused(self, answer: Answer) -> None:
+        if answer.kind is Kind.NO_REGISTRY:
+            self.failure = answer.no_registry(HTTPOrigin.of(answer.url))
+            return
         cls = {401: Unauthorized, 403: Denied}.get(answer.status, Refused)
         self.failure = cls(f"{self._blob.digest} was refused: {answer}", url=answer.url)

@@ -52,6 +52,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Kind], str]] = {
     #
     (State.DIRECT, Kind.CREATED): "placed_directly",
     (State.DIRECT, Kind.ACCEPTED): "placed_directly",
+    (State.DIRECT, Kind.NO_REGISTRY): "placed_directly",  # a storage; Google's calls its empty answers HTML
     # The URL has run out, or the line broke: only a new session has another URL.
     (State.DIRECT, Kind.INVALID): "gone",
     (State.DIRECT, Kind.EXPIRED): "gone",

@@ -11,7 +11,7 @@ is the error to raise.
 
 from __future__ import annotations
 
-from ..errors import NotAllowed, RegistryPushError, Unavailable
+from ..errors import NotAllowed, NotARegistry, RegistryPushError, Unavailable
 from ..model import HTTPOrigin
 from .answer import NO_ANSWER, Answer, Kind
 from .chunks import MiB, Span
@@ -32,7 +32,8 @@ class UploadSession(Steps):
         """What to keep; None while the registry holds nothing that could be gone on with."""
         # A login that ran out denies no byte. But there is none for a session elsewhere, which gets none of ours.
         is_ours = HTTPOrigin.of(self._location or self._endpoints.uploads) == HTTPOrigin.of(self._endpoints.uploads)
-        passes = Unavailable | NotAllowed if is_ours else Unavailable
+        # A captive portal before the registry denies none either.
+        passes = Unavailable | NotARegistry | NotAllowed if is_ours else Unavailable | NotARegistry
         is_worth_it = self.state is not State.FAILED or isinstance(self.failure, passes)
         if not self._location or self.state is State.DONE or not is_worth_it:
             return None

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..errors import Denied, Refused, RegistryPushError, RemoteMismatch, Unauthorized, Unavailable
 from ..events import Placement
-from ..model import Descriptor
+from ..model import Descriptor, HTTPOrigin
 from .answer import Answer, Kind
 from .chunks import ChunkPlan
 from .kept import Kept, after_cut
@@ -89,6 +89,8 @@ class Steps:
         self._after = 0.0
 
     def _opened(self, answer: Answer) -> None:
+        if answer.status not in (201, 202) and not (answer.location or answer.upload_location):
+            return self._no_registry(answer)
         self._location = resolve(answer.url, answer.upload_location or answer.location or "")
         self._mounts.clear()
         self._attempted = 0
@@ -199,6 +201,8 @@ class Steps:
             self.state = State.COMMITTING
 
     def _confirmed(self, answer: Answer) -> None:
+        if answer.status != 200:
+            return self._no_registry(answer)
         if answer.length and answer.length != self._blob.size:  # a proxy that drops bodies may say 0
             return self._fail(
                 RemoteMismatch(
@@ -234,8 +238,13 @@ class Steps:
         return None
 
     def _refused(self, answer: Answer) -> None:
+        if answer.kind is Kind.NO_REGISTRY:
+            return self._no_registry(answer)
         cls = {401: Unauthorized, 403: Denied}.get(answer.status, Refused)
-        self._fail(cls(f"{self._blob.digest} was refused: {self.trouble}", url=answer.url))
+        return self._fail(cls(f"{self._blob.digest} was refused: {self.trouble}", url=answer.url))
+
+    def _no_registry(self, answer: Answer) -> None:
+        self._fail(answer.no_registry(HTTPOrigin.of(self._endpoints.uploads)))
 
     # ── the small steps ───────────────────────────────────────────────────────────────────────────
 

@@ -169,6 +169,8 @@ class Client:
                 return Unauthorized(message, url=response.url)
             case Kind.BUSY:
                 return Unavailable(message, url=response.url)
+            case Kind.NO_REGISTRY:
+                return answer.no_registry(self.origin)
             case _ if response.status == 403:
                 return Denied(message, url=response.url)
             case _:

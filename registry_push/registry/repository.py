@@ -39,15 +39,26 @@ class Repository:
     # ── Target and Mounter ────────────────────────────────────────────────────────────────────────
 
     async def exists(self, blob: Descriptor) -> bool:
-        """Whether the repository holds the blob. Raises `RemoteMismatch` if what it holds is something else."""
-        return await self._holds(blob, self._push)
+        """Whether the repository is known to hold the blob.
+
+        If what it says of it contradicts the digest or the size, it is not known to (serverless-registry describes a
+        mounted blob by the link to it): the upload will tell.
+        """
+        try:
+            return await self._holds(blob, self._push)
+        except RemoteMismatch as mismatch:
+            self._uploader.warn_once(f"{mismatch.message}; it is sent again")
+            return False
 
     async def _holds(self, blob: Descriptor, scopes: Scopes) -> bool:
+        """Raises `RemoteMismatch` if what it holds is something else, `NotARegistry` if no registry answers."""
         url = self._blob_url(blob.digest)
         response = await self._client.request("HEAD", url, scopes)
         if response.status == 404:
             return False
         answer = self._read(response)
+        if answer.kind in (Kind.CREATED, Kind.ACCEPTED) and response.status != 200:
+            raise answer.no_registry(self._client.origin)
         if answer.kind is not Kind.ACCEPTED:
             raise self._client.refusal(response, f"to say whether it has {blob.digest}")
         if answer.digest not in (None, blob.digest):  # CVE-2025-24882: asked by digest, got another
@@ -122,7 +133,10 @@ class Repository:
         """The digest of the manifest under `tag`; None where there is none, or the registry does not say."""
         response = await self._client.request("HEAD", self._manifest_url(tag), self._push, _ACCEPT)
         self._uploader.pace(self._client).asked(response.waited)
-        return self._read(response).digest if response.status == 200 else None
+        answer = self._read(response)
+        if answer.kind is Kind.NO_REGISTRY:
+            raise answer.no_registry(self._client.origin)
+        return answer.digest if response.status == 200 else None
 
     async def _put(self, manifest: Manifest, reference: str) -> None:
         url, headers = self._manifest_url(reference), {"Content-Type": manifest.media_type}
@@ -130,6 +144,8 @@ class Repository:
         answer = self._read(response)
         if answer.kind is Kind.EXPIRED or response.status == 403:
             raise self._client.refusal(response, "the manifest")
+        if answer.kind is Kind.NO_REGISTRY:
+            raise answer.no_registry(self._client.origin)
         if answer.kind not in (Kind.CREATED, Kind.ACCEPTED):
             raise ManifestRefused(
                 f"{self._client.origin.netloc} refused the manifest of {self.name}:{reference}: {answer}",
@@ -138,6 +154,13 @@ class Repository:
             )
         if answer.digest is not None and answer.digest != manifest.digest:
             raise RemoteMismatch(f"the registry stored {answer.digest} where {manifest.digest} was sent", url=url)
+        # Only 201 or our digest is a registry's word; whatever else says yes may say so to everything.
+        if (
+            answer.kind is not Kind.CREATED
+            and answer.digest is None
+            and await self.digest_of(reference) != manifest.digest
+        ):
+            raise answer.no_registry(self._client.origin)
 
     # ── Source ────────────────────────────────────────────────────────────────────────────────────
 
@@ -151,7 +174,7 @@ class Repository:
         response = await self._client.request("GET", url, self._pull, _ACCEPT)
         if response.status == 404:
             raise ModelNotFound(f"{self} has no {ref}", url=url)
-        if response.status != 200:
+        if response.status != 200 or self._read(response).kind is Kind.NO_REGISTRY:
             raise self._client.refusal(response, f"the manifest {ref}")
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         manifest = Manifest.parse(response.body, media_type=media_type if media_type in MANIFEST_TYPES else None)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from ..errors import BlobCorrupt, Interrupted, NotAllowed, RegistryPushError, Unavailable
-from ..events import Sink
+from ..errors import BlobCorrupt, Interrupted, NotAllowed, NotARegistry, RegistryPushError, Unavailable
+from ..events import Sink, Warned
 from ..model import Descriptor
 from ..protocol.chunks import ChunkPlan
 from ..protocol.kept import Kept
@@ -44,6 +44,7 @@ class Uploader:
         self._hasher = hasher
         self._sink = sink
         self._profiles: dict[str, Profile] = {}
+        self._warned = False
         self._paces: dict[str, Pace] = {}
         self._large: set[UploadSession] = set()  # those under way that go in chunks
 
@@ -108,7 +109,7 @@ class Uploader:
             with self._counted(session):
                 placement = await upload.run()
         except RegistryPushError as error:
-            if not isinstance(error, Interrupted | Unavailable | NotAllowed) or session.record is None:
+            if not isinstance(error, Interrupted | Unavailable | NotARegistry | NotAllowed) or session.record is None:
                 await upload.forget()
                 upload.save(None)
             raise
@@ -145,6 +146,12 @@ class Uploader:
                 known = replace(learned, one_put=known.one_put, ollama=known.ollama)
             self._profiles[origin] = known
         return self._profiles[origin]
+
+    def warn_once(self, message: str) -> None:
+        """Warn of something that holds for many blobs of a registry: once a run."""
+        if not self._warned:
+            self._warned = True
+            self._sink(Warned(message))
 
     def pace(self, client: Client) -> Pace:
         """What this run has seen of the line to the registry."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..errors import Interrupted, ModelNotFound, Unavailable, UsageError
+from ..errors import Interrupted, ModelNotFound, NotARegistry, Unavailable, UsageError
 from ..events import BlobStarted, Event, ModelFailed, ModelStarted, Sink, Warned, ignore
 from ..model import ModelName, Reference
 from ..model.place import Destination, Exactly, parse_destination
@@ -21,6 +21,8 @@ from .orders import Order
 from .plan import PlannedModel, check_collisions, targets_of
 from .shared import Shared, sharing
 
+# What may end so and be gone on with later. A captive portal has taken nothing away.
+_PASSING = Unavailable | NotARegistry | Interrupted
 _GLOB_CHARACTERS = frozenset("*?[")
 
 
@@ -66,7 +68,9 @@ async def carry_out(
         noting = _Noting(sink, shared.journal, dict(zip((model.target for model in plan), orders, strict=True)))
         report = await push_planned(plan, store, shared, dry_run=dry_run, settings=settings, sink=noting, stop=stop)
         for order, model in zip(orders, report.models, strict=True):
-            goes_on = isinstance(model, ModelFailed) and isinstance(model.error, Unavailable | Interrupted)
+            goes_on = isinstance(model, ModelFailed) and isinstance(
+                model.error, Unavailable | NotARegistry | Interrupted
+            )
             if shared.journal is not None and not goes_on:
                 shared.journal.end(order)
     if report.failed and all(isinstance(model.error, Interrupted) for model in report.failed):

@@ -84,6 +84,7 @@ class Scripted:
 
     tls: ssl.SSLContext | None = None
     host: str = "127.0.0.1"
+    otherwise: Answer = Says(501, body=b"nothing is scripted for this")  # the answer to what no test has written down
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
     _script: dict[tuple[str, str], list[Answer]] = field(default_factory=dict)
@@ -91,7 +92,7 @@ class Scripted:
     _server: asyncio.Server | None = None
 
     def on(self, method: str, path: str, *answers: Answer) -> None:
-        """What to answer: one after the other, the last again and again. Anything else is a 501."""
+        """What to answer: one after the other, the last again and again. Anything else gets `otherwise`."""
         self._script[method, path] = list(answers)
 
     def requests(self, method: str, path: str | None = None) -> list[Seen]:
@@ -149,7 +150,7 @@ class Scripted:
         fields = CIMultiDict[str]((name, value) for name, _, value in (line.partition(": ") for line in lines))
         seen = Seen(method, target, fields)
         self.seen.append(seen)
-        queue = self._script.get((method, seen.path), [Says(501, body=b"nothing is scripted for this")])
+        queue = self._script.get((method, seen.path), [self.otherwise])
         says = queue.pop(0) if len(queue) > 1 else queue[0]
         if isinstance(says, Says) and (says.early or says.deaf or says.cut_request_at is not None):
             return await self._answer_early(says, seen, reader, writer)

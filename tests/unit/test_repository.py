@@ -80,20 +80,23 @@ async def test_a_blob_at_storage_elsewhere_is_there() -> None:
         assert await repository.exists(BLOB)
 
 
-async def test_a_blob_of_another_size_is_a_mismatch() -> None:
+async def test_a_blob_of_another_size_is_not_known_to_be_there_and_is_no_source() -> None:
     async with Scripted() as server, _repository(server) as repository:
         server.on("HEAD", BLOB_PATH, Says(200, body=CONTENT[:-1]))
+        assert not await repository.exists(BLOB)
         with pytest.raises(RemoteMismatch, match=f"{BLOB.size - 1} bytes instead of {BLOB.size}") as caught:
-            await repository.exists(BLOB)
+            await repository.open(BLOB)
         assert caught.value.exit_code == 7
 
 
+@pytest.mark.attack("CVE-2025-24882")
 async def test_cve_2025_24882_a_blob_that_is_said_to_have_another_digest_is_not_taken_for_ours() -> None:
     # "There" would be believed, and the manifest follow (P1).
     async with Scripted() as server, _repository(server) as repository:
         server.on("HEAD", BLOB_PATH, Says(200, _named(Digest.of(b"other")), CONTENT))
+        assert not await repository.exists(BLOB)
         with pytest.raises(RemoteMismatch):
-            await repository.exists(BLOB)
+            await repository.open(BLOB)
 
 
 @pytest.mark.parametrize(
