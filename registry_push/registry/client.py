@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .tokens import Authenticator
 
 _MAX_HOPS: Final = 5
+# How a registry may turn the anonymous down besides 401: what they may not see is forbidden, or is not there.
+_VEILED: Final = (403, 404)
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 
 
@@ -42,6 +44,8 @@ class Client:
         self.transport = transport
         transport.know_registry(origin)
         self._meeting = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self._has_asked = False  # at /v2/, how to sign in
         self._has_met = False
         self._sign_in = sign_in
         self._authenticator: Authenticator | None = None
@@ -139,13 +143,49 @@ class Client:
         """
         if not scopes or HTTPOrigin.of(response.url) != self.origin:
             return False
+        challenge: Response | None = response
         if response.status != 401:
-            if self._authenticator is not None:
-                self._authenticator.accepted(used)
+            if used is not None or response.status not in _VEILED:
+                if self._authenticator is not None:
+                    self._authenticator.accepted(used)
+                return False
+            challenge = await self._challenge_at_root(scopes)
+        elif "WWW-Authenticate" not in response.headers:
+            challenge = await self._challenge_at_root(scopes) or response
+        if challenge is None:
             return False
-        self._authenticator = self._authenticator or self._sign_in()
-        await self._authenticator.renew(response, scopes, used)
+        await self._signing_in().renew(challenge, scopes, used)
         return True
+
+    async def _challenge_at_root(self, scopes: Scopes) -> Response | None:
+        """Ask `/v2/` once how to sign in, if there is a login that might help; None if it does not say.
+
+        Some registries turn the anonymous down by 403, 404 or a 401 that names no way to sign in, but challenge at
+        `/v2/` (spec, "Determining Support").
+        """
+        async with self._asking:
+            if self._has_asked or not await self._signing_in().has_login(scopes):
+                return None
+            self._has_asked = True
+            try:
+                response = await self.transport.send("GET", self.url("/v2/"), {}, named_by=self.origin)
+            except Unavailable:
+                return None
+        return response if response.status == 401 and "WWW-Authenticate" in response.headers else None
+
+    def _signing_in(self) -> Authenticator:
+        self._authenticator = self._authenticator or self._sign_in()
+        return self._authenticator
+
+    def explained(self, error: RegistryPushError) -> RegistryPushError:
+        """`error`, with who we were to the registry if it is about rights."""
+        if not isinstance(error, Unauthorized | Denied):
+            return error
+        who = self._authenticator.who if self._authenticator is not None else None
+        if who is not None:
+            return type(error)(f"{error.message} (signed in with {who})", hint=error.hint, url=error.url)
+        hint = f"log in: docker login {self.origin.netloc}; or check that everyone may write there"
+        return type(error)(f"{error.message} (no login was used)", hint=hint, url=error.url)
 
     def _next_hop(self, response: Response) -> str:
         location = response.headers.get("Location")
@@ -166,13 +206,13 @@ class Client:
         message = f"{self.origin.netloc} refused {what}: {answer}"
         match answer.kind:
             case Kind.EXPIRED:
-                return Unauthorized(message, url=response.url)
+                return self.explained(Unauthorized(message, url=response.url))
             case Kind.BUSY:
                 return Unavailable(message, url=response.url)
             case Kind.NO_REGISTRY:
                 return answer.no_registry(self.origin)
             case _ if response.status == 403:
-                return Denied(message, url=response.url)
+                return self.explained(Denied(message, url=response.url))
             case _:
                 return Refused(message, url=response.url)
 

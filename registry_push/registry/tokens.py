@@ -85,6 +85,20 @@ class Authenticator:
         async with self._lock:
             return (self._fresh(scopes) or await self._sign_in(scopes, self._challenge, None)).header
 
+    async def has_login(self, scopes: Scopes) -> bool:
+        """Whether there is a login for this registry. Raises what reading logins raises."""
+        return await self._login_for(scopes) is not None
+
+    @property
+    def who(self) -> str | None:
+        """Who we have been to this registry: a login and its source, or a key; None for nobody in particular."""
+        providers = {held.provider for held in self._held.values()}
+        login = next((login for login in self._logins.values() if login is not None), None)
+        if login is not None and (self._basic or Provider.LOGIN in providers):
+            return f"the login of {login.username or 'a token'} from {login.source}"
+        identity = self._identity() if Provider.SIGNATURE in providers else None
+        return f"the key {identity.fingerprint}" if identity is not None else None
+
     def accepted(self, header: str | None) -> None:
         """The registry took this header: when it refuses it later, it has run out and is worth renewing."""
         if header is not None:

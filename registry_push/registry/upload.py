@@ -105,7 +105,7 @@ class Upload:
                         await self._content.settle()
                     await self._step(request)
                 if self.session.failure is not None:
-                    raise self.session.failure
+                    raise self.client.explained(self.session.failure)
         except BaseExceptionGroup as group_error:
             raise unwrapped(group_error) from None
         self._content.remember()
