@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
+from msgspec.structs import replace
+
 from ..errors import (
     Denied,
     InvalidName,
@@ -31,6 +33,8 @@ _MAX_HOPS: Final = 5
 # How a registry may turn the anonymous down besides 401: what they may not see is forbidden, or is not there.
 _VEILED: Final = (403, 404)
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
+# The redirects that leave the method and the body as they are (RFC 9110, 15.4); the others turn a POST into a GET.
+_KEEPING: Final = (307, 308)
 
 
 class Client:
@@ -73,11 +77,12 @@ class Client:
     async def _request_hop_by_hop(
         self, method: str, url: str, scopes: Scopes, headers: Mapping[str, str] | None, body: bytes | None
     ) -> Response:
+        via: Response | None = None
         for _ in range(_MAX_HOPS):
             response = await self._request_signed_in(method, url, scopes, headers, body)
-            if response.status not in _REDIRECTS or method not in ("GET", "HEAD"):
-                return response
-            url = self._next_hop(response)
+            if not _is_redirect(response, method):
+                return response if via is None else replace(response, via=via)
+            url, via = self._next_hop(response), response
         raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
 
     async def attempt(
@@ -92,16 +97,23 @@ class Client:
     ) -> Response:
         """Sends one request of an upload and gives its answer, whatever it is; never retried here.
 
-        Without a body, a 401 is settled before it is seen. With one it is given back, signed in anew: how much of the
-        body counts, only the session can ask. Raises `NotAllowed` where there is no way to sign in.
+        Without a body, a 401 is settled before it is seen, and redirects are followed. With one, both are given back,
+        after signing in anew: how much of the body counts, only the session can ask. Raises `NotAllowed` where there
+        is no way to sign in.
         """
+        hops = 0
         while True:
             used = await self._authorization(url, scopes)
             response = await self.transport.send(
                 method, url, _with(headers, used), body, patience=patience, named_by=self.origin
             )
-            if not await self._signed_in_anew(response, scopes, used) or body is not None:
+            if await self._signed_in_anew(response, scopes, used) and body is None:
+                continue
+            if body is not None or not _is_redirect(response, method):
                 return response
+            url, hops = self._next_hop(response), hops + 1
+            if hops == _MAX_HOPS:
+                raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
 
     @asynccontextmanager
     async def stream(
@@ -215,6 +227,14 @@ class Client:
                 return self.explained(Denied(message, url=response.url))
             case _:
                 return Refused(message, url=response.url)
+
+
+def _is_redirect(response: Response, method: str) -> bool:
+    """Whether the answer leads on. At an Ollama registry that is said for a part's body, not for the question."""
+    if method in ("GET", "HEAD"):
+        return response.status in _REDIRECTS
+    has_target = "Location" in response.headers and "Docker-Upload-Location" not in response.headers
+    return response.status in _KEEPING and has_target
 
 
 def _with(headers: Mapping[str, str] | None, authorization: str | None) -> dict[str, str]:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _ACCEPT: Final = {"Accept": ", ".join(MANIFEST_TYPES)}
 
 
+# What a storage answers to HEAD for a URL that was signed for GET. The redirect itself says whose content it is.
+_NOT_FOR_HEAD: Final = (400, 401, 403, 405, 501)
+
+
 class Repository:
     """Source, Target and Mounter over one repository. Cancelling any call is safe."""
 
@@ -56,6 +60,8 @@ class Repository:
         response = await self._client.request("HEAD", url, scopes)
         if response.status == 404:
             return False
+        if response.via is not None and response.status in _NOT_FOR_HEAD:
+            return self._read(response.via).digest == blob.digest
         answer = self._read(response)
         if answer.kind in (Kind.CREATED, Kind.ACCEPTED) and response.status != 200:
             raise answer.no_registry(self._client.origin)

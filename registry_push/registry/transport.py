@@ -51,13 +51,14 @@ _PIECE: Final = 256 * 1024
 
 
 class Response(Struct, frozen=True):
-    """An answer, its body read (at most `MAX_ANSWER_BYTES`)."""
+    """An answer, its body read (at most `MAX_ANSWER_BYTES`). `via` is the redirect that led to it."""
 
     status: int
     url: str
     headers: CIMultiDictProxy[str]
     body: bytes = b""
     waited: float | None = None  # seconds for its headers, on a connection that was there
+    via: Response | None = None
 
 
 class _Opened(Exception):
