@@ -46,6 +46,7 @@ class Line:
 # ── foreign Host or Origin ────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.attack("CVE-2024-28224")
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:11434", "8.8.8.8"])
 @pytest.mark.parametrize("path", ["/", "/api/tags", "/api/push", "/metrics", "/nothing"])
 async def test_foreign_host_is_403_cve_2024_28224(tmp_path: Path, host: str, path: str) -> None:
@@ -78,6 +79,7 @@ async def test_foreign_origin_is_403_and_nothing_is_pushed(
     assert not embedded.log
 
 
+@pytest.mark.attack("CVE-2024-28224")
 async def test_rebound_pages_are_403_beyond_loopback_too_cve_2024_28224(tmp_path: Path) -> None:
     sample(tmp_path, "localhost:1")
     beyond = Access(guards_host=False, origins=Origins.parse(""))
@@ -107,6 +109,7 @@ async def test_own_origins_are_answered_as_ollama_does(tmp_path: Path) -> None:
 # ── where a push may go ───────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.attack("CVE-2026-7482")
 async def test_a_target_outside_the_list_is_403_and_never_reached_cve_2026_7482(
     embedded: EmbeddedRegistry, tmp_path: Path
 ) -> None:
@@ -123,6 +126,7 @@ async def test_a_target_outside_the_list_is_403_and_never_reached_cve_2026_7482(
         assert (await service.push(model))[0] == 200
 
 
+@pytest.mark.attack("CVE-2026-7482")
 async def test_nobody_who_asks_can_choose_a_registry_cve_2026_7482(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
     """Only a model that lies in the store under the registry's name goes there, and no request writes to the store."""
     sample(tmp_path, "registry.ollama.ai", name="me/secret")
@@ -141,6 +145,7 @@ async def test_nobody_who_asks_can_choose_a_registry_cve_2026_7482(embedded: Emb
 EXISTING = ["../../../../../../etc/passwd", "/etc/passwd", "..%2f..%2fetc/passwd", "file:///etc/passwd"]
 
 
+@pytest.mark.attack("CVE-2024-39722")
 @pytest.mark.parametrize("name", EXISTING)
 async def test_names_reveal_no_files_cve_2024_39722(tmp_path: Path, name: str) -> None:
     """Whatever exists, the answer is the same but for the name itself."""
@@ -152,6 +157,7 @@ async def test_names_reveal_no_files_cve_2024_39722(tmp_path: Path, name: str) -
     assert there[1][0]["error"].replace("passwd", "n0wher") == gone[1][0]["error"]
 
 
+@pytest.mark.attack("CVE-2024-39722")
 async def test_a_manifest_linked_out_of_the_store_is_not_read_cve_2024_39722(tmp_path: Path) -> None:
     sample(tmp_path, "localhost:1")
     secret = tmp_path / "secret"
@@ -163,6 +169,8 @@ async def test_a_manifest_linked_out_of_the_store_is_not_read_cve_2024_39722(tmp
     assert "outside the store" in answer["error"] and "words" not in answer["error"]
 
 
+@pytest.mark.attack("CVE-2024-37032")
+@pytest.mark.attack("CVE-2026-7020")
 @pytest.mark.parametrize("digest", ["sha256:../../../../etc/passwd", "sha256-../x", "sha256:" + "0" * 63 + "/"])
 async def test_a_digest_is_no_path_cve_2024_37032_and_cve_2026_7020(tmp_path: Path, digest: str) -> None:
     sample(tmp_path, "localhost:1")
@@ -178,6 +186,7 @@ async def test_a_digest_is_no_path_cve_2024_37032_and_cve_2026_7020(tmp_path: Pa
 # ── who may ask beyond this machine ───────────────────────────────────────────────────────────────
 
 
+@pytest.mark.attack("CVE-2025-63389")
 async def test_the_token_opens_everything_but_what_monitors_ask_cve_2025_63389(tmp_path: Path) -> None:
     sample(tmp_path, "localhost:1")
     async with over(tmp_path, access=Access(guards_host=True, origins=Origins.parse(""), token=TOKEN)) as service:
@@ -193,6 +202,7 @@ async def test_the_token_opens_everything_but_what_monitors_ask_cve_2025_63389(t
                     assert not expected or answer.headers["WWW-Authenticate"] == "Bearer"
 
 
+@pytest.mark.attack("CVE-2025-63389")
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "192.0.2.1", "example.com"])
 async def test_beyond_loopback_it_starts_only_with_a_token_cve_2025_63389(tmp_path: Path, host: str) -> None:
     """An API for pushing with this user's logins that all the net can use."""

@@ -41,6 +41,9 @@ def _signed_in(server: Scripted, path: str, then: Says) -> None:
 # ── credentials stay at home ──────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.attack("CVE-2025-51471")
+@pytest.mark.attack("CVE-2026-33540")
+@pytest.mark.attack("CVE-2026-48978")
 @pytest.mark.parametrize("number", ["CVE-2025-51471", "CVE-2026-33540", "CVE-2026-48978"])
 async def test_a_realm_on_another_host_gets_no_login(number: str) -> None:
     async with Scripted() as registry, Scripted() as foreign, opened(registry.origin, SignIn(LOGIN)) as client:
@@ -52,6 +55,7 @@ async def test_a_realm_on_another_host_gets_no_login(number: str) -> None:
         assert foreign.connections == 0, number
 
 
+@pytest.mark.attack("CVE-2025-51471")
 async def test_cve_2025_51471_a_realm_at_another_port_gets_no_signature(tmp_path: Path) -> None:
     who = SignIn(identity=Identity.create(tmp_path / "key"), prefers_signature=True)
     async with Scripted() as registry, Scripted() as foreign, opened(registry.origin, who) as client:
@@ -71,6 +75,7 @@ async def test_a_key_is_not_offered_to_a_realm_elsewhere_after_the_anonymous_are
         assert authorizations(foreign.seen) == [None]
 
 
+@pytest.mark.attack("CVE-2026-48978")
 @pytest.mark.parametrize("login", [LOGIN, None])
 async def test_cve_2026_48978_the_metadata_address_is_never_asked_for_a_token(login: Credential | None) -> None:
     async with Scripted() as registry, opened(registry.origin, SignIn(login)) as client:
@@ -79,6 +84,8 @@ async def test_cve_2026_48978_the_metadata_address_is_never_asked_for_a_token(lo
             await client.request("GET", client.url("/v2/x"), PULL)
 
 
+@pytest.mark.attack("CVE-2026-50151")
+@pytest.mark.attack("GHSA-qvqc-4c52-x6qp")
 @pytest.mark.parametrize("number", ["CVE-2026-50151", "GHSA-qvqc-4c52-x6qp"])
 @pytest.mark.parametrize("method", ["PATCH", "PUT", "GET", "DELETE"])
 async def test_a_location_elsewhere_gets_no_authorization(number: str, method: str) -> None:
@@ -92,6 +99,7 @@ async def test_a_location_elsewhere_gets_no_authorization(number: str, method: s
         assert "Cookie" not in seen.headers
 
 
+@pytest.mark.attack("GHSA-vh4v-2xq2-g5cg")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_ghsa_vh4v_2xq2_g5cg_a_redirect_to_another_port_keeps_no_authorization(
@@ -128,6 +136,7 @@ async def test_a_redirect_that_comes_home_is_signed_again() -> None:
         assert (await client.request("GET", client.url("/v2/x"), PULL)).status == 200
 
 
+@pytest.mark.attack("CVE-2026-34518")
 async def test_cve_2026_34518_a_cookie_is_never_sent_back_nor_carried_on() -> None:
     async with Scripted() as registry, Scripted() as storage, opened(registry.origin) as client:
         cookie = ("Set-Cookie", "session=secret; Path=/")
@@ -138,6 +147,7 @@ async def test_cve_2026_34518_a_cookie_is_never_sent_back_nor_carried_on() -> No
         assert not any("Cookie" in seen.headers for seen in (*registry.seen, *storage.seen))
 
 
+@pytest.mark.attack("CVE-2026-47265")
 async def test_cve_2026_47265_the_proxys_login_goes_to_the_proxy_alone() -> None:
     async with Scripted() as proxy, Scripted() as storage:
         proxy.on("GET", "http://registry.test/v2/x", _to(f"{storage.origin}/blob"))
@@ -199,6 +209,7 @@ async def test_a_redirect_that_would_change_the_method_is_an_answer_like_any_oth
 _BOMB = Says(200, (("Content-Encoding", "gzip"),), gzip.compress(json.dumps({"token": "T" * 20_000_000}).encode()))
 
 
+@pytest.mark.attack("CVE-2024-12886")
 async def test_cve_2024_12886_a_bomb_from_a_token_service_stays_packed() -> None:
     async with Scripted() as registry, opened(registry.origin) as client:
         registry.on("GET", "/v2/x", unauthorized(f'Bearer realm="{registry.origin}/token"'))
@@ -207,6 +218,7 @@ async def test_cve_2024_12886_a_bomb_from_a_token_service_stays_packed() -> None
             await client.request("GET", client.url("/v2/x"), PULL)
 
 
+@pytest.mark.attack("CVE-2024-12886")
 async def test_cve_2024_12886_a_bomb_from_a_registry_stays_packed_and_none_was_asked_for() -> None:
     async with Scripted() as registry, opened(registry.origin) as client:
         registry.on("GET", "/v2/x", _BOMB)

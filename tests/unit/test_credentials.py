@@ -134,6 +134,7 @@ async def test_no_other_key_will_do(stage: Stage, key: str) -> None:
 HUB_KEYS = ["https://index.docker.io/v1/", "docker.io", "index.docker.io", "registry-1.docker.io"]
 
 
+@pytest.mark.attack("CVE-2021-41092")
 @pytest.mark.parametrize("key", HUB_KEYS)
 async def test_cve_2021_41092_docker_hubs_login_is_for_docker_hub(stage: Stage, key: str) -> None:
     stage.write(stage.docker, {"auths": {key: basic("hub")}})
@@ -143,6 +144,7 @@ async def test_cve_2021_41092_docker_hubs_login_is_for_docker_hub(stage: Stage, 
         assert await stage.lookup(host) is None
 
 
+@pytest.mark.attack("CVE-2021-41092")
 async def test_cve_2021_41092_docker_hub_gets_no_private_login(stage: Stage) -> None:
     stage.write(stage.docker, {"auths": {HOST: basic("private")}, "credHelpers": {HOST: "private"}})
     stage.helper("private", login("private"))
@@ -151,6 +153,7 @@ async def test_cve_2021_41092_docker_hub_gets_no_private_login(stage: Stage) -> 
     assert not stage.log.exists()
 
 
+@pytest.mark.attack("CVE-2021-41092")
 async def test_cve_2021_41092_a_missing_helper_is_an_error_and_not_another_login(stage: Stage) -> None:
     stage.write(
         stage.docker, {"auths": {HOST: basic("file"), HUB_KEYS[0]: basic("hub")}, "credHelpers": {HOST: "gone"}}

@@ -44,11 +44,13 @@ class TestManifest:
         manifest = Manifest.parse(raw)
         assert (manifest.raw, manifest.digest) == (raw, Digest.of(raw))
 
+    @pytest.mark.attack("CVE-2025-1975")
     @given(json_values)
     def test_cve_2025_1975_odd_json_is_a_manifest_or_corrupt(self, value: Any) -> None:
         with contextlib.suppress(ManifestCorrupt):
             Manifest.parse(json.dumps(value).encode())
 
+    @pytest.mark.attack("CVE-2025-1975")
     @given(st.sampled_from(["config", "layers", "mediaType", "schemaVersion", "manifests"]), json_values)
     def test_cve_2025_1975_an_odd_field_is_a_manifest_or_corrupt(self, key: str, value: Any) -> None:
         try:
@@ -57,6 +59,7 @@ class TestManifest:
         except ManifestCorrupt:
             pass
 
+    @pytest.mark.attack("CVE-2025-1975")
     @pytest.mark.parametrize(
         "raw",
         [
@@ -81,19 +84,23 @@ class TestManifest:
         with pytest.raises(ManifestCorrupt):
             Manifest.parse(raw)
 
+    @pytest.mark.attack("CVE-2021-41190")
     def test_cve_2021_41190_layers_and_manifests_together_are_ambiguous(self) -> None:
         with pytest.raises(ManifestCorrupt, match="both layers and manifests"):
             Manifest.parse(manifest_json(manifests=[]))
 
+    @pytest.mark.attack("CVE-2021-41190")
     def test_cve_2021_41190_the_carrier_must_not_say_otherwise(self) -> None:
         with pytest.raises(ManifestCorrupt, match="carrier"):
             Manifest.parse(manifest_json(), media_type=OCI_INDEX)
 
+    @pytest.mark.attack("GHSA-f36w-mj3v-6jqv")
     @pytest.mark.parametrize("size", [-1, 2**63, 10**30, 1.5, True, "9", None])
     def test_ghsa_f36w_mj3v_6jqv_a_size_is_an_int64(self, size: object) -> None:
         with pytest.raises(ManifestCorrupt, match="size"):
             Descriptor.parse({"mediaType": LAYER_TYPE, "digest": f"sha256:{HEX}", "size": size})
 
+    @pytest.mark.attack("GHSA-f36w-mj3v-6jqv")
     def test_ghsa_f36w_mj3v_6jqv_a_huge_size_allocates_nothing(self) -> None:
         blob = {"mediaType": LAYER_TYPE, "digest": f"sha256:{HEX}", "size": 2**63 - 1}
         assert Manifest.parse(manifest_json(layers=[blob], config={})).size == 2**63 - 1

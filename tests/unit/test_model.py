@@ -162,6 +162,7 @@ class TestDigest:
         spellings = (str(digest), digest.path_name, f"sha256:{digest.hex.upper()}")
         assert {Digest.parse(spelling) for spelling in spellings} == {digest}
 
+    @pytest.mark.attack("CVE-2024-37032")
     @pytest.mark.parametrize(
         "text",
         [
@@ -178,6 +179,7 @@ class TestDigest:
         with pytest.raises(ManifestCorrupt):
             Descriptor.parse({"mediaType": "a/b", "digest": text, "size": 1})
 
+    @pytest.mark.attack("CVE-2026-7020")
     @pytest.mark.parametrize("tail", ["\n", "\n../..", "\x00", "\r", " ", "\u2028"])
     def test_cve_2026_7020_nothing_follows_a_digest(self, tail: str) -> None:
         with pytest.raises(InvalidDigest):

@@ -185,6 +185,7 @@ class TestResolve:
         with pytest.raises(ManifestCorrupt, match="me/tiny:latest"):
             store.read_manifest(name("me/tiny"))
 
+    @pytest.mark.attack("CVE-2024-37032")
     def test_cve_2024_37032_a_digest_in_the_store_leads_nowhere(self, store: OllamaStore) -> None:
         path = store.root / "manifests/registry.ollama.ai/me/tiny/latest"
         document = json.loads(path.read_bytes())

@@ -101,6 +101,9 @@ _TABLE = [
 ]
 
 
+@pytest.mark.attack("CVE-2025-51471")
+@pytest.mark.attack("CVE-2026-33540")
+@pytest.mark.attack("CVE-2026-48978")
 @pytest.mark.parametrize("secret", list(Secret))
 @pytest.mark.parametrize(("registry", "realm", "told"), _TABLE)
 def test_a_realm_is_told_what_is_its_own(registry: str, realm: str, told: set[Secret], secret: Secret) -> None:

@@ -148,6 +148,7 @@ async def test_a_manifest_that_is_not_there_is_a_missing_model() -> None:
         assert caught.value.exit_code == 3
 
 
+@pytest.mark.attack("CVE-2025-24882")
 async def test_cve_2025_24882_asked_by_digest_another_manifest_is_a_mismatch() -> None:
     wanted = Digest.of(b"another manifest")
     async with Scripted() as server, _repository(server) as repository:

@@ -28,6 +28,7 @@ def test_names_and_addresses_of_this_machine_pass(host: str) -> None:
     assert is_own_host(bare_host(host))
 
 
+@pytest.mark.attack("CVE-2024-28224")
 @pytest.mark.parametrize("host", FOREIGN)
 def test_names_of_the_public_dns_do_not(host: str) -> None:
     """CVE-2024-28224: a page whose name was made to mean 127.0.0.1 still says its name as Host."""
@@ -75,6 +76,7 @@ def test_origins_that_nobody_can_mean_are_refused(value: str) -> None:
         Origins.parse(value)
 
 
+@pytest.mark.attack("CVE-2024-28224")
 @pytest.mark.parametrize("guards_host", [True, False])
 def test_a_page_of_the_host_it_asks_passes_only_if_that_is_this_machine(guards_host: bool) -> None:
     """CVE-2024-28224: with DNS rebinding Origin and Host are equal, also beyond loopback."""

@@ -70,6 +70,7 @@ def test_a_token_that_would_break_a_header_is_refused(value: str) -> None:
         _token(token=value)
 
 
+@pytest.mark.attack("CVE-2024-12886")
 def test_cve_2024_12886_a_compressed_answer_is_not_unpacked() -> None:
     with pytest.raises(ProtocolViolation, match="no JSON"):
         Token.read(gzip.compress(json.dumps({"token": "a"}).encode()), now=_NOW)

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import registry_push
 
 PACKAGE = Path(registry_push.__file__).parent
@@ -49,6 +51,23 @@ def test_only_the_faces_read_the_environment() -> None:
     }
     assert readers
     assert all(name.startswith(("cli/", "daemon/")) or name in ("library.py", "flags.py") for name in readers)
+
+
+@pytest.mark.attack("CVE-2024-45436")
+@pytest.mark.attack("CVE-2025-4330")
+@pytest.mark.attack("CVE-2025-4517")
+def test_no_archive_is_unpacked() -> None:
+    """A member's path leads nowhere as long as nothing can write one: neither the modules nor the one-call helpers."""
+    unpackers = ("tarfile", "zipfile", "unpack_archive", "extractall")
+    found = {
+        (name, word)
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        for word in unpackers
+        if (isinstance(node, ast.Attribute) and node.attr == word)
+        or (isinstance(node, ast.Import | ast.ImportFrom) and word in ast.unparse(node))
+    }
+    assert found == set()
 
 
 def test_no_file_is_longer_than_can_be_held_in_the_head() -> None:

@@ -1,0 +1,1 @@
+"""Known attacks: a row each, the tests that hold against it, and the table of both."""
