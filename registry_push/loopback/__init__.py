@@ -1,7 +1,7 @@
 """The embedded registry: the demo, the tests and the doctor talk to it."""
 
 from .call import Exchange
-from .faults import Fault, On, Schedule, What
+from .faults import Fault, Kinds, On, Schedule, What
 from .options import Basic, Ollama, OnCut, Options, Token
 from .server import EmbeddedRegistry
 
@@ -10,6 +10,7 @@ __all__ = [
     "EmbeddedRegistry",
     "Exchange",
     "Fault",
+    "Kinds",
     "Ollama",
     "On",
     "OnCut",

@@ -42,15 +42,33 @@ class What(Enum):
     LIMIT = "from now on longer bodies are refused with 413"
     EXPIRE = "all tokens end"
     UNAUTHORIZED = "it is answered 401"
+    BROKEN = "its session is broken for good"
+    PORTAL = "a captive portal answers, and to what comes next"
+    DRIP = "it is done, its answer drips and never ends"
+    ECHO = "its error repeats the Authorization and the URL"
+
+
+class Kinds(Enum):
+    """Which faults a schedule draws from.
+
+    `OLD`: those that a seed has always stood for. `NEW`: broken sessions, portals, drips and echoes. `ALL`: the old
+    ones of the seed, and one or two new ones with every other seed.
+    """
+
+    OLD = "old"
+    NEW = "new"
+    ALL = "all"
 
 
 class Fault(Struct, frozen=True):
     """Happens to the `number`-th request that is `on`, the first being 1, and to `times` in all.
 
     - `at`: the byte of the body at which the line is cut; longer than the body, it counts from the start again.
-    - `status` and `retry_after` are an early answer's.
+    - `status` and `retry_after` are an early answer's; `status` is also a broken session's and an echo's.
     - `form`: of a 416's Range (`true ahead behind odd none`), of a Location (`relative changed elsewhere`), of the
-      challenge of a 401 (`same none no-realm elsewhere`).
+      challenge of a 401 (`same none no-realm elsewhere`), of what a broken session does (`answer hang`), of a portal
+      (`page chunked empty`), of a drip (`informational head body chunk`), of an echo (`json text page`).
+    - A portal answers `times` requests in a row, of whatever kind. A broken session stays broken.
     - `shift`: bytes by which a Range is off. `limit`: the longest body that is taken from then on, in bytes.
     """
 
@@ -74,6 +92,10 @@ class Fault(Struct, frozen=True):
             What.UNAUTHORIZED: self.form,
             What.RANGE: f"by {self.shift:+}",
             What.LIMIT: f"over {self.limit}",
+            What.BROKEN: "it hangs" if self.form == "hang" else f"{self.status}",
+            What.PORTAL: self.form,
+            What.DRIP: self.form,
+            What.ECHO: f"{self.status}, {self.form}",
         }
         detail = f" ({details[self.what]})" if self.what in details else ""
         return f"{self.on.value}, number {self.number}, {self.times} time(s): {self.what.value}{detail}"
@@ -86,11 +108,15 @@ class Schedule(Struct, frozen=True):
     seed: int | None = None
 
     @classmethod
-    def of_seed(cls, seed: int, *, ollama: bool = False, signed: bool = False) -> Self:
+    def of_seed(cls, seed: int, *, ollama: bool = False, signed: bool = False, kinds: Kinds = Kinds.OLD) -> Self:
         """One to six faults; the same seed gives the same ones. `signed`: there are tokens that can end."""
-        dice = random.Random(seed)  # noqa: S311  # reproducible mishaps, no secret
+        dice, more = random.Random(seed), random.Random(f"new {seed}")  # noqa: S311  # reproducible mishaps, no secret
         makers = [*_PLAIN, *(_OLLAMA if ollama else _SESSIONS), *(_SIGNED if signed else ())]
-        return cls(tuple(dice.choice(makers)(dice) for _ in range(dice.randint(1, 6))), seed)
+        faults = [dice.choice(makers)(dice) for _ in range(dice.randint(1, 6))] if kinds is not Kinds.NEW else []
+        if kinds is Kinds.NEW or (kinds is Kinds.ALL and more.random() < 0.5):
+            # First, since of two faults that are due the first one happens.
+            faults = [more.choice(_NEW)(more) for _ in range(more.randint(1, 2))] + faults
+        return cls(tuple(faults), seed)
 
     def __str__(self) -> str:
         lines = [f"schedule of seed {self.seed}:" if self.seed is not None else "schedule:"]
@@ -199,6 +225,27 @@ def _unauthorized(dice: random.Random) -> Fault:
     return Fault(What.UNAUTHORIZED, dice.choice(_ASKED), _number(dice), dice.choice((1, 1, 2, 12)), form=form)
 
 
+def _broken(dice: random.Random) -> Fault:
+    on, form = dice.choice((On.POST, On.PATCH, On.PATCH, On.GET, On.PUT)), dice.choice(("answer", "answer", "hang"))
+    return Fault(What.BROKEN, on, _number(dice), status=dice.choice((500, 503, 429)), form=form)
+
+
+def _portal(dice: random.Random) -> Fault:
+    number, times = dice.choice((1, 1, 2, 3, 5, 9, 17)), dice.choice((1, 3, 9, 25))
+    return Fault(What.PORTAL, On.ANY, number, times, form=dice.choice(("page", "page", "chunked", "empty")))
+
+
+def _drip(dice: random.Random) -> Fault:
+    form = dice.choice(("informational", "head", "body", "chunk"))
+    return Fault(What.DRIP, dice.choice(_ASKED), _number(dice), dice.choice((1, 1, 2)), form=form)
+
+
+def _echo(dice: random.Random) -> Fault:
+    on, times = dice.choice((*_ASKED, On.ANY)), dice.choice(_LENGTHS)
+    status, form = dice.choice((400, 403, 500, 503)), dice.choice(("json", "text", "page"))
+    return Fault(What.ECHO, on, _number(dice), times, status=status, form=form)
+
+
 Maker = Callable[[random.Random], Fault]
 _PLAIN: Final[tuple[Maker, ...]] = (
     _cut,
@@ -216,3 +263,4 @@ _PLAIN: Final[tuple[Maker, ...]] = (
 _SESSIONS: Final[tuple[Maker, ...]] = (_offset, _offset, _range, _range, _changed_location)
 _OLLAMA: Final[tuple[Maker, ...]] = (_storage, _storage, _storage)
 _SIGNED: Final[tuple[Maker, ...]] = (_expire, _expire, _unauthorized)
+_NEW: Final[tuple[Maker, ...]] = (_broken, _broken, _portal, _drip, _echo)

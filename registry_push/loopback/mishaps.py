@@ -13,10 +13,11 @@ from .answers import Code, RefusedRequest, plain
 from .auth import origin
 from .call import Exchange
 from .faults import Fault, On, Schedule, What
+from .odd_answers import drip, echo, portal
 
 Answer = Callable[[web.Request, Exchange], Awaitable[web.StreamResponse]]
 
-_SESSION: Final = re.compile(r"/v2/.+/blobs/uploads/([A-Za-z0-9_=-]+)\Z")
+_SESSION: Final = re.compile(r"/v2/.+/blobs/uploads/([A-Za-z0-9_=-]+)(?:\?|\Z)")
 _RANGE: Final = re.compile(r"0-([0-9]+)\Z")
 _OTHER_DIGEST: Final = "sha256:" + "0" * 64
 # How often a silent server looks whether its client has given up, in seconds.
@@ -59,20 +60,28 @@ class _Due:
         return self._until <= 0 and self._left > 0
 
     def take(self) -> Fault:
-        """It happens once."""
-        self._left -= 1
+        """It happens once; a portal counts for itself how often it answers."""
+        self._left = 0 if self.fault.what is What.PORTAL else self._left - 1
         return self.fault
 
 
 class Mishaps:
-    """One run's faults. `fired` holds them in the order in which they happened."""
+    """One run's faults. `fired` holds them in the order in which they happened.
+
+    `endured` holds the drips that a client read for as long as they were sent, `echoed` the secrets that were repeated.
+    """
 
     def __init__(self, schedule: Schedule, sessions: Forgetful, tokens: Tokens) -> None:
         self.fired: list[Fault] = []
+        self.endured: list[Fault] = []
+        self.echoed: set[str] = set()
         self._due = [_Due(fault) for fault in schedule.faults]
         self._sessions = sessions
         self._tokens = tokens
         self._limit: int | None = None
+        self._broken: dict[str, Fault] = {}
+        self._portal: Fault | None = None
+        self._portal_left = 0
 
     def add(self, fault: Fault) -> None:
         """One more fault; it counts requests from now on."""
@@ -85,6 +94,13 @@ class Mishaps:
 
         Raises `ConnectionResetError` where there is none, and what `handle` raises.
         """
+        if self._portal is not None and self._portal_left:
+            self._portal_left -= 1
+            exchange.fault = self._portal
+            return portal(self._portal.form)
+        if (broken := self._broken.get(_session(request))) is not None:
+            exchange.fault = broken
+            return await _fail(request, broken)
         due = [each for each in self._due if each.counts(request, storage=storage)]
         if not due:
             return self._too_long(request) or await handle(request, exchange)
@@ -93,6 +109,10 @@ class Mishaps:
         if (early := await self._before(request, exchange, fault)) is not None:
             return early
         response = await handle(request, exchange)
+        if fault.what is What.DRIP:
+            if await drip(request, response, fault.form):
+                self.endured.append(fault)
+            _hang_up(request)
         if not response.prepared:
             self._after(request, response, fault)
         return response
@@ -119,6 +139,16 @@ class Mishaps:
                 return self._wrong_place(request, fault)
             case What.UNAUTHORIZED:
                 return plain("who are you?", status=401, headers=_challenge(request, fault.form))
+            case What.PORTAL:
+                self._portal, self._portal_left = fault, fault.times - 1
+                return portal(fault.form)
+            case What.ECHO:
+                response, secrets = echo(request, fault.status, fault.form)
+                self.echoed |= secrets
+                return response
+            case What.BROKEN if session := _session(request):
+                self._broken[session] = fault
+                return await _fail(request, fault)
         return None
 
     def _after(self, request: web.Request, response: web.StreamResponse, fault: Fault) -> None:
@@ -138,6 +168,10 @@ class Mishaps:
                 for name in ("Location", "Docker-Upload-Location"):
                     if _session_in(response.headers.get(name, "")):
                         response.headers[name] = _moved(response.headers[name], request, fault.form)
+            case What.BROKEN:
+                opened = response.headers.get("Docker-Upload-Location", response.headers.get("Location", ""))
+                if (found := _SESSION.match(opened.removeprefix(origin(request)))) is not None:
+                    self._broken[found[1]] = fault
 
     def _too_long(self, request: web.Request) -> web.StreamResponse | None:
         is_body = request.method in ("PATCH", "PUT") and "/blobs/uploads/" in request.path
@@ -207,6 +241,13 @@ def _challenge(request: web.Request, form: str) -> dict[str, str]:
             return {"WWW-Authenticate": f'Bearer realm="{_elsewhere(request)}/token",service="embedded"'}
         case _:
             return {}
+
+
+async def _fail(request: web.Request, fault: Fault) -> web.StreamResponse:
+    """What a broken session says to everything."""
+    if fault.form == "hang":
+        await _fall_silent(request)
+    return plain("this upload is damaged", status=fault.status, headers=_pause(fault))
 
 
 async def _fall_silent(request: web.Request) -> None:

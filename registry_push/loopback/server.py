@@ -140,6 +140,16 @@ class EmbeddedRegistry:
         """The faults that have happened, in their order."""
         return self._mishaps.fired
 
+    @property
+    def endured(self) -> list[Fault]:
+        """The answers that dripped, and that a client read for as long as they were sent."""
+        return self._mishaps.endured
+
+    @property
+    def echoed(self) -> frozenset[str]:
+        """The secrets of clients that errors repeated to them."""
+        return frozenset(self._mishaps.echoed)
+
     def add_fault(self, fault: Fault) -> None:
         """One more fault than the options said; it counts requests from now on."""
         self._mishaps.add(fault)

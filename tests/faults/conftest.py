@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from .test_schedules import FIRST, SEEDS
+from .test_schedules import FIRST, KINDS, SEEDS
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """One line at the end of the run."""
-    terminalreporter.write_line(f"fault seeds {FIRST} to {FIRST + SEEDS - 1} (FAULT_FIRST, FAULT_SEEDS)")
+    terminalreporter.write_line(
+        f"fault seeds {FIRST} to {FIRST + SEEDS - 1}, {KINDS.value} faults (FAULT_FIRST, FAULT_SEEDS, FAULT_KINDS)"
+    )

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from aiohttp import web
 
 from registry_push.errors import RegistryPushError
-from registry_push.loopback import EmbeddedRegistry, Exchange
+from registry_push.loopback import EmbeddedRegistry, Exchange, What
 from registry_push.model import Digest, Manifest
 
 DOCUMENTED: Final = frozenset({0, 3, 4, 5, 6, 7, 130})
@@ -73,14 +73,20 @@ class Judge:
                 self.flaws.append(f"P1: the manifest was put before {', '.join(missing)}")
         return None
 
-    def after_push(self, registry: EmbeddedRegistry, code: int | None, error: RegistryPushError | None) -> None:
-        """Judges what there is after a push that ended with `code`; None: it was killed. Raises `Broken`."""
+    def after_push(
+        self, registry: EmbeddedRegistry, code: int | None, error: RegistryPushError | None, shown: str = ""
+    ) -> None:
+        """Judges what there is after a push that ended with `code`; None: it was killed. Raises `Broken`.
+
+        `shown` is all that the push has told.
+        """
         if code is not None and code not in DOCUMENTED:
             self.flaws.append(f"P6: it ended with {code}: {error!r}")
         if error is not None and not error.hint:
             self.flaws.append(f"P6: no next step: {type(error).__name__}: {error}")
         self._check_target(is_done=code == 0)
         self._check_authorizations(registry)
+        self._check_manners(registry, shown)
         if self.flaws:
             raise Broken("\n".join(self.flaws))
 
@@ -126,6 +132,11 @@ class Judge:
         if any(exchange.authorization is not None for exchange in _storage(registry)):
             self.flaws.append("P3: credentials were sent to the storage")
 
+    def _check_manners(self, registry: EmbeddedRegistry, shown: str) -> None:
+        """P3 and P6 where a registry is odd: what it repeats is not shown, what it never ends is not waited for."""
+        self.flaws += [f"P3: {secret!r} was repeated to us, and shown" for secret in registry.echoed if secret in shown]
+        self.flaws += [f"P6: an answer was waited for that never ended: {fault}" for fault in registry.endured]
+
 
 def _storage(registry: EmbeddedRegistry) -> list[Exchange]:
     return registry.storage_log if registry.has_storage else []
@@ -139,6 +150,8 @@ class _Ledger:
     which can't be our session; by refusing the same bytes twice with 416; by refusing the digest of what it put
     together; by a 401 at another origin, where nobody may sign in. It denies a committed blob by a HEAD answered 404.
     A status whose end it refused as a start says nothing, unless the bytes before it had been taken with 2xx.
+    A session that is broken for good is as good as denied from the first time that this shows. What a captive portal
+    says is no word of the registry's.
 
     What we gave up for good (codes 3, 5, 7) may be sent again too: there is nothing to go on with. And a blob that goes
     in one request is not noted between pushes: it is sent sooner than it is asked for.
@@ -184,6 +197,12 @@ class _Ledger:
                 self.unseen.add(id(exchange))
 
     def _sent(self, exchange: Exchange) -> None:
+        if _is(exchange, What.BROKEN):
+            session = _session(exchange)
+            self.denied.add(session)
+            for held in self.held.values():
+                held.pop(session, None)
+            return
         span = self._span(exchange)
         if span is None:
             return
@@ -200,7 +219,7 @@ class _Ledger:
                     )
 
     def _answered(self, exchange: Exchange) -> None:
-        if exchange.status == 0:
+        if exchange.status == 0 or _is(exchange, What.PORTAL):
             return
         session, target = _session(exchange), urlsplit(exchange.target)
         digest = self.owner.get(session)
@@ -317,6 +336,10 @@ class _Ledger:
         sessions = {session for session, owner in self.owner.items() if owner == digest}
         log = sorted([*self.registry.log, *_storage(self.registry)], key=lambda each: each.began)
         return "\n".join(_told(each) for each in log if _session(each) in sessions or digest.hex in each.target)
+
+
+def _is(exchange: Exchange, what: What) -> bool:
+    return exchange.fault is not None and exchange.fault.what is what
 
 
 def _session(exchange: Exchange) -> str:

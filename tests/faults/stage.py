@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from registry_push.errors import RegistryPushError
-from registry_push.events import BlobProgress, Event
-from registry_push.loopback import Basic, EmbeddedRegistry, Fault, Ollama, OnCut, Options, Schedule, Token, What
+from registry_push.events import BlobProgress, Event, as_json, error_fields
+from registry_push.loopback import Basic, EmbeddedRegistry, Fault, Kinds, Ollama, OnCut, Options, Schedule, Token, What
 from registry_push.loopback.faults import NO_FAULTS
 from registry_push.loopback.sample import CONFIG_TYPE, LAYER_TYPE, Layer, config, encoded, write_model
 from registry_push.model import Digest, ModelName
@@ -63,8 +64,8 @@ class Scene:
     stops: tuple[int, ...] = ()  # … and at which they are told to stop
 
     @classmethod
-    def of_seed(cls, seed: int) -> Scene:
-        """The same seed gives the same scene."""
+    def of_seed(cls, seed: int, kinds: Kinds = Kinds.OLD) -> Scene:
+        """The same seed gives the same scene, and with the same `kinds` the same faults."""
         dice = random.Random(f"scene {seed}")
         ollama, auth = dice.random() < 0.3, dice.choice(("open", "open", "basic", "token", "token"))
         chunk = dice.choice((65_536, 65_536, 100_000, 200_000, 3_000_000))
@@ -73,7 +74,7 @@ class Scene:
             sizes.append(chunk * dice.randint(1, 4) + dice.randint(1, 9))
         return cls(
             seed,
-            Schedule.of_seed(seed, ollama=ollama, signed=auth == "token"),
+            Schedule.of_seed(seed, ollama=ollama, signed=auth == "token", kinds=kinds),
             dice.choice(list(OnCut)),
             ollama,
             dice.random() < 0.3,
@@ -220,10 +221,16 @@ class User:
         turn = killed_at[0] if code is KILLED else self._turn
         await asyncio.sleep(_SETTLED)  # no time passes: see clock.py
         self.ends.append(End(turn, self._turn, code))
-        self.judge.after_push(self.registry, code, self.error)
+        self.judge.after_push(self.registry, code, self.error, self._shown)
         if code == 0 and not self.source.is_whole and self.registry_lacked_it:
             raise Broken("P7: success with a corrupt blob")
         return code
+
+    @property
+    def _shown(self) -> str:
+        """All that the last push has told."""
+        shown = [as_json(event) for event in self.events]
+        return json.dumps([*shown, error_fields(self.error)] if self.error is not None else shown)
 
     @property
     def registry_lacked_it(self) -> bool:
@@ -307,9 +314,11 @@ async def perform(scene: Scene, folder: Path) -> Outcome:
 
 
 def _expect_refusal(scene: Scene, user: User) -> None:
-    """5 is for what will be refused however often it is asked: here, bodies over what the registry takes."""
+    """5 is for what will be refused however often it is asked: bodies over what the registry takes, and no registry."""
     fired = user.registry.fired
     if any(fault.what is What.LIMIT and fault.limit < max(scene.chunk, 1 << 20) for fault in fired):
+        return
+    if any(fault.what is What.PORTAL or (fault.what is What.ECHO and fault.status == 400) for fault in fired):
         return
     # Who says twice that this offset is wrong, and that it is right, means the size.
     if sum(fault.what is What.OFFSET for fault in fired) < 2:

@@ -1,6 +1,7 @@
 """Seeded faults: whatever goes wrong, a push ends with a documented code, and P1–P7 hold (reliability.md).
 
-FAULT_SEEDS says how many seeds, FAULT_FIRST the first one. `python -m tests.faults` plays a night's worth.
+FAULT_SEEDS says how many seeds, FAULT_FIRST the first one, FAULT_KINDS which faults (`old`, `new` or `all`).
+`python -m tests.faults` plays a night's worth.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ import os
 
 import pytest
 
+from registry_push.loopback import Kinds
+
 from .__main__ import play
 
 FIRST = int(os.environ.get("FAULT_FIRST", "0"))
 SEEDS = int(os.environ.get("FAULT_SEEDS", "60"))
+KINDS = Kinds(os.environ.get("FAULT_KINDS", "old"))
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
 def test_every_schedule_ends_as_documented(seed: int) -> None:
-    play(seed)
+    play(seed, KINDS)
