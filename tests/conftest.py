@@ -1,7 +1,17 @@
-"""Fixtures for every test."""
+"""Fixtures for every test, and the watch over secrets."""
 
 from __future__ import annotations
 
+from .support.leaks import pytest_configure, pytest_runtest_makereport, pytest_runtest_setup
 from .support.registries import docker_registry, docker_registry_htpasswd, embedded, embedded_with, registry
 
-__all__ = ["docker_registry", "docker_registry_htpasswd", "embedded", "embedded_with", "registry"]
+__all__ = [
+    "docker_registry",
+    "docker_registry_htpasswd",
+    "embedded",
+    "embedded_with",
+    "pytest_configure",
+    "pytest_runtest_makereport",
+    "pytest_runtest_setup",
+    "registry",
+]

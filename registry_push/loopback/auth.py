@@ -25,6 +25,8 @@ from .options import Basic, Token
 
 # How far a signature's time may be off, in seconds: past that a recorded request can't be played again.
 _MAX_SKEW: Final = 300
+# Tokens begin so, as those of many services do: one that got where it should not be can be searched for.
+TOKEN_MARK: Final = "embedded-token-"  # noqa: S105  # no secret, the sign of one
 _ALL: Final = frozenset({"pull", "push", "delete", "*"})  # "*": the catalogue's
 
 
@@ -142,7 +144,7 @@ class TokenGuard:
         asked = " ".join(request.query.getall("scope", [])).split()
         scopes = [scope for text in asked if (scope := Scope.parse(text)) is not None]
         granted = frozenset(grant for grant in _grants(scopes) if grant[2] in allowed)
-        token = secrets.token_urlsafe(32)
+        token = f"{TOKEN_MARK}{secrets.token_urlsafe(32)}"
         self._issued[token] = _Issued(self._auth.clock() + self._auth.lifetime, granted, namespaces)
         return document({"token": token, "access_token": token, "expires_in": self._auth.lifetime})
 

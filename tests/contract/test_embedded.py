@@ -21,6 +21,7 @@ from registry_push.stores.body import BytesBody
 from registry_push.stores.layout import OCILayout
 
 from ..support.registries import DockerRegistry, EmbeddedFactory, Registry
+from ..support.secrets import BASIC, PASSWORD
 from ..support.wire import Wire, digest_of
 
 HELLO = b"hello world"
@@ -210,7 +211,7 @@ def behind_password(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 async def embedded_basic(embedded_with: EmbeddedFactory) -> EmbeddedRegistry:
-    return await embedded_with(Options(auth=Basic({"me": "pass word"}, realm="test")))
+    return await embedded_with(Options(auth=Basic({"me": PASSWORD}, realm="test")))
 
 
 @pytest.mark.parametrize("credentials", [None, "Basic bWU6bm8=", "Basic !!!", "Basic bm9ib2R5Og==", "Bearer x"])
@@ -229,6 +230,6 @@ async def test_basic_lets_pass(
     session: aiohttp.ClientSession, behind_password: EmbeddedRegistry | DockerRegistry
 ) -> None:
     wire = wire_to(session, behind_password)
-    headers = {"Authorization": "Basic " + base64.b64encode(b"me:pass word").decode()}
+    headers = {"Authorization": BASIC}
     assert (await wire.send("GET", "/v2/", headers=headers)).status == 200
     assert (await wire.send("POST", "/v2/me/m/blobs/uploads/", headers=headers)).status == 202

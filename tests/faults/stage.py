@@ -23,11 +23,12 @@ from registry_push.protocol.chunks import SINGLE_PUT
 from registry_push.settings import Settings
 from registry_push.transfer.push import push
 
+from ..support.secrets import PASSWORD
 from .promises import Broken, End, Judge, fingerprint
 
 NAME: Final = ModelName.parse("me/scene:latest")
 REPOSITORY: Final = "me/scene"
-_USERS: Final = {"me": "pass word"}
+_USERS: Final = {"me": PASSWORD}
 # A user gives up at last; every schedule is over long before.
 MOST_PUSHES: Final = 30
 KILLED: Final = None

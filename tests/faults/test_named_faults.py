@@ -28,6 +28,7 @@ from registry_push.registry.transport import Transport
 from registry_push.settings import Settings
 from registry_push.transfer.push import push
 from tests.support.scripted import Says, Scripted
+from tests.support.secrets import PASSWORD
 
 from .clock import run
 from .stage import Damage, Scene, Source, User, staged
@@ -314,5 +315,5 @@ def test_no_secret_is_in_any_event_or_error(tmp_path: Path) -> None:
     assert user.error is not None
     shown += str(user.error) + repr(user.error) + (user.error.url or "")
     assert "/blobs/" in shown
-    for secret in ("_state=", "X-Amz-Signature", "uploadId", "Bearer", "pass word"):
+    for secret in ("_state=", "X-Amz-Signature", "uploadId", "Bearer", PASSWORD):
         assert secret not in shown

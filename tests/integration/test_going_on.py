@@ -13,6 +13,7 @@ from registry_push.loopback.sample import write_sample_store
 from registry_push.transfer.journal import Journal
 from tests.support.command import Finished, command, start_command
 from tests.support.registries import DockerRegistry, EmbeddedFactory
+from tests.support.secrets import PASSWORD
 
 CHUNK = 2_000_000
 
@@ -93,13 +94,13 @@ async def test_giving_up_frees_the_session_at_the_registry(embedded_with: Embedd
 
 async def test_giving_up_signs_in(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:
     trouble = Breakdown(after=5)
-    registry = await embedded_with(Options(hook=trouble.hook, auth=Token(users={"me": "secret"})))
+    registry = await embedded_with(Options(hook=trouble.hook, auth=Token(users={"me": PASSWORD})))
     write_sample_store(tmp_path / ".ollama/models", weights=24_000_000)
     login = ["--username", "me", "--password-stdin"]
     flags = ["--to", f"{registry.host}/", "--chunk-size", str(CHUNK), "--retries", "0", *login]
     assert (await command("push", "me/tiny", *flags, home=tmp_path, stdin="secret\n")).code == 6
     journal = b"".join(path.read_bytes() for path in (tmp_path / ".local/state/registry-push").iterdir())
-    assert b"secret" not in journal
+    assert PASSWORD.encode() not in journal
     assert (await resume(tmp_path, "--cancel")).events[-1]["forgotten"] == 1  # it may not; then it is only forgotten
     assert (await command("push", "me/tiny", *flags, home=tmp_path, stdin="secret\n")).code == 6
     done = await command("resume", "--cancel", "--json", *login, home=tmp_path, stdin="secret\n")

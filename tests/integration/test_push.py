@@ -21,6 +21,7 @@ from registry_push.stores.ollama import OllamaStore
 from registry_push.transfer.copy import Report
 from registry_push.transfer.push import push
 from tests.support.registries import EmbeddedFactory, Registry
+from tests.support.secrets import PASSWORD
 from tests.support.stores import weights_of
 
 # Above SINGLE_PUT: the weights go in PATCHes.
@@ -197,9 +198,9 @@ async def test_a_model_signs_in_with_its_key_and_a_foreign_key_is_named(
 
 
 async def test_a_login_gets_its_token_from_the_realm(embedded_with: EmbeddedFactory, stage: Stage) -> None:
-    registry = await embedded_with(Options(auth=Token(users={"me": "secret"})))
+    registry = await embedded_with(Options(auth=Token(users={"me": PASSWORD})))
     write_sample_store(stage.store, name="me/tiny", weights=70_000)
-    report = await stage.push(registry, "me/tiny", username="me", password="secret")
+    report = await stage.push(registry, "me/tiny", username="me", password=PASSWORD)
     assert report.error is None
     tokens = [exchange for exchange in registry.log if exchange.target.startswith("/token")]
     assert [exchange.authorization for exchange in tokens] == ["Basic"]

@@ -12,6 +12,7 @@ from registry_push.protocol.chunks import SINGLE_PUT
 from registry_push.settings import Settings
 from registry_push.transfer.push import push
 from tests.support.registries import EmbeddedFactory
+from tests.support.secrets import PASSWORD
 from tests.support.stores import make_many_store
 
 # With the config, which is a blob as well.
@@ -79,8 +80,8 @@ async def test_a_large_blob_on_a_line_that_is_not_known_takes_four(tmp_path: Pat
 
 
 async def test_one_sign_in_serves_all_blobs(tmp_path: Path, embedded_with: EmbeddedFactory) -> None:
-    registry = await embedded_with(Options(auth=Token(users={"me": "secret"})))
-    requests = await Store(tmp_path, KIB).push(registry, username="me", password="secret")
+    registry = await embedded_with(Options(auth=Token(users={"me": PASSWORD})))
+    requests = await Store(tmp_path, KIB).push(registry, username="me", password=PASSWORD)
     assert requests["token"] == 1
     refused = [exchange for exchange in registry.log if exchange.status == 401]
     assert requests["POST session"] == requests["PUT session"] == BLOBS

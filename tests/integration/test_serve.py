@@ -15,6 +15,7 @@ from registry_push.loopback.sample import config, write_model, write_sample_stor
 from registry_push.model import ModelName
 from registry_push.settings import Settings
 from tests.support.registries import DockerRegistry, EmbeddedFactory
+from tests.support.secrets import PASSWORD
 from tests.support.service import check_stream, lines_of, over, sample, serving
 from tests.support.stores import make_many_store
 
@@ -114,7 +115,7 @@ class TestErrorsBeforeTheFirstLine:
     async def test_401_where_the_registry_wants_a_login(
         self, embedded_with: EmbeddedFactory, tmp_path: Path, stream: bool
     ) -> None:
-        registry = await embedded_with(Options(auth=Basic({"me": "pass word"})))
+        registry = await embedded_with(Options(auth=Basic({"me": PASSWORD})))
         model = sample(tmp_path, registry.host)
         async with over(tmp_path) as service:
             status, (answer,) = await service.push(model, stream=stream)
@@ -123,7 +124,7 @@ class TestErrorsBeforeTheFirstLine:
             status, (answer,) = await service.push(model, stream=stream, username="me", password="hunter2")
             assert status == 401
             assert "refuses the login of me" in answer["error"] and "hunter2" not in answer["error"]
-            status, _ = await service.push(model, stream=stream, username="me", password="pass word")
+            status, _ = await service.push(model, stream=stream, username="me", password=PASSWORD)
             assert status == 200
 
     async def test_500_for_content_that_is_damaged(
@@ -203,7 +204,7 @@ async def test_docker_registry_with_htpasswd(docker_registry_htpasswd: DockerReg
     model = sample(tmp_path, docker_registry_htpasswd.host, name="served/tiny", weights=LARGE)
     async with over(tmp_path) as service:
         assert (await service.push(model))[0] == 401
-        status, lines = await service.push(model, username="me", password="pass word")
+        status, lines = await service.push(model, username="me", password=PASSWORD)
         assert status == 200
         check_stream(lines, blobs=6)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -18,10 +17,11 @@ from registry_push.loopback import Basic, EmbeddedRegistry, Options
 from registry_push.settings import Settings
 from tests.support.peers import require, require_node_package
 from tests.support.registries import DockerRegistry, EmbeddedFactory, Registry
+from tests.support.secrets import BASIC, PASSWORD
 from tests.support.service import Served, over, sample, serving
 
 LARGE = 12_000_000
-LOGIN = {"username": "me", "password": "pass word"}
+LOGIN = {"username": "me", "password": PASSWORD}
 
 
 @pytest.fixture(params=["embedded", pytest.param("docker-registry", marks=pytest.mark.real)])
@@ -30,13 +30,13 @@ async def locked(request: pytest.FixtureRequest, embedded_with: EmbeddedFactory)
     if request.param == "docker-registry":
         found: DockerRegistry = request.getfixturevalue("docker_registry_htpasswd")
         return found
-    return await embedded_with(Options(auth=Basic({"me": "pass word"})))
+    return await embedded_with(Options(auth=Basic({"me": PASSWORD})))
 
 
 @asynccontextmanager
 async def logged_in(folder: Path, registry: Registry) -> AsyncIterator[Served]:
     """A service whose own logins, docker's, open `registry`: the official clients have no fields for a login."""
-    word = base64.b64encode(b"me:pass word").decode()
+    word = BASIC.removeprefix("Basic ")
     authfile = folder / "auth.json"
     authfile.write_text(json.dumps({"auths": {registry.host: {"auth": word}}}))
     async with serving(Settings(home=folder, models=folder / "models", authfile=authfile, retries=1)) as service:
@@ -74,7 +74,7 @@ async def test_ollama_python_does_not_stream(locked: Registry, tmp_path: Path) -
 async def test_ollama_pythons_error_carries_our_words_and_status(
     embedded_with: EmbeddedFactory, tmp_path: Path, stream: bool
 ) -> None:
-    registry = await embedded_with(Options(auth=Basic({"me": "pass word"})))
+    registry = await embedded_with(Options(auth=Basic({"me": PASSWORD})))
     model = sample(tmp_path, registry.host)
     async with over(tmp_path) as service, ollama.AsyncClient(host=service.url) as client:
         for name, status, words in (
@@ -133,7 +133,7 @@ async def test_ollama_js_does_not_stream(locked: Registry, tmp_path: Path) -> No
 async def test_ollama_jss_error_carries_our_words_and_status(
     embedded_with: EmbeddedFactory, tmp_path: Path, stream: bool
 ) -> None:
-    registry = await embedded_with(Options(auth=Basic({"me": "pass word"})))
+    registry = await embedded_with(Options(auth=Basic({"me": PASSWORD})))
     model = sample(tmp_path, registry.host)
     async with over(tmp_path) as service:
         for name, status, words in ((model, 401, "send username"), ("me/none", 404, "not found")):

@@ -14,6 +14,7 @@ from registry_push.loopback import Basic, EmbeddedRegistry, Options
 from registry_push.loopback.sample import Layer, config, write_model
 from registry_push.model import ModelName
 from tests.support.registries import EmbeddedFactory
+from tests.support.secrets import PASSWORD
 from tests.support.service import check_stream, over, sample
 from tests.support.stores import make_many_store
 
@@ -108,10 +109,10 @@ async def test_two_models_with_one_blob_send_it_once(embedded_with: EmbeddedFact
 async def test_two_logins_are_two_pushes(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:
     """Nobody rides on the login of another."""
     gate = Gate("PATCH")
-    registry = await embedded_with(Options(hook=gate, auth=Basic({"me": "pass word"})))
+    registry = await embedded_with(Options(hook=gate, auth=Basic({"me": PASSWORD})))
     model = sample(tmp_path, registry.host, weights=LARGE)
     async with over(tmp_path) as service:
-        good = asyncio.create_task(service.push(model, username="me", password="pass word"))
+        good = asyncio.create_task(service.push(model, username="me", password=PASSWORD))
         await gate.arrived.wait()
         status, _ = await service.push(model, username="me", password="guess")
         assert status == 401

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import leaks
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -47,7 +49,10 @@ async def command(*arguments: str, home: Path, stdin: str = "", **variables: str
     watching = asyncio.create_task(_peak(process.pid))
     out, err = await process.communicate(stdin.encode())
     assert process.returncode is not None
-    return Finished(process.returncode, out.decode(), err.decode(), await watching)
+    finished = Finished(process.returncode, out.decode(), err.decode(), await watching)
+    leaks.current().note("what the command printed", f"{finished.out}\n{finished.err}")
+    leaks.current().folders.add(home)
+    return finished
 
 
 async def _peak(pid: int) -> int:

@@ -19,6 +19,7 @@ import pytest
 from registry_push.loopback import EmbeddedRegistry, Options
 
 from .peers import require
+from .secrets import PASSWORD
 
 # Seconds that docker-registry may take to listen; it needs a tenth of one.
 _START = 10.0
@@ -93,7 +94,7 @@ def docker_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker
 @pytest.fixture(scope="session")
 def docker_registry_htpasswd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
     """The real thing, for `username` with `password`."""
-    with docker_registry_at(tmp_path_factory.mktemp("htpasswd"), htpasswd=("me", "pass word")) as registry:
+    with docker_registry_at(tmp_path_factory.mktemp("htpasswd"), htpasswd=("me", PASSWORD)) as registry:
         yield registry
 
 

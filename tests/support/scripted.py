@@ -27,6 +27,8 @@ from registry_push.registry.tokens import Authenticator
 from registry_push.registry.transport import Transport
 from registry_push.settings import Settings
 
+from . import leaks
+
 _PIECE: Final = 64 * 1024
 # A home without logins, keys and certificates, whoever runs the tests.
 NOWHERE: Final = Path("no-such-home")
@@ -150,12 +152,17 @@ class Scripted:
         fields = CIMultiDict[str]((name, value) for name, _, value in (line.partition(": ") for line in lines))
         seen = Seen(method, target, fields)
         self.seen.append(seen)
+        for name in ("Authorization", "Proxy-Authorization"):
+            leaks.current().learn_header(fields.get(name))
+        leaks.current().learn_target(target)
         queue = self._script.get((method, seen.path), [self.otherwise])
         says = queue.pop(0) if len(queue) > 1 else queue[0]
         if isinstance(says, Says) and (says.early or says.deaf or says.cut_request_at is not None):
             return await self._answer_early(says, seen, reader, writer)
         seen.body = await reader.readexactly(int(fields.get("Content-Length", "0")))
         seen.received = len(seen.body)
+        if method == "POST":
+            leaks.current().learn_fields({name: values[0] for name, values in seen.query.items()})
         if not isinstance(says, Says):
             says = says(seen)
         if says.after is not None:
@@ -203,6 +210,7 @@ def unauthorized(*challenges: str, body: bytes = b"") -> Says:
 
 def token(value: str, **more: Any) -> Says:
     """A token service's answer."""
+    leaks.current().learn_fields({"token": value, **more})
     return Says(200, (("Content-Type", "application/json"),), json.dumps({"token": value, **more}).encode())
 
 
@@ -253,7 +261,7 @@ async def opened(
     who, clock = who or SignIn(), clock or Clock()
     registry = HTTPOrigin.of(origin)
     told = Settings(**{"home": NOWHERE, "retries": 0, **settings})
-    async with Transport(told, sink=sink, now=clock.now, sleep=clock.sleep) as transport:
+    async with Transport(told, sink=leaks.noting(sink), now=clock.now, sleep=clock.sleep) as transport:
         authenticator = Authenticator(
             registry,
             transport,

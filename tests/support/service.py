@@ -23,6 +23,7 @@ from registry_push.loopback.sample import write_sample_store
 from registry_push.settings import Settings
 from registry_push.transfer.shared import sharing
 
+from . import leaks
 from .command import start_command
 
 LOCAL = Access(guards_host=True, origins=Origins.parse(""))
@@ -66,7 +67,8 @@ async def serving(
         await web.SockSite(runner, listener).start()
         port = runner.addresses[0][1]
         try:
-            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            connector, watched = aiohttp.TCPConnector(limit=0), [_watched_answers()]
+            async with aiohttp.ClientSession(connector=connector, trace_configs=watched) as session:
                 yield Served(port, hub, session)
         finally:
             hub.cancel()
@@ -146,6 +148,7 @@ async def running(*arguments: str, home: Path, **variables: str) -> AsyncIterato
         line = (await process.stderr.readline()).decode()
         assert line, f"serve ended: {said}"
         said.append(line)
+        leaks.current().note("the service's log", line)
         if "listening on http://" in line:
             port = int(line.rstrip().rpartition(":")[2])
     reading = asyncio.create_task(_read(process.stderr, said))
@@ -158,6 +161,22 @@ async def running(*arguments: str, home: Path, **variables: str) -> AsyncIterato
         await reading
 
 
+def _watched_answers() -> aiohttp.TraceConfig:
+    """Everything that the service answers is an output."""
+    config = aiohttp.TraceConfig()
+
+    async def note(_: object, __: object, event: aiohttp.TraceResponseChunkReceivedParams) -> None:
+        leaks.current().note("an answer of the service", event.chunk.decode("utf-8", "replace"))
+
+    async def note_headers(_: object, __: object, event: aiohttp.TraceRequestEndParams) -> None:
+        leaks.current().note("an answer of the service", str(event.response.headers))
+
+    config.on_response_chunk_received.append(note)
+    config.on_request_end.append(note_headers)
+    return config
+
+
 async def _read(stream: asyncio.StreamReader, said: list[str]) -> None:
     while line := await stream.readline():
         said.append(line.decode())
+        leaks.current().note("the service's log", line.decode())

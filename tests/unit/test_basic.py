@@ -7,10 +7,10 @@ import pytest
 from registry_push.errors import Unauthorized
 from registry_push.registry.credentials import Credential
 from tests.support.scripted import Scripted, SignIn, authorizations, opened, token, unauthorized, wants
+from tests.support.secrets import BASIC, PASSWORD
 
 PUSH = ("repository:a/b:pull,push",)
-LOGIN = Credential("the test's file", "me", "pass word")
-BASIC = "Basic bWU6cGFzcyB3b3Jk"
+LOGIN = Credential("the test's file", "me", PASSWORD)
 
 
 async def test_a_basic_challenge_gets_the_login_from_then_on() -> None:

@@ -22,9 +22,10 @@ from registry_push.registry.credentials import Credential
 from registry_push.registry.identity import Identity
 from registry_push.registry.transport import MAX_ANSWER_BYTES
 from tests.support.scripted import Says, Scripted, SignIn, authorizations, opened, token, unauthorized, wants
+from tests.support.secrets import PASSWORD, PROXY_PASSWORD
 
 PULL = ("repository:a/b:pull",)
-LOGIN = Credential("the test's file", "me", "secret")
+LOGIN = Credential("the test's file", "me", PASSWORD)
 
 
 def _to(url: str, status: int = 307, **more: Any) -> Says:
@@ -152,7 +153,7 @@ async def test_cve_2026_47265_the_proxys_login_goes_to_the_proxy_alone() -> None
     async with Scripted() as proxy, Scripted() as storage:
         proxy.on("GET", "http://registry.test/v2/x", _to(f"{storage.origin}/blob"))
         storage.on("GET", "/blob", Says(200))
-        environ = {"http_proxy": proxy.origin.replace("//", "//user:word@")}
+        environ = {"http_proxy": proxy.origin.replace("//", f"//user:{PROXY_PASSWORD}@")}
         # Nobody but the proxy knows where the registry is, so its sending us to this machine needs the user's word.
         allowed = ("127.0.0.1",)
         async with opened("http://registry.test", environ=environ, allow_addresses=allowed) as client:

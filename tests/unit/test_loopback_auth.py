@@ -20,6 +20,7 @@ from registry_push.loopback import EmbeddedRegistry, Options, Token
 from registry_push.loopback.auth import Scope, public_key
 
 from ..support.registries import EmbeddedFactory
+from ..support.secrets import BASIC, PASSWORD
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
@@ -67,7 +68,7 @@ class Client:
 @pytest.fixture
 async def client(embedded_with: EmbeddedFactory) -> AsyncIterator[Client]:
     clock = [float(NOW)]
-    auth = Token(frozenset({wire_form(KEY)}), {"me": "pass word"}, clock=lambda: clock[0])
+    auth = Token(frozenset({wire_form(KEY)}), {"me": PASSWORD}, clock=lambda: clock[0])
     async with aiohttp.ClientSession() as session:
         yield Client(await embedded_with(Options(auth=auth)), session, clock)
 
@@ -168,7 +169,7 @@ async def test_nobody_gets_no_token(client: Client, authorization: str | None) -
 
 
 async def test_password_gets_a_token(client: Client) -> None:
-    token = await client.token("Basic " + base64.b64encode(b"me:pass word").decode())
+    token = await client.token(BASIC)
     status, _, _ = await client.get(f"{client.server.origin}/v2/me/m/blobs/uploads/", token, "POST")
     assert status == 202
 

@@ -14,10 +14,10 @@ from registry_push.protocol.signing import signed_text
 from registry_push.registry.credentials import Credential
 from registry_push.registry.identity import Identity
 from tests.support.scripted import Clock, Says, Scripted, SignIn, authorizations, opened, token, unauthorized, wants
+from tests.support.secrets import BASIC, PASSWORD
 
 PUSH = ("repository:a/b:pull,push",)
-LOGIN = Credential("the test's file", "me", "pass word")
-BASIC = "Basic bWU6cGFzcyB3b3Jk"
+LOGIN = Credential("the test's file", "me", PASSWORD)
 
 
 def _bearer(server: Scripted, *, scope: str = "repository:a/b:pull", path: str = "/token") -> str:
@@ -157,7 +157,7 @@ async def test_a_wrong_password_is_not_tried_twice_and_its_source_is_named() -> 
             with pytest.raises(Unauthorized, match=r"me from the test's file .*incorrect username") as caught:
                 await client.request("GET", client.url("/v2/x"), PUSH)
             assert caught.value.exit_code == 4
-            assert "pass word" not in f"{caught.value} {caught.value.hint}"
+            assert PASSWORD not in f"{caught.value} {caught.value.hint}"
         assert len(server.requests("GET", "/token")) == 1
 
 

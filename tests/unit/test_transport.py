@@ -13,6 +13,7 @@ import pytest
 from registry_push.errors import ConnectionLost, InvalidSettings, ProtocolViolation, TimedOut, TLSFailed, Unavailable
 from registry_push.events import Event, Retrying
 from tests.support.scripted import NOWHERE, Clock, Says, Scripted, Seen, opened
+from tests.support.secrets import PROXY_PASSWORD
 from tests.support.tls import self_signed
 
 
@@ -262,7 +263,7 @@ async def test_this_machine_is_never_asked_for_at_a_proxy() -> None:
 
 
 async def test_a_proxy_that_is_not_there_is_blamed_itself() -> None:
-    environ = {"http_proxy": f"http://me:word@127.0.0.1:{_closed_port()}"}
+    environ = {"http_proxy": f"http://me:{PROXY_PASSWORD}@127.0.0.1:{_closed_port()}"}
     async with opened("http://registry.invalid", environ=environ) as client:
         with pytest.raises(ConnectionLost, match=r"the proxy on the way to registry\.invalid") as caught:
             await client.transport.send("GET", client.url("/v2/"), {})
