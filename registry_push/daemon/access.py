@@ -75,6 +75,8 @@ class Access:
         A page from the very host that it asks passes only if that is a name of this machine, wherever the service
         listens: with DNS rebinding the two are equal as well.
         """
+        if not origin.isascii():  # no browser sends such a one, and no header of the answer could repeat it
+            return False
         if self.origins.allow(origin):
             return True
         return origin.lower() in (f"http://{host}", f"https://{host}") and self.is_own(bare_host(host))
@@ -84,7 +86,9 @@ class Access:
         if self.token is None:
             return True
         scheme, _, given = authorization.strip().partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.token.encode())
+        # A header's bytes that are no UTF-8 come as halves of surrogates.
+        sent = given.strip().encode("utf-8", "surrogateescape")
+        return scheme.lower() == "bearer" and hmac.compare_digest(sent, self.token.encode())
 
 
 def bare_host(host: str) -> str:
@@ -98,6 +102,8 @@ def bare_host(host: str) -> str:
 
 def is_own_host(host: str) -> bool:
     """Whether `host` can only be this machine, or an address: no name of the public DNS (routes.go, allowedHost)."""
+    if not host.isascii():  # an IPv6 address may have any text as its zone, which no socket takes
+        return False
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -62,6 +62,7 @@ class Service:
         self._access = access
         self._targets = targets
         self._patience = patience or Patience()
+        self._unready = ""
 
     def runner(self) -> web.AppRunner:
         """What serves it: with the limits on heads, and a handler cancelled when its client leaves."""
@@ -207,8 +208,17 @@ class Service:
         try:
             await asyncio.to_thread(open_store, self._settings)
         except RegistryPushError as error:
-            return _error(503, words_of(error))
+            self._log_once(words_of(error))
+            # Asked without a token: where the store is, and who owns it, are for the log.
+            return _error(503, "the store of models can't be read; the service's log says why")
+        self._unready = ""
         return _json({"status": "ok"})
+
+    def _log_once(self, words: str) -> None:
+        """Log why the service is not ready when that changes; monitors ask every few seconds."""
+        if words != self._unready:
+            self._unready = words
+            LOG.warning("not ready: %s", words)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self._hub.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})

@@ -242,6 +242,54 @@ async def test_a_token_that_others_can_read_is_warned_of_and_one_that_is_missing
     assert (await command("serve", "--token-file", str(tmp_path / "none"), home=tmp_path)).code == 3
 
 
+@pytest.mark.attack("S15")
+@pytest.mark.parametrize(
+    "head",
+    [b"Authorization: Bearer \xff\xfe", b"Authorization: Bearer \xc3\xa9", b"Authorization: \xff", b"Authorization: "],
+)
+async def test_a_token_that_is_no_ascii_is_refused_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, head: bytes
+) -> None:
+    async with over(tmp_path, access=Access(guards_host=True, origins=Origins.parse(""), token=TOKEN)) as service:
+        line = await Line.to(service)
+        line.writer.write(b"GET /api/version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + head + b"\r\n\r\n")
+        status, body = await line.answer()
+    assert status == 401 and b"bearer token" in body
+    assert "Traceback" not in caplog.text and "a bug" not in caplog.text
+
+
+@pytest.mark.attack("S15")
+@pytest.mark.parametrize(
+    "head",
+    [b"Host: \xff", b"Host: [2001:4860:4860::8888%\xff]", b"Host: localhost\r\nOrigin: app://\xff", b"Host: \xff:\xff"],
+)
+async def test_heads_that_are_no_ascii_are_403_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, head: bytes
+) -> None:
+    async with over(tmp_path) as service:
+        line = await Line.to(service)
+        line.writer.write(b"GET /api/version HTTP/1.1\r\nConnection: close\r\n" + head + b"\r\n\r\n")
+        status, _ = await line.answer()
+    assert status == 403
+    assert "Traceback" not in caplog.text and "a bug" not in caplog.text
+
+
+@pytest.mark.attack("S15")
+async def test_readiness_does_not_tell_where_the_store_is_and_the_log_does_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = tmp_path / "models"
+    async with over(tmp_path, access=Access(guards_host=True, origins=Origins.parse(""), token=TOKEN)) as service:
+        for _ in range(3):
+            async with service.session.get(f"{service.url}/readyz") as answer:
+                assert answer.status == 503
+                assert str(tmp_path) not in await answer.text()
+        models.write_text("no folder")
+        async with service.session.get(f"{service.url}/readyz") as answer:
+            assert answer.status == 503 and str(tmp_path) not in await answer.text()
+    assert 1 <= sum(str(models) in record.getMessage() for record in caplog.records) <= 2
+
+
 # ── giant and slow ────────────────────────────────────────────────────────────────────────────────
 
 
