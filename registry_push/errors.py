@@ -11,6 +11,8 @@ import re
 from enum import Enum
 from typing import ClassVar
 
+from .user_part import without_login, without_user_parts
+
 
 class Origin(Enum):
     """Which side an error comes from."""
@@ -23,7 +25,6 @@ class Origin(Enum):
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
-_USERINFO = re.compile(r"(https?://)[^\s/@\"'<>]+@", re.IGNORECASE)
 
 
 def printable(text: str, *, limit: int = 600) -> str:
@@ -38,7 +39,12 @@ def printable(text: str, *, limit: int = 600) -> str:
 
 def redacted(text: str) -> str:
     """`text` with the query and the user part of every URL in it left out: both can be capabilities."""
-    return _USERINFO.sub(r"\1", _QUERY.sub(r"\1?…", text))
+    return _QUERY.sub(r"\1?…", without_user_parts(text))
+
+
+def quoted(text: str, *, limit: int = 120) -> str:
+    """What somebody wrote, between quotes, to be named in a message: safe to print, and without a login."""
+    return printable(repr(without_login(text)), limit=limit)
 
 
 class RegistryPushError(Exception):
@@ -54,7 +60,7 @@ class RegistryPushError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None, url: str | None = None) -> None:
         self.message = redacted(printable(message))
-        self.hint = hint if hint is not None else self.default_hint
+        self.hint = redacted(hint) if hint is not None else self.default_hint
         self.url = redacted(url) if url else None
         super().__init__(self.message)
 

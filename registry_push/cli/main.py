@@ -7,12 +7,15 @@ Starting costs what `click` costs (0.06 s): aiohttp, rich and cryptography take 
 from __future__ import annotations
 
 import importlib
+import io
+import re
 from typing import Final
 
 import click
 
 from .. import __version__
 from ..errors import RegistryPushError
+from ..user_part import without_login
 
 _COMMANDS: Final = {
     "push": "push models from the local Ollama store to a registry",
@@ -68,7 +71,9 @@ def command() -> int:
     try:
         code = group.main(prog_name="registry-push", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)  # click repeats what it does not understand, be it an address with a login
+        click.echo(re.sub(r"\S+", lambda word: without_login(word[0]), said.getvalue()), err=True, nl=False)
         return error.exit_code
     except click.Abort:
         click.echo("aborted", err=True)

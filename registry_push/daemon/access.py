@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from ..errors import InvalidSettings, printable
+from ..errors import InvalidSettings, quoted
 
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "0.0.0.0")  # noqa: S104  # an origin that is let in, no address
 _LOCAL_SUFFIXES: Final = (".localhost", ".local", ".internal")
@@ -42,7 +42,7 @@ class Origins:
         for each in added:
             if each.count("*") > 1 or not each:
                 raise InvalidSettings(
-                    f"OLLAMA_ORIGINS has {printable(repr(each), limit=80)}",
+                    f"OLLAMA_ORIGINS has {quoted(each, limit=80)}",
                     hint="write origins such as https://example.com, with one * at most, and commas between them",
                 )
         return cls((*added, *own, *_APPLICATIONS))

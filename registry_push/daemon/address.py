@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from ..model.origin import is_loopback
+from ..user_part import without_login
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 11434
@@ -30,7 +31,8 @@ class Address(Struct, frozen=True):
         return is_loopback(self.host.lower())
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        host = without_login(self.host)
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
 def parse_ollama_host(value: str) -> Address:

@@ -8,7 +8,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from ..errors import InvalidSettings, RegistryPushError, printable
+from ..errors import InvalidSettings, RegistryPushError, quoted
 from ..model import ModelName
 
 
@@ -33,7 +33,7 @@ class AllowedTargets(Struct, frozen=True):
             host, slash, path = glob.strip().lower().partition("/")
             if not host or "://" in glob or (slash and not path):
                 raise InvalidSettings(
-                    f"--allow-target {printable(repr(glob), limit=80)} is no target",
+                    f"--allow-target {quoted(glob, limit=80)} is no target",
                     hint="write HOST[:PORT] or HOST[:PORT]/NAMESPACE/MODEL; * and ? stand for any characters",
                 )
             parsed.append((host, path if slash else "*"))

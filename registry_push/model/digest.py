@@ -8,7 +8,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from ..errors import InvalidDigest, printable
+from ..errors import InvalidDigest, printable, quoted
 
 # Ollama accepts both separators and both cases (manifest/paths.go, BlobsPath); OCI only `sha256:` and
 # lower case. `\Z`, not `$`: `$` would let a newline through (CVE-2024-37032 and CVE-2026-7020 began there).
@@ -28,7 +28,7 @@ class Digest(Struct, frozen=True, order=True):
         """The digest that `text` spells, with `:` or `-`. Raises `InvalidDigest` for anything else."""
         match = _GRAMMAR.match(text) if isinstance(text, str) else None
         if match is None:
-            shown = printable(repr(text), limit=90)
+            shown = quoted(text, limit=90) if isinstance(text, str) else printable(repr(text), limit=90)
             raise InvalidDigest(f"not a sha256 digest: {shown}", hint="a digest is sha256: and 64 hex digits")
         return cls(match[1].lower())
 

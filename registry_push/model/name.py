@@ -7,7 +7,8 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from ..errors import InvalidName, printable
+from ..errors import InvalidName, quoted
+from ..user_part import without_login
 
 DEFAULT_HOST: Final = "registry.ollama.ai"
 DEFAULT_NAMESPACE: Final = "library"
@@ -42,7 +43,7 @@ class ModelName(Struct, frozen=True):
             if len(value) > limit or not grammar.match(value):
                 raise InvalidName(_explain(part, value, limit), hint="a name is [host/][namespace/]model[:tag]")
         if self.scheme not in _SCHEMES:
-            raise InvalidName(f"model name has the scheme {printable(repr(self.scheme))}: use http:// or https://")
+            raise InvalidName(f"model name has the scheme {quoted(self.scheme)}: use http:// or https://")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -61,8 +62,10 @@ class ModelName(Struct, frozen=True):
         try:
             return cls(host, namespace, model, tag, scheme)
         except InvalidName as error:
-            shown = printable(repr(text), limit=120)
-            raise InvalidName(f"{shown} is not a model name: {error}", hint=error.hint) from None
+            shown = quoted(text)
+            # Which part is wrong could repeat the beginning of a login.
+            why = error.message if without_login(text) == text else "no part of a name has an @"
+            raise InvalidName(f"{shown} is not a model name: {why}", hint=error.hint) from None
 
     @classmethod
     def from_path_parts(cls, parts: tuple[str, ...]) -> Self:
@@ -104,4 +107,4 @@ def _explain(part: str, value: str, limit: int) -> str:
         return f"its {part} is empty"
     if len(value) > limit:
         return f"its {part} has {len(value)} characters; at most {limit} are allowed"
-    return f"its {part} is {printable(repr(value), limit=100)}, with a character that is not allowed there"
+    return f"its {part} is {quoted(value, limit=100)}, with a character that is not allowed there"

@@ -6,7 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from ..errors import InvalidName, UsageError, printable
+from ..errors import InvalidName, UsageError, quoted
+from ..user_part import without_login
 from .name import DEFAULT_HOST, ModelName
 from .reference import Reference, looks_like_host
 
@@ -84,7 +85,7 @@ def parse_destination(text: str) -> Destination:
             return _destination(text.removeprefix(prefix), text)
     if text.startswith(("oci:", "oci-archive:", "ollama:")):
         raise UsageError(
-            f"push writes to registries, and {printable(repr(text), limit=120)} is none",
+            f"push writes to registries, and {quoted(text)} is none",
             hint="write HOST/PATH[:TAG]",
         )
     scheme, separator, rest = text.partition("://")
@@ -102,21 +103,24 @@ def _destination(text: str, written: str) -> Destination:
     if rest.endswith("/"):
         host, _, prefix = rest.rstrip("/").partition("/")
         if not separator and written == text and not looks_like_host(host):
+            shown = without_login(rest)
             raise InvalidName(
-                f"{printable(repr(written), limit=120)} could be a host or a namespace",
-                hint=f"write https://{rest} for the host, or {DEFAULT_HOST}/{rest} for Ollama's registry",
+                f"{quoted(written)} could be a host or a namespace",
+                hint=f"write https://{shown} for the host, or {DEFAULT_HOST}/{shown} for Ollama's registry",
             )
         # Checked with a model's name behind it: Ollama's registry knows no path of one part.
         said = f"{scheme}://" if separator else ""
         try:
             probe = Reference.parse(f"{said}{host}/{prefix or 'library'}/model")
         except InvalidName as error:
-            shown = printable(repr(written), limit=120)
+            shown = quoted(written)
             raise InvalidName(f"{shown} is no target: {error}", hint=error.hint) from error
         return Below(probe.host, prefix, probe.scheme)
     if "/" not in rest:
-        shown = printable(repr(written), limit=120)
-        raise InvalidName(f"{shown} names a registry but no repository", hint=f"to keep the names: --to {rest}/")
+        shown = quoted(written)
+        raise InvalidName(
+            f"{shown} names a registry but no repository", hint=f"to keep the names: --to {without_login(rest)}/"
+        )
     return Exactly(Reference.parse(text))
 
 

@@ -8,7 +8,7 @@ from typing import Final, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..errors import InvalidName, NameNotMappable, printable
+from ..errors import InvalidName, NameNotMappable, quoted
 from .digest import Digest
 from .name import DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG, ModelName
 from .origin import HTTPOrigin, is_loopback
@@ -43,12 +43,12 @@ class Reference(Struct, frozen=True):
             ModelName(self.host, namespace, model, self.tag or DEFAULT_TAG)  # raises InvalidName
         elif not _REPOSITORY.match(self.repository) or len(self.repository) + len(self.host) > _MAX_NAME:
             raise InvalidName(
-                f"{printable(repr(self.repository), limit=120)} is not a repository name",
+                f"{quoted(self.repository)} is not a repository name",
                 hint="use lower-case letters and digits, joined by one of . _ __ - within a part, parts joined by /",
             )
         if self.tag is not None and not _TAG.match(self.tag):
             raise InvalidName(
-                f"{printable(repr(self.tag), limit=140)} is not a tag",
+                f"{quoted(self.tag, limit=140)} is not a tag",
                 hint="a tag has up to 128 of A-Z a-z 0-9 _ . - and begins with none of . -",
             )
 
@@ -62,13 +62,16 @@ class Reference(Struct, frozen=True):
         if not separator:
             rest = text
         elif scheme not in ("http", "https"):
-            raise InvalidName(f"{printable(repr(text), limit=120)} has the scheme {printable(repr(scheme))}")
+            raise InvalidName(f"{quoted(text)} has the scheme {quoted(scheme)}")
+        if "@" in rest.partition("/")[0]:
+            raise InvalidName(
+                f"{quoted(text)} has a login in it",
+                hint="leave it out, and log in with: docker login HOST; or give --username NAME --password-stdin",
+            )
         rest, at, digest = rest.partition("@")
         host, slash, path = rest.partition("/")
         if not slash:
-            raise InvalidName(
-                f"{printable(repr(text), limit=120)} names no repository", hint="write HOST/REPOSITORY[:TAG]"
-            )
+            raise InvalidName(f"{quoted(text)} names no repository", hint="write HOST/REPOSITORY[:TAG]")
         path, colon, tag = path.partition(":")
         return cls(
             host,
@@ -154,5 +157,5 @@ def _bare(host: str) -> str:
 
 def _check_host(host: str) -> None:
     if len(host) > 350 or not _HOST.match(host):
-        raise InvalidName(f"{printable(repr(host), limit=120)} is not a host", hint="write HOST or HOST:PORT")
+        raise InvalidName(f"{quoted(host)} is not a host", hint="write HOST or HOST:PORT")
     _bare(host)  # a port over 65535

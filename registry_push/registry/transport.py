@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final, Self
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
 import aiohttp
 from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
@@ -19,8 +18,6 @@ from yarl import URL
 
 from ..errors import (
     ConnectionLost,
-    InvalidName,
-    InvalidSettings,
     ProtocolViolation,
     RegistryPushError,
     TimedOut,
@@ -38,6 +35,7 @@ from ..settings import Settings
 from .connector import AddressRefused, Connector, held_to, judged
 from .expect import ImpatientRequest
 from .payload import SpanPayload
+from .proxies import Proxies
 from .sockets import socket_factory
 from .timed_response import TimedResponse
 from .tls import context_for
@@ -68,7 +66,8 @@ class _Opened(Exception):
 class Transport:
     """The connections of one run, or of all runs of a process: then at most `connections` at once (0: any number).
 
-    An async context manager; cancelling a call closes its connection only.
+    An async context manager; cancelling a call closes its connection only. To make one raises `InvalidSettings` for
+    a proxy of the environment that can't be used.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class Transport:
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._answered: set[HTTPOrigin] = set()
         self._registries: set[HTTPOrigin] = set()
-        self._proxies = _proxies(settings.environ)
+        self._proxies = Proxies.of(settings.environ)
         self._networks = parse_networks(settings.allow_addresses)
 
     async def __aenter__(self) -> Self:
@@ -287,19 +286,22 @@ class Transport:
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         assert self._session is not None, "Transport is used inside `async with`"
         origin = HTTPOrigin.of(url)
-        proxy = self._proxy(origin)
+        proxy = self._proxies.to(origin)
+        # Of plain http the proxy reads the request itself; of https only the CONNECT, whose headers are apart.
+        for_proxy = {"Proxy-Authorization": proxy.authorization} if proxy and proxy.authorization else {}
         # aiohttp takes one context for both ways: the origin's, or the proxy's where only that one speaks TLS.
-        ends = (origin, HTTPOrigin.of(proxy)) if proxy else (origin,)
+        ends = (origin, proxy.origin) if proxy else (origin,)
         encrypted = next((end for end in ends if end.scheme == "https"), None)
         return self._session.request(
             method,
             URL(url, encoded=True),  # presigned and session URLs are sent byte for byte
-            headers=CIMultiDict(headers),
+            headers=CIMultiDict({**headers, **for_proxy} if origin.scheme == "http" else headers),
             # A manifest may have 4 MiB; bytes of over one are warned of by aiohttp.
             data=io.BytesIO(body) if isinstance(body, bytes) else body,
             allow_redirects=False,
             ssl=self._context(encrypted) if encrypted else True,
-            proxy=proxy,
+            proxy=str(proxy) if proxy else None,
+            proxy_headers=for_proxy or None,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout, sock_read=patience),
             middlewares=middlewares,
         )
@@ -310,13 +312,6 @@ class Transport:
             self._contexts[origin.netloc] = context_for(origin.netloc, self._settings, is_registry=is_registry)
         return self._contexts[origin.netloc]
 
-    def _proxy(self, origin: HTTPOrigin) -> str | None:
-        proxy = self._proxies.get(origin.scheme) or self._proxies.get("all")
-        # What is on this machine is never asked for at a proxy, as curl and Go have it.
-        if proxy is None or origin.is_loopback or proxy_bypass_environment(origin.netloc, dict(self._proxies)):
-            return None
-        return _proxy_url(proxy)
-
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     content = bytearray()
@@ -325,28 +320,6 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if len(content) > MAX_ANSWER_BYTES:
             raise ProtocolViolation(f"the answer has more than {MAX_ANSWER_BYTES} bytes", url=str(response.url))
     return bytes(content)
-
-
-def _proxies(environ: Mapping[str, str]) -> Mapping[str, str]:
-    found = {}
-    for name in ("http", "https", "all", "no"):
-        # Lower case wins. HTTP_PROXY in capitals is a header's name to a CGI script (httpoxy), but this is none.
-        value = environ.get(f"{name}_proxy") or environ.get(f"{name.upper()}_PROXY")
-        if value:
-            found[name] = value
-    return found
-
-
-def _proxy_url(value: str) -> str:
-    url = value if "://" in value else f"http://{value}"
-    try:
-        HTTPOrigin.of(url)
-    except InvalidName as error:
-        raise InvalidSettings(
-            f"the proxy {redacted(value)} of the environment can't be used",
-            hint="write http://HOST:PORT; SOCKS is not spoken here",
-        ) from error
-    return url
 
 
 def _translated(error: Exception, url: str) -> RegistryPushError:

@@ -25,6 +25,7 @@ from ..errors import (
 from ..model import Descriptor, Digest, Manifest, ModelName
 from ..model.manifest import MAX_MANIFEST_BYTES, ManifestEntry
 from ..settings import Settings
+from ..user_part import without_login
 from .body import BytesBody, FileBody, opened
 from .ollama_names import Listing, StoredModel, closest, entries, matching, named_paths
 from .ollama_paths import find_root, kind_of, open_regular, read_bounded, unreadable
@@ -255,7 +256,7 @@ class OllamaStore:
     def _not_found(self, wanted: str, names: Iterable[ModelName]) -> ModelNotFound:
         near = closest(wanted, names)
         hint = f"did you mean {' or '.join(near)}?" if near else "see what is there: registry-push list"
-        return ModelNotFound(f"no model {wanted} in {self.root}", hint=hint)
+        return ModelNotFound(f"no model {without_login(wanted)} in {self.root}", hint=hint)
 
     def _real(self, folder: str) -> Path:
         return Path(os.path.realpath(self.root / folder))

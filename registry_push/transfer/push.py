@@ -11,6 +11,7 @@ from ..events import BlobStarted, Event, ModelFailed, ModelStarted, Sink, Warned
 from ..model import ModelName, Reference
 from ..model.place import Destination, Exactly, parse_destination
 from ..registry.connections import Registries
+from ..registry.proxies import Proxies
 from ..settings import Settings
 from ..stores.ollama import OllamaStore, open_store, privacy_warnings
 from .copy import Copier, Report
@@ -45,6 +46,7 @@ async def push(
     `Interrupted` is raised.
     """
     settings = settings or Settings()
+    Proxies.of(settings.environ)  # one that can't be used is told before anything else is looked at
     store = open_store(settings)
     plan = await planned(store, models, to=to, tags=tags, every=every, sink=sink)
     return await carry_out(store, plan, settings=settings, dry_run=dry_run, sink=sink, stop=stop)

@@ -13,6 +13,7 @@ from ..errors import RegistryPushError, Unavailable
 from ..events import ModelDone, ModelFailed, Sink, Warned, ignore
 from ..model import ModelName, Reference
 from ..registry.connections import Registries
+from ..registry.proxies import Proxies
 from ..settings import Settings
 from ..stores.ollama import open_store
 from .copy import Report
@@ -56,6 +57,7 @@ async def go_on(
 
     A login is not kept: it comes from `settings`, or from where logins are looked for. Cancelling is safe.
     """
+    Proxies.of(settings.environ)
     stop = stop or asyncio.Event()
     results: list[ModelDone | ModelFailed] = []
     for orders in await asyncio.to_thread(_alike, settings, sink, targets):

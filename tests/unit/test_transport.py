@@ -256,6 +256,18 @@ async def test_a_proxy_that_speaks_tls_is_trusted_as_the_user_says(tmp_path: Pat
                 await client.transport.send("GET", client.url("/v2/"), {})
 
 
+@pytest.mark.attack("S4")
+async def test_a_proxys_login_is_for_the_proxy_alone_behind_connect_too() -> None:
+    async with Scripted() as proxy:
+        proxy.on("CONNECT", "registry.invalid:443", Says(403))
+        environ = {"https_proxy": proxy.origin.replace("//", "//user:word@")}
+        async with opened("https://registry.invalid", environ=environ) as client:
+            with pytest.raises(ConnectionLost) as caught:
+                await client.transport.send("GET", client.url("/v2/"), {})
+        assert proxy.seen[0].headers["Proxy-Authorization"] == "Basic dXNlcjp3b3Jk"
+        assert "word" not in f"{caught.value} {caught.value.__cause__}"
+
+
 async def test_this_machine_is_never_asked_for_at_a_proxy() -> None:
     async with Scripted() as server, opened(server.origin, environ={"http_proxy": "http://127.0.0.1:1"}) as client:
         server.on("GET", "/v2/", Says(200))
@@ -270,12 +282,13 @@ async def test_a_proxy_that_is_not_there_is_blamed_itself() -> None:
         assert "word" not in str(caught.value)
 
 
+@pytest.mark.attack("S4")
 @pytest.mark.parametrize("proxy", ["http://[", "http://127.0.0.1:99999", "socks5://127.0.0.1:1080", "ftp://127.0.0.1"])
-async def test_a_proxy_that_can_not_be_used_is_blamed_itself(proxy: str) -> None:
+async def test_a_proxy_that_can_not_be_used_is_blamed_before_anything_is_sent(proxy: str) -> None:
     # aiohttp blames the registry's address, and speaks to a SOCKS proxy as if it were an HTTP one.
-    async with opened("http://registry.invalid", environ={"http_proxy": proxy}) as client:
-        with pytest.raises(InvalidSettings, match="proxy"):
-            await client.transport.send("GET", client.url("/v2/"), {})
+    with pytest.raises(InvalidSettings, match="proxy"):
+        async with opened("http://registry.invalid", environ={"http_proxy": proxy}):
+            pass
 
 
 async def test_a_proxy_that_never_says_whether_it_connects_times_out() -> None:

@@ -1,0 +1,115 @@
+"""`Proxies`: the proxies that the environment names, read once. Their logins are in no text of theirs."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self
+from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
+
+from yarl import URL
+
+from ..errors import InvalidName, InvalidSettings
+from ..model import HTTPOrigin
+
+_SCHEMES: Final = ("http", "https")
+_HOST_AND_PORT: Final = re.compile(r"((?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)(?=[/?#]|\Z)")
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy that speaks http or https. `authorization` is what its `Proxy-Authorization` says, if it wants one."""
+
+    origin: HTTPOrigin
+    authorization: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return str(self.origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """Which proxy leads to which origin; `bypass` is `$NO_PROXY`."""
+
+    by_scheme: Mapping[str, Proxy] = field(default_factory=dict)
+    bypass: str = ""
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Self:
+        """The proxies that `environ` names.
+
+        Raises `InvalidSettings` with the name of the variable, and no more of its value than host and port.
+        """
+        found = {scheme: _proxy(environ, f"{scheme}_proxy") for scheme in _SCHEMES}
+        every = None if all(found.values()) else _proxy(environ, "all_proxy")
+        by_scheme = {scheme: proxy for scheme in _SCHEMES if (proxy := found[scheme] or every) is not None}
+        return cls(by_scheme, _value(environ, "no_proxy")[1])
+
+    def to(self, origin: HTTPOrigin) -> Proxy | None:
+        """The proxy on the way to `origin`; None for the direct way."""
+        proxy = self.by_scheme.get(origin.scheme)
+        # What is on this machine is never asked for at a proxy, as curl and Go have it.
+        if proxy is None or origin.is_loopback:
+            return None
+        if self.bypass and proxy_bypass_environment(origin.netloc, {"no": self.bypass}):
+            return None
+        return proxy
+
+
+def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:
+    """The variable that is set, and its value."""
+    # Lower case wins. HTTP_PROXY in capitals is a header's name to a CGI script (httpoxy), but this is none.
+    for variable in (name, name.upper()):
+        if environ.get(variable):
+            return variable, environ[variable]
+    return name, ""
+
+
+def _proxy(environ: Mapping[str, str], name: str) -> Proxy | None:
+    variable, value = _value(environ, name)
+    if not value:
+        return None
+    url = value if "://" in value else f"http://{value}"
+    try:
+        return _parsed(url)
+    except (InvalidName, ValueError):
+        where = _shown(value)
+        raise InvalidSettings(
+            f"the proxy {where} in {variable} can't be used" if where else f"the proxy in {variable} can't be used",
+            hint="write http://HOST:PORT, with what is special in a login percent-encoded (/ as %2F, @ as %40);"
+            " SOCKS is not spoken here",
+        ) from None  # the cause says what was written
+
+
+def _parsed(url: str) -> Proxy:
+    """Raises `InvalidName`, `ValueError`."""
+    origin = HTTPOrigin.of(url)
+    parts = urlsplit(url)
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError("a password with a slash, whose beginning looks like a host")
+    if not origin.host.isprintable() or " " in origin.host:
+        raise ValueError("no host's name")
+    URL(str(origin))  # raises where aiohttp could not use it
+    if parts.username is None or not (parts.username or parts.password):
+        return Proxy(origin)
+    name, password = _decoded(parts.username), _decoded(parts.password or "")
+    if b":" in name:  # RFC 7617: Basic can't say it
+        raise ValueError("a name with a colon")
+    return Proxy(origin, f"Basic {b64encode(name + b':' + password).decode()}")
+
+
+def _decoded(text: str) -> bytes:
+    return unquote_to_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def _shown(value: str) -> str:
+    """Host and port of what could not be parsed, as far as they can't be part of a login; else nothing."""
+    login, _, rest = value.rpartition("@")
+    if found := _HOST_AND_PORT.match(rest.rpartition("://")[2]):
+        return found[1]
+    found = _HOST.match(rest) if login else None
+    return found[0] if found else ""

@@ -1,0 +1,54 @@
+"""The user part of an address: a name and a password, or a token, which no message may show."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# A URL in prose, with its scheme or without (`//host/…`). Possessive and bounded: it never looks twice at a character.
+_URL: Final = re.compile(r"((?:[a-z][a-z0-9+.-]{0,20}+:)?//)([^\s\"<>]++)", re.IGNORECASE)
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*+://", re.IGNORECASE)
+_AUTHORITY_END: Final = re.compile(r"[/?#]")
+_QUERY: Final = re.compile(r"[?#]")
+_HOST_AND_PORT: Final = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::[0-9]{0,5})?")
+# What stands behind the @ of a reference, which is no login's.
+_DIGEST: Final = re.compile(r"sha[0-9]{3}[:-]")
+# What `printable` ends with when it had to cut.
+_CUT: Final = "…"
+
+
+def without_user_parts(prose: str) -> str:
+    """Leave the user part out of every URL in `prose`.
+
+    A password that was not percent-encoded may hold any of `/?#@`: then all up to the last @ is taken for one.
+    """
+    return _URL.sub(_without_user_part, prose) if "//" in prose else prose
+
+
+def without_login(address: str) -> str:
+    """Leave out what comes before the last @ of an `address` that somebody wrote, with a scheme or without."""
+    at = _last_at(address)
+    if at < 0:
+        return address
+    scheme = _SCHEME.match(address)
+    return f"{scheme[0] if scheme else ''}{_CUT}{address[at:]}"
+
+
+def _without_user_part(url: re.Match[str]) -> str:
+    start, rest = url.groups()
+    ends = _AUTHORITY_END.search(rest)
+    authority = rest[: ends.start()] if ends else rest
+    is_host = _HOST_AND_PORT.fullmatch(authority.rpartition("@")[2]) is not None
+    query = _QUERY.search(rest)
+    # An @ in the query of a host is the query's; after what can be no host, it is still a password's.
+    at = _last_at(rest[: query.start()] if is_host and query else rest)
+    if at >= 0:
+        return f"{start}{'' if at < len(authority) else _CUT + '@'}{rest[at + 1 :]}"
+    return f"{start}{_CUT}" if rest.endswith(_CUT) and not is_host else url[0]
+
+
+def _last_at(text: str) -> int:
+    at = text.rfind("@")
+    while at >= 0 and _DIGEST.match(text, at + 1):
+        at = text.rfind("@", 0, at)
+    return at
