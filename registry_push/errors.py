@@ -174,6 +174,12 @@ class Unauthorized(NotAllowed):
     default_hint = "log in with: docker login HOST; or give --username NAME --password-stdin"
 
 
+class LoginWithheld(Unauthorized):
+    """The registry wants credentials, and those that are here may not go over http."""
+
+    default_hint = "reach the registry by https; or, if its login may be sent in clear text: --plain-http"
+
+
 class Denied(NotAllowed):
     """The registry knows who we are and says no (HTTP 403)."""
 

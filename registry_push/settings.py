@@ -15,6 +15,8 @@ from . import __version__
 from .errors import InvalidSettings, printable
 
 Dialect = Literal["auto", "oci", "ollama"]
+# Who says something, and whose a login is: who runs this process, or who asks the service for a push.
+Party = Literal["runner", "request"]
 # Which files are hashed before they are committed: those that have changed since they were, all, none.
 Verify = Literal["changed", "always", "never"]
 
@@ -44,6 +46,7 @@ class Settings:
     key: Path | None = None
 
     plain_http: bool = False
+    http_said_by: Party = "runner"  # whose word it is where http is spoken: by it, and only by it, logins go over http
     tls_verify: bool = True
     ca_file: Path | None = None
     cert: Path | None = None

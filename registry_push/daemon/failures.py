@@ -10,6 +10,7 @@ from ..errors import (
     ForeignRealm,
     Interrupted,
     KeyNotFound,
+    LoginWithheld,
     ModelNotFound,
     NoIdentity,
     NotAtSource,
@@ -25,6 +26,7 @@ _HINTS: Final[tuple[tuple[type[RegistryPushError], str], ...]] = (
     # The command's next steps are for who calls it; over HTTP the same is done otherwise.
     (Interrupted, "push again when the service is back: what the registry has acknowledged is not sent twice"),
     (Denied, "check that this account may write there"),
+    (LoginWithheld, "send username and password, which are yours to send so; or have it reached by https"),
     (Unauthorized, "send username and password, or, on the machine of the service: docker login HOST"),
     (ModelNotFound, "see what is here: GET /api/tags"),
     (Unavailable, "push again: what is already there is not sent twice"),

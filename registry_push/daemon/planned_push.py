@@ -53,12 +53,15 @@ async def planned_push(request: PushRequest, settings: Settings, targets: Allowe
     except ModelNotFound as error:  # without the path of the store, which is not the client's business
         raise ModelNotFound(f"model {name.short} not found", hint=error.hint) from error
     # As Ollama (server/images.go, makeRequest): insecure is http, not TLS unchecked. Its own registry needs none.
-    plain_http = settings.plain_http or (request.insecure and not plan.target.is_ollama)
-    return PlannedPush(
-        plan,
-        store,
-        replace(settings, plain_http=plain_http, username=request.username, password=request.password),
+    theirs = replace(
+        settings,
+        plain_http=settings.plain_http or (request.insecure and not plan.target.is_ollama),
+        # Nobody who asks can have the logins of this service sent in clear text.
+        http_said_by="runner" if settings.plain_http else "request",
+        username=request.username,
+        password=request.password,
     )
+    return PlannedPush(plan, store, theirs)
 
 
 async def _as_stored(store: OllamaStore, name: ModelName) -> ModelName:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..events import Sink, Warned
 from ..model import HTTPOrigin
+from ..protocol.clear_text import may_sign_in
 from ..settings import Settings
 from .credentials import Credential, CredentialStore
 from .identity import Identity, default_key_path, mode_warning
@@ -19,23 +22,32 @@ class SignIn:
         self._sink = sink
         self._identity: Identity | None = None
         self._looked_for_identity = False
-        explicit = (
+        self._explicit = (
             Credential("--username", settings.username, settings.password)
             if settings.username is not None and settings.password is not None
             else None
         )
-        self._logins = CredentialStore(settings.authfile, settings.environ, settings.home, explicit)
+        self._logins = CredentialStore(settings.authfile, settings.environ, settings.home, self._explicit)
 
     def at(self, origin: HTTPOrigin, transport: Transport, *, prefers_signature: bool) -> Authenticator:
         """Who signs in at `origin`."""
+        # By the registry and not by its realm: what is got from one over https is sent to the other all the same.
+        withheld = not may_sign_in(origin, login_of="runner", said_by=self._settings.http_said_by)
         return Authenticator(
             origin,
             transport,
-            login=lambda repository: self._logins.lookup(origin.netloc, repository),
-            identity=self._load_identity,
+            login=partial(self._lookup, origin) if not withheld else self._only_explicit,
+            identity=self._load_identity if not withheld else lambda: None,
             prefers_signature=prefers_signature,
             allowed_realms=self._settings.allow_realms,
+            withheld=withheld,
         )
+
+    async def _lookup(self, origin: HTTPOrigin, repository: str) -> Credential | None:
+        return await self._logins.lookup(origin.netloc, repository)
+
+    async def _only_explicit(self, _: str) -> Credential | None:
+        return self._explicit
 
     def _load_identity(self) -> Identity | None:
         """The key to sign in with, read once; None where none was named and none is in the usual place."""

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from msgspec import Struct
 
-from ..errors import InvalidName, NoIdentity, NotAllowed, ProtocolViolation, Unauthorized, printable
+from ..errors import InvalidName, LoginWithheld, NoIdentity, NotAllowed, ProtocolViolation, Unauthorized, printable
 from ..model import HTTPOrigin
 from ..protocol.challenge import Challenge, Scopes, basic, bearer, parse_challenges, widened
 from ..protocol.diagnostics import diagnose
@@ -59,6 +59,7 @@ class Authenticator:
         identity: Callable[[], Identity | None],
         prefers_signature: bool,
         allowed_realms: tuple[str, ...] = (),
+        withheld: bool = False,
     ) -> None:
         self._origin = origin
         self._transport = transport
@@ -66,6 +67,7 @@ class Authenticator:
         self._identity = identity
         self._prefers_signature = prefers_signature
         self._allowed_realms = allowed_realms
+        self._withheld = withheld  # there may be a login or a key, which this origin is not shown
         self._challenge: Challenge | None = None  # the last one: its realm and service are the registry's
         self._asked: dict[Scopes, Scopes] = {}  # the scopes that the challenge to a request for these named
         self._logins: dict[str, Credential | None] = {}
@@ -270,7 +272,7 @@ class Authenticator:
         if login is not None:
             return self._login_refused(login, refused.get(Provider.LOGIN, ""))
         identity, words = self._identity(), refused.get(Provider.SIGNATURE, "")
-        if identity is None and self._prefers_signature:
+        if identity is None and self._prefers_signature and not self._withheld:
             return NoIdentity(f"{self._origin.netloc} signs in with an ed25519 key, and there is none here")
         if identity is None or not words:
             return self._no_login(None)
@@ -281,12 +283,14 @@ class Authenticator:
         )
 
     def _no_login(self, response: Response | None) -> NotAllowed:
-        host = self._origin.netloc
+        host, url = self._origin.netloc, response.url if response else None
+        if self._withheld:
+            return LoginWithheld(f"{host} wants a login, and stored logins and the key are not sent over http", url=url)
         return Unauthorized(
             f"{host} wants a login and there is none",
             hint=f"log in with: docker login {host}; or give --username NAME --password-stdin;"
             " or, where keys sign in, make one: registry-push key create",
-            url=response.url if response else None,
+            url=url,
         )
 
     def _login_refused(self, login: Credential, words: str) -> NotAllowed:

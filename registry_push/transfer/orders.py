@@ -9,8 +9,8 @@ from typing import Any, Final, Self
 
 from msgspec import Struct
 
-from ..errors import InvalidName
-from ..model import ModelName
+from ..errors import InvalidDigest, InvalidName
+from ..model import HTTPOrigin, ModelName, Reference
 from ..settings import Settings
 from .plan import PlannedModel
 
@@ -46,6 +46,15 @@ class Order(Struct, frozen=True):
             return ModelName.parse(self.model).short
         except InvalidName:  # by another version, or a damaged disk
             return self.model
+
+    @property
+    def origin(self) -> HTTPOrigin | None:
+        """Where it goes; None if that can't be read."""
+        try:
+            reference = Reference.parse(self.references[0])
+            return reference.origin(plain_http=bool(dict(self.options).get("plain_http")))
+        except (InvalidName, InvalidDigest, IndexError):
+            return None
 
     @property
     def text(self) -> str:

@@ -1,0 +1,18 @@
+"""Which login may go where http would carry it in clear text. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..model import HTTPOrigin
+    from ..settings import Party
+
+
+def may_sign_in(origin: HTTPOrigin, *, login_of: Party, said_by: Party) -> bool:
+    """Whether a login of `login_of`, or what is got by it, may be sent to `origin`.
+
+    Over https and to this machine always. Over http only if who owns the login said that http may be spoken
+    (`said_by`), or who runs this did: nobody else can have the runner's logins and key sent in clear text.
+    """
+    return origin.scheme == "https" or origin.is_loopback or said_by in ("runner", login_of)
