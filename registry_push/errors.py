@@ -244,6 +244,20 @@ class TimedOut(Unavailable):
     """No byte moved for as long as `--timeout` allows."""
 
 
+class OutOfResources(Unavailable):
+    """This machine, or what this process may take of it, is short of files, memory or threads."""
+
+    origin = Origin.LOCAL
+    default_hint = "close other programs, or send fewer blobs at once: --jobs 2; then run the same command again"
+
+
+class SourceUnavailable(Unavailable):
+    """The disk or network file system that the source is on does not answer for now."""
+
+    origin = Origin.SOURCE
+    default_hint = "check that the file system with the models is mounted and answers, then run the same command again"
+
+
 class TLSFailed(Unavailable):
     """The server's certificate could not be trusted, or the handshake failed."""
 

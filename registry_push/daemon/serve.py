@@ -23,7 +23,8 @@ from msgspec.structs import replace
 from ..errors import Interrupted, InvalidSettings, NotAtSource, UsageError, printable
 from ..registry.identity import mode_warning
 from ..settings import Settings
-from ..stores.ollama_paths import read_small, unreadable
+from ..stores.ollama_paths import read_small
+from ..stores.read_errors import passes, read_error, unreadable
 from ..transfer.shared import sharing
 from .access import Access, Origins
 from .address import Address, parse_ollama_host
@@ -83,6 +84,8 @@ def _read_token(path: Path) -> str:
     except PermissionError as error:
         raise unreadable(path, what="the token") from error
     except OSError as error:
+        if passes(error):
+            raise read_error(error, "the token", path=path) from error
         raise NotAtSource(f"no token at {path}: {error.strerror or error}", hint="check --token-file") from error
     except ValueError as error:
         raise InvalidSettings(f"{path} holds no token: {error}", hint="write one line of text into it") from error

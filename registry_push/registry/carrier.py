@@ -55,6 +55,7 @@ class Carrier:
     ) -> None:
         self._turns = hasher.turns(line, body.file.fileno())
         self._line, self._file = self._turns.own
+        self._name = body.name
         self._span = span
         self._running = running
         self._stall = stall
@@ -66,8 +67,8 @@ class Carrier:
     async def run(self) -> None:
         """Returns when the kernel has taken all of it. Cancelling is safe; a thread ends its piece.
 
-        Raises `TimeoutError` after `stall` seconds in which the line took nothing, `SourceChanged` where the file ends
-        early, `BlobCorrupt` where the disk can't give it, and what the kernel or `moved` raises.
+        Raises `TimeoutError` after `stall` seconds in which the line took nothing, `SourceChanged` if the file ends
+        early, for bytes the disk can't give as `read_error`, and what the kernel or `moved` raises.
         """
         try:
             await self._run()
@@ -111,7 +112,7 @@ class Carrier:
             if not self._left:
                 offset = self._span.start + self.sent
                 wanted = buffer[: self._span.length - self.sent]
-                count = take_next(self._file, wanted, offset, self._running)
+                count = take_next(self._file, wanted, offset, self._running, self._name)
                 if self.sent + count == self._span.length:
                     self._check()
                 self._left = buffer[:count]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import InvalidSettings, printable
-from ..stores.ollama_paths import read_small, unreadable
+from ..stores.ollama_paths import read_small
+from ..stores.read_errors import passes, read_error, unreadable
 from .credential_helper import ask_helper
 
 # Such files have a few kilobytes; this bounds what a wrong path can make us read.
@@ -130,6 +131,8 @@ class CredentialStore:
         except PermissionError as error:
             raise unreadable(place, what="the file of logins") from error
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and passes(error):
+                raise read_error(error, "the file of logins", path=place) from error
             raise InvalidSettings(f"{place} can't be read: {error}") from error
         return _Config(_decode(text, str(place)), str(place))
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from ..errors import InvalidKey, KeyNotFound, UsageError
-from ..stores.ollama_paths import read_small, unreadable
+from ..stores.ollama_paths import read_small
+from ..stores.read_errors import passes, read_error, unreadable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -42,6 +43,8 @@ class Identity:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise KeyNotFound(f"no key at {path}") from error
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and passes(error):
+                raise read_error(error, "the key", path=path) from error
             raise InvalidKey(f"{path} is no key: {error}", hint="name the file with --key FILE") from error
         return cls._parse(content, path)
 

@@ -16,7 +16,8 @@ from ..errors import RegistryPushError, SourceChanged
 from ..protocol.bandwidth import Bandwidth
 from ..protocol.chunks import Span
 from ..stores.base import BlobBody, LocalFile
-from ..stores.hashing import Hasher, RunningHash
+from ..stores.hashing import Hasher, RunningHash, probe
+from ..stores.read_errors import shortage
 from .carrier import Carrier, Check, nothing
 from .pump import Pump
 from .sockets import prepare_for
@@ -115,6 +116,9 @@ class SpanPayload(payload.Payload):
         except TimeoutError:
             raise
         except OSError as error:
+            if (short := shortage(error, "the body can't be sent")) is not None:
+                self.source_error = short
+                raise short from error
             self.broken = error
 
     async def _send(self, writer: AbstractStreamWriter) -> None:
@@ -158,8 +162,16 @@ class SpanPayload(payload.Payload):
         except OSError as error:
             if self.sent == 0 and error.errno in _NO_SENDFILE:
                 return False
+            if not isinstance(error, ConnectionError):
+                await self._probe(body)
             raise
         return True
+
+    async def _probe(self, body: LocalFile) -> None:
+        """Raise what keeps the file from being read where the kernel stopped: it does not say which end failed."""
+        offset = self._span.start + self.sent
+        length = min(self._slice, self._span.stop - offset)
+        await asyncio.to_thread(probe, os.dup(body.file.fileno()), offset, length, body.name)
 
     async def _send_pieces(self, writer: StreamWriter, transport: asyncio.WriteTransport) -> None:
         at_once = min(self._slice, self._encrypted)

@@ -84,10 +84,14 @@ class Pump:
     def _wait(self) -> None:
         """Goes on when the socket takes bytes, or is broken."""
         if self._watched is None:
-            self._watched = self._line = os.dup(self._line)
+            try:
+                self._watched = self._line = os.dup(self._line)
+            except OSError as error:  # too many are open; in a callback nobody else would hear of it
+                return self._end(error)
             self._alive_at = self._loop.time()
             self._alarm = self._loop.call_later(self._stall, self._check)
         self._watch(True)
+        return None
 
     def _pause(self, seconds: float) -> None:
         self._watch(False)

@@ -32,6 +32,7 @@ from ..protocol.addresses import AddressKind, AddressRule, kind_of, kind_of_host
 from ..protocol.answer import Answer, Kind
 from ..protocol.retry import Budget
 from ..settings import Settings
+from ..stores.read_errors import shortage
 from .connector import AddressRefused, Connector, held_to, judged
 from .expect import ImpatientRequest
 from .payload import SpanPayload
@@ -325,8 +326,11 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 def _translated(error: Exception, url: str) -> RegistryPushError:
     """The error of ours that a foreign one means."""
     where = HTTPOrigin.of(url)
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(refused := error.os_error, AddressRefused):
-        return refused.rule.refusal(url, refused.address)
+    system = getattr(error, "os_error", error)
+    if isinstance(system, AddressRefused):
+        return system.rule.refusal(url, system.address)
+    if isinstance(system, OSError) and (short := shortage(system, f"no connection to {where.netloc}")) is not None:
+        return short
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error):

@@ -12,6 +12,7 @@ from ..errors import (
     ConnectionLost,
     Interrupted,
     NotAllowed,
+    Origin,
     RegistryPushError,
     TimedOut,
     TLSFailed,
@@ -79,6 +80,7 @@ class Upload:
     sent: int = field(default=0, init=False)
     _taken: int = field(default=0, init=False)  # bodies of the run that had been taken when this one was turned away
     _content: Verification = field(init=False)
+    _here: Unavailable | None = field(default=None, init=False)  # the last trouble, if it was on this side
 
     async def run(self) -> Placement:
         """Brings the blob there. Raises what keeps it from that; cancelling leaves the session open."""
@@ -105,7 +107,7 @@ class Upload:
                         await self._content.settle()
                     await self._step(request)
                 if self.session.failure is not None:
-                    raise self.client.explained(self.session.failure)
+                    raise self.client.explained(self._failure(self.session.failure))
         except BaseExceptionGroup as group_error:
             raise unwrapped(group_error) from None
         self._content.remember()
@@ -138,6 +140,7 @@ class Upload:
         except TLSFailed:  # no certificate gets better by asking again
             raise
         except Unavailable as error:
+            self._here = error if error.origin is not Origin.TARGET else None
             if payload is not None and request.span is not None:
                 self.progress.reached(request.span.start + payload.sent)
             self.session.connection_lost(error.message, sent=payload.sent if payload else 0)
@@ -152,8 +155,16 @@ class Upload:
                 if self.limits.taken > self._taken:
                     self.session.others_got_through()
                 self._taken = self.limits.taken
+            self._here = None
             self.session.receive(answer)
         self.save(self.session.record)
+
+    def _failure(self, failure: RegistryPushError) -> RegistryPushError:
+        """The error for an upload that was given up: trouble on this side says itself what to do about it."""
+        if self._here is None or not isinstance(failure, Unavailable):
+            return failure
+        self._here.__cause__ = failure
+        return self._here
 
     async def _rest(self, request: UploadRequest, reason: str) -> None:
         if request.after and not self.stop.is_set():
@@ -278,6 +289,7 @@ class Upload:
             except TLSFailed:
                 raise
             except Unavailable as error:
+                self._here = error if error.origin is not Origin.TARGET else None
                 parts.trouble = error.message
                 return Answer(NO_ANSWER, request.url)
 

@@ -70,6 +70,12 @@ class LocalFile(ABC):
 
     @property
     @abstractmethod
+    def name(self) -> str:
+        """What messages call it; its path is part of that."""
+        ...
+
+    @property
+    @abstractmethod
     def opened_as(self) -> FileIdentity:
         """As it was when it was opened."""
         ...
@@ -77,7 +83,7 @@ class LocalFile(ABC):
     @property
     @abstractmethod
     def identity(self) -> FileIdentity:
-        """As it is now; while it stays, what was hashed need not be hashed again."""
+        """As it is now; while it stays, what was hashed need not be hashed again. Raises as `read_error`."""
         ...
 
     @abstractmethod

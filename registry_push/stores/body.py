@@ -11,6 +11,7 @@ from typing import Final
 
 from ..errors import BlobCorrupt, SourceChanged
 from .base import FileIdentity, LocalFile
+from .read_errors import read_error
 
 # Bytes a read: long enough that a hop to a thread costs nothing beside it, short enough to stop promptly.
 PIECE: Final = 1024 * 1024
@@ -57,15 +58,20 @@ class FileBody(LocalFile):
     Implements `BlobBody` too.
     """
 
-    def __init__(self, file: io.FileIO, *, name: str = "the file") -> None:
+    def __init__(self, file: io.FileIO, *, name: str | None = None) -> None:
         self._file = file
-        self._name = name
+        self._name = name if name is not None else str(file.name)
         self._opened_as = self.identity
 
     @property
     def size(self) -> int:
         """Bytes, when the file was opened."""
         return self._opened_as.size
+
+    @property
+    def name(self) -> str:
+        """What messages call it: unless named otherwise, its path."""
+        return self._name
 
     @property
     def opened_as(self) -> FileIdentity:
@@ -80,7 +86,7 @@ class FileBody(LocalFile):
     async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
         """Yields `length` bytes from `offset`. Raises `SourceChanged` where the file is not what it was.
 
-        Raises `BlobCorrupt` for bytes the disk can't give. Cancelling is safe at any piece.
+        For bytes the disk can't give it raises as `read_error`. Cancelling is safe at any piece.
         """
         end = offset + length
         if not 0 <= offset <= end <= self.size:
@@ -90,7 +96,7 @@ class FileBody(LocalFile):
             try:
                 piece = await asyncio.to_thread(os.pread, self._file.fileno(), wanted, offset)
             except OSError as error:
-                raise BlobCorrupt(f"{self._name} can't be read at byte {offset}: {error.strerror}") from error
+                raise read_error(error, f"byte {offset} of {self._name}") from error
             if not piece:
                 raise SourceChanged(f"{self._name} became shorter while it was read: it ends at byte {offset}")
             offset += len(piece)
@@ -99,8 +105,11 @@ class FileBody(LocalFile):
 
     @property
     def identity(self) -> FileIdentity:
-        """As it is now."""
-        status = os.fstat(self._file.fileno())
+        """As it is now. Raises as `read_error`."""
+        try:
+            status = os.fstat(self._file.fileno())
+        except OSError as error:
+            raise read_error(error, self._name) from error
         return FileIdentity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     def check_size(self) -> None:

@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, TypeGuard, TypeVar
 
-from ..errors import BlobCorrupt, SourceChanged
+from ..errors import SourceChanged
 from ..model import Digest
 from .base import BlobBody, LocalFile
 from .body import BytesBody
+from .read_errors import read_error
 from .turns import Turns
 
 # One buffer a file. It stays in the second-level cache: 4 MiB is slower, 64 KiB pays for its system calls.
@@ -110,12 +111,12 @@ class Hasher:
     ) -> AsyncGenerator[bytes, None]:
         """Yields `length` bytes of `body` from `offset`, which `running` takes, `at_once` a piece; one is read ahead.
 
-        Raises `SourceChanged` where the file ends early, `BlobCorrupt` for bytes the disk can't give.
+        Raises `SourceChanged` if the file ends early; for bytes the disk can't give as `read_error`.
         """
         end, turns = offset + length, self.turns(body.file.fileno())
 
         def reading(offset: int) -> asyncio.Future[bytes]:
-            return turns.start(partial(_piece, turns.own[0], offset, min(at_once, end - offset), running))
+            return turns.start(partial(_piece, turns.own[0], offset, min(at_once, end - offset), running, body.name))
 
         ahead = reading(offset) if length else None
         try:
@@ -131,7 +132,7 @@ class Hasher:
         turns = self.turns(body.file.fileno())
         try:
             while running.offset < size:
-                await turns.take(partial(_hash_on, turns, size, running))
+                await turns.take(partial(_hash_on, turns, size, running, body.name))
         finally:
             turns.close()
         body.check_size()
@@ -146,31 +147,43 @@ def is_hashed_at_once(body: BlobBody) -> TypeGuard[BytesBody]:
     return isinstance(body, BytesBody) and body.size <= _AT_ONCE
 
 
-def take_next(descriptor: int, buffer: memoryview, offset: int, running: RunningHash | None) -> int:
-    """Reads into `buffer` what a file has at `offset`, and has `running` take it; gives how many bytes that is.
+def take_next(descriptor: int, buffer: memoryview, offset: int, running: RunningHash | None, name: str) -> int:
+    """Read into `buffer` what the file called `name` has at `offset`, and have `running` take it.
 
-    Raises `SourceChanged` where the file ends, `BlobCorrupt` for bytes the disk can't give.
+    Returns how many bytes that is. Raises `SourceChanged` if the file ends there; for bytes the disk can't give as
+    `read_error`.
     """
     try:
         count = os.preadv(descriptor, [buffer], offset)
     except OSError as error:
-        raise _unreadable(offset, error) from error
-    return len(_taken(buffer[:count], offset, running))
+        raise read_error(error, f"byte {offset} of {name}") from error
+    return len(_taken(buffer[:count], offset, running, name))
+
+
+def probe(descriptor: int, offset: int, length: int, name: str) -> None:
+    """Read `length` bytes at `offset` and forget them. Raises as `take_next`: then the file is at fault, not the line.
+
+    Runs in a thread, since a disk that fails can take seconds to say so, and closes `descriptor`, which is its own: the
+    caller may be cancelled meanwhile.
+    """
+    try:
+        end = offset + length
+        buffer = scratch(min(_BUFFER, length))
+        while offset < end:
+            offset += take_next(descriptor, buffer[: end - offset], offset, None, name)
+    finally:
+        os.close(descriptor)
 
 
 _Content = TypeVar("_Content", bytes, memoryview)
 
 
-def _taken(content: _Content, offset: int, running: RunningHash | None) -> _Content:
+def _taken(content: _Content, offset: int, running: RunningHash | None, name: str) -> _Content:
     if not content:
-        raise SourceChanged(f"the file became shorter while it was read: it ends at byte {offset}")
+        raise SourceChanged(f"{name} became shorter while it was read: it ends at byte {offset}")
     if running is not None:
         running.take(offset, memoryview(content))
     return content
-
-
-def _unreadable(offset: int, error: OSError) -> BlobCorrupt:
-    return BlobCorrupt(f"the file can't be read at byte {offset}: {error.strerror}")
 
 
 def scratch(size: int) -> memoryview:
@@ -185,17 +198,17 @@ def scratch(size: int) -> memoryview:
     return memoryview(buffer)[:size]
 
 
-def _piece(descriptor: int, offset: int, count: int, running: RunningHash | None) -> bytes:
+def _piece(descriptor: int, offset: int, count: int, running: RunningHash | None, name: str) -> bytes:
     try:
         content = os.pread(descriptor, count, offset)
     except OSError as error:
-        raise _unreadable(offset, error) from error
-    return _taken(content, offset, running)
+        raise read_error(error, f"byte {offset} of {name}") from error
+    return _taken(content, offset, running, name)
 
 
-def _hash_on(turns: Turns, size: int, running: RunningHash) -> None:
+def _hash_on(turns: Turns, size: int, running: RunningHash, name: str) -> None:
     # `size` bounds it: a file that grows all the time would never end.
     offset, end = running.offset, min(running.offset + _TURN, size)
     buffer = scratch(min(_BUFFER, end - offset))
     while offset < end and not turns.is_over:
-        offset += take_next(turns.own[0], buffer[: end - offset], offset, running)
+        offset += take_next(turns.own[0], buffer[: end - offset], offset, running, name)

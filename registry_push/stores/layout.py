@@ -31,6 +31,7 @@ from .base import BlobBody
 from .body import FileBody, opened
 from .layout_index import LayoutIndex
 from .ollama_paths import open_regular, read_bounded
+from .read_errors import read_error
 from .spool import Spool
 
 _VERSION: Final = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
@@ -162,15 +163,17 @@ class OCILayout:
             return open_regular(self._inside(path))
         except FileNotFoundError as error:
             raise BlobMissing(f"{digest} is not in {self.path}", hint="copy the model there again") from error
-        except PermissionError as error:
-            raise Unreadable(f"{path} can't be read: {error.strerror}") from error
         except OSError as error:
-            raise BlobCorrupt(f"{path} {error.strerror or error}") from error
+            if error.errno is None:
+                raise BlobCorrupt(f"{path} {error}") from error
+            raise read_error(error, str(path)) from error
 
     def _size(self, digest: Digest) -> int | None:
         try:
             with self._open(digest) as file:
                 return os.fstat(file.fileno()).st_size
+        except OSError as error:
+            raise read_error(error, str(self.blob_path(digest))) from error
         except (BlobMissing, BlobCorrupt):
             return None
 
@@ -178,6 +181,8 @@ class OCILayout:
         with self._open(digest) as file:
             try:
                 return read_bounded(file, MAX_MANIFEST_BYTES)
+            except OSError as error:
+                raise read_error(error, str(self.blob_path(digest))) from error
             except ValueError as error:
                 raise ManifestCorrupt(f"{digest} in {self.path} {error}") from error
 
@@ -189,7 +194,9 @@ class OCILayout:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreNotFound(f"{self.path} is no OCI image layout: it has no index.json") from error
         except OSError as error:
-            raise Unreadable(f"{path} can't be read: {error.strerror or error}") from error
+            if error.errno is None:
+                raise Unreadable(f"{path} can't be read: {error}") from error
+            raise read_error(error, str(path), damaged=ManifestCorrupt) from error
         except ValueError as error:
             raise ManifestCorrupt(f"{path} {error}") from error
 

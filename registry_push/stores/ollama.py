@@ -20,6 +20,7 @@ from ..errors import (
     ModelNotFound,
     NothingToPush,
     RegistryPushError,
+    Unavailable,
     Unreadable,
 )
 from ..model import Descriptor, Digest, Manifest, ModelName
@@ -28,7 +29,8 @@ from ..settings import Settings
 from ..user_part import without_login
 from .body import BytesBody, FileBody, opened
 from .ollama_names import Listing, StoredModel, closest, entries, matching, named_paths
-from .ollama_paths import find_root, kind_of, open_regular, read_bounded, unreadable
+from .ollama_paths import find_root, kind_of, open_regular, read_bounded
+from .read_errors import Cause, cause_of, passes, read_error, unreadable
 
 # A config is a few hundred bytes; this bounds what a hostile one can make us parse.
 _MAX_CONFIG: Final = 1024 * 1024
@@ -82,7 +84,8 @@ class OllamaStore:
         """
         if blob.size <= _READ_AT_ONCE:
             return BytesBody(await asyncio.to_thread(self.read_blob, blob))
-        return FileBody(await opened(lambda: self.open_blob(blob)), name=f"blob {blob.digest}")
+        file = await opened(lambda: self.open_blob(blob))
+        return FileBody(file, name=f"{blob.kind} blob {blob.digest} ({file.name})")
 
     async def check(self, manifest: Manifest) -> None:
         """Looks at every blob of `manifest`, content unread, so that a push fails before it begins.
@@ -115,6 +118,8 @@ class OllamaStore:
             except PermissionError as error:
                 raise unreadable(path) from error
             except OSError as error:
+                if passes(error):  # to leave the model out would be to push some and call it all
+                    raise read_error(error, "a manifest", path=path) from error
                 problems.append(f"{path}: {_reason(error)}")
                 continue
             models.setdefault(name.path_parts, StoredModel(name, path, status.st_size, status.st_mtime))
@@ -127,10 +132,10 @@ class OllamaStore:
             real, _ = self._inside(path)
             with open_regular(real) as file:
                 raw = read_bounded(file, MAX_MANIFEST_BYTES)
-        except PermissionError as error:
-            raise unreadable(path) from error
-        except (OSError, ValueError) as error:
-            raise ManifestCorrupt(f"the manifest of {name.short} can't be read: {path}: {_reason(error)}") from error
+        except OSError as error:
+            raise self._manifest_error(name, path, error) from error
+        except ValueError as error:
+            raise ManifestCorrupt(f"the manifest of {name.short} can't be read: {path}: {error}") from error
         try:
             manifest = Manifest.parse(raw)
         except ManifestCorrupt as error:
@@ -148,9 +153,9 @@ class OllamaStore:
         try:
             with open_regular(path) as file:
                 raw = read_bounded(file, MAX_MANIFEST_BYTES)
-        except PermissionError as error:
-            raise unreadable(path) from error
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise self._unusable(blob, path, error) from error
+        except ValueError as error:
             raise BlobCorrupt(f"the manifest {entry.digest} can't be read: {error}") from error
         manifest = Manifest.parse(raw, media_type=entry.media_type)
         if manifest.digest != entry.digest:
@@ -158,12 +163,12 @@ class OllamaStore:
         return manifest
 
     def read_blob(self, blob: Descriptor) -> bytes:
-        """All of a small blob; raises as `open`, and `BlobCorrupt` where it can't be read."""
+        """All of a small blob; raises as `open`."""
         with self.open_blob(blob) as file:
             try:
                 content = file.read(blob.size + 1)
             except OSError as error:
-                raise BlobCorrupt(f"blob {blob.digest} can't be read: {error.strerror}") from error
+                raise self._unusable(blob, Path(file.name), error) from error
         self._check_size(blob, len(content))
         return content
 
@@ -172,12 +177,13 @@ class OllamaStore:
         path, _ = self._locate(blob)
         try:
             file = open_regular(path)
-        except PermissionError as error:
-            raise unreadable(path) from error
         except OSError as error:
-            raise self._unusable(blob, error) from error
+            raise self._unusable(blob, path, error) from error
         try:
             self._check_size(blob, os.fstat(file.fileno()).st_size)
+        except OSError as error:
+            file.close()
+            raise self._unusable(blob, path, error) from error
         except BaseException:
             file.close()
             raise
@@ -219,15 +225,22 @@ class OllamaStore:
             )
 
     def read_config(self, manifest: Manifest) -> dict[str, Any]:
-        """The fields of the model's config; none where there is no config that could be read. Raises `Unreadable`."""
+        """The fields of the model's config; none if there is no config that could be read.
+
+        Raises `Unreadable`, and `Unavailable` if it may be readable later.
+        """
         if manifest.config is None:
             return {}
         try:
             with self.open_blob(manifest.config) as file:
                 config = json.loads(read_bounded(file, _MAX_CONFIG))
-        except Unreadable:
+        except (Unreadable, Unavailable):
             raise
-        except (RegistryPushError, OSError, ValueError, RecursionError):
+        except OSError as error:
+            if passes(error):
+                raise read_error(error, "the model's config") from error
+            return {}
+        except (RegistryPushError, ValueError, RecursionError):
             return {}
         return config if isinstance(config, dict) else {}
 
@@ -239,10 +252,8 @@ class OllamaStore:
                 path.lstat()
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            except PermissionError as error:
-                raise unreadable(path) from error
             except OSError as error:
-                raise ManifestCorrupt(f"the manifest of {name.short} can't be read: {_reason(error)}") from error
+                raise self._manifest_error(name, path, error) from error
             return path
         models = self.scan().models
         alike = [model for model in models if model.name.same_as(name)]
@@ -257,6 +268,12 @@ class OllamaStore:
         near = closest(wanted, names)
         hint = f"did you mean {' or '.join(near)}?" if near else "see what is there: registry-push list"
         return ModelNotFound(f"no model {without_login(wanted)} in {self.root}", hint=hint)
+
+    def _manifest_error(self, name: ModelName, path: Path, error: OSError) -> RegistryPushError:
+        if error.errno is None or (cause_of(error.errno) is Cause.MISSING and path.is_symlink()):
+            return ManifestCorrupt(f"the manifest of {name.short} can't be read: {path}: {_reason(error)}")
+        what = f"the manifest of {name.short}"
+        return read_error(error, what, path=path, damaged=ManifestCorrupt, missing=ModelNotFound)
 
     def _real(self, folder: str) -> Path:
         return Path(os.path.realpath(self.root / folder))
@@ -284,21 +301,17 @@ class OllamaStore:
             except (FileNotFoundError, NotADirectoryError) as error:
                 if path.is_symlink():
                     raise self._missing(blob, "is linked to what does not exist") from error
-            except PermissionError as error:
-                raise unreadable(path) from error
             except OSError as error:
-                raise self._unusable(blob, error) from error
+                raise self._unusable(blob, path, error) from error
         raise self._missing(blob, "is not in the store")
 
     def _missing(self, blob: Descriptor, reason: str) -> BlobMissing:
         return BlobMissing(f"{blob.kind} blob {blob.digest} {reason}", hint=self._partial_hint(blob))
 
-    def _unusable(self, blob: Descriptor, error: OSError) -> BlobMissing | BlobCorrupt:
-        if error.errno in (None, errno.ENOENT, errno.ELOOP):
+    def _unusable(self, blob: Descriptor, path: Path, error: OSError) -> RegistryPushError:
+        if error.errno is None or cause_of(error.errno) is Cause.MISSING:
             return self._missing(blob, _reason(error))
-        return BlobCorrupt(
-            f"{blob.kind} blob {blob.digest} can't be read: {_reason(error)}", hint="check the disk that it is on"
-        )
+        return read_error(error, f"{blob.kind} blob {blob.digest}", path=path)
 
     def _check_size(self, blob: Descriptor, size: int) -> None:
         if size != blob.size:

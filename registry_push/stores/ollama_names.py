@@ -15,7 +15,7 @@ from msgspec import Struct
 from ..errors import InvalidName
 from ..model import ModelName
 from ..model.name import DEFAULT_HOST
-from .ollama_paths import unreadable
+from .read_errors import Cause, cause_of, passes, read_error
 
 _LEGACY: Final = "manifests"
 # Ollama's pull request 16590 (August 2026, manifest/paths.go): another folder, since old versions must not trip
@@ -115,9 +115,9 @@ def _files(folder: Path, depth: int, problems: list[str]) -> Iterator[tuple[tupl
             below = sorted((entry.name, entry.is_dir(follow_symlinks=depth > 1)) for entry in found)
     except FileNotFoundError:
         return
-    except PermissionError as error:
-        raise unreadable(folder) from error
     except OSError as error:
+        if passes(error) or cause_of(error.errno) is Cause.CLOSED:
+            raise read_error(error, "the store", path=folder) from error
         problems.append(f"{folder}: {error.strerror}")
         return
     for name, is_folder in below:

@@ -10,12 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import StoreNotFound, Unreadable
-
-try:
-    import grp
-    import pwd
-except ImportError:  # Windows has neither: see `unreadable`.
-    grp = pwd = None  # type: ignore[assignment]
+from .read_errors import passes, read_error, unreadable
 
 # O_NONBLOCK: opening a FIFO must not wait for its writer. Regular files don't heed it.
 # O_NOFOLLOW: the path was resolved before; a link that appears since is somebody's trick. Windows has neither.
@@ -43,7 +38,7 @@ def usual_roots(home: Path, platform: str) -> tuple[Path, ...]:
 def find_root(explicit: Path | None, ollama_models: str | None, home: Path, *, platform: str = sys.platform) -> Path:
     """The folder of the store: `--models`, else `$OLLAMA_MODELS`, else the first usual place that exists.
 
-    Raises `StoreNotFound`, which names every place, and `Unreadable` where a place can't be looked into.
+    Raises `StoreNotFound`, which names every place, and `Unreadable` or `Unavailable` if a place can't be looked into.
     """
     # envconfig.Var in Ollama strips spaces, then quotes, so that a quoted value in a unit file works.
     named = (ollama_models or "").strip().strip("\"'")
@@ -68,25 +63,6 @@ def find_root(explicit: Path | None, ollama_models: str | None, home: Path, *, p
     )
 
 
-def unreadable(path: Path, *, what: str = "the store") -> Unreadable:
-    """The error for a `path` that the system would not let us read; says whose it is and what to do."""
-    place = _blocker(path)
-    hint = "run this as the user who owns it"
-    owner = "another user"
-    try:
-        status = place.stat()
-    except OSError:
-        status = None
-    if status is not None and pwd is not None:
-        user, group = _user(status.st_uid), _group(status.st_gid)
-        owner = user if user is not None else f"uid {status.st_uid}"
-        hint = f"run it as that user: sudo -u {user if user is not None else f'#{status.st_uid}'} registry-push …"
-        needed = stat.S_IRGRP | stat.S_IXGRP if stat.S_ISDIR(status.st_mode) else stat.S_IRGRP
-        if group is not None and status.st_mode & needed == needed:
-            hint += f"; or join the group that may read it: sudo usermod -aG {group} $USER, and log in again"
-    return Unreadable(f"{what} can't be read: {place} belongs to {owner}", hint=hint)
-
-
 def open_regular(path: Path) -> io.FileIO:
     """`path`, open for reading without a buffer; never waits. Its last part may not be a link.
 
@@ -97,10 +73,10 @@ def open_regular(path: Path) -> io.FileIO:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise OSError(f"is {kind_of(mode)}, not a file")  # noqa: TRY301  # the descriptor is closed below
-        return io.FileIO(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+    return io.FileIO(path, "rb", opener=lambda *_: descriptor)  # so that its name is its path
 
 
 def read_small(path: Path, limit: int) -> bytes:
@@ -133,28 +109,7 @@ def _is_folder(place: Path) -> bool:
         return stat.S_ISDIR(place.stat().st_mode)
     except PermissionError as error:
         raise unreadable(place) from error
-    except OSError:
+    except OSError as error:
+        if passes(error):
+            raise read_error(error, "the store", path=place) from error
         return False
-
-
-def _blocker(path: Path) -> Path:
-    """The first part of `path`, from the top, that is closed to us."""
-    path = path.absolute()
-    for place in reversed(path.parents):
-        if not os.access(place, os.X_OK):
-            return place
-    return path
-
-
-def _user(uid: int) -> str | None:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None
-
-
-def _group(gid: int) -> str | None:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return None

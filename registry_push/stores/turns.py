@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
+from .read_errors import read_error
+
 T = TypeVar("T")
 
 
@@ -26,9 +28,9 @@ class Turns:
         try:
             for descriptor in descriptors:
                 self.own.append(os.dup(descriptor))
-        except OSError:
+        except OSError as error:
             self._close()
-            raise
+            raise read_error(error, "a second descriptor of an open file") from error
 
     def start(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """A turn; the one before has ended. It is awaited through a shield, since a thread can't be cancelled."""

@@ -16,7 +16,7 @@ from registry_push.errors import (
     Unreadable,
 )
 from registry_push.loopback.sample import write_sample_store
-from registry_push.stores import ollama_paths
+from registry_push.stores import ollama_paths, read_errors
 from registry_push.stores.ollama import OllamaStore
 from registry_push.stores.ollama_paths import find_root, usual_roots
 from tests.support.stores import weights_of
@@ -157,13 +157,13 @@ for step, run in steps.items():
 
     def test_a_group_that_may_read_is_named(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o750)
-        error = ollama_paths.unreadable(tmp_path)
+        error = read_errors.unreadable(tmp_path)
         assert "sudo usermod -aG root $USER" in (error.hint or "")
 
     def test_an_owner_without_a_name_is_a_number(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
         os.chown(tmp_path, 54321, 54321)
-        error = ollama_paths.unreadable(tmp_path)
+        error = read_errors.unreadable(tmp_path)
         assert str(error).endswith("belongs to uid 54321") and "sudo -u #54321 " in (error.hint or "")
 
     def test_a_closed_usual_place_is_named_only_if_no_other_is_there(

@@ -1,0 +1,169 @@
+"""What a failure to read a local file means: one table, for every reader of blobs, manifests, keys and settings."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from ..errors import (
+    BlobCorrupt,
+    BlobMissing,
+    IntegrityError,
+    NotAtSource,
+    OutOfResources,
+    RegistryPushError,
+    SourceUnavailable,
+    Unreadable,
+)
+
+try:
+    import grp
+    import pwd
+except ImportError:  # Windows has neither: see `unreadable`.
+    grp = pwd = None  # type: ignore[assignment]
+
+
+class Cause(Enum):
+    """Why a file can't be read."""
+
+    MISSING = "missing"
+    CLOSED = "closed to us"
+    SHORTAGE = "this machine is short of something"
+    PASSING = "a file system that is away for now"
+    DAMAGED = "the disk, or the file on it"
+
+
+def _table(rows: Mapping[Cause, Iterable[str]]) -> Mapping[int, Cause]:
+    # By name: each system has some of them only.
+    named = {getattr(errno, name): cause for cause, names in rows.items() for name in names if hasattr(errno, name)}
+    return MappingProxyType(named)
+
+
+_CAUSES: Final = _table(
+    {
+        Cause.MISSING: ("ENOENT", "ENOTDIR", "ELOOP"),
+        Cause.CLOSED: ("EACCES", "EPERM", "EKEYEXPIRED", "EKEYREVOKED", "EKEYREJECTED", "ENOKEY"),
+        Cause.SHORTAGE: ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "EWOULDBLOCK", "ENOBUFS", "ENOLCK"),
+        # What NFS, CIFS, FUSE, Ceph and the like say while their server, or the line to it, is away.
+        Cause.PASSING: (
+            "ESTALE", "ETIMEDOUT", "ETIME", "EINTR", "EBUSY", "ENOTCONN", "ESHUTDOWN", "ECONNREFUSED", "ECONNRESET",
+            "ECONNABORTED", "EPIPE", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET", "ENOLINK",
+            "ECOMM", "EREMCHG", "ERESTART", "ECANCELED", "EDEADLK", "ENONET",
+        ),
+    }
+)  # fmt: skip
+
+# Only a process or the whole machine runs out of these, whatever it was that was asked for.
+_SHORTAGE_HINTS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        errno.EMFILE: "allow more open files: ulimit -n 4096; or send fewer blobs at once: --jobs 2",
+        errno.ENFILE: "the machine has too many open files: close other programs, and run the same command again",
+        errno.ENOMEM: "free some memory, or send fewer blobs at once: --jobs 2; then run the same command again",
+        errno.ENOBUFS: "free some memory, or send fewer blobs at once: --jobs 2; then run the same command again",
+    }
+)
+
+
+def cause_of(number: int | None) -> Cause:
+    """What the error number `number` says of a file that was opened, looked at or read.
+
+    What no system documents for these calls counts as damage: trying again would not help.
+    """
+    return Cause.DAMAGED if number is None else _CAUSES.get(number, Cause.DAMAGED)
+
+
+def passes(error: OSError) -> bool:
+    """Whether `error` says nothing of the file itself: the same call may succeed later."""
+    return cause_of(error.errno) in (Cause.SHORTAGE, Cause.PASSING)
+
+
+def shortage(error: OSError, what: str) -> OutOfResources | None:
+    """The error for an `error` that only a shortage on this machine explains, whatever was asked for; else None.
+
+    Not for `EAGAIN`, which sockets say all the time.
+    """
+    hint = _SHORTAGE_HINTS.get(error.errno or 0)
+    return OutOfResources(f"{what}: {words(error)}", hint=hint) if hint is not None else None
+
+
+def read_error(
+    error: OSError,
+    what: str,
+    *,
+    path: Path | None = None,
+    damaged: type[IntegrityError] = BlobCorrupt,
+    missing: type[NotAtSource] = BlobMissing,
+) -> RegistryPushError:
+    """The error that `error` means for `what`, which names the file.
+
+    `damaged` and `missing` are the classes for those two causes. With `path` the message names it, and the one for a
+    file that is closed to us its owner.
+    """
+    message = f"{what} can't be read: {words(error)}" + (f" ({path})" if path is not None else "")
+    match cause_of(error.errno):
+        case Cause.MISSING:
+            return missing(message)
+        case Cause.CLOSED:
+            return Unreadable(message) if path is None else unreadable(path)
+        case Cause.SHORTAGE:
+            return OutOfResources(message, hint=_SHORTAGE_HINTS.get(error.errno or 0))
+        case Cause.PASSING:
+            return SourceUnavailable(message)
+        case Cause.DAMAGED:
+            hint = "check the disk that it is on (dmesg), then fetch the model again: ollama pull NAME"
+            return damaged(message, hint=hint)
+
+
+def words(error: OSError) -> str:
+    """What the system says, without the number and the path."""
+    if error.errno is None:
+        return str(error)
+    return error.strerror or os.strerror(error.errno)
+
+
+def unreadable(path: Path, *, what: str = "the store") -> Unreadable:
+    """The error for a `path` that the system would not let us read; says whose it is and what to do."""
+    place = _blocker(path)
+    hint = "run this as the user who owns it"
+    owner = "another user"
+    try:
+        status = place.stat()
+    except OSError:
+        status = None
+    if status is not None and pwd is not None:
+        user, group = _user(status.st_uid), _group(status.st_gid)
+        owner = user if user is not None else f"uid {status.st_uid}"
+        hint = f"run it as that user: sudo -u {user if user is not None else f'#{status.st_uid}'} registry-push …"
+        needed = stat.S_IRGRP | stat.S_IXGRP if stat.S_ISDIR(status.st_mode) else stat.S_IRGRP
+        if group is not None and status.st_mode & needed == needed:
+            hint += f"; or join the group that may read it: sudo usermod -aG {group} $USER, and log in again"
+    return Unreadable(f"{what} can't be read: {place} belongs to {owner}", hint=hint)
+
+
+def _blocker(path: Path) -> Path:
+    """The first part of `path`, from the top, that is closed to us."""
+    path = path.absolute()
+    for place in reversed(path.parents):
+        if not os.access(place, os.X_OK):
+            return place
+    return path
+
+
+def _user(uid: int) -> str | None:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None
+
+
+def _group(gid: int) -> str | None:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return None
