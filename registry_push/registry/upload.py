@@ -155,7 +155,8 @@ class Upload:
                 if self.limits.taken > self._taken:
                     self.session.others_got_through()
                 self._taken = self.limits.taken
-            self._here = None
+            if payload is not None:
+                self._here = None
             self.session.receive(answer)
         self.save(self.session.record)
 

@@ -350,11 +350,13 @@ class TestAPush:
         monkeypatch.undo()
         assert (await push(["me/tiny"], to=f"{embedded.host}/", settings=settings)).error is None
 
+    @pytest.mark.parametrize("weights", [300_000, LARGE], ids=["in one PUT", "in chunks"])
     async def test_a_shortage_that_lasts_says_what_to_do(
-        self, embedded: EmbeddedRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, embedded: EmbeddedRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: int
     ) -> None:
-        write_sample_store(tmp_path / "models", weights=self.LARGE)
-        settings = Settings(models=tmp_path / "models", home=tmp_path, retries=0)
+        write_sample_store(tmp_path / "models", weights=weights)
+        settings = Settings(models=tmp_path / "models", home=tmp_path, verify="never", retries=0)
+        monkeypatch.setattr(os, "sendfile", saying(errno.ENOMEM))
         monkeypatch.setattr(os, "preadv", saying(errno.ENOMEM))
         report = await push(["me/tiny"], to=f"{embedded.host}/", settings=settings)
         assert isinstance(report.error, OutOfResources)
