@@ -18,6 +18,7 @@ from yarl import URL
 
 from ..errors import (
     ConnectionLost,
+    InvalidName,
     ProtocolViolation,
     RegistryPushError,
     TimedOut,
@@ -257,7 +258,7 @@ class Transport:
         if (named_by.scheme, origin.scheme) == ("https", "http"):
             raise ProtocolViolation(f"{named_by} sends us from https to {origin}", url=url)
         rule = AddressRule(named_by, await self._kinds_of(named_by), self._networks)
-        if self._proxy(origin) is None:
+        if self._proxies.to(origin) is None:
             return (held_to(rule),)
         # The proxy resolves the name; an address can be judged here.
         if kind_of_host(origin.host) is not None and not rule.allows(origin.host):
@@ -268,7 +269,7 @@ class Transport:
         """The kinds of addresses that the registry was reached at; none behind a proxy, which resolves its name."""
         if (kind := kind_of_host(registry.host)) is not None:
             return frozenset([kind])
-        if self._proxy(registry) is not None:
+        if self._proxies.to(registry) is not None:
             return frozenset()
         assert self._session is not None and isinstance(self._session.connector, Connector)
         reached = self._session.connector.reached

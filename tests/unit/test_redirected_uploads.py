@@ -8,7 +8,8 @@ from registry_push.errors import Denied, ForeignAddress, ProtocolViolation
 from registry_push.model import Digest
 
 from ..support.scripted import Says, Scripted, SignIn, authorizations, opened, unauthorized, wants
-from .test_basic import BASIC, LOGIN, PUSH
+from ..support.secrets import BASIC
+from .test_basic import LOGIN, PUSH
 from .test_repository import BLOB, BLOB_PATH, MANIFEST, RAW, TAG_PATH, _named, _repository
 
 POST = {"Content-Length": "0"}

@@ -7,7 +7,8 @@ import pytest
 from registry_push.errors import Denied, Unauthorized
 
 from ..support.scripted import Says, Scripted, Seen, SignIn, authorizations, opened, token, unauthorized, wants
-from .test_basic import BASIC, LOGIN, PUSH
+from ..support.secrets import BASIC
+from .test_basic import LOGIN, PUSH
 
 CHALLENGE = 'Basic realm="r"'
 
