@@ -154,14 +154,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail the test, or its teardown, if something got out."""
+    """Fail the test's teardown, when all that it patched is as it was, if something got out."""
     report = yield
     watch = current()
     for title, text in report.sections:
         watch.note(title, text)
     if isinstance(folder := getattr(item, "funcargs", {}).get("tmp_path"), Path):
         watch.folders.add(folder)
-    if call.when != "setup" and report.outcome == "passed" and (leaks := watch.leaks()):
+    if call.when == "teardown" and report.outcome == "passed" and (leaks := watch.leaks()):
         report.outcome = "failed"
         report.longrepr = "a secret got out\n" + "\n".join(leaks)
     return report
@@ -196,8 +196,9 @@ def install() -> None:
     def init(self: RegistryPushError, *arguments: Any, **options: Any) -> None:
         raw_init(self, *arguments, **options)
         current().note("an error", f"{self} {self.hint} {self.url}")
-        cause = sys.exc_info()[1]
-        while cause is not None:
+        cause, seen = sys.exc_info()[1], set[int]()
+        while cause is not None and id(cause) not in seen:  # contexts can go round in a circle
+            seen.add(id(cause))
             current().note("the cause of an error", f"{type(cause).__name__}: {cause}")
             cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.attack("S5")
 HERE = ["127.0.0.1:5000", "localhost", "[::1]:1", "127.9.9.9", "registry.localhost"]
 ELSEWHERE = [
     "registry.example.com", "registry.example.com:443", "10.0.0.1", "localhost.example.com", "0.0.0.0",
-    "registry.ollama.ai", "127.0.0.1.example.com", "[::ffff:10.0.0.1]", "2130706433",
+    "registry.ollama.ai", "127.0.0.1.example.com", "[::ffff:10.0.0.1]", "167772161",
 ]  # fmt: skip
 PARTIES: tuple[Party, ...] = ("runner", "request")
 
