@@ -98,12 +98,12 @@ async def test_giving_up_signs_in(embedded_with: EmbeddedFactory, tmp_path: Path
     write_sample_store(tmp_path / ".ollama/models", weights=24_000_000)
     login = ["--username", "me", "--password-stdin"]
     flags = ["--to", f"{registry.host}/", "--chunk-size", str(CHUNK), "--retries", "0", *login]
-    assert (await command("push", "me/tiny", *flags, home=tmp_path, stdin="secret\n")).code == 6
+    assert (await command("push", "me/tiny", *flags, home=tmp_path, stdin=f"{PASSWORD}\n")).code == 6
     journal = b"".join(path.read_bytes() for path in (tmp_path / ".local/state/registry-push").iterdir())
     assert PASSWORD.encode() not in journal
     assert (await resume(tmp_path, "--cancel")).events[-1]["forgotten"] == 1  # it may not; then it is only forgotten
-    assert (await command("push", "me/tiny", *flags, home=tmp_path, stdin="secret\n")).code == 6
-    done = await command("resume", "--cancel", "--json", *login, home=tmp_path, stdin="secret\n")
+    assert (await command("push", "me/tiny", *flags, home=tmp_path, stdin=f"{PASSWORD}\n")).code == 6
+    done = await command("resume", "--cancel", "--json", *login, home=tmp_path, stdin=f"{PASSWORD}\n")
     assert done.events[-1]["freed"] == 1
 
 

@@ -1,0 +1,11 @@
+"""Every target."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .files import FILES
+from .values import VALUES
+from .wire import WIRE
+
+TARGETS: Final = (*VALUES, *WIRE, *FILES)
