@@ -3,11 +3,61 @@
 from __future__ import annotations
 
 import logging
+import re
+from typing import Final
 
+from ..errors import redacted
 from ..events import Event, ModelDone, ModelFailed, ModelStarted, Retrying, Warned
 from .failures import words_of
 
+# What begins the lines of a traceback, as no record begins: none of them can be taken for one.
+_BELOW: Final = "  | "
+_RUN: Final = re.compile(r"[^ -~]+")
+
+
+class Cleaner(logging.Filter):
+    """Makes every record one line of what can be printed, and a traceback lines of its own below it.
+
+    Names, paths, headers, manifests, registries and exceptions say what they like; escape sequences, line ends and
+    characters that nobody sees or that turn the direction of text are written out, as `\\x1b`. On a logger it cleans
+    what is logged there; on a handler what comes from anywhere.
+    """
+
+    _formatter = logging.Formatter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Clean `record` in place; it always passes. Cleaning twice changes nothing."""
+        try:
+            text = record.getMessage()
+        except Exception:  # a bug in the call; to lose what was to be said would hide another
+            text = f"{record.msg} {record.args}"
+        record.msg, record.args = _line(text), None
+        if record.exc_info and record.exc_text is None:
+            record.exc_text = self._formatter.formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = _block(record.exc_text)
+        if record.stack_info:
+            record.stack_info = _block(record.stack_info)
+        return True
+
+
+def _line(text: str) -> str:
+    # Written out first: a line end must not keep a login from being seen as one.
+    return redacted(_RUN.sub(_written_out, text))
+
+
+def _written_out(run: re.Match[str]) -> str:
+    if run[0].isprintable():
+        return run[0]
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in run[0])
+
+
+def _block(text: str) -> str:
+    return "\n".join(f"{_BELOW}{_line(line.removeprefix(_BELOW))}" for line in text.split("\n"))
+
+
 LOG = logging.getLogger("registry_push.daemon")
+LOG.addFilter(Cleaner())
 
 
 def tell(event: Event) -> None:

@@ -30,7 +30,7 @@ from .access import Access, Origins
 from .address import Address, parse_ollama_host
 from .application import Service
 from .hub import Hub
-from .log import LOG, tell
+from .log import LOG, Cleaner, tell
 from .targets import AllowedTargets
 
 # Requests without a body take no slot, and a hundred pushes have thousands of them; what is over this waits.
@@ -207,13 +207,14 @@ def _allow_many_files() -> None:
 
 
 def _begin_log() -> None:
-    """To stderr, where systemd and containers look for it. Time in UTC."""
+    """Log to stderr, where systemd and containers look for it, with the time in UTC: what others log in this process
+    too."""
     handler = logging.StreamHandler(sys.stderr)
     formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
-    LOG.addHandler(handler)
+    handler.addFilter(Cleaner())
+    logging.getLogger().addHandler(handler)
     LOG.setLevel(logging.INFO)
-    LOG.propagate = False
     # aiohttp writes a traceback for each head that is no HTTP; the client is answered 400.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

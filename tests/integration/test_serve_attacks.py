@@ -8,7 +8,9 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
+from yarl import URL
 
 from registry_push.daemon.access import Access, Origins
 from registry_push.daemon.application import MAX_BODY, Patience
@@ -381,3 +383,25 @@ async def test_no_secret_is_in_answers_or_the_log(
         _, lines = await service.push(model, username="me", password="hunter2hunter2")
         _, wrong = await service.push("localhost:1/me/none", username="me", password="hunter2hunter2")
     assert "hunter2" not in json.dumps([lines, wrong]) + caplog.text
+
+
+@pytest.mark.attack("S9")
+async def test_a_manifest_writes_no_lines_and_escapes_into_the_log(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    model = sample(tmp_path, embedded.host)
+    manifest = tmp_path / "models/manifests" / model.replace(":latest", "/latest")
+    document = json.loads(manifest.read_text())
+    document["layers"][0]["from"] = "/home/x\n2026-01-01T00:00:00Z INFO forged\x1b[2J\u202e\u200b"
+    manifest.write_text(json.dumps(document))
+    async with running("--models", str(tmp_path / "models"), home=tmp_path) as service:
+        body = {"model": model, "stream": False}
+        async with aiohttp.ClientSession() as session, session.post(f"{service.url}/api/push", json=body) as answer:
+            assert answer.status == 200
+        async with aiohttp.ClientSession() as session:
+            path = URL(f"{service.url}/%0d%0a2026%1b[2J%e2%80%ae", encoded=True)
+            async with session.get(path, headers={"Origin": "http://\u202e.example"}) as answer:
+                assert answer.status in (400, 403, 404)
+        service.process.terminate()
+        await service.process.wait()
+    assert any("forged" in line for line in service.log)
+    assert all(line.startswith("2") and line.removesuffix("\n").isprintable() for line in service.log), service.log
+    assert not any(line.startswith("2026-01-01T00:00:00Z") for line in service.log)
