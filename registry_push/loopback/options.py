@@ -94,7 +94,8 @@ class Options(Struct, frozen=True):
     front would. `cut_after`: the connection breaks, once, when that many bytes of upload bodies have come in.
     `hook` sees each request first, and may answer it. `zot_like`: a POST with a digest must hold the whole blob,
     else it is answered 415 or 400 as by zot. `ollama`: another kind of registry, for which `min_chunk` and `on_cut`
-    mean nothing. `faults`: what else goes wrong, behind `hook`.
+    mean nothing. `faults`: what else goes wrong, behind `hook`. `verifies`: whether what was sent must have the digest
+    it is committed as; the spec does not say that a registry must look.
     """
 
     relative_locations: bool = False
@@ -107,3 +108,4 @@ class Options(Struct, frozen=True):
     zot_like: bool = False
     ollama: Ollama | None = None
     faults: Schedule = NO_FAULTS
+    verifies: bool = True

@@ -97,7 +97,7 @@ class Uploads:
         if call.request.method == "PUT":
             self._check_place(call, session)
         await self._intake.receive(call, session)
-        if session.spool.digest != digest:
+        if self._options.verifies and session.spool.digest != digest:
             await self._sessions.end(session)
             raise RefusedRequest(Code.DIGEST_INVALID, {"Digest": str(digest), "Received": str(session.spool.digest)})
         await self._repositories.commit(session.spool, call.repository, digest)

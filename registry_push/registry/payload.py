@@ -39,8 +39,8 @@ _NO_SENDFILE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 class SpanPayload(payload.Payload):
     """Sends `span` of `body`: from the file on plain TCP, through one buffer over TLS.
 
-    `running` takes what passes, in threads of `hasher`; without it, or with a limit, plain TCP is the kernel's.
-    `check` is called when all of it is hashed and the last bytes are not sent; what it raises keeps those back.
+    `running` takes what passes, in threads of `hasher`; without it plain TCP is the kernel's. `check` is called when
+    all but the last bytes are sent, and all of it is hashed if `running` takes it; what it raises keeps those back.
     `encrypted` are the bytes that are read and encrypted at once. `on_sent(n)` is told fifty times a second, and at the
     end, how many bytes of the span have gone. A line that takes nothing for `stall` seconds raises TimeoutError inside
     the write. A connection that breaks under the body ends the write without an error: the registry may have answered
@@ -145,13 +145,22 @@ class SpanPayload(payload.Payload):
                 check=self._check,
             )
             return await self._carrier.run()
-        if not await self._pumped(line, self._body):
+        # With a limit, what is to be hashed as it passes goes in pieces.
+        if self._running is not None or not await self._pumped(line, self._body):
             await self._send_pieces(writer, transport)
         return None
 
     async def _pumped(self, line: int, body: LocalFile) -> bool:
         """Sends the span by the kernel; False, and nothing sent, where this file system can't do that."""
-        pump = Pump(line, body.file.fileno(), self._span, at_once=self._slice, stall=self._stall, moved=self._moved)
+        pump = Pump(
+            line,
+            body.file.fileno(),
+            self._span,
+            at_once=self._slice,
+            stall=self._stall,
+            moved=self._moved,
+            check=self._check,
+        )
         try:
             await pump.run()
         except EOFError:

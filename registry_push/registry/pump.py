@@ -17,14 +17,23 @@ _MOST_A_TURN: Final = 8 * 1024 * 1024
 class Pump:
     """Sends `span` of the open `file`, `at_once` bytes a call, on the socket `line`. Both are descriptor numbers.
 
-    `moved(n)` is told what each call has sent, and gives the seconds to rest before the next. The pump works in the
+    `moved(n)` is told what each call has sent, and gives the seconds to rest before the next. `check` is called before
+    the last bytes are sent; what it raises keeps them back. The pump works in the
     loop's callbacks, without a task that wakes for each call: 1 GiB on loopback takes some thousand of them, and as
     awaits they cost 0.1 s of CPU more. The answer can be read all the time, which `loop.sendfile` does not do, and
     uvloop has no sendfile on its transports.
     """
 
     def __init__(
-        self, line: int, file: int, span: Span, *, at_once: int, stall: float, moved: Callable[[int], float]
+        self,
+        line: int,
+        file: int,
+        span: Span,
+        *,
+        at_once: int,
+        stall: float,
+        moved: Callable[[int], float],
+        check: Callable[[], None],
     ) -> None:
         self._line = line
         self._file = file
@@ -32,6 +41,7 @@ class Pump:
         self._at_once = at_once
         self._stall = stall
         self._moved = moved
+        self._check_last = check
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
         # The loop watches a transport's own descriptor for nobody else, so a second one of the socket is watched.
@@ -65,7 +75,10 @@ class Pump:
             while self._offset < self._stop:
                 if turn >= _MOST_A_TURN:
                     return self._wait()
-                count = os.sendfile(self._line, self._file, self._offset, min(self._at_once, self._stop - self._offset))
+                count = min(self._at_once, self._stop - self._offset)
+                if self._offset + count == self._stop:
+                    self._check_last()
+                count = os.sendfile(self._line, self._file, self._offset, count)
                 if count == 0:
                     return self._end(EOFError())
                 self._offset, turn = self._offset + count, turn + count

@@ -24,6 +24,11 @@ class Trust:
         self._mode = mode
         self._keeper = keeper
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether nothing is ever hashed here: that is the registry's business (`--verify never`)."""
+        return self._mode == "never"
+
     def holds(self, file: FileIdentity | None, digest: Digest) -> bool:
         """Whether `file` may be taken for the blob `digest` unread; None for a body that is no file.
 

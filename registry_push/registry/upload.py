@@ -77,6 +77,7 @@ class Upload:
     progress: Progress
     trust: Trust
     save: Callable[[UploadRecord | None], None]
+    exact: bool = False  # what is sent is hashed as it passes: before, the file was touched meanwhile
     sent: int = field(default=0, init=False)
     _taken: int = field(default=0, init=False)  # bodies of the run that had been taken when this one was turned away
     _content: Verification = field(init=False)
@@ -86,7 +87,7 @@ class Upload:
         """Brings the blob there. Raises what keeps it from that; cancelling leaves the session open."""
         try:
             async with asyncio.TaskGroup() as group:
-                self._content = Verification(group, self.blob, self.body, self.hasher, self.trust)
+                self._content = Verification(group, self.blob, self.body, self.hasher, self.trust, exact=self.exact)
                 while (request := self.session.next_request()) is not None:
                     if self.stop.is_set() and _begins_a_body(request):
                         raise Interrupted(f"the upload of {self.blob.digest.short} was stopped between two requests")
@@ -110,6 +111,7 @@ class Upload:
                     raise self.client.explained(self._failure(self.session.failure))
         except BaseExceptionGroup as group_error:
             raise unwrapped(group_error) from None
+        self._content.confirm()
         self._content.remember()
         assert self.session.placement is not None, "an upload that did not fail is done"
         return self.session.placement
@@ -219,9 +221,10 @@ class Upload:
             if self.stop.is_set() and self.session.kept is Kept.EVERYTHING:
                 raise ConnectionLost("stopped in a long chunk: what arrived of it is kept")
 
-        if self.limits.bandwidth is not None:
+        if self.limits.bandwidth is not None and not self.exact:
             self._content.hash_beside()
-        running = self._content.along(span.start)
+        running = self._content.sending(span)
+        check = self._content.check_file if running is None else self._content.check
         return SpanPayload(
             self.body,
             span,
@@ -230,7 +233,7 @@ class Upload:
             stall=self.stall,
             on_sent=on_sent,
             bandwidth=self.limits.bandwidth,
-            check=self._content.check if closes and running is not None else nothing,
+            check=check if closes else nothing,
             encrypted=self._encrypted(span),
         )
 
@@ -250,12 +253,11 @@ class Upload:
         digest besides.
         """
         span = request.span
-        return (
-            span is not None
-            and (span.length > SINGLE_PUT or request.url.startswith("https:"))
-            and not self.limits.bandwidth
-            and self._content.may_settle_along(span.start)
-        )
+        if span is None:
+            return False
+        is_read_once = span.length > SINGLE_PUT or request.url.startswith("https:")
+        is_worth_it = self.exact or (is_read_once and not self.limits.bandwidth)
+        return is_worth_it and self._content.may_settle_along(span.start)
 
     def _scopes(self, request: UploadRequest) -> Scopes:
         own = f"repository:{self.repository}:pull,push"

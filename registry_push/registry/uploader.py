@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from msgspec.structs import replace
 
-from ..errors import BlobCorrupt, Interrupted, NotAllowed, NotARegistry, RegistryPushError, Unavailable
-from ..events import Sink, Warned
+from ..errors import BlobCorrupt, Interrupted, NotAllowed, NotARegistry, RegistryPushError, SourceChanged, Unavailable
+from ..events import Placement, Sink, Warned
 from ..model import Descriptor
 from ..protocol.chunks import ChunkPlan
 from ..protocol.kept import Kept
@@ -17,7 +18,7 @@ from ..protocol.pace import Pace
 from ..protocol.parts import part_on
 from ..protocol.retry import Budget
 from ..protocol.upload import UploadSession
-from ..protocol.upload_request import Endpoints
+from ..protocol.upload_request import Endpoints, UploadRecord
 from ..protocol.upload_steps import OllamaWay
 from ..settings import Settings
 from ..stores.base import BlobBody, Placed
@@ -29,6 +30,11 @@ from .profile import Profile, known_profile
 from .progress import Progress
 from .trust import Trust
 from .upload import Upload
+from .verification import InDoubt
+
+# How many times a file that is touched while it is sent is sent again. What goes in one piece or in order is hashed as
+# it passes then, and needs no second time; parts side by side, and what is cut meanwhile, may.
+_MOST_DOUBTS: Final = 3
 
 
 class Uploader:
@@ -61,21 +67,65 @@ class Uploader:
         """Brings the blob into `repository`; gives how it came there.
 
         The content is hashed beside the sending, and the closing PUT waits for it: what hasn't the blob's digest is
-        never committed and raises `BlobCorrupt` or `SourceChanged`. Cancelling leaves the session open at the
-        registry, to be gone on with; a failure for good cancels it there.
+        never committed and raises `BlobCorrupt` or `SourceChanged`. A file that was touched meanwhile and is right is
+        sent again. Cancelling leaves the session open at the registry, to be gone on with; a failure for good cancels
+        it there.
         """
         if body.size != blob.size:
             raise BlobCorrupt(f"what is here for {blob.digest} has {body.size} bytes, not {blob.size}")
-        origin, settings = str(client.origin), self._settings
+        key = UploadKey(str(client.origin), repository, blob.digest)
+        # What goes in one PUT is sent sooner than it is asked how far it came.
+        resume = None if self._plan(client, blob).single else self._keeper.load(key)
+        progress = Progress(self._sink, repository, blob, begun=resume.acknowledged(blob.size) if resume else None)
+        upload = self._begin(client, repository, endpoints, blob, body, progress, tuple(mount_from), resume)
+        sent, doubts = 0, 0
+        while True:
+            try:
+                return Placed(await self._carried_out(upload), sent + upload.sent)
+            except InDoubt as doubt:
+                doubts, sent = doubts + 1, sent + upload.sent
+                if doubts > _MOST_DOUBTS:
+                    raise SourceChanged(f"{doubt.message}, {doubts} times") from doubt
+                await self._check_again(blob, body, doubt)
+                # Not by a mount: what there is may be what was sent before.
+                upload = self._begin(client, repository, endpoints, blob, body, progress, (), None, after=doubt)
+
+    async def _check_again(self, blob: Descriptor, body: BlobBody, doubt: InDoubt) -> None:
+        """Raises `SourceChanged` if the content is no longer the blob's; what is left is a touched file."""
+        digest = await self._hasher.sha256(body)
+        if digest != blob.digest:
+            raise SourceChanged(f"{doubt.message}, and its content hashes to {digest} now") from doubt
+
+    def _plan(self, client: Client, blob: Descriptor) -> ChunkPlan:
         profile, pace = self.profile(client), self.pace(client)
         plan = ChunkPlan.for_blob(
-            blob.size, chunk=settings.chunk_size, limit=profile.chunk_limit, one_put=profile.one_put
+            blob.size, chunk=self._settings.chunk_size, limit=profile.chunk_limit, one_put=profile.one_put
         )
         if not plan.single and (chunk := pace.chunk(plan.chunk)) is not None:
             plan = plan.paced(chunk)
-        key = UploadKey(origin, repository, blob.digest)
-        # What goes in one PUT is sent sooner than it is asked how far it came.
-        resume = None if plan.single else self._keeper.load(key)
+        return plan
+
+    def _begin(
+        self,
+        client: Client,
+        repository: str,
+        endpoints: Endpoints,
+        blob: Descriptor,
+        body: BlobBody,
+        progress: Progress,
+        mount_from: tuple[str, ...],
+        resume: UploadRecord | None,
+        *,
+        after: InDoubt | None = None,
+    ) -> Upload:
+        """One upload, with its session. `after` says why the one before does not count."""
+        settings, profile, pace, plan = (
+            self._settings,
+            self.profile(client),
+            self.pace(client),
+            self._plan(client, blob),
+        )
+        key = UploadKey(str(client.origin), repository, blob.digest)
         session = UploadSession(
             blob,
             endpoints,
@@ -88,10 +138,12 @@ class Uploader:
             pace=pace,
             kept=profile.kept,
         )
-        upload = Upload(
+        if after is not None:
+            session.trouble = after.message
+        return Upload(
             client,
             repository,
-            tuple(mount_from),
+            mount_from,
             blob,
             body,
             session,
@@ -101,21 +153,24 @@ class Uploader:
             self._stop,
             settings.timeout,
             pace,
-            Progress(self._sink, repository, blob, begun=resume.acknowledged(blob.size) if resume else None),
+            progress,
             Trust(settings.verify, self._keeper),
             lambda record: None if plan.single else self._keeper.save(key, blob.size, record),
+            exact=after is not None,
         )
+
+    async def _carried_out(self, upload: Upload) -> Placement:
+        session = upload.session
         try:
             with self._counted(session):
-                placement = await upload.run()
+                return await upload.run()
         except RegistryPushError as error:
             if not isinstance(error, Interrupted | Unavailable | NotARegistry | NotAllowed) or session.record is None:
                 await upload.forget()
                 upload.save(None)
             raise
         finally:
-            self._learn_from(client, session, pace)
-        return Placed(placement, upload.sent)
+            self._learn_from(upload.client, session, upload.pace)
 
     @contextmanager
     def _counted(self, session: UploadSession) -> Iterator[None]:

@@ -1,42 +1,77 @@
-"""`Verification`: settles that a body's content is the blob's, before anything of it is committed."""
+"""`Verification`: settles that a body's content is the blob's, before anything of it is committed.
+
+What counts is that the bytes that were *sent* are the ones that were hashed. There are two proofs. Either all of them
+were hashed as they passed, from the buffer they were sent from; or the file is the same, by its identity, from before
+it was hashed until after the registry has answered the last of them. Without either, content that is right now may
+have been something else while it was sent, and a registry that does not verify would keep that.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 
-from ..errors import BlobCorrupt
+from ..errors import BlobCorrupt, SourceChanged
 from ..model import Descriptor
+from ..protocol.chunks import Span
 from ..stores.base import BlobBody, FileIdentity, LocalFile
 from ..stores.hashing import Hasher, RunningHash, is_hashed_at_once
 from .trust import Trust
 
 
+class InDoubt(SourceChanged):
+    """The file was changed, or only touched, while it was sent: nobody knows what has gone. To be sent once more."""
+
+
 class Verification:
     """The hash of one body under way: taken for granted, made beside the sending, or by what reads it to be sent.
 
-    Its tasks are of `group`, which a wrong content therefore ends.
+    Its tasks are of `group`, which a wrong content therefore ends. `exact`: nothing is taken for granted, and what is
+    sent is hashed as it passes wherever that can be, so that a file that is touched all the time can be sent.
     """
 
     def __init__(
-        self, group: asyncio.TaskGroup, blob: Descriptor, body: BlobBody, hasher: Hasher, trust: Trust
+        self,
+        group: asyncio.TaskGroup,
+        blob: Descriptor,
+        body: BlobBody,
+        hasher: Hasher,
+        trust: Trust,
+        *,
+        exact: bool = False,
     ) -> None:
         self._group = group
         self._blob = blob
         self._body = body
         self._hasher = hasher
         self._trust = trust
-        self._file = body.opened_as if isinstance(body, LocalFile) else None
+        self._exact = exact
+        self._file = (body.identity if exact else body.opened_as) if isinstance(body, LocalFile) else None
         self._ends: Sequence[int] = ()
         self._running = RunningHash()
         self._is_right = False  # hashed along, and found to be the blob
         self._is_trusted: bool | None = None  # without being hashed; None: not looked at yet
         self._hashing: asyncio.Task[None] | None = None  # beside the sending
+        self._next = 0  # where what was sent last ends
+        self._is_seen = True  # all that was sent was hashed as it passed
+        self._is_unsettled = False  # something was sent since it was settled
+        self._has_begun = False  # something was sent at all
 
     @property
     def md5s(self) -> tuple[bytes, ...]:
         """Of the parts, when it is settled."""
         return self._running.md5s
+
+    def sending(self, span: Span) -> RunningHash | None:
+        """Notes that `span` is sent now, and returns what is to take it as it is read, as `along`."""
+        if self._exact and span.start == 0:
+            self._begin_anew()
+        running = self.along(span.start)
+        # A reader that was cut off may end its piece beside this one, and would hash in its stead.
+        is_next = running is not None and span.start == self._next == running.offset
+        self._is_seen = self._is_seen and is_next
+        self._next, self._is_unsettled, self._has_begun = span.stop, True, True
+        return running
 
     def along(self, offset: int) -> RunningHash | None:
         """What is to take the content from `offset` on, as it is read to be sent; so it is read once.
@@ -56,9 +91,13 @@ class Verification:
 
         Then `check` has to be called between its last byte's being hashed and being sent.
         """
+        if self._exact:
+            if start == 0:
+                self._begin_anew()
+            return self.along(start) is not None and self._is_seen and start == self._next == self._running.offset
         if start or self._running.offset or self.along(0) is None:
             return False
-        self._running = RunningHash()  # of this request alone: an earlier one's thread may end its piece just now
+        self._begin_anew()
         return True
 
     def check(self) -> None:
@@ -69,6 +108,11 @@ class Verification:
         if self._running.digest != self._blob.digest:
             raise self._corrupt(self._running)
         self._is_right = True
+
+    def check_file(self) -> None:
+        """Raises `InDoubt` if the file is no longer what was hashed, and its bytes are not hashed as they are sent."""
+        if self._identity() != self._file and not self._trust.is_blind and not self._is_proved:
+            raise InDoubt(f"the file of {self._blob.digest} was changed or touched while it was sent")
 
     def remember(self) -> None:
         """Notes what was taken along and is right, so that another push need not hash it."""
@@ -90,27 +134,49 @@ class Verification:
             self.hash_beside()
 
     async def settle(self) -> None:
-        """Returns when the content, as it is now, is the blob's. Raises `BlobCorrupt` and what reading raises."""
+        """Returns when the content is the blob's, and what was sent of it so far is that content.
+
+        Raises `BlobCorrupt`, `InDoubt`, and what reading raises.
+        """
         if self._hashing is not None:
             await self._hashing
         elif not self._trusted():
             await self._hash()
         now = self._identity()
-        if now != self._file:  # changed, or only touched: who knows what was sent of it
+        if now != self._file and not self._has_begun:  # changed, or only touched: it counts as it is now
             self._file, self._running, self._is_trusted, self._hashing = now, RunningHash(self._ends), None, None
             if not self._trusted():
                 await self._hash()
+        else:
+            self.check_file()
+        self._is_unsettled = False
+
+    def confirm(self) -> None:
+        """Raises `InDoubt` if what was sent since it was settled may be something else. Called after the commit."""
+        if self._is_unsettled:
+            self.check_file()
+
+    @property
+    def _is_proved(self) -> bool:
+        return self._is_seen and self._has_begun and self._is_right
+
+    def _begin_anew(self) -> None:
+        """Nothing counts that was sent before; an earlier request's thread may end its piece just now."""
+        self._running, self._next, self._is_seen, self._is_right = RunningHash(), 0, True, False
 
     def _trusted(self) -> bool:
         if self._is_trusted is None:
-            self._is_trusted = not self._ends and self._trust.holds(self._file, self._blob.digest)
+            is_to_be_hashed = self._ends or (self._exact and not self._trust.is_blind)
+            self._is_trusted = not is_to_be_hashed and self._trust.holds(self._file, self._blob.digest)
         return self._is_trusted
 
     async def _hash(self) -> None:
         running, file = self._running, self._file
+        was_taken_along = running.offset == self._blob.size and self._hashing is None
         await self._hasher.finish(self._body, running)
         if running.digest != self._blob.digest:
             raise self._corrupt(running)
+        self._is_right = self._is_right or was_taken_along
         if file is not None and file == self._identity():
             self._trust.note(file, running.digest)
 
