@@ -71,7 +71,10 @@ async def _look(text: str, settings: Settings, show: Renderer) -> tuple[str, Man
                 target = str(reference.digest) if reference.digest else reference.tag or DEFAULT_TAG
                 repository = registries.repository(reference)
                 manifest = await repository.resolve(target)
-                children = [await repository.resolve(str(entry.digest)) for entry in manifest.manifests]
+                children = [
+                    manifest.child(entry, (await repository.resolve(str(entry.digest))).raw)
+                    for entry in manifest.manifests
+                ]
             return str(reference), manifest, [BlobRow(blob) for blob in _content(manifest, children)]
         case LayoutPlace(path, ref):
             from pathlib import Path
@@ -80,7 +83,8 @@ async def _look(text: str, settings: Settings, show: Renderer) -> tuple[str, Man
 
             layout = OCILayout(Path(path))
             manifest = await layout.resolve(ref)
-            present = [(blob, await layout.exists(blob)) for blob in _content(manifest, ())]
+            content = _content(manifest, await layout.children(manifest))
+            present = [(blob, await layout.exists(blob)) for blob in content]
             return text, manifest, [BlobRow(blob, "present" if there else "missing") for blob, there in present]
 
 

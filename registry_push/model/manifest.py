@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from typing import Any, Final, Self
 
 from msgspec import Struct
 
-from ..errors import ManifestCorrupt, printable
+from ..errors import BlobCorrupt, ManifestCorrupt, printable
 from .descriptor import Descriptor
 from .digest import Digest
+from .json_document import MAX_DOCUMENT_BYTES, decoded
 
-# distribution refuses manifests over 4 MiB (registry/handlers/manifests.go); 16 MiB leaves room for
-# registries that take more, and still bounds what a hostile file or answer can make us parse.
-MAX_MANIFEST_BYTES: Final = 16 * 1024 * 1024
-# Tensor models have thousands of layers; a descriptor needs at least 120 bytes, so this is out of reach
-# of what fits in MAX_MANIFEST_BYTES but for padding attacks.
+MAX_MANIFEST_BYTES: Final = MAX_DOCUMENT_BYTES
+# Tensor models have thousands of layers; a descriptor needs at least 110 bytes, so this is out of reach
+# of what fits in MAX_MANIFEST_BYTES.
 MAX_LAYERS: Final = 100_000
+# Manifests that a list may name, and their bytes together: one for each platform, and perhaps an attestation for each,
+# are some dozens. All of them are held in memory while a list is pushed.
+MAX_CHILDREN: Final = 1000
+MAX_CHILDREN_BYTES: Final = 16 * 1024 * 1024
 
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
 DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 OLLAMA_LIST: Final = "application/vnd.ollama.manifest.list.v2+json"
-MANIFEST_TYPES: Final = (DOCKER_MANIFEST, OCI_MANIFEST, OCI_INDEX, DOCKER_LIST, OLLAMA_LIST)
+LIST_TYPES: Final = (OCI_INDEX, DOCKER_LIST, OLLAMA_LIST)
+MANIFEST_TYPES: Final = (DOCKER_MANIFEST, OCI_MANIFEST, *LIST_TYPES)
 
 
 class ManifestEntry(Struct, frozen=True):
@@ -58,7 +62,7 @@ class Manifest(Struct, frozen=True):
         `media_type` is what the answer's Content-Type said, used where the document is silent; where both
         speak they must agree. Raises `ManifestCorrupt`.
         """
-        document = _decode(raw)
+        document = decoded(raw, "manifest")
         declared = document.get("mediaType")
         if declared is not None and not isinstance(declared, str):
             raise ManifestCorrupt(f"manifest has an odd mediaType: {printable(repr(declared), limit=60)}")
@@ -68,6 +72,11 @@ class Manifest(Struct, frozen=True):
         if layers is not None and manifests is not None:
             # CVE-2021-41190: which of the two is meant depends on who reads it.
             raise ManifestCorrupt("manifest has both layers and manifests")
+        kind = declared or media_type
+        if kind in LIST_TYPES and (layers is not None or document.get("config") is not None):
+            raise ManifestCorrupt(f"manifest says it is {kind}, a list, and has layers or a config")
+        if kind in (DOCKER_MANIFEST, OCI_MANIFEST) and manifests is not None:
+            raise ManifestCorrupt(f"manifest says it is {kind}, and is a list of manifests")
         if document.get("schemaVersion") != 2:
             raise ManifestCorrupt(f"manifest has schemaVersion {printable(repr(document.get('schemaVersion')))}, not 2")
         if manifests is not None:
@@ -86,6 +95,47 @@ class Manifest(Struct, frozen=True):
             _config(document.get("config")),
             _layers(layers if layers is not None else []),
         )
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list of manifests, be it an empty one."""
+        return bool(self.manifests) or self.media_type in LIST_TYPES
+
+    def children(self, read: Callable[[ManifestEntry], bytes]) -> tuple[Manifest, ...]:
+        """The manifests that this list names, none if it is no list; `read` returns the bytes of each.
+
+        Raises as `child` and as `read`, and `ManifestCorrupt` if they are too large together.
+        """
+        found, left = [], MAX_CHILDREN_BYTES
+        for entry in self.manifests:
+            self._refuse_list(entry.media_type in LIST_TYPES, entry)
+            child = self.child(entry, read(entry))
+            found.append(child)
+            left -= len(child.raw)
+            if left < 0:
+                raise ManifestCorrupt(f"the manifests that {self.digest} lists have over {MAX_CHILDREN_BYTES} bytes")
+        return tuple(found)
+
+    def child(self, entry: ManifestEntry, raw: bytes) -> Manifest:
+        """The manifest `entry` of this list, whose bytes are `raw`.
+
+        Raises `BlobCorrupt` if these are others than the entry says, and `ManifestCorrupt` if they are no manifest, or
+        a list: what that names would be left behind.
+        """
+        if entry.size is not None and len(raw) != entry.size:
+            raise BlobCorrupt(f"the manifest {entry.digest} has {len(raw)} bytes, not {entry.size}")
+        if (digest := Digest.of(raw)) != entry.digest:
+            raise BlobCorrupt(f"the content of the manifest {entry.digest} hashes to {digest}")
+        child = Manifest.parse(raw, media_type=entry.media_type)
+        self._refuse_list(child.is_list, entry)
+        return child
+
+    def _refuse_list(self, is_list: bool, entry: ManifestEntry) -> None:
+        if is_list:
+            raise ManifestCorrupt(
+                f"the list {self.digest} names {entry.digest}, which is a list too: lists in lists are not supported",
+                hint="push what the inner list names by its own name",
+            )
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
@@ -110,18 +160,6 @@ class Manifest(Struct, frozen=True):
         return Descriptor(self.media_type, self.digest, len(self.raw))
 
 
-def _decode(raw: bytes) -> dict[str, Any]:
-    if len(raw) > MAX_MANIFEST_BYTES:
-        raise ManifestCorrupt(f"manifest has {len(raw)} bytes; at most {MAX_MANIFEST_BYTES} are read")
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError) as error:  # ValueError: bad JSON, bad UTF-8, a number of 5,000 digits
-        raise ManifestCorrupt(f"manifest is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise ManifestCorrupt("manifest is not a JSON object")
-    return document
-
-
 def _is_oci(document: dict[str, Any]) -> bool:
     config = document.get("config")
     return isinstance(config, dict) and str(config.get("mediaType", "")).startswith("application/vnd.oci.")
@@ -134,21 +172,22 @@ def _config(fields: object) -> Descriptor | None:
     return Descriptor.parse(fields, where="manifest config")
 
 
-def _list(items: object, what: str) -> list[Any]:
+def _list(items: object, what: str, most: int) -> list[Any]:
     if not isinstance(items, list):
         raise ManifestCorrupt(f"manifest {what} is not a list")
-    if len(items) > MAX_LAYERS:
-        raise ManifestCorrupt(f"manifest has {len(items)} {what}; at most {MAX_LAYERS} are read")
+    if len(items) > most:
+        raise ManifestCorrupt(f"manifest has {len(items)} {what}; at most {most} are read")
     return items
 
 
 def _layers(items: object) -> tuple[Descriptor, ...]:
-    return tuple(Descriptor.parse(item, where=f"manifest layers[{n}]") for n, item in enumerate(_list(items, "layers")))
+    found = _list(items, "layers", MAX_LAYERS)
+    return tuple(Descriptor.parse(item, where=f"manifest layers[{n}]") for n, item in enumerate(found))
 
 
 def _entries(items: object) -> tuple[ManifestEntry, ...]:
     entries = []
-    for n, item in enumerate(_list(items, "manifests")):
+    for n, item in enumerate(_list(items, "manifests", MAX_CHILDREN)):
         sized = {"size": 0, **item} if isinstance(item, dict) else item
         read = Descriptor.parse(sized, where=f"manifest manifests[{n}]")
         entries.append(ManifestEntry(read.media_type, read.digest, read.size if "size" in item else None))

@@ -59,9 +59,16 @@ class OCILayout:
     async def manifest(self, entry: Descriptor) -> Manifest:
         """The manifest that `entry` describes. Raises as `resolve`."""
         raw = await asyncio.to_thread(self._read_blob, entry.digest)
-        if Digest.of(raw) != entry.digest:
+        if len(raw) != entry.size or Digest.of(raw) != entry.digest:
             raise ManifestCorrupt(f"{entry.digest} in {self.path} is something else")
         return Manifest.parse(raw, media_type=entry.media_type)
+
+    async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
+        """The manifests that a list names, none if `manifest` is no list.
+
+        Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`.
+        """
+        return await asyncio.to_thread(manifest.children, lambda entry: self._read_blob(entry.digest))
 
     async def open(self, blob: Descriptor) -> FileBody:
         """The body of `blob`. Raises `BlobMissing`, and `BlobCorrupt` where its size is another."""

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from ..errors import ManifestCorrupt, printable
 from ..model import Descriptor, Digest
-from ..model.manifest import MAX_MANIFEST_BYTES, OCI_INDEX
+from ..model.json_document import decoded
+from ..model.manifest import OCI_INDEX
 
 REF_NAME: Final = "org.opencontainers.image.ref.name"
 
@@ -29,13 +30,8 @@ class LayoutIndex(Struct, frozen=True):
     @classmethod
     def parse(cls, raw: bytes) -> Self:
         """The index in `raw`. Raises `ManifestCorrupt`."""
-        if len(raw) > MAX_MANIFEST_BYTES:
-            raise ManifestCorrupt(f"index.json has over {MAX_MANIFEST_BYTES} bytes")
-        try:
-            document = json.loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise ManifestCorrupt(f"index.json is not JSON: {error}") from error
-        if not isinstance(document, dict) or document.get("schemaVersion") != 2:
+        document = decoded(raw, "index.json")
+        if document.get("schemaVersion") != 2:
             raise ManifestCorrupt("index.json is no image index")
         entries = document.pop("manifests", [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

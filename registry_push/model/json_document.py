@@ -1,0 +1,31 @@
+"""JSON objects from files and registries, decoded within bounds: hostile ones must not cost more than honest ones."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from ..errors import ManifestCorrupt
+
+# distribution refuses manifests over 4 MiB (registry/handlers/manifests.go), ECR and Azure's registry too.
+MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
+# Values that a document may have, counted by what separates them. The longest honest manifest, of 4 MiB of layers, has
+# 350,000. A value costs up to 100 bytes of memory once it is decoded: 4 MiB of `{},` would cost 100 MB.
+_MAX_VALUES: Final = 500_000
+
+
+def decoded(raw: bytes, what: str) -> dict[str, Any]:
+    """The object in `raw`, called `what` in messages. Raises `ManifestCorrupt`."""
+    if len(raw) > MAX_DOCUMENT_BYTES:
+        raise ManifestCorrupt(f"{what} has {len(raw)} bytes; at most {MAX_DOCUMENT_BYTES} are read")
+    # Before it is decoded, and without making anything. What stands in strings counts too: so much is in none.
+    values = raw.count(b",") + raw.count(b"{") + raw.count(b"[")
+    if values > _MAX_VALUES:
+        raise ManifestCorrupt(f"{what} has about {values} values; at most {_MAX_VALUES} are read")
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError) as error:  # ValueError: bad JSON, bad UTF-8, a number of 5,000 digits
+        raise ManifestCorrupt(f"{what} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ManifestCorrupt(f"{what} is not a JSON object")
+    return document
