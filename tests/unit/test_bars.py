@@ -124,3 +124,38 @@ def test_the_summary_is_the_result(out_is_terminal: bool) -> None:
     else:
         assert identity not in screen.written()
         assert screen.out.getvalue() == f"{names}  {identity}  {numbers}\nmore\n"
+
+
+@pytest.mark.attack("S15")
+@pytest.mark.parametrize("sent", [0, 1, GB // 2, GB])
+@pytest.mark.parametrize("models", [1, 2])
+def test_what_failed_is_never_all_of_it(sent: int, models: int) -> None:
+    screen = Screen(120, 24)
+    big, there = blob("big", GB), blob("there", 1)
+    with screen.bars as sink:
+        assert "100%" not in "".join(screen.frame()), "nothing is known yet"
+        begin(sink, big, there, models=models)
+        sink(BlobDone(REPO, there, Placement.PRESENT, 0))
+        sink(BlobStarted(REPO, big, 0))
+        sink(BlobProgress(REPO, big.digest, sent, big.size))
+        if sent == GB:  # all blobs are there, and the manifest is refused
+            sink(BlobDone(REPO, big, Placement.UPLOADED, big.size))
+            assert "100%" not in "".join(screen.frame())
+        sink(ModelFailed("me/big:latest", TARGET, Denied("no")))
+        screen.frame()  # what is to stay goes first
+        frame = "".join(screen.frame())
+        total = frame[frame.index("total") :]
+    assert "%" in total and "100%" not in total
+    assert "1 failed" in total or models == 1
+
+
+@pytest.mark.attack("S15")
+def test_what_is_done_is_all_of_it() -> None:
+    screen = Screen(120, 24)
+    big = blob("big", GB)
+    with screen.bars as sink:
+        begin(sink, big)
+        sink(BlobDone(REPO, big, Placement.UPLOADED, big.size))
+        finish(sink, big.size)
+        screen.frame()
+        assert "100%" in "".join(screen.frame())

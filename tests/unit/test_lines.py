@@ -18,6 +18,7 @@ from registry_push.cli.render.outlet import BACKLOG
 from registry_push.errors import Denied
 from registry_push.events import (
     BlobDone,
+    BlobProgress,
     BlobStarted,
     ModelFailed,
     Placement,
@@ -77,6 +78,28 @@ def test_quiet_says_only_what_went_wrong_and_the_failure_once() -> None:
         sink.result(["asked for"])
     assert err.getvalue() == "warning: mind\nerror: me/big:latest: no\n  → ask\n"
     assert out.getvalue() == "asked for\n"
+
+
+@pytest.mark.attack("S15")
+@pytest.mark.parametrize("sent", [0, GB // 2, GB])
+def test_no_line_says_that_all_of_it_is_there_when_it_failed(sent: int) -> None:
+    sink, clock, err, _ = shown(Kind.PLAIN)
+    big = blob("big", GB)
+    with sink:
+        sink(Warned("first"))
+        clock.now += 400
+        sink(Warned("long before it is known what there is to do"))
+        begin(sink, big)
+        sink(BlobStarted(REPO, big, 0))
+        clock.now += 20
+        sink(BlobProgress(REPO, big.digest, sent, big.size))
+        if sent == GB:
+            sink(BlobDone(REPO, big, Placement.UPLOADED, GB))
+        clock.now += 400
+        sink(ModelFailed("me/big:latest", TARGET, Denied("no")))
+        clock.now += 400
+        sink(Warned("after it"))
+    assert "%" in err.getvalue() and "100%" not in err.getvalue()
 
 
 # ── json ──────────────────────────────────────────────────────────────────────────────────────────

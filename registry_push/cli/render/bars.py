@@ -196,6 +196,8 @@ class Bars:
     def _lines(self, now: float) -> list[Text]:
         width, height = self._console.width, self._console.height
         run = self._run
+        if not run.has_begun:  # nothing of nothing would be all of it
+            return []
         lines = [self._heading()] if run.running and height >= _ROWS + 4 else []
         lines += [self._total(now, width), self._status(now, width)]
         shown = self._choose_rows(now, min(_ROWS, height - len(lines) - 1))
@@ -227,7 +229,7 @@ class Bars:
     def _total(self, now: float, width: int) -> Text:
         run = self._run
         label = Text("total".ljust(_LABEL), style="bold")
-        return self._columns(label, run.done, run.size, run.speed(now), run.remaining(now), width)
+        return self._columns(label, *run.shown, run.speed(now), run.remaining(now), width)
 
     def _row(self, state: BlobState, now: float, width: int) -> Text:
         blob, rate, phase = state.blob, state.meter.speed(now), state.phase(now)

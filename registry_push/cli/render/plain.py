@@ -134,19 +134,21 @@ class Plain(_Lines):
             self._now_and_then(now)
 
     def _now_and_then(self, now: float) -> None:
+        if not self._run.has_begun:
+            return
         if self._line_at is None:
             self._line_at = now
         silent = now - self._line_at
         if silent < _SECONDS:
             return
-        percent = units.percent(self._run.done, self._run.size)
+        percent = units.percent(*self._run.shown)
         if abs(percent - self._line_percent) >= _PERCENT or silent >= _SIGN_OF_LIFE:
             self._line_at, self._line_percent = now, percent
             self._say(self._progress_line(percent, now))
 
     def _progress_line(self, percent: int, now: float) -> str:
         run = self._run
-        parts = [f"{percent:3d}%  {units.part(run.done, run.size)}"]
+        parts = [f"{percent:3d}%  {units.part(*run.shown)}"]
         if (rate := run.speed(now)) is not None:
             parts.append(units.speed(rate))
         if left := run.remaining(now):

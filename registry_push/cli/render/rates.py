@@ -169,8 +169,23 @@ class RunState(Struct):
 
     @property
     def size(self) -> int:
-        """Bytes of the run, less those of models that failed."""
+        """Bytes of the run, less those of models that failed: what is still waited for."""
         return max(self._size - self._abandoned, self.done)
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Bytes done, and of how many, as people see it: all of it only when every model is at its target.
+
+        What was sent may still be refused, and what failed never gets to its end.
+        """
+        done = self.done
+        total = max(self._size, done)
+        return (done, total) if self.models_done >= self.models else (max(0, min(done, total - 1)), max(total, 1))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is known what there is to do."""
+        return self._began is not None
 
     @property
     def blobs_done(self) -> int:
