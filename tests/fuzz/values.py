@@ -14,8 +14,8 @@ from registry_push.model import Descriptor, Digest, HTTPOrigin, Manifest, ModelN
 from registry_push.model.manifest import MANIFEST_TYPES
 from registry_push.model.place import Below, parse_destination, parse_place
 from registry_push.registry.profile import known_profile
-from registry_push.registry.transport import Transport
-from registry_push.settings import Settings, parse_size
+from registry_push.registry.proxies import Proxies
+from registry_push.settings import parse_size
 from registry_push.stores.layout_index import LayoutIndex
 from registry_push.stores.ollama import privacy_warnings
 
@@ -99,10 +99,10 @@ def _push_request(data: bytes) -> None:
 def _proxies(text: str) -> None:
     for name in ("http_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy"):
         environ = {"http_proxy": "http://127.0.0.1:3128", name: text}
-        transport = Transport(Settings(home=Path("nowhere"), environ=environ))
+        proxies = Proxies.of(environ)
         for url in ("http://r.example/", "https://r.example:5000/", "https://[2001:db8::1]/", "http://localhost/"):
-            proxy = transport._proxy(HTTPOrigin.of(url))
-            assert proxy is None or HTTPOrigin.of(proxy).port
+            proxy = proxies.to(HTTPOrigin.of(url))
+            assert proxy is None or proxy.origin.port
 
 
 def _access(text: str) -> None:
