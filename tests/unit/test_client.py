@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,8 @@ async def test_cve_2026_47265_the_proxys_login_goes_to_the_proxy_alone() -> None
         allowed = ("127.0.0.1",)
         async with opened("http://registry.test", environ=environ, allow_addresses=allowed) as client:
             assert (await client.request("GET", client.url("/v2/x"), PULL)).status == 200
-        assert proxy.seen[0].headers["Proxy-Authorization"] == "Basic dXNlcjp3b3Jk"
+        login = b64encode(f"user:{PROXY_PASSWORD}".encode()).decode()
+        assert proxy.seen[0].headers["Proxy-Authorization"] == f"Basic {login}"
         assert "Proxy-Authorization" not in storage.seen[0].headers
 
 
