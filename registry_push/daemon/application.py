@@ -19,7 +19,9 @@ from ..settings import Settings
 from ..stores.ollama import open_store
 from . import metrics
 from .access import PREFLIGHT, Access
-from .failures import status_of, words_of
+from .bounds import Bounds
+from .clients import BoundedRunner, Clients
+from .failures import TooBusy, status_of, words_of
 from .hub import Hub
 from .job import Job, Reader
 from .log import LOG, tell
@@ -55,13 +57,22 @@ class Service:
     """The routes over `hub`. `access` and `targets` say who may ask and for what."""
 
     def __init__(
-        self, settings: Settings, hub: Hub, access: Access, targets: AllowedTargets, patience: Patience | None = None
+        self,
+        settings: Settings,
+        hub: Hub,
+        access: Access,
+        targets: AllowedTargets,
+        patience: Patience | None = None,
+        *,
+        bounds: Bounds | None = None,
     ) -> None:
         self._settings = settings
         self._hub = hub
         self._access = access
         self._targets = targets
         self._patience = patience or Patience()
+        bounds = bounds or Bounds()
+        self._clients = Clients(bounds.clients, bounds.retry_after)
         self._unready = ""
 
     def runner(self) -> web.AppRunner:
@@ -77,8 +88,9 @@ class Service:
         router.add_get("/readyz", self._readiness)
         router.add_get("/metrics", self._metrics)
         router.add_get("/openapi.json", self._openapi)
-        return web.AppRunner(
+        return BoundedRunner(
             application,
+            self._clients,
             access_log=None,
             handler_cancellation=True,
             keepalive_timeout=self._patience.idle,
@@ -96,7 +108,8 @@ class Service:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = await self._answer(request, handler)
+        with self._clients.working(request):
+            response = await self._answer(request, handler)
         resource = request.match_info.route.resource
         self._hub.metrics.answered(resource.canonical if resource else "other", response.status)
         return response
@@ -113,7 +126,7 @@ class Service:
             headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
             return _error(error.status, error.text or error.reason, headers)
         except RegistryPushError as error:
-            return _error(status_of(error), words_of(error))
+            return _failure(error)
         except Exception:  # a bug: the client is told, the service goes on
             LOG.exception("a bug in the answer to %s %s", request.method, printable(request.path))
             return _error(_ERROR_STATUS, "a bug in registry-push; the service's log says where")
@@ -249,7 +262,8 @@ def _too_large() -> web.HTTPException:
 
 
 def _failure(error: RegistryPushError) -> web.Response:
-    return _error(status_of(error), words_of(error))
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooBusy) else {}
+    return _error(status_of(error), words_of(error), headers)
 
 
 def _error(status: int, words: str, headers: dict[str, str] | None = None) -> web.Response:

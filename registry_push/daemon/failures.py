@@ -22,6 +22,17 @@ from ..errors import (
 )
 from .targets import TargetNotAllowed
 
+
+class TooBusy(Unavailable):
+    """So many pushes are under way that no other is begun. `retry_after`: seconds."""
+
+    default_hint = "push again a little later"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 _HINTS: Final[tuple[tuple[type[RegistryPushError], str], ...]] = (
     # The command's next steps are for who calls it; over HTTP the same is done otherwise.
     (Interrupted, "push again when the service is back: what the registry has acknowledged is not sent twice"),
@@ -29,6 +40,7 @@ _HINTS: Final[tuple[tuple[type[RegistryPushError], str], ...]] = (
     (LoginWithheld, "send username and password, which are yours to send so; or have it reached by https"),
     (Unauthorized, "send username and password, or, on the machine of the service: docker login HOST"),
     (ModelNotFound, "see what is here: GET /api/tags"),
+    (TooBusy, "push again a little later"),
     (Unavailable, "push again: what is already there is not sent twice"),
 )
 
@@ -42,6 +54,8 @@ def status_of(error: RegistryPushError) -> int:
             return 401
         case TargetNotAllowed():
             return 403
+        case TooBusy():
+            return 503
         # A blob or a key file that is missing is the server's trouble; the model that was asked for is there.
         case NotAtSource() if not isinstance(error, BlobMissing | KeyNotFound):
             return 404

@@ -12,8 +12,11 @@ from msgspec import Struct
 
 from ..errors import Interrupted, RegistryPushError, unwrapped
 from ..events import Event
+from ..model import HTTPOrigin
 from ..transfer.push import push_planned
 from ..transfer.shared import Shared
+from .bounds import Bounds
+from .failures import TooBusy
 from .job import Job
 from .log import LOG, tell
 from .metrics import Metrics
@@ -29,13 +32,14 @@ class _Running(Struct):
 class Hub:
     """An async context manager; leaving it waits for the pushes under way."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, bounds: Bounds | None = None) -> None:
         self.metrics = Metrics(pushes=lambda: len(self._running), clients=self._clients)
         self._shared = shared
+        self._bounds = bounds or Bounds()
         self._stop = asyncio.Event()
         self._group = asyncio.TaskGroup()
         self._waited_for: dict[Key, _Running] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], HTTPOrigin] = {}  # each push, and the registry it goes to
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -73,7 +77,7 @@ class Hub:
     def joined(self, push: PlannedPush) -> Iterator[Job]:
         """The push that `push` means, begun if it is not under way; leaving it is no longer waiting for it.
 
-        Raises `Interrupted` where nothing new is begun.
+        Raises `Interrupted` where nothing new is begun, `TooBusy` where as many as may be are under way.
         """
         if self.is_stopping:
             raise Interrupted("the service is stopping")
@@ -92,12 +96,22 @@ class Hub:
         return sum(running.clients for running in self._waited_for.values())
 
     def _begin(self, push: PlannedPush) -> _Running:
+        registry = push.plan.target.origin(plain_http=push.settings.plain_http)
+        self._check_bounds(registry)
         job = Job()
         task = self._group.create_task(self._push(push, job))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running[task] = registry
+        task.add_done_callback(self._running.pop)
         running = self._waited_for[push.key] = _Running(job, task)
         return running
+
+    def _check_bounds(self, registry: HTTPOrigin) -> None:
+        """One registry that hangs has its own pushes turned away, and no others."""
+        bounds, there = self._bounds, sum(each == registry for each in self._running.values())
+        if there >= bounds.pushes_per_registry:
+            raise TooBusy(f"{there} pushes to {registry.netloc} are under way already", retry_after=bounds.retry_after)
+        if len(self._running) >= bounds.pushes:
+            raise TooBusy(f"{len(self._running)} pushes are under way already", retry_after=bounds.retry_after)
 
     def _forget(self, key: Key, job: Job) -> None:
         """Who asks from now on gets a push of its own."""

@@ -29,13 +29,15 @@ from ..transfer.shared import sharing
 from .access import Access, Origins
 from .address import Address, parse_ollama_host
 from .application import Service
+from .bounds import Bounds
 from .hub import Hub
 from .log import LOG, Cleaner, tell
+from .loop_errors import LoopErrors
 from .targets import AllowedTargets
 
-# Requests without a body take no slot, and a hundred pushes have thousands of them; what is over this waits.
-_CONNECTIONS: Final = 256
 _MAX_TOKEN_FILE: Final = 4096
+# Files that a process may have open where nothing says how many: Windows has no limit that concerns sockets.
+_FILES: Final = 65536
 # A token that can be guessed is none: 16 characters of base64 are 96 bits.
 _MIN_TOKEN: Final = 16
 
@@ -106,21 +108,25 @@ def run(settings: Settings, flags: Mapping[str, Any]) -> int:
     once, by a second signal. Raises `UsageError` where it can't listen, and what `ServeOptions.of` raises.
     """
     _begin_log()
-    _allow_many_files()
+    bounds = Bounds().within(_allow_many_files())
     options = ServeOptions.of(flags, settings.environ)
     try:
-        return asyncio.run(_serve(settings, options))
+        return asyncio.run(_serve(settings, options, bounds))
     except (asyncio.CancelledError, KeyboardInterrupt):
         return Interrupted.exit_code
 
 
-async def _serve(settings: Settings, options: ServeOptions) -> int:
+async def _serve(settings: Settings, options: ServeOptions, bounds: Bounds) -> int:
+    asyncio.get_running_loop().set_exception_handler(LoopErrors())
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     for which in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows: there KeyboardInterrupt does it
             asyncio.get_running_loop().add_signal_handler(which, signals.put_nowait, which)
-    async with sharing(settings, tell, connections=_CONNECTIONS) as shared, Hub(shared) as hub:
-        service = Service(settings, hub, options.access, options.targets)
+    async with (
+        sharing(settings, tell, connections=bounds.connections, per_registry=bounds.per_registry) as shared,
+        Hub(shared, bounds) as hub,
+    ):
+        service = Service(settings, hub, options.access, options.targets, bounds=bounds)
         async with _listening(service.runner(), options) as site:
             LOG.info("%s: finishing the chunks under way; once more stops at once", (await signals.get()).name)
             hub.stop()
@@ -196,14 +202,20 @@ def _remove_dead(path: Path) -> None:
                 path.unlink()
 
 
-def _allow_many_files() -> None:
-    """Takes as many files as the system allows, as Go programs do: a hundred pushes hold three thousand at once."""
-    if os.name == "posix":
-        import resource
+def _allow_many_files() -> int:
+    """Takes as many files as the system allows, as Go programs do: a hundred pushes hold three thousand at once.
 
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        with suppress(ValueError, OSError):  # macOS takes less than it says
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    Returns how many these are.
+    """
+    if os.name != "posix":
+        return _FILES
+    import resource
+
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS takes less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        few = most
+    return few if few != resource.RLIM_INFINITY else _FILES
 
 
 def _begin_log() -> None:

@@ -46,7 +46,8 @@ class Registries:
     async def __aenter__(self) -> Self:
         if self._owns_means:
             await self._held.enter_async_context(self._means)
-        limits = self._held.enter_context(self._means.slots.limits())
+        # From its first upload on: runs whose registry hangs before that take nothing from the others.
+        limits = self._held.enter_context(self._means.slots.limits(counts=False))
         self._uploader = Uploader(
             self._settings, limits, self._means.hasher, self._sink, keeper=self._keeper, stop=self._stop
         )

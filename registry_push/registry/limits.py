@@ -24,9 +24,10 @@ class Slots:
         self._sharing: list[Limits] = []
 
     @contextmanager
-    def limits(self) -> Iterator[Limits]:
-        """The part of one run, for as long as it runs."""
-        limits = Limits(self._jobs, lambda: len(self._sharing), self._bandwidth)
+    def limits(self, *, counts: bool = True) -> Iterator[Limits]:
+        """The part of one run, for as long as it runs; it takes none from the others before it `counts`."""
+        limits = Limits(self._jobs, lambda: sum(each.counts for each in self._sharing), self._bandwidth)
+        limits.counts = counts
         self._sharing.append(limits)
         try:
             yield limits
@@ -46,6 +47,7 @@ class Limits:
     def __init__(self, jobs: int, runs: Callable[[], int] = lambda: 1, bandwidth: Bandwidth | None = None) -> None:
         self.bandwidth = bandwidth  # of all runs together; None: no limit
         self.taken = 0  # bodies that registries have taken
+        self.counts = True  # whether this run has its part of the slots
         self._window = Window(jobs)
         self._large = Lane(lambda: self._window.size, runs)
         self._small = Lane(lambda: self._window.size, runs)
@@ -121,4 +123,4 @@ class Lane:
                 turn.set_result(None)
 
     def _free(self) -> int:
-        return max(1, self._slots() // self._runs()) - self.taken
+        return max(1, self._slots() // max(1, self._runs())) - self.taken

@@ -13,13 +13,14 @@ from .transport import Transport
 
 
 class Means:
-    """Connections (at most `connections`, 0: any number), threads that hash, and slots for bodies.
+    """Connections (at most `connections`, `per_registry` to one host and port; 0: any number), threads that hash, and
+    slots for bodies.
 
     An async context manager; leaving it gives them back.
     """
 
-    def __init__(self, settings: Settings, sink: Sink, *, connections: int = 0) -> None:
-        self.transport = Transport(settings, sink=sink, connections=connections)
+    def __init__(self, settings: Settings, sink: Sink, *, connections: int = 0, per_registry: int = 0) -> None:
+        self.transport = Transport(settings, sink=sink, connections=connections, per_host=per_registry)
         self.hasher = Hasher()
         self.slots = Slots(settings.jobs, Bandwidth(settings.bwlimit) if settings.bwlimit else None)
 

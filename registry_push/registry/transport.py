@@ -66,7 +66,8 @@ class _Opened(Exception):
 
 
 class Transport:
-    """The connections of one run, or of all runs of a process: then at most `connections` at once (0: any number).
+    """The connections of one run, or of all runs of a process: then at most `connections` at once, and `per_host` to
+    one host and port (0: any number).
 
     An async context manager; cancelling a call closes its connection only. To make one raises `InvalidSettings` for
     a proxy of the environment that can't be used.
@@ -78,6 +79,7 @@ class Transport:
         *,
         sink: Sink = ignore,
         connections: int = 0,
+        per_host: int = 0,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -86,6 +88,7 @@ class Transport:
         self._settings = settings
         self._sink = sink
         self._connections = connections
+        self._per_host = per_host
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._answered: set[HTTPOrigin] = set()
@@ -99,6 +102,7 @@ class Transport:
         self._session = aiohttp.ClientSession(
             connector=Connector(
                 limit=self._connections,
+                limit_per_host=self._per_host,
                 keepalive_timeout=_KEEP_ALIVE,
                 socket_factory=judged(socket_factory(self._settings.congestion)),
             ),

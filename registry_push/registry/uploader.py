@@ -71,6 +71,7 @@ class Uploader:
         sent again. Cancelling leaves the session open at the registry, to be gone on with; a failure for good cancels
         it there.
         """
+        self._limits.counts = True
         if body.size != blob.size:
             raise BlobCorrupt(f"what is here for {blob.digest} has {body.size} bytes, not {blob.size}")
         key = UploadKey(str(client.origin), repository, blob.digest)

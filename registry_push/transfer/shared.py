@@ -25,14 +25,16 @@ class Shared(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def sharing(settings: Settings, sink: Sink, *, connections: int = 0) -> AsyncIterator[Shared]:
+async def sharing(
+    settings: Settings, sink: Sink, *, connections: int = 0, per_registry: int = 0
+) -> AsyncIterator[Shared]:
     """What runs need, for as long as this is open. What is no single run's goes to `sink`.
 
-    At most `connections` are open at once; 0: any number.
+    At most `connections` are open at once, `per_registry` of them to one; 0: any number.
     """
     async with (
         _journal(settings.state_dir, sink) as journal,
-        Means(settings, sink, connections=connections) as means,
+        Means(settings, sink, connections=connections, per_registry=per_registry) as means,
     ):
         yield Shared(journal, means, Places())
 

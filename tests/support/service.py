@@ -16,6 +16,7 @@ from aiohttp import web
 
 from registry_push.daemon.access import Access, Origins
 from registry_push.daemon.application import Patience, Service
+from registry_push.daemon.bounds import Bounds
 from registry_push.daemon.hub import Hub
 from registry_push.daemon.targets import AllowedTargets
 from registry_push.events import ignore
@@ -55,11 +56,16 @@ async def serving(
     targets: AllowedTargets | None = None,
     patience: Patience | None = None,
     send_buffer: int | None = None,
+    bounds: Bounds | None = None,
 ) -> AsyncIterator[Served]:
     """The service over the store that `settings` name, inside this process; `send_buffer` is its sockets' in bytes."""
     settings = replace(settings, state_dir=settings.state_dir or settings.home / "state")
-    async with sharing(settings, ignore, connections=64) as shared, Hub(shared) as hub:
-        runner = Service(settings, hub, access, targets or AllowedTargets(), patience).runner()
+    bounds = bounds or Bounds(connections=64)
+    async with (
+        sharing(settings, ignore, connections=bounds.connections, per_registry=bounds.per_registry) as shared,
+        Hub(shared, bounds) as hub,
+    ):
+        runner = Service(settings, hub, access, targets or AllowedTargets(), patience, bounds=bounds).runner()
         await runner.setup()
         listener = socket.create_server(("127.0.0.1", 0))
         if send_buffer is not None:

@@ -106,3 +106,19 @@ async def test_a_waiter_that_is_cancelled_loses_no_slot(let_in_first: bool) -> N
         await next_one.end()
         async with AsyncExitStack() as stack:  # and the only slot is free again
             await stack.enter_async_context(limits.body(LARGE))
+
+
+@pytest.mark.attack("S11")
+async def test_runs_that_a_registry_keeps_waiting_take_no_part() -> None:
+    """Fifty pushes to a registry that hangs before their first upload leave the slots to others."""
+    slots = Slots(4)
+    with ExitStack() as hung:
+        waiting = [hung.enter_context(slots.limits(counts=False)) for _ in range(50)]
+        with slots.limits() as limits:
+            bodies = [Body(limits) for _ in range(6)]
+            assert await moving(bodies) == 4
+            waiting[0].counts = True
+            for body in bodies[:3]:
+                await body.end()
+            assert await moving(bodies) == 2, "half of them when another sends too"
+            await end_all(bodies)
