@@ -12,6 +12,8 @@ from ..errors import printable, redacted
 
 # Enough for any error document; a gateway's HTML page is of no use beyond its title.
 MAX_ERROR_BYTES: Final = 64 * 1024
+# Bytes of a plain text. More than is shown: a login in a URL is only known by the @ that follows it.
+_MOST_PLAIN: Final = 4 * 1024
 _TITLE = re.compile(rb"<title>([^<]{1,200})</title>", re.IGNORECASE)
 
 
@@ -28,10 +30,11 @@ class Diagnosis(Struct, frozen=True):
 def diagnose(body: bytes) -> Diagnosis:
     """Reads the body of a 4xx or 5xx answer. It can be anything; never raises, never more than a line."""
     try:
-        document = json.loads(body[:MAX_ERROR_BYTES])
+        # As UTF-8, which JSON is; `loads` would also guess UTF-16, in which nobody has looked for secrets.
+        document = json.loads(body[:MAX_ERROR_BYTES].decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         title = _TITLE.search(body[:MAX_ERROR_BYTES])
-        words = title[1] if title else b"" if body.lstrip()[:1] == b"<" else body[:300]
+        words = title[1] if title else b"" if body.lstrip()[:1] == b"<" else body[:_MOST_PLAIN]
         return Diagnosis((), _line(words.decode("utf-8", "replace").strip(), limit=200))
     match document:
         case {"errors": [_, *_] as errors}:
@@ -56,5 +59,5 @@ def _entry(entry: dict[str, Any]) -> str:
     if isinstance(detail, str) and detail and detail not in words:
         return f"{words} ({detail})" if words else detail
     if isinstance(detail, dict) and detail:
-        return f"{words} ({json.dumps(detail)[:160]})".lstrip()
+        return f"{words} ({redacted(json.dumps(detail))[:160]})".lstrip()
     return words
