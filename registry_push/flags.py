@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from .errors import InvalidSettings, NotAtSource, RegistryPushError
-from .settings import DEFAULT_JOBS, DEFAULT_RETRIES, DEFAULT_TIMEOUT, Settings, parse_size
+from .settings import DEFAULT_JOBS, DEFAULT_RETRIES, DEFAULT_TIMEOUT, Settings, check_text, parse_size
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -194,12 +194,27 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
     """
     known = {field.name for field in fields(Settings)}
     given = {name: value for name, value in flags.items() if name in known and value is not None}
-    password = sys.stdin.readline().rstrip("\r\n") if flags.get("password_stdin") else None
+    password = _read_password() if flags.get("password_stdin") else None
     if password is None and flags.get("username"):
         password = os.environ.get("REGISTRY_PUSH_PASSWORD")
+        check_text("password", password or "", "REGISTRY_PUSH_PASSWORD")
+    check_text("user name", flags.get("username") or "", "--username")
     if "state_dir" in flags:
         given["state_dir"] = None if flags["no_resume"] else given.get("state_dir") or _usual_state()
     return Settings(**given, environ=dict(os.environ), home=_home(), password=password)
+
+
+def _read_password() -> str:
+    """The first line of standard input. Raises `InvalidSettings` if there is none, or it is no text."""
+    if sys.stdin is None:  # closed by the shell (`<&-`)
+        raise InvalidSettings("standard input is closed, and the password is to be read from it")
+    try:
+        line = sys.stdin.readline()
+    except UnicodeDecodeError as error:  # it holds what it could not decode
+        line = error.object.decode("utf-8", "surrogateescape")  # as Python reads it where the locale is C
+    password = line.rstrip("\r\n")
+    check_text("password", password, "standard input")
+    return password
 
 
 def _usual_state() -> Path:

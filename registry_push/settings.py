@@ -32,7 +32,7 @@ _UNITS: Final = {
     **{prefix + suffix: 1000**n for n, prefix in enumerate("kmgt", 1) for suffix in ("", "b")},
     **{prefix + "ib": 1024**n for n, prefix in enumerate("kmgt", 1)},
 }
-_SIZE: Final = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([A-Za-z]{0,3})\s*\Z")
+_SIZE: Final = re.compile(r"\s*+([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*+([A-Za-z]{0,3})\s*+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,15 @@ def parse_size(text: str) -> int:
         shown = printable(repr(text), limit=60)
         raise InvalidSettings(f"{shown} is not a size", hint="write a number with B, kB, MB, GB, KiB, MiB or GiB")
     return int(Decimal(found[1]) * unit)
+
+
+def check_text(what: str, text: str, source: str) -> None:
+    """Raises `InvalidSettings` if `text`, which `source` holds, is none: it has bytes that are no UTF-8, which Python
+    keeps as halves of characters, or such halves that JSON has spelt."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # it holds the text, which may be secret
+        raise InvalidSettings(f"the {what} from {source} is not UTF-8", hint=f"write the {what} in UTF-8") from None
 
 
 def _within(flag: str, value: float, least: float, most: float) -> None:

@@ -15,8 +15,9 @@ from ..errors import ProtocolViolation
 _DEFAULT_LIFE: Final = 60.0
 # Renewed this early, so that it does not end on the way.
 _MARGIN: Final = 5.0
-_MAX_BYTES: Final = 256 * 1024
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]+\Z")
+# The largest answer of a token service that is read; the longest tokens seen (Azure's) have a few kilobytes.
+MAX_TOKEN_BYTES: Final = 64 * 1024
+HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]++\Z")
 
 
 # Ollama's token service takes a signature's time as long as it is no further off than this.
@@ -46,7 +47,7 @@ class Token:
     def read(cls, body: bytes, *, now: float) -> Self:
         """The token in `{"token": …}` or `{"access_token": …}`. Raises `ProtocolViolation`."""
         try:
-            document = json.loads(body[:_MAX_BYTES])
+            document = json.loads(body[:MAX_TOKEN_BYTES])
         except (ValueError, RecursionError) as error:
             raise ProtocolViolation("the token service gave no JSON") from error
         match document:
@@ -56,7 +57,7 @@ class Token:
                 pass
             case _:
                 raise ProtocolViolation("the token service's answer has no token in it")
-        if not _HEADER_SAFE.match(value):
+        if not HEADER_SAFE.match(value):
             raise ProtocolViolation("the token service's token has characters that no header can carry")
         life = document.get("expires_in")
         known = isinstance(life, int | float) and not isinstance(life, bool) and 0 < life < 10**9

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ntpath
+import os
+import posixpath
 import re
-import shutil
+import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
 from typing import Final
 
-from ..errors import InvalidSettings, Unauthorized, printable
+from ..errors import InvalidSettings, Unauthorized, printable, redacted
 
 # A name becomes part of a program's name: no slash, no leading dash or dot.
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
@@ -20,6 +25,10 @@ PATIENCE: Final = 30.0
 _MAX_ANSWER: Final = 1024 * 1024
 # What every helper says on stdout where it holds no login (credentials/error.go there).
 _NOT_FOUND: Final = "credentials not found"
+# How an answer begins, or what is left of one: JSON, or a field of it.
+_ANSWER: Final = re.compile(r"[{\[]|[\"']?\b(?:secret|username|password)[\"']?\s*+[:=]", re.IGNORECASE)
+# What Windows takes where PATHEXT is not set (Go's exec.LookPath, by which docker finds its helpers).
+_ENDINGS: Final = ".com;.exe;.bat;.cmd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,7 @@ async def ask_helper(
     if not _NAME.match(name):
         raise InvalidSettings(f"{printable(repr(name), limit=80)} is not a helper's name, in {source}")
     program = f"docker-credential-{name}"
-    path = await asyncio.to_thread(shutil.which, program, path=environ.get("PATH", ""))
+    path = await asyncio.to_thread(_find, program, environ)
     if path is None:
         raise Unauthorized(
             f"{program} is not installed; {source} says that it keeps the login for {server}",
@@ -60,8 +69,34 @@ async def ask_helper(
         said = output.decode(errors="replace").strip()
         if _NOT_FOUND in said:
             return None
-        raise Unauthorized(f"{program} failed (code {code}): {printable(said, limit=200)}", hint=hint)
+        raise Unauthorized(f"{program} failed (code {code}){_reason(said)}", hint=hint)
     return _parse(output, program, hint)
+
+
+def candidates(program: str, environ: Mapping[str, str], *, windows: bool) -> Iterator[str]:
+    """Where to look for `program`, in order: in the folders of PATH that begin at a root, and nowhere else.
+
+    `shutil.which` looks in the current folder too: on Windows first of all, elsewhere for an empty entry. Whoever can
+    write there, in an unpacked archive for example, would be given the name of a registry and asked for its login.
+    """
+    rules: ModuleType = ntpath if windows else posixpath
+    endings = environ.get("PATHEXT", _ENDINGS).split(";") if windows else [""]
+    for folder in environ.get("PATH", "").split(";" if windows else ":"):
+        folder = folder.strip('"') if windows else folder
+        # `\\tools` begins at the root of the current drive, `C:tools` in the current folder of that one.
+        if rules.isabs(folder) and (not windows or rules.splitdrive(folder)[0]):
+            yield from (rules.join(folder, program + ending) for ending in endings if ending or not windows)
+
+
+def _find(program: str, environ: Mapping[str, str]) -> str | None:
+    paths = candidates(program, environ, windows=sys.platform == "win32")
+    return next((path for path in paths if Path(path).is_file() and os.access(path, os.X_OK)), None)
+
+
+def _reason(said: str) -> str:
+    """What a failing helper said, up to where an answer begins: some print it, and fail after that."""
+    sentence = _ANSWER.split(said, maxsplit=1)[0].strip()
+    return f": {printable(redacted(sentence), limit=200)}" if sentence else ""
 
 
 class _Listener(asyncio.SubprocessProtocol):

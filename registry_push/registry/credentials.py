@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import InvalidSettings, printable
+from ..protocol.token import HEADER_SAFE
+from ..settings import check_text
 from ..stores.ollama_paths import read_small
 from ..stores.read_errors import passes, read_error, unreadable
 from .credential_helper import ask_helper
@@ -38,6 +40,14 @@ class Credential:
     password: str = field(default="", repr=False)
     identity_token: str | None = field(default=None, repr=False)
     registry_token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidSettings` for what can't be sent: half a character, or a token that no header can carry."""
+        named = (("user name", self.username), ("password", self.password), ("identity token", self.identity_token))
+        for what, value in named:
+            check_text(what, value or "", self.source)
+        if self.registry_token is not None and not HEADER_SAFE.match(self.registry_token):
+            raise InvalidSettings(f"the token from {self.source} has characters that no header can carry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +140,8 @@ class CredentialStore:
             return None
         except PermissionError as error:
             raise unreadable(place, what="the file of logins") from error
+        except UnicodeDecodeError:  # it holds all of what it could not decode
+            raise InvalidSettings(f"{place} is not UTF-8") from None
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and passes(error):
                 raise read_error(error, "the file of logins", path=place) from error
@@ -205,6 +217,8 @@ def _credential(entry: dict[str, Any], where: str, config: _Config) -> Credentia
 def _decode_auth(auth: str, where: str, config: _Config) -> tuple[str, str]:
     try:
         decoded = base64.b64decode("".join(auth.split()), validate=True).decode()
+    except UnicodeDecodeError:  # it holds all of what it could not decode
+        raise InvalidSettings(f"{where} is the base64 of a login that is not UTF-8, in {config.source}") from None
     except (binascii.Error, ValueError) as error:
         raise InvalidSettings(f"{where} is not the base64 of a login in {config.source}") from error
     username, colon, password = decoded.partition(":")
