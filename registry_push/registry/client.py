@@ -77,13 +77,14 @@ class Client:
     async def _request_hop_by_hop(
         self, method: str, url: str, scopes: Scopes, headers: Mapping[str, str] | None, body: bytes | None
     ) -> Response:
-        via: Response | None = None
-        for _ in range(_MAX_HOPS):
-            response = await self._request_signed_in(method, url, scopes, headers, body)
-            if not _is_redirect(response, method):
-                return response if via is None else replace(response, via=via)
-            url, via = self._next_hop(response), response
-        raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
+        with self.transport.secrets:
+            via: Response | None = None
+            for _ in range(_MAX_HOPS):
+                response = await self._request_signed_in(method, url, scopes, headers, body)
+                if not _is_redirect(response, method):
+                    return response if via is None else replace(response, via=via)
+                url, via = self._next_hop(response), response
+            raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
 
     async def attempt(
         self,
@@ -101,35 +102,37 @@ class Client:
         after signing in anew: how much of the body counts, only the session can ask. Raises `NotAllowed` where there
         is no way to sign in.
         """
-        hops = 0
-        while True:
-            used = await self._authorization(url, scopes)
-            response = await self.transport.send(
-                method, url, _with(headers, used), body, patience=patience, named_by=self.origin
-            )
-            if await self._signed_in_anew(response, scopes, used) and body is None:
-                continue
-            if body is not None or not _is_redirect(response, method):
-                return response
-            url, hops = self._next_hop(response), hops + 1
-            if hops == _MAX_HOPS:
-                raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
+        with self.transport.secrets:
+            hops = 0
+            while True:
+                used = await self._authorization(url, scopes)
+                response = await self.transport.send(
+                    method, url, _with(headers, used), body, patience=patience, named_by=self.origin
+                )
+                if await self._signed_in_anew(response, scopes, used) and body is None:
+                    continue
+                if body is not None or not _is_redirect(response, method):
+                    return response
+                url, hops = self._next_hop(response), hops + 1
+                if hops == _MAX_HOPS:
+                    raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
 
     @asynccontextmanager
     async def stream(
         self, url: str, scopes: Scopes, headers: Mapping[str, str]
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
         """GETs `url`, redirects followed; gives the answer and its body in pieces. Signed in as in `request`."""
-        for _ in range(_MAX_HOPS):
-            used = await self._authorization(url, scopes)
-            async with self.transport.stream(url, _with(headers, used), named_by=self.origin) as (response, pieces):
-                if await self._signed_in_anew(response, scopes, used):
-                    continue
-                if response.status not in _REDIRECTS:
-                    yield response, pieces
-                    return
-                url = self._next_hop(response)
-        raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
+        with self.transport.secrets:
+            for _ in range(_MAX_HOPS):
+                used = await self._authorization(url, scopes)
+                async with self.transport.stream(url, _with(headers, used), named_by=self.origin) as (response, pieces):
+                    if await self._signed_in_anew(response, scopes, used):
+                        continue
+                    if response.status not in _REDIRECTS:
+                        yield response, pieces
+                        return
+                    url = self._next_hop(response)
+            raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
 
     async def _authorization(self, url: str, scopes: Scopes) -> str | None:
         # Nothing that signs us in leaves its origin, whatever a Location or a redirect says (CVE-2026-50151,

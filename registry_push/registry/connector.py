@@ -7,6 +7,7 @@ import socket
 from collections import defaultdict
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -18,6 +19,7 @@ from aiohttp.tracing import Trace
 
 from ..model import HTTPOrigin
 from ..protocol.addresses import AddressRule
+from .bounded_handler import BoundedHandler
 
 SocketFactory = Callable[[tuple[Any, ...]], socket.socket]
 
@@ -68,6 +70,8 @@ class Connector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        # 3.14 has no public place for it.
+        self._factory = partial(BoundedHandler, loop=self._loop)  # type: ignore[assignment]  # partial is invariant
         self.reached: defaultdict[HTTPOrigin, set[str]] = defaultdict(set)
 
     async def connect(

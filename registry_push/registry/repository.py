@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote, urljoin
 
 from msgspec import Struct
@@ -25,6 +26,22 @@ if TYPE_CHECKING:
 # Ollama's registry serves Ollama manifests only to those who accept docker's type; the spec wants the rest named.
 _ACCEPT: Final = {"Accept": ", ".join(MANIFEST_TYPES)}
 
+Arguments = ParamSpec("Arguments")
+Given = TypeVar("Given")
+
+
+def _hides_secrets(
+    method: Callable[Concatenate[Repository, Arguments], Coroutine[Any, Any, Given]],
+) -> Callable[Concatenate[Repository, Arguments], Coroutine[Any, Any, Given]]:
+    """Hides in a method's errors what a registry quotes of what it was sent, for example in a Location."""
+
+    @wraps(method)
+    async def call(self: Repository, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Given:
+        with self._client.transport.secrets:
+            return await method(self, *args, **kwargs)
+
+    return call
+
 
 # What a storage answers to HEAD for a URL that was signed for GET. The redirect itself says whose content it is.
 _NOT_FOR_HEAD: Final = (400, 401, 403, 405, 501)
@@ -42,6 +59,7 @@ class Repository:
 
     # ── Target and Mounter ────────────────────────────────────────────────────────────────────────
 
+    @_hides_secrets
     async def exists(self, blob: Descriptor) -> bool:
         """Whether the repository is known to hold the blob.
 
@@ -79,6 +97,7 @@ class Repository:
         """Uploads the blob if it is not there; see `mount`."""
         return Placement.PRESENT if await self.exists(blob) else (await self.mount(blob, body, ())).placement
 
+    @_hides_secrets
     async def mount(self, blob: Descriptor, body: BlobBody, repositories: Collection[str]) -> Placed:
         """Uploads the blob, or has it mounted from one of `repositories` at this registry.
 
@@ -101,6 +120,7 @@ class Repository:
         """Opens `count` connections for what will be asked. Raises nothing: who asks will hear what is wrong."""
         await self._client.transport.open_connections(self._client.url("/v2/"), count)
 
+    @_hides_secrets
     async def try_mounting_itself(self, blob: Descriptor) -> None:
         """Finds out about `mounts_itself` with a blob that is here, unless it is known. Raises what requests raise."""
         known = self._uploader.profile(self._client)
@@ -117,6 +137,7 @@ class Repository:
     def _uploads_url(self) -> str:
         return self._client.url(f"/v2/{self.name}/blobs/uploads/")
 
+    @_hides_secrets
     async def free(self, location: str) -> bool:
         """Has the registry forget the upload at `location`; False where it knew of none. Raises what keeps it."""
         response = await self._client.attempt("DELETE", location, self._push, {})
@@ -127,14 +148,17 @@ class Repository:
             return False
         raise self._client.refusal(response, "to forget an upload")
 
+    @_hides_secrets
     async def tag(self, manifest: Manifest, tag: str) -> None:
         """Puts the manifest's own bytes under `tag`. Raises `ManifestRefused` with the registry's reason."""
         await self._put(manifest, tag)
 
+    @_hides_secrets
     async def put_by_digest(self, manifest: Manifest) -> None:
         """Puts a manifest that has no tag: a child of a list."""
         await self._put(manifest, str(manifest.digest))
 
+    @_hides_secrets
     async def digest_of(self, tag: str) -> Digest | None:
         """The digest of the manifest under `tag`; None where there is none, or the registry does not say."""
         response = await self._client.request("HEAD", self._manifest_url(tag), self._push, _ACCEPT)
@@ -170,6 +194,7 @@ class Repository:
 
     # ── Source ────────────────────────────────────────────────────────────────────────────────────
 
+    @_hides_secrets
     async def resolve(self, ref: str) -> Manifest:
         """The manifest under the tag or digest `ref`.
 
@@ -189,6 +214,7 @@ class Repository:
             raise RemoteMismatch(f"{self} gave {manifest.digest} where {wanted} was asked for", url=url)
         return manifest
 
+    @_hides_secrets
     async def open(self, blob: Descriptor) -> BlobBody:
         """The blob's body, read from the registry by ranges. Raises `BlobMissing`."""
         if not await self._holds(blob, self._pull):  # who reads may have no right to push

@@ -18,7 +18,7 @@ from ..protocol.challenge import Challenge, Scopes, basic, bearer, parse_challen
 from ..protocol.diagnostics import diagnose
 from ..protocol.realms import Secret, judged
 from ..protocol.signing import authorization, signed_text, token_query
-from ..protocol.token import Token, clock_skew
+from ..protocol.token import MAX_TOKEN_BYTES, Token, clock_skew
 from .credentials import Credential
 from .identity import Identity
 from .transport import Response, Transport
@@ -216,6 +216,7 @@ class Authenticator:
             url,
             {"Authorization": authorization(identity.public_wire, signature)},
             named_by=self._named_by(url),
+            most=MAX_TOKEN_BYTES,
         )
         skew = clock_skew(response.headers.get("Date"), now=self._transport.now())
         if response.status in _REFUSALS and skew is not None:
@@ -240,14 +241,21 @@ class Authenticator:
             }
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             response = await self._transport.request(
-                "POST", realm, headers, urlencode(form).encode(), named_by=self._named_by(realm)
+                "POST",
+                realm,
+                headers,
+                urlencode(form).encode(),
+                named_by=self._named_by(realm),
+                most=MAX_TOKEN_BYTES,
             )
             if response.status not in _NO_POST:
                 return self._token(response)
         return await self._get(_query(realm, service, scopes), {"Authorization": _basic(login)})
 
     async def _get(self, url: str, headers: dict[str, str]) -> Token:
-        return self._token(await self._transport.request("GET", url, headers, named_by=self._named_by(url)))
+        return self._token(
+            await self._transport.request("GET", url, headers, named_by=self._named_by(url), most=MAX_TOKEN_BYTES)
+        )
 
     def _named_by(self, url: str) -> HTTPOrigin | None:
         """Who named the token service: the registry, or the user (`--allow-realm`)."""

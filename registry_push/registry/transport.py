@@ -21,7 +21,6 @@ from ..errors import (
     InvalidName,
     ProtocolViolation,
     RegistryPushError,
-    TimedOut,
     TLSFailed,
     Unavailable,
     redacted,
@@ -32,22 +31,22 @@ from ..model.manifest import MAX_MANIFEST_BYTES
 from ..protocol.addresses import AddressKind, AddressRule, kind_of, kind_of_host, parse_networks
 from ..protocol.answer import Answer, Kind
 from ..protocol.retry import Budget
+from ..protocol.secrets import Secrets
 from ..settings import Settings
-from ..stores.read_errors import shortage
-from .connector import AddressRefused, Connector, held_to, judged
+from .answer_body import Pieces, read_whole
+from .connector import Connector, held_to, judged
 from .expect import ImpatientRequest
 from .payload import SpanPayload
 from .proxies import Proxies
 from .sockets import socket_factory
 from .timed_response import TimedResponse
 from .tls import context_for
+from .translation import translated
 
 # The largest answer that is read whole: a manifest. An endless or bombed answer ends here (CVE-2024-12886).
 MAX_ANSWER_BYTES: Final = MAX_MANIFEST_BYTES
 # Servers close idle connections after 60 s or more (nginx 75, Go none); being first spares a lost request.
 _KEEP_ALIVE: Final = 45.0
-# Reads of pulled content.
-_PIECE: Final = 256 * 1024
 
 
 class Response(Struct, frozen=True):
@@ -85,6 +84,7 @@ class Transport:
     ) -> None:
         self.now = now
         self.sleep = sleep
+        self.secrets = Secrets()
         self._settings = settings
         self._sink = sink
         self._connections = connections
@@ -139,21 +139,36 @@ class Transport:
         body: bytes | SpanPayload | None = None,
         *,
         patience: float = 0.0,
+        most: int = MAX_ANSWER_BYTES,
         named_by: HTTPOrigin | None = None,
     ) -> Response:
         """Sends one request, once, and reads the answer. Redirects are answers like any other.
 
-        `patience` are seconds beyond the usual in which the answer may come. `named_by` is the registry that named
-        `url`, None for an address of the user's own: what lies elsewhere than at that registry must be public, or at an
-        address of a kind that the registry has itself.
+        `patience` are seconds beyond the usual in which the answer may come, `most` the bytes that it may have. Of
+        an error's body the beginning is read, and what it quotes of ours is hidden. `named_by` is the registry that
+        named `url`, None for an address of the user's own: what lies elsewhere than at that registry must be public,
+        or at an address of a kind that the registry has itself.
         Raises `ConnectionLost`, `TimedOut`, `TLSFailed`, `ProtocolViolation` (`ForeignAddress` is one), and what
         reading the source raises.
         """
-        rules = await self._rules(url, named_by)
+        with self.secrets:
+            rules = await self._rules(url, named_by)
+            return await self._send(method, url, headers, body, patience, most, rules)
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | SpanPayload | None,
+        patience: float,
+        most: int,
+        rules: tuple[ClientMiddlewareType, ...] | None,
+    ) -> Response:
         try:
             async with self._request(method, url, headers, body, self._settings.timeout + patience, rules) as response:
                 self._answered.add(HTTPOrigin.of(url))
-                content = await response.content.read(0) if method == "HEAD" else await _read(response)
+                content = b"" if method == "HEAD" else await read_whole(response, most, patience=self._settings.timeout)
                 if isinstance(body, SpanPayload):
                     await body.at_rest()
                 if isinstance(body, SpanPayload) and not body.complete:
@@ -161,6 +176,8 @@ class Transport:
             if response.connection is not None:
                 # A writer that ended just now has not let go of it; who asks next would open another.
                 await asyncio.sleep(0)
+            if response.status >= 400:
+                content = self.secrets.hide_bytes(content)
             waited = response.waited if isinstance(response, TimedResponse) else None
             return Response(response.status, url, response.headers, content, waited)
         except RegistryPushError:
@@ -171,7 +188,7 @@ class Transport:
                     raise body.source_error from error
                 if body.broken is not None:
                     raise ConnectionLost(f"the connection broke in the body: {body.broken}", url=url) from error
-            raise _translated(error, url) from error
+            raise translated(error, url) from error
 
     async def request(
         self,
@@ -180,6 +197,7 @@ class Transport:
         headers: Mapping[str, str],
         body: bytes | None = None,
         *,
+        most: int = MAX_ANSWER_BYTES,
         named_by: HTTPOrigin | None = None,
     ) -> Response:
         """As `send`, tried again while the line or the registry is in trouble that may pass.
@@ -192,7 +210,7 @@ class Transport:
             retry_after: float | None = None
             failure: Unavailable
             try:
-                response = await self.send(method, url, headers, body, named_by=named_by)
+                response = await self.send(method, url, headers, body, most=most, named_by=named_by)
             except TLSFailed:
                 raise
             except Unavailable as error:
@@ -208,7 +226,7 @@ class Transport:
             pause = budget.spend(retry_after)
             if pause is None:
                 raise failure
-            self._sink(Retrying(f"{method} {redacted(url)}", failure.message, pause))
+            self._sink(Retrying(self.secrets.hide(f"{method} {redacted(url)}"), failure.message, pause))
             await self.sleep(pause)
 
     @asynccontextmanager
@@ -216,15 +234,16 @@ class Transport:
         self, url: str, headers: Mapping[str, str], *, named_by: HTTPOrigin | None = None
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
         """GETs `url`; gives the answer without its body, and the body in pieces. Errors as in `send`."""
-        rules = await self._rules(url, named_by)
-        try:
-            async with self._request("GET", url, headers, None, self._settings.timeout, rules) as response:
-                self._answered.add(HTTPOrigin.of(url))
-                yield Response(response.status, url, response.headers), response.content.iter_chunked(_PIECE)
-        except RegistryPushError:
-            raise
-        except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
-            raise _translated(error, url) from error
+        with self.secrets:
+            rules = await self._rules(url, named_by)
+            try:
+                async with self._request("GET", url, headers, None, self._settings.timeout, rules) as response:
+                    self._answered.add(HTTPOrigin.of(url))
+                    yield Response(response.status, url, response.headers), Pieces(response, self._settings.timeout)
+            except RegistryPushError:
+                raise
+            except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
+                raise translated(error, url) from error
 
     async def open_connections(self, url: str, count: int) -> None:
         """Opens `count` connections to where `url` is, for those who ask next; what keeps them from it, they will hear.
@@ -292,9 +311,12 @@ class Transport:
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         assert self._session is not None, "Transport is used inside `async with`"
         origin = HTTPOrigin.of(url)
+        self.secrets.sent(url, headers, body if isinstance(body, bytes) else None)
         proxy = self._proxies.to(origin)
         # Of plain http the proxy reads the request itself; of https only the CONNECT, whose headers are apart.
         for_proxy = {"Proxy-Authorization": proxy.authorization} if proxy and proxy.authorization else {}
+        if proxy and proxy.authorization:
+            self.secrets.sent_credential(proxy.authorization)
         # aiohttp takes one context for both ways: the origin's, or the proxy's where only that one speaks TLS.
         ends = (origin, proxy.origin) if proxy else (origin,)
         encrypted = next((end for end in ends if end.scheme == "https"), None)
@@ -317,53 +339,3 @@ class Transport:
             is_registry = origin in self._registries
             self._contexts[origin.netloc] = context_for(origin.netloc, self._settings, is_registry=is_registry)
         return self._contexts[origin.netloc]
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    content = bytearray()
-    async for piece in response.content.iter_chunked(_PIECE):
-        content += piece
-        if len(content) > MAX_ANSWER_BYTES:
-            raise ProtocolViolation(f"the answer has more than {MAX_ANSWER_BYTES} bytes", url=str(response.url))
-    return bytes(content)
-
-
-def _translated(error: Exception, url: str) -> RegistryPushError:
-    """The error of ours that a foreign one means."""
-    where = HTTPOrigin.of(url)
-    system = getattr(error, "os_error", error)
-    if isinstance(system, AddressRefused):
-        return system.rule.refusal(url, system.address)
-    if isinstance(system, OSError) and (short := shortage(system, f"no connection to {where.netloc}")) is not None:
-        return short
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error):
-                return TLSFailed(f"{where.netloc} does not speak https", hint="for http, say --plain-http", url=url)
-            return TLSFailed(f"no trusted TLS connection to {where.netloc}: {_reason(error)}", url=url)
-        case aiohttp.ClientConnectorDNSError():
-            return ConnectionLost(
-                f"the host {where.host} is not known", hint="check the spelling, and your name server", url=url
-            )
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return ConnectionLost(f"the proxy on the way to {where.netloc} failed: {_reason(error)}", url=url)
-        case TimeoutError():
-            return TimedOut(f"{where.netloc} took or gave no byte for too long", url=url)
-        case aiohttp.ClientConnectorError():
-            return ConnectionLost(
-                f"no connection to {where.netloc}: {_reason(error)}", hint="check the address and the port", url=url
-            )
-        case aiohttp.ServerDisconnectedError():
-            return ConnectionLost(f"{where.netloc} closed the connection without an answer", url=url)
-        case aiohttp.ClientResponseError():
-            return ConnectionLost(f"{where.netloc} gave no readable HTTP answer: {redacted(error.message)}", url=url)
-        case ValueError():
-            return ProtocolViolation(f"the address {redacted(url)} can't be used: {error}", url=url)
-        case _:
-            return ConnectionLost(f"the connection to {where.netloc} broke: {_reason(error)}", url=url)
-
-
-def _reason(error: BaseException) -> str:
-    cause = getattr(error, "os_error", error)
-    words = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-    return redacted(words if words not in ("", "None") else "it was closed")

@@ -156,7 +156,7 @@ class Uploader:
             pace,
             progress,
             Trust(settings.verify, self._keeper),
-            lambda record: None if plan.single else self._keeper.save(key, blob.size, record),
+            lambda record: None if plan.single else self._keeper.save(key, blob.size, _keepable(record, client)),
             exact=after is not None,
         )
 
@@ -244,3 +244,9 @@ class Uploader:
             return None
         # ollama:server/images.go: models of tensors go whole, by x/transfer; the rest in parts.
         return OllamaWay(direct=blob.kind == "tensor", part=self._settings.chunk_size or part_on(pace, blob.size))
+
+
+def _keepable(record: UploadRecord | None, client: Client) -> UploadRecord | None:
+    """What may be written to a disk: not a session's URL in which the registry repeats our login."""
+    is_kept = record is not None and not client.transport.secrets.is_credential_in(record.location)
+    return record if is_kept else None

@@ -1,0 +1,266 @@
+"""`Secrets`: what was sent to registries and must not come back as text. Pure.
+
+A registry knows what we sent it, and may quote it: in an error's body, in a reason phrase, in a Location. On the way
+that works nothing is looked for; a value is only taken apart when an answer is about to become text.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Self, TypeVar
+from urllib.parse import parse_qsl, unquote_plus
+
+from ..errors import RegistryPushError
+
+_HIDDEN: Final = "…"
+# Values of each kind that are remembered, the newest: more than the requests under way that could be quoted.
+_MOST: Final = 64
+# Characters. A word shorter than this is part of too many messages ("blob", "push", three digits of a digest) and is
+# not hidden where it stands alone; `user:word`, its base64 and the whole header are hidden with words of any length.
+_ALONE: Final = 6
+# Bytes. What is shorter than this is hidden where it is a word of its own, not inside another.
+_ANYWHERE: Final = 12
+# Characters of a parameter that is not known to be secret, but too long to be anything else than an identifier.
+_OPAQUE: Final = 16
+# Parameters that we write ourselves and that name content, which messages are about.
+_OURS: Final = frozenset({"mount", "from", "digest", "etag", "service", "scope", "account", "client_id", "ts"})
+# Times that a text may have been escaped on its way: JSON in a string of JSON, an encoded URL in a page.
+_DEPTH: Final = 4
+# Bytes of a value at the very end of a text that was cut there, which are hidden as the whole is.
+_BEGINNING: Final = 6
+
+_ESCAPE: Final = re.compile(
+    rb"%[0-9A-F]{2}|\\u[D][89AB][0-9A-F]{2}\\u[D][C-F][0-9A-F]{2}|\\u[0-9A-F]{4}|\\x[0-9A-F]{2}|\\U000[0-9A-F]{5}"
+    rb"|\\[\"'\\/bfnrt]|&(?:amp|lt|gt|quot|apos);|&#[0-9]{1,7};|&#X[0-9A-F]{1,6};",
+    re.IGNORECASE,
+)
+_NAMED: Final = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
+_CONTROLS: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+
+Sent = TypeVar("Sent", str, bytes)
+
+
+class Secrets:
+    """Remembers what is sent, and hides it: in bytes, in text, and, as a context manager, in errors that leave it."""
+
+    def __init__(self) -> None:
+        # What was sent, and its needles once they were looked for.
+        self._credentials: dict[str, tuple[bytes, ...] | None] = {}
+        self._queries: dict[str, tuple[bytes, ...] | None] = {}
+        self._signed: dict[str, Mapping[str, str]] = {}  # the headers that went with a query
+        self._forms: dict[bytes, tuple[bytes, ...] | None] = {}
+
+    def sent(self, url: str, headers: Mapping[str, str], body: bytes | None = None) -> None:
+        """Remembers what is secret in a request. Costs a look at a dictionary or two."""
+        if (authorization := headers.get("Authorization")) is not None:
+            self.sent_credential(authorization)
+        if "?" in url:
+            query = url.partition("?")[2]
+            if query not in self._queries:
+                _keep(self._queries, query)
+                self._signed[query] = headers
+                if len(self._signed) > len(self._queries):
+                    del self._signed[next(iter(self._signed))]
+        if body is not None and headers.get("Content-Type") == "application/x-www-form-urlencoded":
+            _keep(self._forms, body)
+
+    def sent_credential(self, authorization: str) -> None:
+        """Remembers the value of a header that only a proxy sees."""
+        if authorization not in self._credentials:
+            _keep(self._credentials, authorization)
+
+    def hide(self, text: str) -> str:
+        """`text` without any of it, in whatever way it is escaped."""
+        hidden = self.hide_bytes(text.encode("utf-8", "surrogatepass"))
+        return hidden.decode("utf-8", "surrogatepass")
+
+    def hide_bytes(self, text: bytes) -> bytes:
+        """As `hide`. Strings of a JSON document stay strings."""
+        spans = sorted(self._found(text, self._needles())) if text else []
+        if not spans:
+            return text
+        pieces, end = list[bytes](), 0
+        for start, stop in spans:
+            if start >= end:
+                pieces += (text[end:start], _HIDDEN.encode())
+            end = max(end, stop)
+        return b"".join((*pieces, text[end:]))
+
+    def is_credential_in(self, text: str) -> bool:
+        """Whether `text` quotes a login or a token that was sent."""
+        needles = [needle for value in self._credentials for needle in self._of_credential(value)]
+        return next(self._found(text.encode("utf-8", "surrogatepass"), needles), None) is not None
+
+    # ── errors ────────────────────────────────────────────────────────────────────────────────────
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, RegistryPushError):
+            self._hide_in(error)
+
+    def _hide_in(self, error: RegistryPushError) -> None:
+        """Hides them in the error, and in what caused it as far as it is ours; what is not, and quotes them, is cut."""
+        at: BaseException | None = error
+        while isinstance(at, RegistryPushError):
+            at.rewrite(self.hide)
+            cause = at.__cause__ or at.__context__
+            if cause is not None and not isinstance(cause, RegistryPushError):
+                told = f"{cause} {cause!r}"
+                if self.hide(told) != told:
+                    at.__cause__ = at.__context__ = None
+            at = at.__cause__ or at.__context__
+
+    # ── needles ───────────────────────────────────────────────────────────────────────────────────
+
+    def _needles(self) -> list[bytes]:
+        found = dict[bytes, None]()
+        for credential in self._credentials:
+            found.update(dict.fromkeys(self._of_credential(credential)))
+        for query in self._queries:
+            needles = self._queries[query]
+            if needles is None:
+                needles = self._queries[query] = _needles(*_secrets_of_query(query, self._signed.get(query, {})))
+            found.update(dict.fromkeys(needles))
+        for form in self._forms:
+            needles = self._forms[form]
+            if needles is None:
+                needles = self._forms[form] = _needles(*_secrets_of_form(form))
+            found.update(dict.fromkeys(needles))
+        return list(found)
+
+    def _of_credential(self, value: str) -> tuple[bytes, ...]:
+        needles = self._credentials[value]
+        if needles is None:
+            needles = self._credentials[value] = _needles(*_secrets_of_header(value))
+        return needles
+
+    @staticmethod
+    def _found(text: bytes, needles: list[bytes]) -> Iterator[tuple[int, int]]:
+        """Where in `text` they are: as they stand, or when its escapes are undone."""
+        level: bytes = text
+        places: Sequence[int] = range(len(text) + 1)
+        for _ in range(_DEPTH):
+            lower = level.lower()
+            for needle in needles:
+                for start, stop in _occurrences(lower, needle):
+                    yield places[start], places[stop]
+            unescaped, starts = _unescaped(level)
+            if unescaped == level:
+                return
+            level, places = unescaped, [places[start] for start in starts]
+
+
+def _keep(values: dict[Sent, tuple[bytes, ...] | None], value: Sent) -> None:
+    values[value] = None
+    if len(values) > _MOST:
+        del values[next(iter(values))]
+
+
+def _secrets_of_header(value: str) -> Iterator[str]:
+    """What is secret in a value of `Authorization`: all of it, what follows the scheme, and what that decodes to."""
+    yield value
+    scheme, _, word = value.partition(" ")
+    if scheme == "Basic":
+        yield from (word, word.rstrip("="), word.rstrip("=").replace("+", "-").replace("/", "_"))
+        try:
+            login = base64.b64decode(word).decode("utf-8", "surrogateescape")
+        except binascii.Error:
+            return
+        password = login.partition(":")[2]
+        yield login
+        if len(password) >= _ALONE:
+            yield password
+            yield password.replace(" ", "+")  # as forms spell it
+    elif word:
+        if len(word) >= _ALONE:
+            yield word
+        yield from (part for part in word.split(".") if len(part) >= _OPAQUE)  # of a JSON Web Token
+    else:  # Ollama's: `<public key>:<signature>`, of which the public key is none
+        yield from (each for each in value.split(":")[1:] if len(each) >= _ALONE)
+
+
+def _secrets_of_query(query: str, headers: Mapping[str, str]) -> Iterator[str]:
+    from ..redaction import is_secret  # for its patterns, as in `errors`
+
+    fields = [field.partition("=")[::2] for field in query.split("&")]
+    if any(name not in _OURS for name, _ in fields):
+        yield query
+    for name, value in fields:
+        if len(value) >= (_ALONE if is_secret(name) else _OPAQUE) and name not in _OURS:
+            yield from (value, unquote_plus(value))
+    for name, value in headers.items():
+        if is_secret(name) and name != "Authorization" and len(value) >= _ALONE:
+            yield value
+
+
+def _secrets_of_form(form: bytes) -> Iterator[str]:
+    from ..redaction import is_secret
+
+    for name, value in parse_qsl(form.decode("utf-8", "replace")):
+        if is_secret(name) and len(value) >= _ALONE:
+            yield from (value, value.replace(" ", "+"), *(part for part in value.split(".") if len(part) >= _OPAQUE))
+
+
+def _needles(*secrets: str) -> tuple[bytes, ...]:
+    """As bytes to look for, in lower case: as they were sent, without escapes, and read as Latin-1."""
+    needles = dict[bytes, None]()
+    for secret in secrets:
+        sent = secret.encode("utf-8", "surrogatepass")
+        for needle in (sent, _unescaped(sent)[0], sent.decode("latin-1").encode()):
+            if needle:
+                needles[needle.lower()] = None
+    return tuple(needles)
+
+
+def _occurrences(text: bytes, needle: bytes) -> Iterator[tuple[int, int]]:
+    inside = len(needle) >= _ANYWHERE
+    at = text.find(needle)
+    while at >= 0:
+        stop = at + len(needle)
+        if inside or not (text[at - 1 : at].isalnum() or text[stop : stop + 1].isalnum()):
+            yield at, stop
+        at = text.find(needle, stop if inside else at + 1)
+    if inside and text.endswith(cut := _HIDDEN.encode()):
+        for length in range(min(len(needle), len(text) - len(cut)), _BEGINNING - 1, -1):
+            if text.endswith(needle[:length] + cut):
+                yield len(text) - len(cut) - length, len(text)
+                break
+
+
+def _unescaped(text: bytes) -> tuple[bytes, list[int]]:
+    """`text` with each escape replaced by what it stands for, and where each byte of it began; the end as well."""
+    pieces, starts, end = list[bytes](), list[int](), 0
+    for found in _ESCAPE.finditer(text):
+        meant = _meaning(found[0])
+        pieces += (text[end : found.start()], meant)
+        starts += range(end, found.start())
+        starts += [found.start()] * len(meant)
+        end = found.end()
+    starts += range(end, len(text) + 1)
+    return b"".join((*pieces, text[end:])), starts
+
+
+def _meaning(escape: bytes) -> bytes:
+    kind, rest = escape[:1], escape[1:]
+    if kind == b"%":
+        return bytes.fromhex(rest.decode())
+    if kind == b"&" and rest[:1] != b"#":
+        return _NAMED[rest[:-1].lower()]
+    if kind == b"&":
+        return _character(int(rest[2:-1], 16) if rest[1:2] in b"xX" else int(rest[1:-1]))
+    if len(rest) == 11:  # two halves of a character
+        return bytes.fromhex((rest[1:5] + rest[7:]).decode()).decode("utf-16-be").encode()
+    if len(rest) == 3:
+        return bytes.fromhex(rest[1:].decode())
+    if len(rest) > 1:
+        return _character(int(rest[1:], 16))
+    return _CONTROLS.get(rest, rest)
+
+
+def _character(code: int) -> bytes:
+    return chr(code).encode("utf-8", "surrogatepass") if code < 0x110000 else b"?"

@@ -1,0 +1,72 @@
+"""Bodies of answers: read whole, in bounded time and up to a size, or in pieces as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+
+from ..errors import ProtocolViolation, TimedOut
+from ..model import HTTPOrigin
+from ..protocol.diagnostics import MAX_ERROR_BYTES
+from .bounded_handler import longest
+
+_PIECE: Final = 256 * 1024
+# Bytes a second. An answer that is read whole may take as long as its bytes would at the speed of an old modem.
+_SLOWEST: Final = 4 * 1024
+
+
+async def read_whole(response: aiohttp.ClientResponse, most: int, *, patience: float) -> bytes:
+    """The body, or the beginning of an error's. It has to come in time, whatever else the server sends meanwhile.
+
+    Raises `ProtocolViolation` for one of more than `most` bytes, `TimedOut` for one that drips.
+    """
+    stream, content = response.content, bytearray()
+    if stream.at_eof():
+        return b""
+    is_error = response.status >= 400
+    try:
+        async with asyncio.timeout(longest(patience)) as deadline:
+            ends = deadline.when() or 0.0
+            while piece := await stream.read(_PIECE):
+                content += piece
+                deadline.reschedule(ends + len(content) / _SLOWEST)
+                if is_error and len(content) >= MAX_ERROR_BYTES:
+                    response.close()
+                    return bytes(content[:MAX_ERROR_BYTES])
+                if len(content) > most:
+                    raise ProtocolViolation(f"the answer has more than {most} bytes", url=str(response.url))
+    except TimeoutError as error:
+        if isinstance(error, aiohttp.ClientError):  # aiohttp's, of a line on which nothing moved
+            raise
+        raise _too_slow(response, f"sends its answer too slowly ({len(content)} bytes so far)") from error
+    return bytes(content)
+
+
+class Pieces:
+    """A body in pieces. Each has to bring bytes in time: what else a server sends, such as chunks' extensions, does not
+    count. Of the whole, nobody knows how long it may take."""
+
+    def __init__(self, response: aiohttp.ClientResponse, patience: float) -> None:
+        self._response = response
+        self._patience = longest(patience)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._patience):
+                piece = await self._response.content.read(_PIECE)
+        except TimeoutError as error:
+            raise _too_slow(self._response, "sends nothing more of the content") from error
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+
+def _too_slow(response: aiohttp.ClientResponse, what: str) -> TimedOut:
+    url = str(response.url)
+    return TimedOut(f"{HTTPOrigin.of(url).netloc} {what}", url=url)
