@@ -16,6 +16,8 @@ from .origin import HTTPOrigin, is_loopback
 # distribution-spec, "Pulling manifests": <name> and <reference>.
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+# What a repository's name can't hold, with a separator or without one.
+_NOT_ALLOWED = re.compile(r"[^a-z0-9]++")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 # The spec asks clients to keep host and name together under 255 characters.
 _MAX_NAME: Final = 255
@@ -147,8 +149,13 @@ def looks_like_host(part: str) -> bool:
 
 def _allowed(repository: str) -> str:
     """A repository name near to this one, to propose; never used without the user's word."""
-    parts = (re.sub(r"[^a-z0-9]*([._-])[^a-z0-9]*", r"\1", part).strip("._-") for part in repository.lower().split("/"))
+    parts = (_NOT_ALLOWED.sub(_separator, part).strip("._-") for part in repository.lower().split("/"))
     return "/".join(part or "x" for part in parts)
+
+
+def _separator(found: re.Match[str]) -> str:
+    """The last separator in a run of what is not allowed; without one, the run, for the check to name."""
+    return next((character for character in reversed(found[0]) if character in "._-"), found[0])
 
 
 def _bare(host: str) -> str:
