@@ -26,7 +26,7 @@ PACKAGE = Path(registry_push.__file__).parent
 # What a pattern is used for, if not for `match`, which begins at one place only.
 _SEARCHES = {
     "registry_push.daemon.address": (),
-    "registry_push.errors": ("_UNPRINTABLE", "_USERINFO"),
+    "registry_push.errors": ("_UNPRINTABLE",),
     "registry_push.model.reference": ("_NOT_ALLOWED",),
     "registry_push.protocol.diagnostics": ("_TITLE",),
     "registry_push.protocol.location": ("_UNUSABLE",),
@@ -34,6 +34,7 @@ _SEARCHES = {
     "registry_push.protocol.signing": ("_BAD_ESCAPE",),
     "registry_push.redaction": ("_RUN", "_PARAMETER", "_MEMBER", "_HEADER", "_BEARER", "_BASIC", "_JWT"),
     "registry_push.registry.credential_helper": ("_ANSWER",),
+    "registry_push.user_part": ("_URL", "_AUTHORITY_END", "_QUERY"),
 }
 # Written where they are used, on what is bounded by then: the names of files, and one header of 8 KiB.
 _INLINE = {
