@@ -25,6 +25,9 @@ DEFAULT_JOBS: Final = 8
 # Longer than a busy registry takes between two reads, shorter than anyone waits at a dead line.
 DEFAULT_TIMEOUT: Final = 60.0
 DEFAULT_RETRIES: Final = 5
+# Bytes. A chunk of one byte can't be told from none (distribution 2); 1 MiB costs twice the time already.
+SMALLEST_CHUNK_SIZE: Final = 64 * 1024
+LARGEST_CHUNK_SIZE: Final = 5 * 1024**4
 
 _UNITS: Final = {
     "": 1,
@@ -76,8 +79,7 @@ class Settings:
         _within("--timeout", self.timeout, 1, 24 * 3600)
         _within("--retries", self.retries, 0, 100)
         if self.chunk_size is not None:
-            # A chunk of one byte can't be told from none (distribution 2); 1 MiB costs twice the time already.
-            _within("--chunk-size", self.chunk_size, 64 * 1024, 5 * 1024**4)
+            _within("--chunk-size", self.chunk_size, SMALLEST_CHUNK_SIZE, LARGEST_CHUNK_SIZE)
         if self.bwlimit is not None:
             _within("--bwlimit", self.bwlimit, 1024, 10**12)
         if (self.cert is None) != (self.key_file is None):

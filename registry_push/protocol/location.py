@@ -54,6 +54,16 @@ def absolute(base: str, url: str) -> str:
     return url
 
 
+def is_usable(location: str) -> bool:
+    """Whether `location` is an absolute URL as `resolve` returns one; for what was kept of an earlier run."""
+    try:
+        HTTPOrigin.of(location)
+        location.encode()
+    except (InvalidName, UnicodeEncodeError):
+        return False
+    return not _UNUSABLE.search(location) and "#" not in location
+
+
 def closing(location: str, digest: Digest, *, etag: str | None = None) -> str:
     """The URL of the PUT that closes a session: `digest` joins the query that is there (spec, "Pushing blobs").
 

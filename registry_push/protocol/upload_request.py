@@ -14,6 +14,10 @@ from .location import closing
 from .signed_headers import to_repeat
 
 _OCTETS: Final = "application/octet-stream"
+# The largest size that a manifest can name.
+_LARGEST: Final = 2**63 - 1
+# Parts of one blob that are gone on with. S3 takes 10,000; of more than these, no record is worth its memory.
+_MOST_PARTS: Final = 100_000
 
 
 class Endpoints(Struct, frozen=True):
@@ -91,6 +95,20 @@ class UploadRecord(Struct, frozen=True):
     done: tuple[int, ...] = ()
     first: int = 0
     direct: bool = False
+
+    def fits(self, size: int) -> bool:
+        """Whether the numbers are possible for a blob of `size` bytes. A record can come from a damaged file."""
+        if not 0 <= self.offset <= size <= _LARGEST:
+            return False
+        if not self.part:
+            return not self.done and not self.first and (not self.direct or self.offset == size)
+        if self.direct or self.offset or not 0 < self.part <= size:
+            return False
+        count = -(-size // self.part)
+        numbers = (self.first, *self.done)
+        return (
+            count <= _MOST_PARTS and len(set(self.done)) == len(self.done) and 0 <= min(numbers) <= max(numbers) < count
+        )
 
     def acknowledged(self, size: int) -> int:
         """Bytes that are there, of a blob of `size` bytes."""

@@ -31,6 +31,10 @@ class Keeper(Protocol):
         """Keeps `record` of a blob of `size` bytes; None forgets it."""
         ...
 
+    def got_nowhere(self, key: UploadKey) -> None:
+        """Notes that a run got nowhere with the record at a registry that is well. The second time it is forgotten."""
+        ...
+
     def profile(self, origin: str) -> Profile | None:
         """What was learned of the registry at `origin`; None where nothing was."""
         ...
@@ -57,6 +61,9 @@ class KeepNothing:
 
     def save(self, key: UploadKey, size: int, record: UploadRecord | None) -> None:
         """Keeps nothing."""
+
+    def got_nowhere(self, key: UploadKey) -> None:
+        """Has nothing to forget."""
 
     def profile(self, origin: str) -> Profile | None:
         """Nothing."""

@@ -1,56 +1,45 @@
 """`Journal`: which uploads are under way at which registry, so that another process can go on with them.
 
 SQLite in the state folder, for its owner alone: a session's URL is a capability. Losing it costs bandwidth only: what
-can't be read is moved aside with a warning, what can't be written is done without.
+can't be read is removed or moved aside with a warning, what can't be written is done without.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
-from hashlib import blake2b
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct
 from msgspec.structs import astuple
 
-from ..errors import InvalidDigest, InvalidName
 from ..events import Sink, Warned
-from ..model import Digest, HTTPOrigin
-from ..protocol.chunks import SMALLEST_CHUNK
-from ..protocol.kept import Kept
+from ..model import Digest
 from ..protocol.upload_request import UploadRecord
 from ..registry.keeper import UploadKey
 from ..registry.profile import Profile
 from ..stores.base import FileIdentity
+from .holds import LockFile, held, is_held, slot_of
 from .orders import Order
+from .private_files import check_private, check_same, exposed, make_private, private_folder
+from .rows import Entry as Entry
+from .rows import read_file, read_host, read_push, read_upload, write_profile, write_record
+from .schema import Misshapen, Newer, prepare
 
-_SCHEMA: Final = (
-    """
-    CREATE TABLE IF NOT EXISTS uploads (
-        origin TEXT NOT NULL, repository TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
-        record TEXT NOT NULL, saved REAL NOT NULL,
-        PRIMARY KEY (origin, repository, digest)
-    ) STRICT
-    """,
-    "CREATE TABLE IF NOT EXISTS hosts (origin TEXT PRIMARY KEY, profile TEXT NOT NULL, saved REAL NOT NULL) STRICT",
-    """
-    CREATE TABLE IF NOT EXISTS files (
-        device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
-        changed INTEGER NOT NULL, digest TEXT NOT NULL, saved REAL NOT NULL,
-        PRIMARY KEY (device, inode)
-    ) STRICT
-    """,
-    "CREATE TABLE IF NOT EXISTS pushes (job TEXT PRIMARY KEY, saved REAL NOT NULL) STRICT",
-)
-_FIND: Final = "SELECT record, saved FROM uploads WHERE origin = ? AND repository = ? AND digest = ?"
+_OF_KEY: Final = "WHERE origin = ? AND repository = ? AND digest = ?"
 _FORGET: Final = "DELETE FROM uploads WHERE origin = ? AND repository = ? AND digest = ?"
+_MOVED: Final = "DELETE FROM idle WHERE origin = ? AND repository = ? AND digest = ?"
+_WAS_IDLE: Final = "SELECT 1 FROM idle WHERE origin = ? AND repository = ? AND digest = ?"
+# What of a table is parsed, and by what.
+_READ: Final[dict[str, tuple[str, Callable[[Sequence[Any], float], object]]]] = {
+    "uploads": ("origin, repository, digest, size, record, saved", read_upload),
+    "hosts": ("origin, profile, saved", read_host),
+    "files": ("digest, saved", read_file),
+    "pushes": ("job, saved", read_push),
+}
 # distribution forgets uploads after a week (storage.maintenance.uploadpurging), R2 after two hours; an older record is
 # of no use to anyone.
 LIFE_SECONDS: Final = 7 * 24 * 3600.0
@@ -62,17 +51,11 @@ _HASHED_AT_ONCE: Final = 64
 _WORTH_A_WRITE: Final = 64 * 1024 * 1024
 # How long a write may wait for another process that writes; a write takes a millisecond.
 _BUSY_SECONDS: Final = 2.0
-# How often a process that waits for another's upload looks again, in seconds.
-_LOOK_AGAIN: Final = 0.25
-
-
-class Entry(Struct, frozen=True):
-    """An upload under way, as `registry-push resume` lists it; `saved` in unix seconds."""
-
-    key: UploadKey
-    size: int
-    record: UploadRecord
-    saved: float
+# Bytes of the longest row: a record of `_MOST_PARTS` numbers has fewer.
+_LONGEST_ROW: Final = 1024 * 1024
+_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_TOOBIG)
+# What of the database lies in files beside it.
+_BESIDE: Final = ("-wal", "-shm", "-journal")
 
 
 class Journal:
@@ -80,17 +63,22 @@ class Journal:
 
     def __init__(self, folder: Path, sink: Sink, *, now: Callable[[], float] = time.time) -> None:
         self._file = folder / "journal.sqlite3"
-        self._locks = folder / "journal.locks"
         self._sink = sink
         self._now = now
         self._warned = False
+        self._dropped = 0  # rows that could not be read
+        self._told_dropped = False
+        self._began_anew = False
         self._hashed: dict[FileIdentity, Digest] = {}  # that are not written yet
         self._database: sqlite3.Connection | None = None
-        self._lock_file: int | None = None
+        self._opened_as: tuple[int, int] | None = None
+        self._locks: LockFile | None = None
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock_file = os.open(self._locks, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._database = self._opened()
+            private_folder(folder)
+            self._locks = LockFile(folder / "journal.locks", self._warn)
+            if (path := exposed(folder)) is not None:
+                sink(Warned(f"others can replace the files in {path}, also the journal", f"run: chmod go-w {path}"))
+            self._open()
         except (OSError, sqlite3.Error) as error:
             self._warn(error)
 
@@ -99,51 +87,59 @@ class Journal:
         self._write_hashed()
         if self._database is not None:
             self._database.close()
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-        self._database = self._lock_file = None
+        if self._locks is not None:
+            self._locks.close()
+        self._database = self._locks = None
 
     # ── Keeper ────────────────────────────────────────────────────────────────────────────────────
 
     def load(self, key: UploadKey) -> UploadRecord | None:
         """What is known of the upload; None where nothing is, or it is too old."""
-        rows = self._ask(_FIND, *_columns(key))
-        if not rows or rows[0][1] < self._now() - LIFE_SECONDS:
-            return None
-        return _decoded(rows[0][0])
+        entry = self._entry(key)
+        return entry.record if entry is not None else None
 
     def save(self, key: UploadKey, size: int, record: UploadRecord | None) -> None:
-        """Keeps the record in place of what was there; None forgets the upload."""
+        """Keeps the record in place of what was there; None forgets the upload.
+
+        A record that did not move keeps its date: a registry forgets it by the last byte that came.
+        """
         if record is None:
             self._ask(_FORGET, *_columns(key))
+            self._ask(_MOVED, *_columns(key))
+            return
+        before, saved = self._entry(key), self._now()
+        if before is not None and before.record.acknowledged(before.size) == record.acknowledged(size):
+            saved = before.saved
+            if before.record == record:
+                return
         else:
-            values = (*_columns(key), size, _encoded(record), self._now())
-            self._ask("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?)", *values)
+            self._ask(_MOVED, *_columns(key))
+        values = (*_columns(key), size, write_record(record), saved)
+        self._ask("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?)", *values)
+
+    def got_nowhere(self, key: UploadKey) -> None:
+        """Notes that a run got nowhere with the upload, at a registry that is well. The second time it is forgotten."""
+        if self._ask(_WAS_IDLE, *_columns(key)):
+            self.save(key, 0, None)
+        else:
+            self._ask("INSERT OR REPLACE INTO idle VALUES (?, ?, ?)", *_columns(key))
 
     def profile(self, origin: str) -> Profile | None:
         """What was learned of the registry at `origin` lately; None where nothing was."""
-        rows = self._ask("SELECT profile, saved FROM hosts WHERE origin = ?", origin)
-        if not rows or rows[0][1] < self._now() - LIFE_SECONDS:
-            return None
-        return _profile(rows[0][0])
+        found = self._rows("hosts", "WHERE origin = ?", origin)
+        return found[0][0] if found and found[0][1] >= self._now() - LIFE_SECONDS else None
 
     def learn(self, origin: str, profile: Profile) -> None:
-        """Keeps what was learned. Whether it is Ollama's is not kept: another may listen at the port tomorrow."""
-        text = json.dumps([profile.chunk_limit, profile.kept, profile.rate, profile.mounts_itself])
-        self._ask("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", origin, text, self._now())
+        """Keeps what was learned."""
+        self._ask("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", origin, write_profile(profile), self._now())
 
     def verified(self, file: FileIdentity) -> Digest | None:
         """What the file was hashed to; None where it was not, or has changed since."""
         if file in self._hashed:
             return self._hashed[file]
-        statement = (
-            "SELECT digest FROM files WHERE device = ? AND inode = ? AND size = ? AND modified = ? AND changed = ?"
-        )
-        rows = self._ask(statement, *_signed(file))
-        try:
-            return Digest.parse(rows[0][0]) if rows else None
-        except InvalidDigest:  # a damaged disk
-            return None
+        where = "WHERE device = ? AND inode = ? AND size = ? AND modified = ? AND changed = ?"
+        found: list[Digest] = self._rows("files", where, *_signed(file))
+        return found[0] if found else None
 
     def verify(self, file: FileIdentity, digest: Digest) -> None:
         """Keeps what the file was hashed to, in place of what it was before."""
@@ -159,7 +155,8 @@ class Journal:
         for file, digest in hashed.items():
             values = (*_signed(file), str(digest), self._now())
             self._ask("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", *values)
-        self._ask("COMMIT")
+        if self._database is not None and self._database.in_transaction:
+            self._ask("COMMIT")
         if (
             self._database is not None and self._database.in_transaction
         ):  # the disk is full: what comes next must not wait
@@ -170,13 +167,7 @@ class Journal:
     def entries(self) -> list[Entry]:
         """Every upload under way, the latest first; those that are too old are forgotten."""
         self._ask("DELETE FROM uploads WHERE saved < ?", self._now() - LIFE_SECONDS)
-        rows = self._ask("SELECT origin, repository, digest, size, record, saved FROM uploads ORDER BY saved DESC")
-        entries = []
-        for origin, repository, digest, size, text, saved in rows:
-            record = _decoded(text)
-            if record is not None:
-                entries.append(Entry(UploadKey(origin, repository, Digest.parse(digest)), size, record, saved))
-        return entries
+        return self._rows("uploads", "ORDER BY saved DESC")
 
     def begin(self, orders: Iterable[Order]) -> None:
         """Notes pushes that begin."""
@@ -190,76 +181,103 @@ class Journal:
     def orders(self) -> list[tuple[Order, float]]:
         """Every push that was begun and not ended, the earliest first, with the unix seconds of its beginning."""
         self._ask("DELETE FROM pushes WHERE saved < ?", self._now() - LIFE_SECONDS)
-        rows = self._ask("SELECT job, saved FROM pushes ORDER BY saved")
-        return [(order, saved) for text, saved in rows if (order := Order.read(text)) is not None]
+        return self._rows("pushes", "ORDER BY saved")
 
     def is_held(self, key: UploadKey) -> bool:
-        """Whether another process has the upload in its hands now."""
-        slot = _slot(key)
-        if not self._locked(slot):
-            return True
-        self._unlock(slot)
-        return False
+        """Whether somebody else has the upload in his hands now, in this process or in another."""
+        return is_held(slot_of(key.origin, key.digest), self._locks)
 
-    @asynccontextmanager
-    async def held(self, key: UploadKey, waiting: Callable[[], None]) -> AsyncIterator[None]:
-        """Holds the upload against other processes; one that died lets go by dying. `waiting` is called once if another
-        has it. Without locks (no state folder, Windows) nothing is held."""
-        slot = _slot(key)
-        while not self._locked(slot):
-            waiting()
-            waiting = _nothing
-            await asyncio.sleep(_LOOK_AGAIN)
+    def held(self, key: UploadKey, waiting: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Holds the upload against all others, in this process and in others; see `holds.held`."""
+        return held(slot_of(key.origin, key.digest), self._locks, waiting)
+
+    # ── the database ──────────────────────────────────────────────────────────────────────────────
+
+    def _open(self) -> None:
         try:
-            yield
-        finally:
-            self._unlock(slot)
-
-    def _locked(self, slot: int) -> bool:
-        if self._lock_file is None or os.name != "posix":
-            return True
-        import fcntl
-
-        try:
-            # A record lock: one byte of one file for each upload, whatever their number; the kernel drops it with the
-            # process. It binds processes only; within one, `Copier` has its own locks.
-            fcntl.lockf(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, slot)
-        except (BlockingIOError, PermissionError):
-            return False
-        except OSError as error:  # a file system without locks
-            self._warn(error)
-        return True
-
-    def _unlock(self, slot: int) -> None:
-        if self._lock_file is not None and os.name == "posix":
-            import fcntl
-
-            fcntl.lockf(self._lock_file, fcntl.LOCK_UN, 1, slot)
-
-    def _opened(self) -> sqlite3.Connection:
-        try:
-            return self._connected()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):  # locked, read-only, full: not the file's fault
+            self._connect()
+        except Newer:
+            self._warned = True
+            hint = "use the newer version here too; or give this one another folder: --state-dir DIR"
+            self._sink(Warned(f"{self._file} was written by a newer version; nothing is noted to be resumed", hint))
+        except (sqlite3.DatabaseError, Misshapen) as error:
+            if not _is_damage(error):
                 raise
-            aside = self._file.with_name(f"{self._file.name}.damaged-{int(self._now())}")
-            self._file.rename(aside)
-            self._sink(Warned(f"the journal was damaged and is moved to {aside}", "uploads under way begin anew"))
-            return self._connected()
+            self._move_aside()
+            self._connect()
 
-    def _connected(self) -> sqlite3.Connection:
-        os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    def _move_aside(self) -> None:
+        """Moves the damaged database out of the way, unless another process has done so."""
+        self._began_anew = True
+        found = check_private(self._file)
+        if found is None or (self._opened_as or _identity(found)) != _identity(found):
+            return
+        aside = self._file.with_name(f"{self._file.name}.damaged-{int(self._now())}")
+        self._file.rename(aside)
+        for extra in _BESIDE:
+            with suppress(FileNotFoundError):
+                self._file.with_name(self._file.name + extra).rename(aside.with_name(aside.name + extra))
+        self._sink(Warned(f"the journal was damaged and is moved to {aside}", "uploads under way begin anew"))
+
+    def _connect(self) -> None:
+        made = make_private(self._file)
+        self._opened_as = _identity(made)
+        for extra in _BESIDE:
+            check_private(self._file.with_name(self._file.name + extra))
         database = sqlite3.connect(self._file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
+            check_same(self._file, made)
+            database.text_factory = _text
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_ROW)
+            # What SQLite advises for a file that may not be trusted ("Defense Against The Dark Arts").
+            database.execute("PRAGMA trusted_schema = OFF")
+            database.execute("PRAGMA cell_size_check = ON")
+            prepare(database)
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last records: bandwidth only
-            for statement in _SCHEMA:
-                database.execute(statement)
-            database.execute("DELETE FROM files WHERE saved < ?", (self._now() - FILES_SECONDS,))
+            times = self._now() - FILES_SECONDS, self._now() + FILES_SECONDS
+            database.execute("DELETE FROM files WHERE saved NOT BETWEEN ? AND ?", times)
+            self._database = database
+            self._drop_unreadable()
         except BaseException:
             database.close()
+            self._database = None
             raise
-        return database
+
+    def _drop_unreadable(self) -> None:
+        """Looks at all that `resume` and the next push would read; of the hashes there may be thousands."""
+        for table in ("uploads", "hosts", "pushes"):
+            self._parsed(table, "")
+        self._tell_dropped()
+
+    def _entry(self, key: UploadKey) -> Entry | None:
+        found: list[Entry] = self._rows("uploads", _OF_KEY, *_columns(key))
+        return found[0] if found and found[0].saved >= self._now() - LIFE_SECONDS else None
+
+    def _rows(self, table: str, where: str, *values: object) -> list[Any]:
+        """What is in the rows; those that can't be read are removed, and counted in one warning."""
+        found = self._parsed(table, where, *values)
+        self._tell_dropped()
+        return found
+
+    def _parsed(self, table: str, where: str, *values: object) -> list[Any]:
+        columns, read = _READ[table]
+        found = []
+        for rowid, *row in self._ask(f"SELECT rowid, {columns} FROM {table} {where}", *values):  # noqa: S608  # ours
+            parsed = read(row, self._now())
+            if parsed is None:
+                self._dropped += 1
+                self._ask(f"DELETE FROM {table} WHERE rowid = ?", rowid)  # noqa: S608  # ours
+            else:
+                found.append(parsed)
+        return found
+
+    def _tell_dropped(self) -> None:
+        if self._dropped and not self._told_dropped:
+            self._told_dropped = True
+            what = "1 entry" if self._dropped == 1 else f"{self._dropped} entries"
+            hint = "what they were about begins anew"
+            self._sink(Warned(f"{what} of the journal {self._file} could not be read; removed", hint))
 
     def _ask(self, statement: str, *values: object) -> list[Any]:
         if self._database is None:
@@ -267,20 +285,48 @@ class Journal:
         try:
             return self._database.execute(statement, values).fetchall()
         except sqlite3.Error as error:
+            if not _is_damage(error) or self._began_anew:
+                self._warn(error)
+                return []
+        self._begin_anew()
+        return self._ask(statement, *values)
+
+    def _begin_anew(self) -> None:
+        assert self._database is not None, "only what is open turns out to be damaged"
+        self._database.close()
+        self._database = None
+        try:
+            self._move_aside()
+            self._connect()
+        except (OSError, sqlite3.Error, Misshapen, Newer) as error:
             self._warn(error)
-            return []
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
             self._warned = True
             if self._database is not None:  # each further write would wait as long, and the event loop with it
-                self._database.execute("PRAGMA busy_timeout = 0")
+                with suppress(sqlite3.Error):
+                    self._database.execute("PRAGMA busy_timeout = 0")
             hint = "give another folder: --state-dir DIR; or none: --no-resume"
             self._sink(Warned(f"uploads can't be noted in {self._file} to be resumed: {error}", hint))
 
 
-def _nothing() -> None:
-    return None
+def _is_damage(error: Exception) -> bool:
+    """Whether it is the database that is at fault: not a lock, a full disk or a missing right."""
+    if isinstance(error, Misshapen):
+        return True
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # the rest is which kind of it
+    # Two that have no code of their own: a table that was there is gone; the header names a format of the future.
+    return code in _DAMAGE or str(error).startswith(("no such ", "unsupported file format"))
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _text(content: bytes) -> str:
+    """Text that is no UTF-8 is for the row's parser to refuse."""
+    return content.decode(errors="surrogateescape")
 
 
 def _signed(file: FileIdentity) -> tuple[int, ...]:
@@ -290,36 +336,3 @@ def _signed(file: FileIdentity) -> tuple[int, ...]:
 
 def _columns(key: UploadKey) -> tuple[str, str, str]:
     return key.origin, key.repository, str(key.digest)
-
-
-def _slot(key: UploadKey) -> int:
-    """The byte that stands for this digest at this registry, in whatever repository: the second one can mount it."""
-    return int.from_bytes(blake2b(f"{key.origin} {key.digest}".encode(), digest_size=7).digest()) >> 1
-
-
-def _encoded(record: UploadRecord) -> str:
-    return json.dumps([record.location, record.offset, record.part, list(record.done), record.first, record.direct])
-
-
-def _decoded(text: object) -> UploadRecord | None:
-    """The record; None for what is none, as an older version or a damaged disk may leave it."""
-    try:
-        location, offset, part, done, first, direct = json.loads(str(text))
-        HTTPOrigin.of(location)
-        numbers = tuple(int(number) for number in done)
-        return UploadRecord(location, int(offset), int(part), numbers, int(first), bool(direct))
-    except (ValueError, TypeError, AttributeError, InvalidName):
-        return None
-
-
-def _profile(text: object) -> Profile | None:
-    try:
-        limit, kept, rate, mounts_itself = json.loads(str(text))
-        return Profile(
-            None if limit is None else max(SMALLEST_CHUNK, int(limit)),
-            kept=Kept(kept),
-            rate=None if rate is None else float(rate),
-            mounts_itself=None if mounts_itself is None else bool(mounts_itself),
-        )
-    except (ValueError, TypeError):
-        return None

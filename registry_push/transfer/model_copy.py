@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -18,6 +18,7 @@ from ..protocol.pace import NEAR
 from ..registry.keeper import UploadKey
 from ..stores.base import Placed
 from .ends import ModelTarget
+from .holds import held, slot_of
 from .plan import PlannedModel
 
 if TYPE_CHECKING:
@@ -156,15 +157,15 @@ class ModelCopy(Struct):
             await self.target.try_mounting_itself(blob)
 
     def _held(self, blob: Descriptor) -> AbstractAsyncContextManager[None]:
-        """Keeps other processes from sending the same blob; when one has sent it, it is found there."""
-        if self.run_of.journal is None:
-            return nullcontext()
-        key = UploadKey(str(self.origin), self.target.name, blob.digest)
+        """Keeps other pushes and processes from sending the same blob; when one has sent it, it is found there."""
 
         def waiting() -> None:
-            self.run_of.sink(Warned(f"another process is sending {blob.digest.short}; waiting for it"))
+            who = "another process, or another push of this one,"
+            self.run_of.sink(Warned(f"{who} is sending {blob.digest.short}; waiting for it"))
 
-        return self.run_of.journal.held(key, waiting)
+        if self.run_of.journal is None:
+            return held(slot_of(str(self.origin), blob.digest), None, waiting)
+        return self.run_of.journal.held(UploadKey(str(self.origin), self.target.name, blob.digest), waiting)
 
     async def _place(self, blob: Descriptor) -> Placed:
         run, name = self.run_of, self.target.name

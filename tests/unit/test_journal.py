@@ -233,3 +233,37 @@ async def test_one_process_holds_an_upload_and_its_death_lets_go(stage: Stage) -
     await task
     holder.stdin.close()
     holder.stdout.close()
+
+
+@pytest.mark.attack("S1")
+def test_a_record_that_does_not_move_keeps_its_date(stage: Stage) -> None:
+    journal = stage.journal()
+    journal.save(KEY, 1000, RECORD)
+    begun, stage.now = stage.now, stage.now + 100
+    for location in (RECORD.location, "https://r.example/v2/a/b/blobs/uploads/1?_state=another"):
+        record = UploadRecord(location, 64)
+        journal.save(KEY, 1000, record)
+        assert [(entry.record, entry.saved) for entry in journal.entries()] == [(record, begun)]
+    journal.save(KEY, 1000, UploadRecord(RECORD.location, 65))
+    assert journal.entries()[0].saved == stage.now
+    stage.now += LIFE_SECONDS + 1
+    journal.save(KEY, 1000, UploadRecord(RECORD.location, 65))  # no one's: the old one has run out
+    assert journal.load(KEY) is not None
+
+
+@pytest.mark.attack("S1")
+def test_a_record_is_dropped_after_the_second_run_that_got_nowhere(stage: Stage) -> None:
+    journal = stage.journal()
+    journal.save(KEY, 1000, RECORD)
+    journal.got_nowhere(KEY)
+    assert stage.journal().load(KEY) == RECORD
+    moved = UploadRecord(RECORD.location, 65)
+    journal.save(KEY, 1000, moved)  # it did go on after all
+    journal.got_nowhere(KEY)
+    assert journal.load(KEY) == moved
+    journal.save(KEY, 1000, moved)
+    stage.journal().got_nowhere(KEY)
+    assert journal.load(KEY) is None
+    journal.save(KEY, 1000, RECORD)
+    journal.got_nowhere(KEY)
+    assert journal.load(KEY) == RECORD, "another upload of the blob begins with nothing against it"

@@ -1,0 +1,98 @@
+"""The tables of the journal, and their version (`PRAGMA user_version`)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Final
+
+VERSION: Final = 1
+
+_TABLES: Final[Mapping[str, str]] = {
+    "uploads": """
+        CREATE TABLE uploads (
+            origin TEXT NOT NULL, repository TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
+            record TEXT NOT NULL, saved REAL NOT NULL,
+            PRIMARY KEY (origin, repository, digest)
+        ) STRICT
+    """,
+    "hosts": "CREATE TABLE hosts (origin TEXT PRIMARY KEY, profile TEXT NOT NULL, saved REAL NOT NULL) STRICT",
+    "files": """
+        CREATE TABLE files (
+            device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
+            changed INTEGER NOT NULL, digest TEXT NOT NULL, saved REAL NOT NULL,
+            PRIMARY KEY (device, inode)
+        ) STRICT
+    """,
+    "pushes": "CREATE TABLE pushes (job TEXT PRIMARY KEY, saved REAL NOT NULL) STRICT",
+    # Uploads with which a run got nowhere.
+    "idle": """
+        CREATE TABLE idle (
+            origin TEXT NOT NULL, repository TEXT NOT NULL, digest TEXT NOT NULL,
+            PRIMARY KEY (origin, repository, digest)
+        ) STRICT
+    """,
+}
+# Version 0, which did not say so, had no `idle`.
+_UNVERSIONED: Final[Mapping[str, str]] = {name: sql for name, sql in _TABLES.items() if name != "idle"}
+
+
+class Newer(Exception):
+    """A later version of this program has written the journal."""
+
+
+class Misshapen(Exception):
+    """The tables are not those of a journal: another program's, or somebody's who means harm."""
+
+
+def prepare(database: sqlite3.Connection) -> None:
+    """Makes the tables, or brings them to this version. Raises `Newer`, which changes nothing, and `Misshapen`.
+
+    A trigger, a view or a column too many is reason enough not to use a database: its SQL would run with each write.
+    """
+    if _version(database) > VERSION:
+        raise Newer
+    if _version(database) == VERSION and _shape(database) == _expected(_TABLES):
+        return
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        _bring_up(database)
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _bring_up(database: sqlite3.Connection) -> None:
+    version, shape = _version(database), _shape(database)  # another process may have been quicker
+    if version > VERSION:
+        raise Newer
+    if shape == _expected(_TABLES) and version == VERSION:
+        return
+    if version == 0 and not shape:
+        for statement in _TABLES.values():
+            database.execute(statement)
+    elif version == 0 and shape == _expected(_UNVERSIONED):
+        database.execute(_TABLES["idle"])
+    else:
+        raise Misshapen("its tables are not those of a journal")
+    database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _version(database: sqlite3.Connection) -> int:
+    found: int = database.execute("PRAGMA user_version").fetchone()[0]
+    return found & 0xFFFFFFFF  # SQLite's has a sign; no version of ours is that high
+
+
+def _shape(database: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """All that the schema names; indexes that SQLite makes by itself have no SQL."""
+    rows = database.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL OR type <> 'index'")
+    return {(kind, name): _plain(sql or "") for kind, name, sql in rows}
+
+
+def _expected(tables: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    return {("table", name): _plain(sql) for name, sql in tables.items()}
+
+
+def _plain(sql: str) -> str:
+    return " ".join(sql.split())

@@ -1,0 +1,568 @@
+"""The journal if somebody else may write: odd files, open modes, hostile schemas and rows, other versions, damage."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from registry_push.events import Event, Warned
+from registry_push.model import Digest
+from registry_push.protocol.kept import Kept
+from registry_push.protocol.upload_request import UploadRecord
+from registry_push.registry.keeper import UploadKey
+from registry_push.registry.profile import Profile
+from registry_push.settings import Settings
+from registry_push.stores.base import FileIdentity
+from registry_push.transfer.journal import Journal
+from registry_push.transfer.orders import Order
+from registry_push.transfer.resume import under_way
+from registry_push.transfer.rows import read_host, read_push, read_upload
+
+pytestmark = pytest.mark.attack("S14")
+
+NOW: Final = 1_000_000.0
+KEY: Final = UploadKey("https://r.example", "a/b", Digest.of(b"blob"))
+LOCATION: Final = "https://r.example/v2/a/b/blobs/uploads/1?_state=secret"
+RECORD: Final = UploadRecord(LOCATION, 64)
+ORDER: Final = Order("/models", "me/x:latest", ("r.example/a/b:latest",), (("plain_http", True),))
+FILE: Final = FileIdentity(1, 2, 2_000_000, 3, 4)
+
+
+class Stage:
+    """Opens journals in one folder; what they warn of is kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "journal.sqlite3"
+        self.told: list[Event] = []
+        self._open: list[Journal] = []
+
+    def journal(self) -> Journal:
+        self._open.append(Journal(self.folder, self.told.append, now=lambda: NOW))
+        return self._open[-1]
+
+    def filled(self) -> None:
+        """One row in each table."""
+        journal = self.journal()
+        journal.save(KEY, 1000, RECORD)
+        journal.learn(KEY.origin, Profile(4 * 1024 * 1024, kept=Kept.NOTHING, rate=5.0, mounts_itself=True))
+        journal.begin([ORDER])
+        journal.verify(FILE, KEY.digest)
+        self.close()
+
+    def change(self, *statements: str, values: tuple[Any, ...] = ()) -> None:
+        """As another program with the right to write does."""
+        database = sqlite3.connect(self.file)
+        for statement in statements:
+            database.execute(statement, values)
+        database.commit()
+        database.close()
+
+    @property
+    def warnings(self) -> list[str]:
+        return [event.message for event in self.told if isinstance(event, Warned)]
+
+    def close(self) -> None:
+        for each in self._open:
+            each.close()
+        self._open.clear()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path / "state")
+    yield stage
+    stage.close()
+
+
+def is_of_no_use(stage: Stage) -> str:
+    """What the one warning says of a journal that keeps nothing."""
+    journal = stage.journal()
+    journal.save(KEY, 1000, RECORD)
+    journal.verify(FILE, KEY.digest)
+    assert journal.load(KEY) is None
+    assert (journal.entries(), journal.orders(), journal.profile(KEY.origin)) == ([], [], None)
+    (warning,) = stage.warnings
+    return warning
+
+
+# ── files ─────────────────────────────────────────────────────────────────────────────────────────
+
+NAMES: Final = (
+    "journal.sqlite3",
+    "journal.sqlite3-wal",
+    "journal.sqlite3-shm",
+    "journal.sqlite3-journal",
+    "journal.locks",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_symbolic_link_is_never_followed(stage: Stage, tmp_path: Path, name: str) -> None:
+    stage.folder.mkdir(mode=0o700)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    victim.chmod(0o644)
+    (stage.folder / name).symlink_to(victim)
+    assert "symbolic link" in is_of_no_use(stage)
+    assert (victim.read_text(), stat.S_IMODE(victim.stat().st_mode)) == ("precious", 0o644)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_symbolic_link_to_nowhere_makes_no_file(stage: Stage, tmp_path: Path, name: str) -> None:
+    stage.folder.mkdir(mode=0o700)
+    (stage.folder / name).symlink_to(tmp_path / "not there")
+    assert "symbolic link" in is_of_no_use(stage)
+    assert not (tmp_path / "not there").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["FIFO", "folder"])
+def test_what_is_no_regular_file_is_not_waited_for(stage: Stage, name: str, make: Callable[[Path], None]) -> None:
+    stage.folder.mkdir(mode=0o700)
+    make(stage.folder / name)
+    assert "no regular file" in is_of_no_use(stage)
+
+
+def test_files_of_another_user_are_not_used(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.filled()
+    before = stage.file.read_bytes()
+    somebody = os.geteuid() + 1
+    stage.folder.chmod(0o755)
+    monkeypatch.setattr(os, "geteuid", lambda: somebody)
+    assert "belongs to another user" in is_of_no_use(stage)
+    assert stage.file.read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("name", ["", *NAMES[:2], NAMES[-1]])
+def test_what_another_user_put_there_is_not_used(stage: Stage, name: str) -> None:
+    stage.filled()
+    (stage.folder / name).touch()
+    os.chown(stage.folder / name, 12345, 12345)
+    assert "belongs to another user (uid 12345)" in is_of_no_use(stage)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o666, 0o604, 0o777])
+def test_modes_that_are_too_open_are_closed(stage: Stage, mode: int) -> None:
+    stage.filled()
+    keeper = sqlite3.connect(stage.file)  # keeps -wal and -shm there
+    keeper.execute("SELECT * FROM uploads").fetchall()
+    files = [path for path in stage.folder.iterdir() if path.is_file()]
+    assert len(files) == 4
+    for path in files:
+        path.chmod(mode)
+    assert stage.journal().load(KEY) == RECORD
+    keeper.close()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files if path.exists()} == {0o600}
+    assert stage.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "above", "warns"),
+    [
+        (0o700, 0o755, 0),
+        (0o755, 0o755, 0),
+        (0o770, 0o755, 1),
+        (0o777, 0o755, 1),
+        (0o1777, 0o755, 0),
+        (0o700, 0o777, 1),
+        (0o700, 0o1777, 0),
+        (0o700, 0o775, 0),
+    ],
+)
+def test_a_folder_where_others_can_replace_files_is_warned_of(
+    stage: Stage, tmp_path: Path, mode: int, above: int, warns: int
+) -> None:
+    stage.filled()
+    stage.folder.chmod(mode)
+    tmp_path.chmod(above)
+    assert stage.journal().load(KEY) == RECORD
+    assert len(stage.warnings) == warns
+    assert all("others can replace" in warning for warning in stage.warnings)
+
+
+# ── versions ──────────────────────────────────────────────────────────────────────────────────────
+
+UNVERSIONED: Final = (
+    """CREATE TABLE uploads (
+        origin TEXT NOT NULL, repository TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
+        record TEXT NOT NULL, saved REAL NOT NULL,
+        PRIMARY KEY (origin, repository, digest)
+    ) STRICT""",
+    "CREATE TABLE hosts (origin TEXT PRIMARY KEY, profile TEXT NOT NULL, saved REAL NOT NULL) STRICT",
+    """CREATE TABLE files (
+        device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
+        changed INTEGER NOT NULL, digest TEXT NOT NULL, saved REAL NOT NULL,
+        PRIMARY KEY (device, inode)
+    ) STRICT""",
+    "CREATE TABLE pushes (job TEXT PRIMARY KEY, saved REAL NOT NULL) STRICT",
+)
+
+
+def test_a_journal_without_a_version_is_brought_to_ours(stage: Stage) -> None:
+    stage.folder.mkdir(mode=0o700)
+    stage.change(*UNVERSIONED)
+    text = json.dumps([RECORD.location, RECORD.offset, 0, [], 0, False])
+    values = (KEY.origin, KEY.repository, str(KEY.digest), 1000, text, NOW - 5)
+    stage.change("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?)", values=values)
+    journal = stage.journal()
+    assert journal.load(KEY) == RECORD
+    assert journal.entries()[0].saved == NOW - 5
+    assert stage.warnings == []
+    assert stage.journal().load(KEY) == RECORD
+
+
+@pytest.mark.parametrize("version", [2, 1000, 2**31 - 1, -1])
+def test_a_newer_journal_is_left_as_it_is(stage: Stage, version: int) -> None:
+    stage.filled()
+    stage.change(f"PRAGMA user_version = {version}", "CREATE TABLE more (a)")
+    before = stage.file.read_bytes()
+    assert "newer version" in is_of_no_use(stage)
+    stage.close()
+    assert stage.file.read_bytes() == before
+    assert not list(stage.folder.glob("*.damaged-*"))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER evil AFTER INSERT ON uploads BEGIN DELETE FROM hosts; END",
+        "CREATE TRIGGER evil BEFORE DELETE ON uploads BEGIN SELECT RAISE(ABORT, 'no'); END",
+        "CREATE VIEW evil AS SELECT * FROM uploads",
+        "CREATE TABLE more (a)",
+        "CREATE INDEX evil ON uploads (abs(size))",
+        "ALTER TABLE uploads ADD COLUMN more TEXT",
+        "DROP TABLE hosts",
+    ],
+)
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_schema_that_is_not_ours_is_moved_aside(stage: Stage, statement: str, version: int) -> None:
+    stage.filled()
+    stage.change(statement, f"PRAGMA user_version = {version}")
+    journal = stage.journal()
+    assert journal.load(KEY) is None
+    journal.save(KEY, 1000, RECORD)
+    assert journal.load(KEY) == RECORD
+    assert len(stage.warnings) == 1 and "damaged" in stage.warnings[0]
+    assert len(list(stage.folder.glob("journal.sqlite3.damaged-*"))) == 1
+
+
+def test_tables_that_take_anything_are_moved_aside(stage: Stage) -> None:
+    stage.folder.mkdir(mode=0o700)
+    stage.change(*(statement.replace("STRICT", "") for statement in UNVERSIONED))
+    stage.change("INSERT INTO uploads VALUES (1, NULL, x'00', 'many', 5, 'soon')".replace("NULL", "2"))
+    assert stage.journal().entries() == []
+    assert len(stage.warnings) == 1
+
+
+def test_a_row_of_a_megabyte_and_more_is_no_row(stage: Stage) -> None:
+    stage.filled()
+    stage.change("UPDATE uploads SET record = ?", values=("x" * (2 << 20),))
+    journal = stage.journal()
+    journal.save(KEY, 1000, RECORD)
+    assert journal.load(KEY) == RECORD
+    assert len(stage.warnings) == 1
+
+
+# ── damage that shows later ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("damage", ["zeroed", "torn", "another file"])
+def test_a_journal_that_turns_out_damaged_in_use_is_moved_aside(stage: Stage, damage: str) -> None:
+    journal = stage.journal()
+    journal.save(KEY, 1000, RECORD)
+    other = sqlite3.connect(stage.file, isolation_level=None)
+    other.execute("UPDATE uploads SET size = size")  # so that what the journal has in its cache is old
+    other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    other.close()
+    size = stage.file.stat().st_size
+    content = {"zeroed": bytes(size), "torn": os.urandom(size), "another file": b"no database " * (size // 12)}[damage]
+    stage.file.write_bytes(content)  # the same file, as it is open
+    assert journal.load(KEY) is None
+    journal.save(KEY, 1000, RECORD)
+    journal.verify(FILE, KEY.digest)
+    assert journal.load(KEY) == RECORD
+    assert len(stage.warnings) == 1 and "damaged" in stage.warnings[0]
+    journal.close()
+    assert stage.journal().load(KEY) == RECORD
+
+
+def test_what_another_process_has_begun_anew_is_not_moved_aside_again(stage: Stage) -> None:
+    one = stage.journal()
+    one.save(KEY, 1000, RECORD)
+    aside = "journal.sqlite3.damaged-1"
+    for extra in ("", "-wal", "-shm"):
+        Path(f"{stage.file}{extra}").rename(stage.folder / f"{aside}{extra}")
+    two = stage.journal()
+    two.save(KEY, 2000, RECORD)
+    one._ask("DROP TABLE uploads")
+    assert [entry.size for entry in one.entries()] == [2000]
+    assert [path.name for path in stage.folder.glob("*.damaged-*") if path.suffix == ".damaged-1"] == [aside]
+    assert stage.warnings == []
+
+
+# ── rows ──────────────────────────────────────────────────────────────────────────────────────────
+
+HUGE: Final = "9" * 5000
+
+
+def record(*changes: tuple[int, Any]) -> str:
+    whole: list[Any] = [LOCATION, 64, 0, [], 0, False]
+    for place, value in changes:
+        whole[place] = value
+    return json.dumps(whole)
+
+
+def parts(*changes: tuple[int, Any]) -> str:
+    return record((1, 0), (2, 100), (3, [0, 2, 9]), (4, 1), *changes)
+
+
+BAD_RECORDS: Final = [
+    "",
+    "null",
+    "[]",
+    "{}",
+    "[" * 100_000,
+    f'["{LOCATION}", {HUGE}, 0, [], 0, false]',
+    *(
+        record((0, place))
+        for place in (None, "", "x", "/v2/x", "file:///etc/passwd", "http://", "ftp://r/x", "https://r/a b")
+    ),
+    *(
+        record((0, place))
+        for place in ("https://r/\n", "https://r/#x", "https://r:99999/", f"https://r/{'x' * 20_000}")
+    ),
+    record((0, "https://r/\udc80")),
+    *(record((1, offset)) for offset in (-1, 1001, 10**30, 1.5, "64", None, True, [64])),
+    *(record((2, part)) for part in (-1, 0.5, True, 1001)),
+    record((3, [0])),
+    record((4, 1)),
+    *(record((5, direct)) for direct in (True, 0, 1, "", None)),
+    *(parts((2, part)) for part in (-1, 1001, 10**30, True)),
+    *(parts((3, done)) for done in ([10], [-1], [0, 0], ["0"], [None], [True], [0.0], "01", {"0": 1}, 5, [10**30])),
+    *(parts((4, first)) for first in (-1, 10, 10**30, "0", True)),
+    parts((1, 5)),
+    parts((5, True)),
+]
+
+
+@pytest.mark.parametrize("text", BAD_RECORDS)
+def test_a_record_out_of_its_ranges_is_none(text: str) -> None:
+    row = [KEY.origin, KEY.repository, str(KEY.digest), 1000, text, NOW]
+    assert read_upload(row, NOW) is None
+
+
+@pytest.mark.parametrize("text", [record(), parts(), record((1, 1000), (5, True)), record((1, 0)), record((1, 1000))])
+def test_a_record_within_its_ranges_is_one(text: str) -> None:
+    entry = read_upload([KEY.origin, KEY.repository, str(KEY.digest), 1000, text, NOW], NOW)
+    assert entry is not None and entry.record.fits(entry.size)
+
+
+def test_nine_million_parts_are_never_laid_out() -> None:
+    text = parts((2, 1), (3, []), (4, 0))
+    assert read_upload([KEY.origin, KEY.repository, str(KEY.digest), 9_000_000, text, NOW], NOW) is None
+    assert not UploadRecord(LOCATION, 0, 1).fits(2**63 - 1)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("origin", "https://R.example"),
+        ("origin", "https://r.example/"),
+        ("origin", "https://r.example:443"),
+        ("origin", "https://me:pw@r.example"),
+        ("origin", "file://r"),
+        ("origin", ""),
+        ("repository", ""),
+        ("repository", "../x"),
+        ("repository", "a/b:tag"),
+        ("repository", "a/b@sha256:" + "0" * 64),
+        ("repository", "A/b"),
+        ("repository", "x" * 300),
+        ("digest", "sha256:../../x"),
+        ("digest", "sha256-" + "0" * 64),
+        ("digest", "sha256:" + "A" * 64),
+        ("size", -1),
+        ("size", 63),
+        ("saved", -1.0),
+        ("saved", NOW + 7 * 24 * 3600),
+        ("saved", float("inf")),
+    ],
+)
+def test_a_column_out_of_its_range_removes_the_row_with_one_warning(stage: Stage, column: str, value: Any) -> None:
+    stage.filled()
+    stage.change(f"UPDATE uploads SET {column} = ?", values=(value,))
+    journal = stage.journal()
+    assert journal.entries() == []
+    assert [warning for warning in stage.warnings if "1 entry" in warning] == stage.warnings != []
+    stage.told.clear()
+    assert stage.journal().entries() == []
+    assert stage.warnings == []
+
+
+def test_all_that_can_not_be_read_is_counted_in_one_warning_and_gone(stage: Stage) -> None:
+    stage.filled()
+    for number in range(5):
+        values = (KEY.origin, f"a/{number}", str(KEY.digest), 1000, record((1, -1)), NOW)
+        stage.change("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?)", values=values)
+    stage.change("UPDATE hosts SET profile = 'x'", "INSERT INTO pushes VALUES ('[1, 2]', 5)")
+    stage.change("UPDATE files SET digest = 'sha256:x'", "INSERT INTO pushes VALUES (CAST(x'ff00' AS TEXT), 5)")
+    journal = stage.journal()
+    assert len(stage.warnings) == 1 and "8 entries" in stage.warnings[0]
+    assert [entry.key for entry in journal.entries()] == [KEY]
+    assert [order for order, _ in journal.orders()] == [ORDER]
+    assert journal.verified(FILE) is None
+    assert len(stage.warnings) == 1
+    assert len(under_way(journal).uploads) == 1
+
+
+BAD_PROFILES: Final = [
+    "",
+    "[1]",
+    "{}",
+    "[" * 100_000,
+    *(
+        json.dumps(values)
+        for values in (
+            [0, "nothing", 1.0, True],
+            [-5, "nothing", 1.0, True],
+            [10**30, "nothing", 1.0, True],
+            [True, "nothing", 1.0, True],
+            ["5", "nothing", 1.0, True],
+            [None, "what", 1.0, True],
+            [None, None, 1.0, True],
+            [None, "nothing", 0, True],
+            [None, "nothing", -1.0, True],
+            [None, "nothing", 1e300, True],
+            [None, "nothing", float("inf"), True],
+            [None, "nothing", float("nan"), True],
+            [None, "nothing", "1", True],
+            [None, "nothing", True, True],
+            [None, "nothing", 1.0, 1],
+            [None, "nothing", 1.0, "yes"],
+            [None, "nothing", 1.0, True, 5],
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("text", BAD_PROFILES)
+def test_a_profile_out_of_its_ranges_is_none(text: str) -> None:
+    assert read_host([KEY.origin, text, NOW], NOW) is None
+
+
+def order(**changes: Any) -> str:
+    whole = {
+        "store": "/models",
+        "model": "me/x:latest",
+        "references": ["r.example/a/b:latest"],
+        "options": {},
+    } | changes
+    return json.dumps(list(whole.values()))
+
+
+BAD_ORDERS: Final = [
+    "",
+    "[]",
+    "null",
+    "[" * 100_000,
+    order(store="models"),
+    order(store=5),
+    order(store="/a\0b"),
+    order(store="/" + "x" * 5000),
+    order(model="../../x/y/z:latest"),
+    order(model=5),
+    order(references=[]),
+    order(references="r.example/a/b"),
+    order(references=["r.example"]),
+    order(references=[5]),
+    order(references=["r.example/a/b:latest"] * 1001),
+    order(options=[]),
+    *(
+        order(options={name: value})
+        for name, value in (
+            ("plain_http", 1),
+            ("plain_http", "no"),
+            ("tls_verify", 0),
+            ("tls_verify", None),
+            ("dialect", "x"),
+            ("dialect", ["oci"]),
+            ("chunk_size", -1),
+            ("chunk_size", 1),
+            ("chunk_size", 10**30),
+            ("chunk_size", True),
+            ("chunk_size", "5"),
+            ("chunk_size", 1e6),
+            ("key", 5),
+            ("key", "relative"),
+            ("key", "/\0"),
+            ("ca_file", ["/x"]),
+            ("cert", "/only/one"),
+            ("allow_realms", "x"),
+            ("allow_realms", [5]),
+            ("allow_realms", ["\n"]),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("text", BAD_ORDERS)
+def test_an_order_out_of_its_ranges_is_none(text: str) -> None:
+    assert read_push([text, NOW], NOW) is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"plain_http": True, "tls_verify": False, "dialect": "ollama", "chunk_size": 65536},
+        {"key": "/k", "ca_file": "/c", "cert": "/c", "key_file": "/k", "authfile": "/a"},
+        {"allow_realms": ["auth.example.com"]},
+        {"of a later version": {"a": 5}},
+    ],
+)
+def test_an_order_within_its_ranges_is_one_and_its_settings_can_be_made(options: dict[str, Any]) -> None:
+    found = read_push([order(options=options), NOW], NOW)
+    assert found is not None
+    found[0].settings(Settings())
+
+
+JSON: Final = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+TEXT: Final = st.text() | st.builds(json.dumps, JSON) | st.builds(json.dumps, st.lists(JSON, min_size=4, max_size=6))
+NUMBER: Final = st.integers(-(2**63), 2**63 - 1)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(TEXT, TEXT, TEXT, NUMBER, TEXT, st.floats(allow_nan=False)), max_size=4))
+@example([(KEY.origin, KEY.repository, str(KEY.digest), 1000, record(), NOW)])
+def test_whatever_the_rows_are_nothing_is_raised_and_what_is_read_is_possible(rows: list[tuple[Any, ...]]) -> None:
+    for row in rows:
+        encoded = [value.encode(errors="replace").decode() if isinstance(value, str) else value for value in row]
+        entry = read_upload(encoded, NOW)
+        assert entry is None or entry.record.fits(entry.size)
+        read_host([encoded[0], encoded[1], encoded[5]], NOW)
+        found = read_push([encoded[4], encoded[5]], NOW)
+        if found is not None:
+            found[0].settings(Settings())
+
+
+def test_the_warning_says_no_secret(stage: Stage) -> None:
+    stage.filled()
+    stage.change("UPDATE uploads SET size = 5")
+    stage.journal()
+    assert re.search("secret|_state", "".join(stage.warnings)) is None
