@@ -63,10 +63,9 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
             journal.close()
         if done.busy:
             show(Warned(f"{done.busy} of them are being sent by another process, which keeps them"))
-        error = done.errors[0] if done.errors else None
         words = f"{done.freed} freed at their registries, {done.forgotten} forgotten"
         fields = {"freed": done.freed, "forgotten": done.forgotten, "busy": done.busy}
-        return Outcome([words], fields, error)
+        return Outcome([words], fields)
 
     async def going_on(show: Renderer, stop: asyncio.Event) -> Outcome:
         from ..registry.quick_import import import_aiohttp

@@ -20,6 +20,7 @@ class State(Enum):
     COMMITTING = auto()  # PUT: close with the digest
     CONFIRMING = auto()  # HEAD: the answer to the PUT was lost; is the blob there?
     GONE = auto()  # the session is lost: POST again, bounded
+    FRESH = auto()  # POST: all tries of the session were for nothing; is it the session, or the registry?
     DONE = auto()
     FAILED = auto()
 
@@ -37,8 +38,21 @@ TRANSITIONS: Final[Mapping[tuple[State, Kind], str]] = {
     #
     (State.GONE, Kind.CREATED): "mounted",
     (State.GONE, Kind.ACCEPTED): "opened",
+    (State.GONE, Kind.MISSING): "without_mount",
+    (State.GONE, Kind.EXPIRED): "without_mount",
+    (State.GONE, Kind.INVALID): "without_mount",
+    (State.GONE, Kind.REFUSED): "without_mount",
     (State.GONE, Kind.BUSY): "again",
     (State.GONE, Kind.LOST): "again",
+    #
+    (State.FRESH, Kind.CREATED): "mounted",
+    (State.FRESH, Kind.ACCEPTED): "opened_beside",
+    (State.FRESH, Kind.MISSING): "without_mount",
+    (State.FRESH, Kind.EXPIRED): "without_mount",
+    (State.FRESH, Kind.INVALID): "without_mount",
+    (State.FRESH, Kind.REFUSED): "without_mount",
+    (State.FRESH, Kind.BUSY): "unavailable",
+    (State.FRESH, Kind.LOST): "unavailable",
     #
     (State.OPEN, Kind.ACCEPTED): "acknowledged",
     (State.OPEN, Kind.CREATED): "acknowledged",  # ECR answers a PATCH with 201

@@ -11,6 +11,9 @@ is the error to raise.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from ..errors import NotAllowed, NotARegistry, RegistryPushError, Unavailable
 from ..model import HTTPOrigin
 from .answer import NO_ANSWER, Answer, Kind
@@ -20,6 +23,8 @@ from .parts import Parts
 from .transitions import TRANSITIONS, State
 from .upload_request import UploadRecord, UploadRequest
 from .upload_steps import Steps
+
+_IN_A_SESSION: Final = (State.PARTS, State.DIRECT, State.OPEN, State.UNCERTAIN, State.COMMITTING)
 
 
 class UploadSession(Steps):
@@ -35,14 +40,16 @@ class UploadSession(Steps):
         # A captive portal before the registry denies none either.
         passes = Unavailable | NotARegistry | NotAllowed if is_ours else Unavailable | NotARegistry
         is_worth_it = self.state is not State.FAILED or isinstance(self.failure, passes)
-        if not self._location or self.state is State.DONE or not is_worth_it:
+        if self.state is State.DONE or not is_worth_it:
             return None
-        if self._parts is not None:
-            return self._parts.record
-        if self.ollama is None:
-            return UploadRecord(self._location, self.offset)
-        # Ollama's registry tells no status: what went to its storage whole can be committed, less can't be asked for.
-        return UploadRecord(self._location, self.offset, direct=True) if self.offset == self._blob.size else None
+        own = self._own_record()
+        # Until something is in the fresh session, the old one may be the better of the two after all.
+        return own if self._before is None or self._has_bytes(own) else self._before
+
+    @property
+    def got_nowhere(self) -> bool:
+        """Whether the registry is well and nothing got through, not in a fresh session either."""
+        return self._is_fresh and self.state is not State.DONE and not self._has_bytes(self._own_record())
 
     @property
     def cancel_request(self) -> UploadRequest | None:
@@ -51,6 +58,14 @@ class UploadSession(Steps):
             return None
         return UploadRequest("DELETE", self._location, {})
 
+    @property
+    def left_over(self) -> list[UploadRequest]:
+        """What has the registry forget fresh sessions that were of no use; Ollama's registry knows no DELETE."""
+        if self.ollama is not None:
+            return []
+        is_useless = self._before is not None and self.record is self._before and self._location
+        return [UploadRequest("DELETE", url, {}) for url in (*self._left, *([self._location] if is_useless else ()))]
+
     def next_request(self) -> UploadRequest | Parts | None:
         """What to send now; None when DONE or FAILED.
 
@@ -58,7 +73,7 @@ class UploadSession(Steps):
         """
         after, self._after = self._after, 0.0
         match self.state:
-            case State.NEW | State.GONE:
+            case State.NEW | State.GONE | State.FRESH:
                 mount = self._mounts[0] if self._mounts else None
                 direct = self.ollama is not None and self.ollama.direct
                 return UploadRequest.open(self._endpoints, self._blob, mount=mount, direct=direct, after=after)
@@ -98,11 +113,13 @@ class UploadSession(Steps):
     def parts_over(self, parts: Parts) -> None:
         """Takes what came of the parts."""
         self._location, self.trouble = parts.location, parts.trouble
-        if parts.failure is not None:
+        if isinstance(parts.failure, Unavailable):
+            self._try(lambda: self._spent(Answer(NO_ANSWER, parts.location)))
+        elif parts.failure is not None:
             self._fail(parts.failure)
         elif parts.lost is not None:
-            self.trouble = str(parts.lost)
-            self._gone(parts.lost)
+            lost, self.trouble = parts.lost, str(parts.lost)
+            self._try(lambda: self._gone(lost))
         else:
             self.offset, self.state = self._blob.size, State.COMMITTING
 
@@ -112,11 +129,33 @@ class UploadSession(Steps):
         self._cut = sent if self.state is State.OPEN else self._cut
         self._step(Answer(NO_ANSWER, self._location or self._endpoints.uploads))
 
+    def unreachable(self, error: Unavailable) -> bool:
+        """Takes it that the session's host can't be reached, which no second try would mend, as with a certificate.
+
+        False if there is no other session to try it in.
+        """
+        if self._is_fresh or self.state not in _IN_A_SESSION:
+            return False
+        self.trouble = error.message
+        if self._parts is not None:
+            self._location = self._parts.location
+        if self._beside is not None:
+            self._try(self._change_session)
+        else:
+            self._in_doubt, self.state = False, State.FRESH  # it took no request, so no commit either
+        return True
+
     def _step(self, answer: Answer) -> None:
+        self._try(lambda: getattr(self, f"_{TRANSITIONS.get((self.state, answer.kind), 'refused')}")(answer))
+
+    def _try(self, step: Callable[[], None]) -> None:
         try:
-            getattr(self, f"_{TRANSITIONS.get((self.state, answer.kind), 'refused')}")(answer)
+            step()
         except RegistryPushError as error:  # an answer that no version of the protocol allows
             self._fail(error)
+
+    def _has_bytes(self, record: UploadRecord | None) -> bool:
+        return record is not None and record.acknowledged(self._blob.size) > 0
 
     def _choose_chunk(self) -> None:
         if self.kept is Kept.EVERYTHING:
@@ -127,7 +166,7 @@ class UploadSession(Steps):
     def _next_parts(self) -> Parts:
         """All parts, but for those that an earlier process has placed in this session."""
         before = self._resume
-        if before is None or not before.part or self.restarts:
+        if before is None or not before.part:
             wanted = self.ollama.part if self.ollama else None
             return Parts(self._blob, self._location, wanted=wanted, budget=self._budget)
         return Parts(

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from ..errors import Denied, Refused, RegistryPushError, RemoteMismatch, Unauthorized, Unavailable
+from ..errors import Denied, ProtocolViolation, Refused, RegistryPushError, RemoteMismatch, Unauthorized, Unavailable
 from ..events import Placement
 from ..model import Descriptor, HTTPOrigin
 from .answer import Answer, Kind
@@ -83,6 +83,12 @@ class Steps:
         self._direct: UploadRequest | None = None
         self._parts: Parts | None = None
         self._resume = resume
+        self._in_doubt = False  # a commit was sent, and nobody could say what came of it
+        self._beside: Answer | None = None  # to the POST of a fresh session that is open beside this one
+        self._looked = False  # the old session was asked once more, now that there is another
+        self._is_fresh = False  # the session is such a one: there is no other after it
+        self._left: list[str] = []  # such sessions that are of no use after all
+        self._before: UploadRecord | None = None  # of the session that it took over from
         self._knows_no_session = False
         self._pace = pace or Pace()
         self._cut = 0  # bytes of a chunk that went out before the line broke
@@ -101,6 +107,35 @@ class Steps:
         self.plan = self.plan.bounded(answer.minimum_chunk, answer.maximum_chunk)
         self.state = State.COMMITTING if self.plan.single else State.OPEN
         return None
+
+    def _opened_beside(self, answer: Answer) -> None:
+        """The registry is well. It may have been ill just now: what the old session holds is worth one more look."""
+        try:
+            resolve(answer.url, answer.upload_location or answer.location or "")
+        except ProtocolViolation:  # no session to go on in; why the old one failed says more
+            return self._unavailable(answer)
+        self._beside = answer
+        self._budget.restore()  # once more, for this look and the fresh session together
+        if self._in_doubt:
+            self.state = State.CONFIRMING
+        elif not self._location or (self.ollama is not None and self._parts is None):
+            self._change_session()
+        elif self._parts is not None:
+            self._resume, self.state = self._parts.record, State.PARTS
+        else:
+            self.state = State.UNCERTAIN
+        return None
+
+    def _change_session(self) -> None:
+        """Begins again in the session that is open beside the old one."""
+        answer, self._beside = self._beside, None
+        assert answer is not None, "there is one to change to"
+        old = self._own_record()
+        self._before = old if old is not None and old.acknowledged(self._blob.size) else None
+        self._forget_session()
+        self._furthest, self._is_fresh = 0, True
+        self.restarts += 1
+        self._opened(answer)
 
     def _opened_at_ollama(self, answer: Answer) -> None:
         self._knows_no_session = False
@@ -193,7 +228,11 @@ class Steps:
         self._confirm_later(answer)
 
     def _not_there(self, answer: Answer) -> None:
-        if self.ollama is None:
+        if self._beside is not None and (self._looked or self.ollama is not None):
+            self._change_session()
+        elif self._beside is not None:
+            self._looked, self.state = True, State.UNCERTAIN
+        elif self.ollama is None:
             self._ask_later(answer)
         elif self._knows_no_session:
             self._gone(answer)
@@ -223,8 +262,10 @@ class Steps:
         if answer.kind is Kind.MISSING and self.ollama is None:
             self._learn(None)
             self.trouble += f"; {self.kept.in_words or MAYBE_NOTHING_KEPT}"
-        self._location, self.offset, self.etag, self._parts, self._insisted = "", 0, None, None, False
-        if self.restarts == MAX_RESTARTS:
+        self._forget_session()
+        if self._beside is not None:
+            return self._change_session()
+        if self.restarts >= MAX_RESTARTS:
             return self._fail(
                 Unavailable(
                     f"the registry lost the upload of {self._blob.digest} {self.restarts + 1} times ({self.trouble})",
@@ -240,13 +281,39 @@ class Steps:
     def _refused(self, answer: Answer) -> None:
         if answer.kind is Kind.NO_REGISTRY:
             return self._no_registry(answer)
+        if self.state is State.COMMITTING and self._resume is not None and self._resume.direct:
+            return self._gone(answer)  # what the other process left is no session to go on with
         cls = {401: Unauthorized, 403: Denied}.get(answer.status, Refused)
         return self._fail(cls(f"{self._blob.digest} was refused: {self.trouble}", url=answer.url))
 
     def _no_registry(self, answer: Answer) -> None:
         self._fail(answer.no_registry(HTTPOrigin.of(self._endpoints.uploads)))
 
+    def _unavailable(self, _: Answer) -> None:
+        self._fail(Unavailable(f"gave up on {self._blob.digest}: {self.trouble}", url=self._endpoints.uploads))
+
     # ── the small steps ───────────────────────────────────────────────────────────────────────────
+
+    def _forget_session(self) -> None:
+        self._location, self.offset, self.etag, self._parts, self._insisted = "", 0, None, None, False
+        self._resume = self._direct = self._refused_at = None
+        self._suspect_size, self._in_doubt, self._cut = False, False, 0
+
+    def _leave_beside(self) -> None:
+        if self._beside is not None:
+            answer, self._beside = self._beside, None
+            self._left.append(resolve(answer.url, answer.upload_location or answer.location or ""))
+
+    def _own_record(self) -> UploadRecord | None:
+        """What to keep of this session; None if the registry holds nothing that could be gone on with."""
+        if not self._location:
+            return None
+        if self._parts is not None:
+            return self._parts.record
+        if self.ollama is None:
+            return UploadRecord(self._location, self.offset)
+        # Ollama's registry tells no status: what went to its storage whole can be committed, less can't be asked for.
+        return UploadRecord(self._location, self.offset, direct=True) if self.offset == self._blob.size else None
 
     def _learn(self, offset: int | None) -> None:
         """What a cut has shown of the registry, which now has `offset`, None for no session any more."""
@@ -261,6 +328,7 @@ class Steps:
         if offset > self._furthest:  # a registry that swings to and fro makes no progress
             self._furthest, self._insisted = offset, False
             self._budget.restore()
+            self._leave_beside()
 
     def _move_session(self, answer: Answer) -> None:
         if answer.location:  # Quay's status has none: the session stays where it was
@@ -274,13 +342,31 @@ class Steps:
 
     def _pause(self, answer: Answer) -> bool:
         pause = self._budget.spend(answer.retry_after)
-        if pause is None:
-            cls = Unauthorized if answer.kind is Kind.EXPIRED else Unavailable
-            self._fail(cls(f"gave up on {self._blob.digest}: {self.trouble}", url=self._endpoints.uploads))
+        if pause is None or (self._beside is not None and not self._may_be_there(answer)):
+            self._spent(answer)
             return False
         # A token that ran out has been renewed by now; nobody needs to rest.
         self._after = 0.0 if answer.kind is Kind.EXPIRED else pause
         return True
+
+    def _spent(self, answer: Answer) -> None:
+        """All tries of a session were for nothing. If the registry is well, a fresh one has as many, once."""
+        in_doubt = self._may_be_there(answer)
+        if self._beside is not None and not in_doubt:
+            self._change_session()
+        elif self._beside is not None and self.state is State.COMMITTING:
+            self.state = State.CONFIRMING
+        elif answer.kind is Kind.EXPIRED:
+            self._fail(Unauthorized(f"gave up on {self._blob.digest}: {self.trouble}", url=self._endpoints.uploads))
+        elif self._beside is not None or self._is_fresh or self.state in (State.NEW, State.GONE):
+            self._unavailable(answer)
+        else:
+            self._in_doubt, self.state = in_doubt, State.FRESH
+
+    def _may_be_there(self, answer: Answer) -> bool:
+        """Whether this trouble leaves open what came of a commit."""
+        refused = answer.kind is Kind.EXPIRED
+        return self.state is State.CONFIRMING or (self.state is State.COMMITTING and not refused)
 
     def _done(self, answer: Answer, placement: Placement) -> None:
         if answer.digest is not None and answer.digest != self._blob.digest:
@@ -289,10 +375,12 @@ class Steps:
                     f"the registry says it has {answer.digest} where {self._blob.digest} was sent", url=answer.url
                 )
             )
+        self._leave_beside()
         self.offset, self.placement, self.state = self._blob.size, placement, State.DONE
         return None
 
     def _fail(self, error: RegistryPushError) -> None:
+        self._leave_beside()
         self.failure, self.state = error, State.FAILED
 
 

@@ -93,7 +93,12 @@ class Upload:
                         raise Interrupted(f"the upload of {self.blob.digest.short} was stopped between two requests")
                     if isinstance(request, Parts):
                         self._content.hash_beside([span.stop for span in request.spans])
-                        await self._send_parts(request)
+                        try:
+                            await self._send_parts(request)
+                        except TLSFailed as error:
+                            if not self.session.unreachable(error):
+                                raise
+                            continue
                         if not request.over:
                             continue  # told to stop
                         self.session.parts_over(request)
@@ -120,8 +125,16 @@ class Upload:
         """Has the registry free what the failed upload holds there; a registry that won't is left alone."""
         request = self.session.cancel_request
         if request is not None:
-            with suppress(RegistryPushError):
-                await self.client.attempt(request.method, request.url, self._scopes(request), request.headers)
+            await self._delete(request)
+
+    async def tidy(self) -> None:
+        """Has the registry free the sessions that were begun in vain beside the upload's own."""
+        for request in self.session.left_over:
+            await self._delete(request)
+
+    async def _delete(self, request: UploadRequest) -> None:
+        with suppress(RegistryPushError):
+            await self.client.attempt(request.method, request.url, self._scopes(request), request.headers)
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
@@ -139,8 +152,9 @@ class Upload:
                 answer = await self._send(request, payload)
                 if payload is not None and request.span is not None:
                     self.progress.reached(request.span.start + payload.sent)
-        except TLSFailed:  # no certificate gets better by asking again
-            raise
+        except TLSFailed as error:  # no certificate gets better by asking again, but the next session may be elsewhere
+            if not self.session.unreachable(error):
+                raise
         except Unavailable as error:
             self._here = error if error.origin is not Origin.TARGET else None
             if payload is not None and request.span is not None:

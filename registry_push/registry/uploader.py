@@ -77,12 +77,15 @@ class Uploader:
         key = UploadKey(str(client.origin), repository, blob.digest)
         # What goes in one PUT is sent sooner than it is asked how far it came.
         resume = None if self._plan(client, blob).single else self._keeper.load(key)
-        progress = Progress(self._sink, repository, blob, begun=resume.acknowledged(blob.size) if resume else None)
+        if resume is not None and not resume.fits(blob.size):
+            resume = None
+        begun = resume.acknowledged(blob.size) if resume else 0
+        progress = Progress(self._sink, repository, blob, begun=begun if resume else None)
         upload = self._begin(client, repository, endpoints, blob, body, progress, tuple(mount_from), resume)
         sent, doubts = 0, 0
         while True:
             try:
-                return Placed(await self._carried_out(upload), sent + upload.sent)
+                return Placed(await self._carried_out(upload, key, begun), sent + upload.sent)
             except InDoubt as doubt:
                 doubts, sent = doubts + 1, sent + upload.sent
                 if doubts > _MOST_DOUBTS:
@@ -160,15 +163,21 @@ class Uploader:
             exact=after is not None,
         )
 
-    async def _carried_out(self, upload: Upload) -> Placement:
+    async def _carried_out(self, upload: Upload, key: UploadKey, begun: int) -> Placement:
+        """Bring it there. If nothing is beyond the `begun` bytes of an earlier run afterwards, that is noted."""
         session = upload.session
         try:
             with self._counted(session):
-                return await upload.run()
+                placement = await upload.run()
+            await upload.tidy()
+            return placement
         except RegistryPushError as error:
+            await upload.tidy()
             if not isinstance(error, Interrupted | Unavailable | NotARegistry | NotAllowed) or session.record is None:
                 await upload.forget()
                 upload.save(None)
+            elif session.got_nowhere and session.record.acknowledged(upload.blob.size) <= begun:
+                self._keeper.got_nowhere(key)
             raise
         finally:
             self._learn_from(upload.client, session, upload.pace)

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from ..errors import RegistryPushError, Unavailable
+from ..errors import RegistryPushError
 from ..events import ModelDone, ModelFailed, Sink, Warned, ignore
 from ..model import ModelName, Reference
 from ..protocol.clear_text import may_sign_in
@@ -19,9 +19,10 @@ from ..registry.proxies import Proxies
 from ..settings import Party, Settings
 from ..stores.ollama import open_store
 from .copy import Report
-from .journal import Entry, Journal
+from .journal import Journal
 from .orders import Order
 from .push import carry_out, planned_model
+from .rows import Entry
 
 
 class UnderWay(Struct, frozen=True):
@@ -37,7 +38,6 @@ class Freed(Struct, frozen=True):
     freed: int
     forgotten: int
     busy: int
-    errors: tuple[RegistryPushError, ...] = ()
 
 
 def under_way(journal: Journal, targets: Sequence[str] = ()) -> UnderWay:
@@ -66,9 +66,10 @@ async def go_on(
         if stop.is_set():
             break
         models = []
-        theirs = orders[0].settings(settings)
+        theirs = settings
         for order in orders:
             try:
+                theirs = order.settings(settings)
                 store = open_store(theirs)
                 references = tuple(Reference.parse(text) for text in order.references)
                 models.append(await planned_model(store, ModelName.parse(order.model), references, sink))
@@ -83,11 +84,10 @@ async def go_on(
 async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sink: Sink = ignore) -> Freed:
     """Frees the uploads at their registries and forgets them and the pushes.
 
-    What another process is sending is left to it. Where a registry can't be reached now, its uploads stay in the
-    journal; Ollama's knows no request for it, there they are only forgotten. Cancelling is safe.
+    What another process is sending is left to it. What a registry can't be told to free now is only forgotten, with a
+    warning: it will forget it too. Ollama's knows no request for it. Cancelling is safe.
     """
     freed = forgotten = busy = 0
-    errors = []
     # A service notes uploads over http that its clients asked for: they are none of the word of who runs this.
     wary = replace(settings, username=None, password=None, http_said_by="request")
     said = frozenset(order.origin for order, _ in journal.orders())
@@ -104,18 +104,15 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
                 registries = trusted if may_sign_in(origin, login_of="runner", said_by=by) else others
                 is_plain = not (record.part or record.direct)
                 was_there = is_plain and await registries.repository(reference).free(record.location)
-            except Unavailable as error:
-                errors.append(error)
-                continue
-            except RegistryPushError as error:  # no right to, or a registry without DELETE: it forgets by itself
+            except RegistryPushError as error:  # away, broken, no right to, or a registry without DELETE
                 sink(Warned(f"an upload of {entry.key.digest.short} could not be freed: {error.message}", error.hint))
                 was_there = False
             journal.save(entry.key, entry.size, None)
             freed, forgotten = freed + was_there, forgotten + (not was_there)
-    if not busy and not errors:
+    if not busy:
         for order, _ in wanted.orders:
             journal.end(order)
-    return Freed(freed, forgotten, busy, tuple(errors))
+    return Freed(freed, forgotten, busy)
 
 
 def _alike(settings: Settings, sink: Sink, targets: Sequence[str]) -> list[list[Order]]:

@@ -25,6 +25,10 @@ _SESSION: Final = re.compile(r"/(?:blobs/uploads|_uploads)/([A-Za-z0-9-]+)")
 _MANIFEST: Final = re.compile(r"/v2/(.+)/manifests/([^/]+)\Z")
 _STATED: Final = re.compile(r"([0-9]+)-")
 _RANGE: Final = re.compile(r"0-([0-9]+)\Z")
+# Requests in trouble without a byte of progress between them, after which a client may take it that a session is
+# broken: its retries.
+_TRIES: Final = 5
+_BUSY: Final = frozenset({0, 408, 425, 429, *range(500, 600)}) - {501, 505}
 # So many random bytes occur once.
 _TELLING: Final = 16
 _COMMITTED: Final = "committed"
@@ -153,6 +157,9 @@ class _Ledger:
     A session that is broken for good is as good as denied from the first time that this shows. What a captive portal
     says is no word of the registry's.
 
+    A run in which a session was asked for nothing as often as a client tries (`_TRIES`) may pass it over for a fresh
+    one: that counts as denied too.
+
     What we gave up for good (codes 3, 5, 7) may be sent again too: there is nothing to go on with. And a blob that goes
     in one request is not noted between pushes: it is sent sooner than it is asked for.
     """
@@ -169,6 +176,7 @@ class _Ledger:
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     refused_starts: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     taken: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    troubled: Counter[Digest] = field(default_factory=Counter)
 
     def read(self, ends: Sequence[End]) -> None:
         log = [*self.registry.log, *_storage(self.registry)]
@@ -209,6 +217,9 @@ class _Ledger:
         digest, (start, stop) = span
         session = _session(exchange)
         self.owner[session] = digest
+        if self.troubled[digest] >= _TRIES:
+            for other in {*self.held[digest]} - {session, _COMMITTED}:
+                del self.held[digest][other]
         self.furthest[session] = max(self.furthest[session], stop)
         for where, intervals in self.held[digest].items():
             for first, last in intervals:
@@ -219,7 +230,10 @@ class _Ledger:
                     )
 
     def _answered(self, exchange: Exchange) -> None:
-        if exchange.status == 0 or _is(exchange, What.PORTAL):
+        if _is(exchange, What.PORTAL):
+            return
+        self._count_trouble(exchange)
+        if exchange.status == 0:
             return
         session, target = _session(exchange), urlsplit(exchange.target)
         digest = self.owner.get(session)
@@ -260,6 +274,19 @@ class _Ledger:
             self.taken[session] = max(self.taken[session], span[1][1])
         self._weigh(exchange, held, session)
 
+    def _count_trouble(self, exchange: Exchange) -> None:
+        """What nobody answered, or with "later"; an answer that was lost on its way is none."""
+        digest = self.owner.get(_session(exchange))
+        if digest is None:
+            digest = next((each for each in self.contents if each.hex in exchange.target), None)
+        if digest is None:
+            return
+        is_missed = exchange.method == "HEAD" and exchange.status == 404 and self.troubled[digest]  # after a commit
+        if exchange.status in _BUSY or exchange.fault is not None or is_missed:
+            self.troubled[digest] += 1
+        elif exchange.method in ("PATCH", "PUT") and exchange.status < 300:
+            self.troubled[digest] = 0
+
     def _weigh(self, exchange: Exchange, held: dict[str, list[Interval]], session: str) -> None:
         """What a Range means: what is behind it is denied; a status acknowledges what is before it."""
         told = _RANGE.match(exchange.told or "")
@@ -295,6 +322,7 @@ class _Ledger:
         self.held[digest] = {_COMMITTED: [(0, size)]} if size else {}
 
     def _ended(self, code: int | None) -> None:
+        self.troubled.clear()
         for digest, held in self.held.items():
             is_small = len(self.contents[digest][0]) <= self.one_request
             for session in list(held):

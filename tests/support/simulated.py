@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
 
+from registry_push.errors import TLSFailed
 from registry_push.model import Descriptor, Digest
 from registry_push.protocol.answer import Answer
 from registry_push.protocol.chunks import ChunkPlan
@@ -41,6 +42,8 @@ class Fault(Enum):
     BUSY = "503"
     EXPIRED = "401"
     SESSION_GONE = "the registry has forgotten the session"
+    REDIRECT = "307, to nowhere"
+    UNTRUSTED = "its host has another certificate than it should"
 
 
 @dataclass
@@ -55,6 +58,8 @@ class SimulatedRegistry:
     status_adds: int = 0  # Quay, Gitea: 1
     knows_status: bool = True
     range_of_patch: Callable[[int, int, int], int] = lambda _start, stop, _first: stop - 1
+    # What is wrong with a request for good, besides what `faults` says; of a session, by its number.
+    broken: Callable[[str, int | None], Fault] = lambda _method, _session: Fault.NONE
     blobs: dict[Digest, bytes] = field(default_factory=dict)
     sessions: dict[str, bytearray] = field(default_factory=dict)
     first_stop: int = 0
@@ -62,9 +67,12 @@ class SimulatedRegistry:
     _ids: Iterator[int] = field(default_factory=count)
 
     def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> Answer | None:
-        """The answer; None where the line broke."""
+        """The answer; None where the line broke. Raises `TLSFailed` for a host that is not trusted."""
         fault = next(self.faults, Fault.NONE)
         location = request.url.partition("?")[0]
+        if fault is Fault.NONE:
+            number = location.rpartition("/")[2]
+            fault = self.broken(request.method, int(number) if number.isdigit() else None)
         match fault:
             case Fault.LOST_REQUEST:
                 return None
@@ -72,6 +80,10 @@ class SimulatedRegistry:
                 return Answer(503, request.url)
             case Fault.EXPIRED:
                 return Answer(401, request.url)
+            case Fault.REDIRECT:
+                return Answer(307, request.url)
+            case Fault.UNTRUSTED:
+                raise TLSFailed("no trusted TLS connection")
             case Fault.SESSION_GONE:
                 self.sessions.pop(location, None)
             case Fault.CUT if body:
@@ -142,6 +154,7 @@ class Run:
     session: UploadSession
     requests: list[UploadRequest]
     records: list[UploadRecord | None]
+    error: TLSFailed | None = None  # that the session leaves to its driver
 
     @property
     def methods(self) -> list[str]:
@@ -172,7 +185,14 @@ def upload(
     while len(run.requests) < stop_after and (request := asked(session)) is not None:
         run.requests.append(request)
         body = content[request.span.start : request.span.stop] if request.span else b""
-        answer = registry.answer(request, body, blob)
+        try:
+            answer = registry.answer(request, body, blob)
+        except TLSFailed as error:
+            if not session.unreachable(error):
+                run.error = error
+                break
+            run.records.append(session.record)
+            continue
         if answer is None:
             session.connection_lost("connection reset")
         else:
