@@ -169,8 +169,6 @@ class Uploader:
         try:
             with self._counted(session):
                 placement = await upload.run()
-            await upload.tidy()
-            return placement
         except RegistryPushError as error:
             await upload.tidy()
             if not isinstance(error, Interrupted | Unavailable | NotARegistry | NotAllowed) or session.record is None:
@@ -179,6 +177,9 @@ class Uploader:
             elif session.got_nowhere and session.record.acknowledged(upload.blob.size) <= begun:
                 self._keeper.got_nowhere(key)
             raise
+        else:
+            await upload.tidy()
+            return placement
         finally:
             self._learn_from(upload.client, session, upload.pace)
 

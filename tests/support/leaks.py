@@ -94,7 +94,7 @@ class Watch:
         for text in dict.fromkeys(self.causes):
             found += [_told(secret, "the cause of an error", text) for secret in everything if secret in text]
         for folder in self.folders:
-            for file in folder.rglob(_JOURNAL):
+            for file in (file for file in folder.rglob(_JOURNAL) if file.is_file()):
                 text = file.read_bytes().decode("latin-1")
                 found += [f"{secret!r} in {file.name}" for secret in self.logins if secret in text]
         return found
