@@ -122,10 +122,10 @@ ROWS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "daemon": {
         "foreign Host": (_SERVE + "_attacks.py::test_foreign_host_is_403_cve_2024_28224",),
         "foreign Origin": (_SERVE + "_attacks.py::test_foreign_origin_is_403_and_nothing_is_pushed",),
-        "slow body": (_SERVE + "_attacks.py::test_a_slow_body_is_408",),
+        "slow body": (_SERVE + "_floods.py::test_a_slow_body_is_408",),
         "giant body": (
-            _SERVE + "_attacks.py::test_a_giant_body_is_413_before_it_is_sent",
-            _SERVE + "_attacks.py::test_a_giant_body_of_unknown_length_is_413_when_it_gets_too_long",
+            _SERVE + "_floods.py::test_a_giant_body_is_413_before_it_is_sent",
+            _SERVE + "_floods.py::test_a_giant_body_of_unknown_length_is_413_when_it_gets_too_long",
         ),
         "push to a target outside the allow-list": (
             _SERVE + "_attacks.py::test_a_target_outside_the_list_is_403_and_never_reached_cve_2026_7482",

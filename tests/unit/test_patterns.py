@@ -38,6 +38,7 @@ _SEARCHES = {
 }
 # Written where they are used, on what is bounded by then: the names of files, and one header of 8 KiB.
 _INLINE = {
+    ("cli/main.py", r"\S+"),
     ("daemon/address.py", "[0-9]{1,9}"),
     ("protocol/challenge.py", r"\\(.)"),
     ("stores/ollama_names.py", "%3a"),

@@ -1,0 +1,276 @@
+"""The rows of a journal: each is parsed once, by its ranges, and one that is none is gone."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from registry_push.protocol.upload_request import UploadRecord
+from registry_push.settings import Settings
+from registry_push.transfer.resume import under_way
+from registry_push.transfer.rows import read_host, read_push, read_upload
+
+from .test_hostile_journal import FILE, KEY, LOCATION, NOW, ORDER, Stage
+from .test_hostile_journal import stage as stage
+
+pytestmark = pytest.mark.attack("S14")
+
+# ── rows ──────────────────────────────────────────────────────────────────────────────────────────
+
+HUGE: Final = "9" * 5000
+
+
+def record(*changes: tuple[int, Any]) -> str:
+    whole: list[Any] = [LOCATION, 64, 0, [], 0, False]
+    for place, value in changes:
+        whole[place] = value
+    return json.dumps(whole)
+
+
+def parts(*changes: tuple[int, Any]) -> str:
+    return record((1, 0), (2, 100), (3, [0, 2, 9]), (4, 1), *changes)
+
+
+BAD_RECORDS: Final = [
+    "",
+    "null",
+    "[]",
+    "{}",
+    "[" * 100_000,
+    f'["{LOCATION}", {HUGE}, 0, [], 0, false]',
+    *(
+        record((0, place))
+        for place in (None, "", "x", "/v2/x", "file:///etc/passwd", "http://", "ftp://r/x", "https://r/a b")
+    ),
+    *(
+        record((0, place))
+        for place in ("https://r/\n", "https://r/#x", "https://r:99999/", f"https://r/{'x' * 20_000}")
+    ),
+    record((0, "https://r/\udc80")),
+    *(record((1, offset)) for offset in (-1, 1001, 10**30, 1.5, "64", None, True, [64])),
+    *(record((2, part)) for part in (-1, 0.5, True, 1001)),
+    record((3, [0])),
+    record((4, 1)),
+    *(record((5, direct)) for direct in (True, 0, 1, "", None)),
+    *(parts((2, part)) for part in (-1, 1001, 10**30, True)),
+    *(parts((3, done)) for done in ([10], [-1], [0, 0], ["0"], [None], [True], [0.0], "01", {"0": 1}, 5, [10**30])),
+    *(parts((4, first)) for first in (-1, 10, 10**30, "0", True)),
+    parts((1, 5)),
+    parts((5, True)),
+]
+
+
+@pytest.mark.parametrize("text", BAD_RECORDS)
+def test_a_record_out_of_its_ranges_is_none(text: str) -> None:
+    row = [KEY.origin, KEY.repository, str(KEY.digest), 1000, text, NOW]
+    assert read_upload(row, NOW) is None
+
+
+@pytest.mark.parametrize("text", [record(), parts(), record((1, 1000), (5, True)), record((1, 0)), record((1, 1000))])
+def test_a_record_within_its_ranges_is_one(text: str) -> None:
+    entry = read_upload([KEY.origin, KEY.repository, str(KEY.digest), 1000, text, NOW], NOW)
+    assert entry is not None and entry.record.fits(entry.size)
+
+
+def test_nine_million_parts_are_never_laid_out() -> None:
+    text = parts((2, 1), (3, []), (4, 0))
+    assert read_upload([KEY.origin, KEY.repository, str(KEY.digest), 9_000_000, text, NOW], NOW) is None
+    assert not UploadRecord(LOCATION, 0, 1).fits(2**63 - 1)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("origin", "https://R.example"),
+        ("origin", "https://r.example/"),
+        ("origin", "https://r.example:443"),
+        ("origin", "https://me:pw@r.example"),
+        ("origin", "file://r"),
+        ("origin", ""),
+        ("repository", ""),
+        ("repository", "../x"),
+        ("repository", "a/b:tag"),
+        ("repository", "a/b@sha256:" + "0" * 64),
+        ("repository", "A/b"),
+        ("repository", "x" * 300),
+        ("digest", "sha256:../../x"),
+        ("digest", "sha256-" + "0" * 64),
+        ("digest", "sha256:" + "A" * 64),
+        ("size", -1),
+        ("size", 63),
+        ("saved", -1.0),
+        ("saved", NOW + 7 * 24 * 3600),
+        ("saved", float("inf")),
+    ],
+)
+def test_a_column_out_of_its_range_removes_the_row_with_one_warning(stage: Stage, column: str, value: Any) -> None:
+    stage.filled()
+    stage.change(f"UPDATE uploads SET {column} = ?", values=(value,))
+    journal = stage.journal()
+    assert journal.entries() == []
+    assert [warning for warning in stage.warnings if "1 entry" in warning] == stage.warnings != []
+    stage.told.clear()
+    assert stage.journal().entries() == []
+    assert stage.warnings == []
+
+
+def test_all_that_can_not_be_read_is_counted_in_one_warning_and_gone(stage: Stage) -> None:
+    stage.filled()
+    for number in range(5):
+        values = (KEY.origin, f"a/{number}", str(KEY.digest), 1000, record((1, -1)), NOW)
+        stage.change("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?)", values=values)
+    stage.change("UPDATE hosts SET profile = 'x'", "INSERT INTO pushes VALUES ('[1, 2]', 5)")
+    stage.change("UPDATE files SET digest = 'sha256:x'", "INSERT INTO pushes VALUES (CAST(x'ff00' AS TEXT), 5)")
+    journal = stage.journal()
+    assert len(stage.warnings) == 1 and "8 entries" in stage.warnings[0]
+    assert [entry.key for entry in journal.entries()] == [KEY]
+    assert [order for order, _ in journal.orders()] == [ORDER]
+    assert journal.verified(FILE) is None
+    assert len(stage.warnings) == 1
+    assert len(under_way(journal).uploads) == 1
+
+
+BAD_PROFILES: Final = [
+    "",
+    "[1]",
+    "{}",
+    "[" * 100_000,
+    *(
+        json.dumps(values)
+        for values in (
+            [0, "nothing", 1.0, True],
+            [-5, "nothing", 1.0, True],
+            [10**30, "nothing", 1.0, True],
+            [True, "nothing", 1.0, True],
+            ["5", "nothing", 1.0, True],
+            [None, "what", 1.0, True],
+            [None, None, 1.0, True],
+            [None, "nothing", 0, True],
+            [None, "nothing", -1.0, True],
+            [None, "nothing", 1e300, True],
+            [None, "nothing", float("inf"), True],
+            [None, "nothing", float("nan"), True],
+            [None, "nothing", "1", True],
+            [None, "nothing", True, True],
+            [None, "nothing", 1.0, 1],
+            [None, "nothing", 1.0, "yes"],
+            [None, "nothing", 1.0, True, 5],
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("text", BAD_PROFILES)
+def test_a_profile_out_of_its_ranges_is_none(text: str) -> None:
+    assert read_host([KEY.origin, text, NOW], NOW) is None
+
+
+def order(**changes: Any) -> str:
+    whole = {
+        "store": "/models",
+        "model": "me/x:latest",
+        "references": ["r.example/a/b:latest"],
+        "options": {},
+    } | changes
+    return json.dumps(list(whole.values()))
+
+
+BAD_ORDERS: Final = [
+    "",
+    "[]",
+    "null",
+    "[" * 100_000,
+    order(store="models"),
+    order(store=5),
+    order(store="/a\0b"),
+    order(store="/" + "x" * 5000),
+    order(model="../../x/y/z:latest"),
+    order(model=5),
+    order(references=[]),
+    order(references="r.example/a/b"),
+    order(references=["r.example"]),
+    order(references=[5]),
+    order(references=["r.example/a/b:latest"] * 1001),
+    order(options=[]),
+    *(
+        order(options={name: value})
+        for name, value in (
+            ("plain_http", 1),
+            ("plain_http", "no"),
+            ("tls_verify", 0),
+            ("tls_verify", None),
+            ("dialect", "x"),
+            ("dialect", ["oci"]),
+            ("chunk_size", -1),
+            ("chunk_size", 1),
+            ("chunk_size", 10**30),
+            ("chunk_size", True),
+            ("chunk_size", "5"),
+            ("chunk_size", 1e6),
+            ("key", 5),
+            ("key", "relative"),
+            ("key", "/\0"),
+            ("ca_file", ["/x"]),
+            ("cert", "/only/one"),
+            ("allow_realms", "x"),
+            ("allow_realms", [5]),
+            ("allow_realms", ["\n"]),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("text", BAD_ORDERS)
+def test_an_order_out_of_its_ranges_is_none(text: str) -> None:
+    assert read_push([text, NOW], NOW) is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"plain_http": True, "tls_verify": False, "dialect": "ollama", "chunk_size": 65536},
+        {"key": "/k", "ca_file": "/c", "cert": "/c", "key_file": "/k", "authfile": "/a"},
+        {"allow_realms": ["auth.example.com"]},
+        {"of a later version": {"a": 5}},
+    ],
+)
+def test_an_order_within_its_ranges_is_one_and_its_settings_can_be_made(options: dict[str, Any]) -> None:
+    found = read_push([order(options=options), NOW], NOW)
+    assert found is not None
+    found[0].settings(Settings())
+
+
+JSON: Final = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+TEXT: Final = st.text() | st.builds(json.dumps, JSON) | st.builds(json.dumps, st.lists(JSON, min_size=4, max_size=6))
+NUMBER: Final = st.integers(-(2**63), 2**63 - 1)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(TEXT, TEXT, TEXT, NUMBER, TEXT, st.floats(allow_nan=False)), max_size=4))
+@example([(KEY.origin, KEY.repository, str(KEY.digest), 1000, record(), NOW)])
+def test_whatever_the_rows_are_nothing_is_raised_and_what_is_read_is_possible(rows: list[tuple[Any, ...]]) -> None:
+    for row in rows:
+        encoded = [value.encode(errors="replace").decode() if isinstance(value, str) else value for value in row]
+        entry = read_upload(encoded, NOW)
+        assert entry is None or entry.record.fits(entry.size)
+        read_host([encoded[0], encoded[1], encoded[5]], NOW)
+        found = read_push([encoded[4], encoded[5]], NOW)
+        if found is not None:
+            found[0].settings(Settings())
+
+
+def test_the_warning_says_no_secret(stage: Stage) -> None:
+    stage.filled()
+    stage.change("UPDATE uploads SET size = 5")
+    stage.journal()
+    assert re.search("secret|_state", "".join(stage.warnings)) is None
