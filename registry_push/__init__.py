@@ -10,11 +10,14 @@ Both raise the errors that the command exits with (`rp.RegistryPushError` and be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+# Not from `typing`: this is the first that the command imports, and until it has its own handler for Ctrl-C, that would
+# be a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .errors import RegistryPushError
     from .events import Event, Sink
     from .library import push, push_sync

@@ -6,9 +6,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, TextIO
 
 import click
@@ -16,6 +17,7 @@ from msgspec import Struct
 
 from ..errors import Interrupted, RegistryPushError
 from ..events import Warned
+from ..interrupts import raise_on_interrupt
 from .render import Renderer, choose, renderer
 
 # As a shell reports a program that died of SIGPIPE: what was printed did not get to its reader.
@@ -49,14 +51,16 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
         no_progress=flags.get("no_progress", False),
     )
     lost: list[OSError] = []
-    with renderer(
+    shown = renderer(
         kind,
         err,
         out,
         verbose=flags.get("verbose", False),
         progress=not flags.get("no_progress", False),
         on_lost=lost.append,
-    ) as show:
+    )
+    raise_on_interrupt()  # from here on there is a terminal to be left as it was
+    with shown as show:
         try:
             outcome = _run_until_signalled(work, show, finishes=finishes)
         except RegistryPushError as error:
@@ -85,28 +89,53 @@ def _run_until_signalled(work: Work, show: Renderer, *, finishes: bool) -> Outco
     not wait for that. Raises `Interrupted`.
     """
     received: list[signal.Signals] = []
+    loop: asyncio.AbstractEventLoop | None = None
+    act: Callable[[], None] = _do_nothing
+
+    # Not the loop's own handlers: those are gone while it is closed, and an exception there would be printed.
+    def on_signal(number: int, _: FrameType | None) -> None:
+        received.append(signal.Signals(number))
+        if len(received) > 1 + finishes:
+            os._exit(Interrupted.exit_code)
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(act)
 
     async def watched() -> Outcome:
-        loop, task, stop = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+        nonlocal loop, act
+        task, stop = asyncio.current_task(), asyncio.Event()
         assert task is not None
 
-        def on_signal(which: signal.Signals) -> None:
-            received.append(which)
+        def asked_to_stop() -> None:
             if finishes and len(received) == 1:
                 stop.set()
-                show(Warned(f"{which.name}: finishing the chunks under way", "press Ctrl-C again to stop at once"))
-            elif len(received) <= 1 + finishes:
-                task.cancel()
+                name = received[0].name
+                show(Warned(f"{name}: finishing the chunks under way", "press Ctrl-C again to stop at once"))
             else:
-                os._exit(Interrupted.exit_code)
+                task.cancel()
 
-        for which in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError):  # Windows: there KeyboardInterrupt does it
-                loop.add_signal_handler(which, on_signal, which)
+        loop, act = asyncio.get_running_loop(), asked_to_stop
+        if received:  # before there was a loop
+            loop.call_soon(act)
         return await work(show, stop)
 
     try:
-        return asyncio.run(watched())
+        with _handled(on_signal):
+            return asyncio.run(watched())
     except (asyncio.CancelledError, KeyboardInterrupt):
         name = received[0].name if received else "SIGINT"
         raise Interrupted(f"stopped by {name}; what the registry has acknowledged is kept") from None
+
+
+def _do_nothing() -> None:
+    """Nothing is begun."""
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """`handler` is called for SIGINT and SIGTERM, in the main thread; afterwards they do what they did before."""
+    before = {which: signal.signal(which, handler) for which in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for which, old in before.items():
+            signal.signal(which, old)

@@ -21,6 +21,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..errors import Interrupted, InvalidSettings, NotAtSource, UsageError, printable
+from ..interrupts import raise_on_interrupt
 from ..registry.identity import mode_warning
 from ..settings import Settings
 from ..stores.ollama_paths import read_small
@@ -107,6 +108,7 @@ def run(settings: Settings, flags: Mapping[str, Any]) -> int:
     0: stopped in order, whatever was under way; who manages services takes anything else for a crash. 130: stopped at
     once, by a second signal. Raises `UsageError` where it can't listen, and what `ServeOptions.of` raises.
     """
+    raise_on_interrupt()
     _begin_log()
     bounds = Bounds().within(_allow_many_files())
     options = ServeOptions.of(flags, settings.environ)

@@ -1,0 +1,33 @@
+"""What Ctrl-C does before there is a loop to hear of it, and after."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+TYPE_CHECKING = False  # not from `typing`: see `registry_push/__init__.py`
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Final
+
+# As a shell reports a program that SIGINT has ended; `errors.Interrupted` has the same, and is not imported yet.
+INTERRUPTED: Final = 130
+
+
+def leave_on_interrupt() -> None:
+    """From now on Ctrl-C ends the process at once: nothing is begun that needs to be put in order.
+
+    While modules are imported an exception can surface anywhere, be printed, or be lost.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started us wants none of it
+        signal.signal(signal.SIGINT, _leave)
+
+
+def raise_on_interrupt() -> None:
+    """From now on Ctrl-C raises `KeyboardInterrupt`, as usual."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os._exit(INTERRUPTED)
