@@ -40,6 +40,9 @@ class Size(click.ParamType[int]):
             self.fail(f"{error}; {error.hint}", param, ctx)
 
 
+# Bytes. A configuration has some lines; this bounds what a wrong file can make us parse.
+_MAX_CONFIG: Final = 256 * 1024
+
 _STORE: Final = (
     option("--models", type=_FILE, metavar="DIR", help="The Ollama store. Else $OLLAMA_MODELS, else the usual places."),
 )
@@ -121,17 +124,25 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> P
     """Makes the file's lines the defaults of the flags: the environment and the command line go before them."""
     named = path is not None
     file = path or _usual_config()
-    try:
-        text = file.read_text()
-        import tomllib  # 2 ms, which those without a file need not wait
+    if not named and not os.path.lexists(file):
+        return path
+    import tomllib  # 2 ms, which those without a file need not wait
 
-        content = tomllib.loads(text)
-    except FileNotFoundError as error:
+    from .stores.ollama_paths import read_small
+    from .stores.read_errors import passes, read_error, unreadable
+
+    try:
+        content = tomllib.loads(read_small(file, _MAX_CONFIG).decode())
+    except (FileNotFoundError, NotADirectoryError) as error:
         if named:
             raise NotAtSource(f"the configuration file {file} is not there", hint="check --config") from error
         return path
-    except (OSError, ValueError) as error:
-        raise InvalidSettings(f"the configuration file {file} can't be read: {error}") from error
+    except PermissionError as error:
+        raise unreadable(file, what="the configuration file") from error
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, OSError) and passes(error):
+            raise read_error(error, "the configuration file", path=file) from error
+        raise InvalidSettings(f"the configuration file {file} can't be used: {error}", hint="check --config") from error
     known = {each.lstrip("-"): parameter.name for parameter in ctx.command.params for each in parameter.opts}
     for key, value in content.items():
         if key not in _EVERY_FLAG:
