@@ -13,6 +13,10 @@ TYPE_CHECKING = False  # not from `typing`: see `__init__.py`
 if TYPE_CHECKING:
     from typing import Final, NoReturn
 
+# What the loader says of a library for which there is no memory (glibc, dl-load.c).
+_NO_ROOM: Final = "failed to map segment"
+# As `errors.Unavailable` has it.
+_TRY_LATER: Final = 6
 # Objects. Nearly all that is made here stays (what is imported) or goes by itself: looking for garbage each 700, as is
 # usual, costs 4 % of the instructions of a push that has nothing to send.
 _GARBAGE_AFTER: Final = 20_000
@@ -24,13 +28,18 @@ def main() -> None:
     import gc
 
     gc.set_threshold(_GARBAGE_AFTER)
-    from .cli.main import command
-
     try:
+        from .cli.main import command
+
         code = command()
         leave_on_interrupt()
     except KeyboardInterrupt:  # after all was done that could be
         code = INTERRUPTED
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and _NO_ROOM not in str(error):
+            raise
+        os.write(2, b"error: there is no memory left for this process\n  -> allow it more: ulimit -v unlimited\n")
+        code = _TRY_LATER
     _exit(code)
 
 

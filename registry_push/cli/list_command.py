@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..errors import RegistryPushError
+from ..errors import RegistryPushError, Unavailable
 from ..events import Warned
 from ..flags import options, settings_of
 from .render import Renderer
@@ -39,6 +39,8 @@ def command(pattern: str | None, **flags: Any) -> None:
                 manifest = await store.resolve(model.name)
                 size = manifest.size + sum(child.size for child in await store.children(manifest))
                 rows.append(ModelRow(model.name.short, manifest.digest, size, model.modified))
+            except Unavailable:  # a shortage here: to leave the model out would be to say that it is not there
+                raise
             except RegistryPushError as error:
                 show(Warned(f"{model.name.short}: {error.message}", error.hint))
         fields = [

@@ -79,8 +79,18 @@ def command() -> int:
         click.echo("aborted", err=True)
         return 130
     except RegistryPushError as error:  # before there was a renderer to say it
-        click.echo(f"error: {error.message}", err=True)
-        if error.hint:
-            click.echo(f"  → {error.hint}", err=True)
-        return error.exit_code
+        return _said(error)
+    except RuntimeError as error:
+        from ..stores.threads import no_thread
+
+        if (short := no_thread(error)) is None:
+            raise
+        return _said(short)
     return code if isinstance(code, int) else 0  # what a command exits with is what `main` returns
+
+
+def _said(error: RegistryPushError) -> int:
+    click.echo(f"error: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"  → {error.hint}", err=True)
+    return error.exit_code

@@ -18,6 +18,7 @@ from msgspec import Struct
 from ..errors import Interrupted, RegistryPushError
 from ..events import Warned
 from ..interrupts import raise_on_interrupt
+from ..stores.threads import no_thread
 from .render import Renderer, choose, renderer
 
 # As a shell reports a program that died of SIGPIPE: what was printed did not get to its reader.
@@ -89,6 +90,7 @@ def _run_until_signalled(work: Work, show: Renderer, *, finishes: bool) -> Outco
     not wait for that. Raises `Interrupted`.
     """
     received: list[signal.Signals] = []
+    ended: list[Outcome | RegistryPushError] = []
     loop: asyncio.AbstractEventLoop | None = None
     act: Callable[[], None] = _do_nothing
 
@@ -100,7 +102,7 @@ def _run_until_signalled(work: Work, show: Renderer, *, finishes: bool) -> Outco
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(act)
 
-    async def watched() -> Outcome:
+    async def watched() -> None:
         nonlocal loop, act
         task, stop = asyncio.current_task(), asyncio.Event()
         assert task is not None
@@ -116,14 +118,26 @@ def _run_until_signalled(work: Work, show: Renderer, *, finishes: bool) -> Outco
         loop, act = asyncio.get_running_loop(), asked_to_stop
         if received:  # before there was a loop
             loop.call_soon(act)
-        return await work(show, stop)
+        try:
+            ended.append(await work(show, stop))
+        except RegistryPushError as error:
+            ended.append(error)
 
     try:
         with _handled(on_signal):
-            return asyncio.run(watched())
+            asyncio.run(watched())
     except (asyncio.CancelledError, KeyboardInterrupt):
         name = received[0].name if received else "SIGINT"
         raise Interrupted(f"stopped by {name}; what the registry has acknowledged is kept") from None
+    except RuntimeError as error:
+        # asyncio ends its threads in a thread, which may be one too many; how the work has ended is known by then.
+        if (short := no_thread(error)) is None:
+            raise
+        if not ended:
+            raise short from error
+    if isinstance(ended[0], RegistryPushError):
+        raise ended[0]
+    return ended[0]
 
 
 def _do_nothing() -> None:

@@ -17,6 +17,7 @@ from .. import __version__
 from ..errors import RegistryPushError, printable
 from ..settings import Settings
 from ..stores.ollama import open_store
+from ..stores.threads import in_thread
 from . import metrics
 from .access import PREFLIGHT, Access
 from .bounds import Bounds
@@ -210,7 +211,7 @@ class Service:
         return _json({"version": __version__})
 
     async def _tags(self, _: web.Request) -> web.Response:
-        return _json(await asyncio.to_thread(lambda: list_response(open_store(self._settings))))
+        return _json(await in_thread(lambda: list_response(open_store(self._settings))))
 
     async def _health(self, _: web.Request) -> web.Response:
         return _json({"status": "ok"})
@@ -219,7 +220,7 @@ class Service:
         if self._hub.is_stopping:
             return _error(503, "the service is stopping")
         try:
-            await asyncio.to_thread(open_store, self._settings)
+            await in_thread(open_store, self._settings)
         except RegistryPushError as error:
             self._log_once(words_of(error))
             # Asked without a token: where the store is, and who owns it, are for the log.

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Final
 
 from ..errors import InvalidSettings, Unauthorized, printable, redacted
+from ..stores.threads import in_thread
 
 # A name becomes part of a program's name: no slash, no leading dash or dot.
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
@@ -50,7 +51,7 @@ async def ask_helper(
     if not _NAME.match(name):
         raise InvalidSettings(f"{printable(repr(name), limit=80)} is not a helper's name, in {source}")
     program = f"docker-credential-{name}"
-    path = await asyncio.to_thread(_find, program, environ)
+    path = await in_thread(_find, program, environ)
     if path is None:
         raise Unauthorized(
             f"{program} is not installed; {source} says that it keeps the login for {server}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import json
@@ -16,6 +15,7 @@ from ..protocol.token import HEADER_SAFE
 from ..settings import check_text
 from ..stores.ollama_paths import read_small
 from ..stores.read_errors import passes, read_error, unreadable
+from ..stores.threads import in_thread
 from .credential_helper import ask_helper
 
 # Such files have a few kilobytes; this bounds what a wrong path can make us read.
@@ -100,7 +100,7 @@ class CredentialStore:
             return self._explicit
         keys = _keys(host, repository)
         for place in self._places():
-            config = await asyncio.to_thread(self._read, place)
+            config = await in_thread(self._read, place)
             if config is None:
                 continue
             found = await self._from_helpers(config, host, keys) or _from_auths(config, keys)

@@ -18,6 +18,7 @@ from ..protocol.chunks import Span
 from ..stores.base import BlobBody, LocalFile
 from ..stores.hashing import Hasher, RunningHash, probe
 from ..stores.read_errors import shortage
+from ..stores.threads import in_thread
 from .carrier import Carrier, Check, nothing
 from .pump import Pump
 from .sockets import prepare_for
@@ -180,7 +181,7 @@ class SpanPayload(payload.Payload):
         """Raise what keeps the file from being read where the kernel stopped: it does not say which end failed."""
         offset = self._span.start + self.sent
         length = min(self._slice, self._span.stop - offset)
-        await asyncio.to_thread(probe, os.dup(body.file.fileno()), offset, length, body.name)
+        await in_thread(probe, os.dup(body.file.fileno()), offset, length, body.name)
 
     async def _send_pieces(self, writer: StreamWriter, transport: asyncio.WriteTransport) -> None:
         at_once = min(self._slice, self._encrypted)

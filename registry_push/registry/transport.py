@@ -33,6 +33,7 @@ from ..protocol.answer import Answer, Kind
 from ..protocol.retry import Budget
 from ..protocol.secrets import Secrets
 from ..settings import Settings
+from ..stores.threads import no_thread
 from .answer_body import Pieces, read_whole
 from .connector import Connector, held_to, judged
 from .expect import ImpatientRequest
@@ -189,6 +190,10 @@ class Transport:
                 if body.broken is not None:
                     raise ConnectionLost(f"the connection broke in the body: {body.broken}", url=url) from error
             raise translated(error, url) from error
+        except RuntimeError as error:
+            if (short := no_thread(error)) is not None:  # to look up the host
+                raise short from error
+            raise
 
     async def request(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import threading
@@ -12,6 +11,7 @@ from typing import Final
 from ..errors import BlobCorrupt, SourceChanged
 from .base import FileIdentity, LocalFile
 from .read_errors import read_error
+from .threads import in_thread
 
 # Bytes a read: long enough that a hop to a thread costs nothing beside it, short enough to stop promptly.
 PIECE: Final = 1024 * 1024
@@ -21,8 +21,8 @@ async def opened(open_file: Callable[[], io.FileIO]) -> io.FileIO:
     """What `open_file` opens, in a thread. A call that is cancelled meanwhile leaves no file open behind it."""
     handover = _Handover(open_file)
     try:
-        return await asyncio.to_thread(handover.open)
-    except asyncio.CancelledError:
+        return await in_thread(handover.open)
+    except BaseException:  # cancelled; or no thread could be started for it, and one that comes free does it later
         handover.abandon()
         raise
 
@@ -94,7 +94,7 @@ class FileBody(LocalFile):
         while offset < end:
             wanted = min(PIECE, end - offset)
             try:
-                piece = await asyncio.to_thread(os.pread, self._file.fileno(), wanted, offset)
+                piece = await in_thread(os.pread, self._file.fileno(), wanted, offset)
             except OSError as error:
                 raise read_error(error, f"byte {offset} of {self._name}") from error
             if not piece:

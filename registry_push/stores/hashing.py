@@ -16,6 +16,7 @@ from ..model import Digest
 from .base import BlobBody, LocalFile
 from .body import BytesBody
 from .read_errors import read_error
+from .threads import start_in
 from .turns import Turns
 
 # One buffer a file. It stays in the second-level cache: 4 MiB is slower, 64 KiB pays for its system calls.
@@ -97,9 +98,9 @@ class Hasher:
         elif isinstance(body, LocalFile):
             await self._file(body, body.size, running)
         else:
-            loop, offset = asyncio.get_running_loop(), running.offset
+            offset = running.offset
             async for piece in body.open(offset, body.size - offset):
-                await loop.run_in_executor(self._pool, running.take, offset, memoryview(piece))
+                await start_in(self._pool, partial(running.take, offset, memoryview(piece)))
                 offset += len(piece)
 
     def turns(self, *descriptors: int) -> Turns:

@@ -33,6 +33,7 @@ from .layout_index import LayoutIndex
 from .ollama_paths import open_regular, read_bounded
 from .read_errors import read_error
 from .spool import Spool
+from .threads import in_thread
 
 _VERSION: Final = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
 
@@ -58,7 +59,7 @@ class OCILayout:
 
     async def manifest(self, entry: Descriptor) -> Manifest:
         """The manifest that `entry` describes. Raises as `resolve`."""
-        raw = await asyncio.to_thread(self._read_blob, entry.digest)
+        raw = await in_thread(self._read_blob, entry.digest)
         if len(raw) != entry.size or Digest.of(raw) != entry.digest:
             raise ManifestCorrupt(f"{entry.digest} in {self.path} is something else")
         return Manifest.parse(raw, media_type=entry.media_type)
@@ -68,7 +69,7 @@ class OCILayout:
 
         Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`.
         """
-        return await asyncio.to_thread(manifest.children, lambda entry: self._read_blob(entry.digest))
+        return await in_thread(manifest.children, lambda entry: self._read_blob(entry.digest))
 
     async def open(self, blob: Descriptor) -> FileBody:
         """The body of `blob`. Raises `BlobMissing`, and `BlobCorrupt` where its size is another."""
@@ -84,11 +85,11 @@ class OCILayout:
 
     async def exists(self, blob: Descriptor) -> bool:
         """Whether the blob is here, in its full size."""
-        return await asyncio.to_thread(self._size, blob.digest) == blob.size
+        return await in_thread(self._size, blob.digest) == blob.size
 
     async def has(self, digest: Digest) -> bool:
         """Whether there is a file for `digest`."""
-        return await asyncio.to_thread(self._size, digest) is not None
+        return await in_thread(self._size, digest) is not None
 
     async def push(self, blob: Descriptor, body: BlobBody) -> Placement:
         """Puts the blob here: under a temporary name, then on the disk, then under its own.
@@ -100,7 +101,7 @@ class OCILayout:
         spool = await self.spool()
         try:
             async for piece in body.open(0, body.size):
-                await asyncio.to_thread(self._write, spool, piece)
+                await in_thread(self._write, spool, piece)
             if spool.size != blob.size or spool.digest != blob.digest:
                 raise BlobCorrupt(f"what came for {blob.digest} has the digest {spool.digest}")
             await self.adopt(spool, blob.digest)
@@ -126,17 +127,17 @@ class OCILayout:
 
     async def index(self) -> LayoutIndex:
         """What `index.json` says. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
-        return await asyncio.to_thread(self._read_index)
+        return await in_thread(self._read_index)
 
     async def update(self, change: Callable[[LayoutIndex], LayoutIndex]) -> None:
         """Replaces `index.json` in one step by what `change` makes of it. Raises as `index`, and `Unavailable`."""
-        await asyncio.to_thread(self._update, change)
+        await in_thread(self._update, change)
 
     async def add_manifest(self, manifest: Manifest) -> None:
         """Puts the manifest's bytes among the blobs, not into the index. Raises `Unavailable`."""
         spool = await self.spool()
         try:
-            await asyncio.to_thread(self._write, spool, manifest.raw)
+            await in_thread(self._write, spool, manifest.raw)
             await self.adopt(spool, manifest.digest)
         finally:
             await discard(spool)
@@ -148,11 +149,11 @@ class OCILayout:
 
     async def prepare(self) -> None:
         """Makes the folders that blobs go into. Raises `Unavailable`, `Unreadable`."""
-        await asyncio.to_thread(self._prepare)
+        await in_thread(self._prepare)
 
     async def adopt(self, spool: Spool, digest: Digest) -> None:
         """Makes what is in `spool` the blob `digest`; that it is, the caller has checked. Raises `Unavailable`."""
-        await asyncio.to_thread(self._adopt, spool, digest)
+        await in_thread(self._adopt, spool, digest)
 
     def blob_path(self, digest: Digest) -> Path:
         """Where the blob `digest` lies or would lie."""
@@ -244,7 +245,7 @@ class OCILayout:
 
 async def discard(spool: Spool) -> None:
     """Discards `spool` in a thread, which ends its work even when the caller is cancelled once more."""
-    await asyncio.shield(asyncio.to_thread(spool.discard))
+    await asyncio.shield(in_thread(spool.discard))
 
 
 def _chosen(index: LayoutIndex, ref: str) -> Descriptor:

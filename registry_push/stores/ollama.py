@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import io
 import json
@@ -31,6 +30,7 @@ from .body import BytesBody, FileBody, opened
 from .ollama_names import Listing, StoredModel, closest, entries, matching, named_paths
 from .ollama_paths import find_root, kind_of, open_regular, read_bounded
 from .read_errors import Cause, cause_of, passes, read_error, unreadable
+from .threads import in_thread
 
 # A config is a few hundred bytes; this bounds what a hostile one can make us parse.
 _MAX_CONFIG: Final = 1024 * 1024
@@ -52,7 +52,7 @@ class OllamaStore:
 
     async def listing(self) -> Listing:
         """All models, sorted, and what lies among the manifests without being one. Raises `Unreadable`."""
-        return await asyncio.to_thread(self.scan)
+        return await in_thread(self.scan)
 
     async def models(self) -> list[StoredModel]:
         """All models, sorted as they are displayed. Raises `Unreadable`."""
@@ -74,7 +74,7 @@ class OllamaStore:
 
         Raises `ModelNotFound`, `ManifestCorrupt`, `Unreadable`.
         """
-        return await asyncio.to_thread(self.read_manifest, ref)
+        return await in_thread(self.read_manifest, ref)
 
     async def open(self, blob: Descriptor) -> FileBody | BytesBody:
         """The body of `blob`; the caller closes it. A small one is read at once: one way to a thread in place of three.
@@ -83,7 +83,7 @@ class OllamaStore:
         `Unreadable`.
         """
         if blob.size <= _READ_AT_ONCE:
-            return BytesBody(await asyncio.to_thread(self.read_blob, blob))
+            return BytesBody(await in_thread(self.read_blob, blob))
         file = await opened(lambda: self.open_blob(blob))
         return FileBody(file, name=f"{blob.kind} blob {blob.digest} ({file.name})")
 
@@ -92,18 +92,18 @@ class OllamaStore:
 
         Raises one error for all: `Unreadable`, else `BlobMissing`, else `BlobCorrupt`.
         """
-        await asyncio.to_thread(self.check_blobs, manifest)
+        await in_thread(self.check_blobs, manifest)
 
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
         """The manifests that a list names, none where `manifest` is no list.
 
         Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`.
         """
-        return await asyncio.to_thread(manifest.children, self.read_child)
+        return await in_thread(manifest.children, self.read_child)
 
     async def refuse_stub(self, manifest: Manifest) -> None:
         """Raises `NothingToPush` for a cloud stub: a config that points to another host, and no weights."""
-        await asyncio.to_thread(self.check_stub, manifest)
+        await in_thread(self.check_stub, manifest)
 
     # ── the same, without an event loop ───────────────────────────────────────────────────────────
 

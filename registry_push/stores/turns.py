@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from .read_errors import read_error
+from .threads import start_in
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Turns:
 
     def start(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """A turn; the one before has ended. It is awaited through a shield, since a thread can't be cancelled."""
-        self._turn = turn = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        self._turn = turn = start_in(self._pool, work)
         return turn
 
     async def take(self, work: Callable[[], T]) -> T:

@@ -18,6 +18,7 @@ from ..registry.connections import Registries
 from ..registry.proxies import Proxies
 from ..settings import Party, Settings
 from ..stores.ollama import open_store
+from ..stores.threads import in_thread
 from .copy import Report
 from .journal import Journal
 from .orders import Order
@@ -62,7 +63,7 @@ async def go_on(
     Proxies.of(settings.environ)
     stop = stop or asyncio.Event()
     results: list[ModelDone | ModelFailed] = []
-    for orders in await asyncio.to_thread(_alike, settings, sink, targets):
+    for orders in await in_thread(_alike, settings, sink, targets):
         if stop.is_set():
             break
         models = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from msgspec import Struct
 from ..events import Sink
 from ..registry.means import Means
 from ..settings import Settings
+from ..stores.threads import in_thread
 from .journal import Journal
 from .places import Places
 
@@ -45,7 +45,7 @@ async def _journal(folder: Path | None, sink: Sink) -> AsyncIterator[Journal | N
     if folder is None:
         yield None
         return
-    journal = await asyncio.to_thread(Journal, folder, sink)
+    journal = await in_thread(Journal, folder, sink)
     try:
         yield journal
     finally:

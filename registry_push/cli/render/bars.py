@@ -79,8 +79,10 @@ class Bars:
         self._outlet.start()
         self._live.start()
         if self._every is not None:
-            self._thread = threading.Thread(target=self._draw_on, name="registry-push bars", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._draw_on, name="registry-push bars", daemon=True)
+            with suppress(RuntimeError):  # there is none to be had: nothing is drawn, and what stays is printed
+                thread.start()
+                self._thread = thread
         return self
 
     def __exit__(

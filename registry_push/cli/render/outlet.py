@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, TextIO
 
 # Lines. What may wait for a slow reader before progress is left out; at some 200 bytes a line, 200 kB.
@@ -31,9 +32,14 @@ class Outlet:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Starts the thread. It is a daemon: a reader that hangs does not keep an interrupted program alive."""
-        self._thread = threading.Thread(target=self._run, name="registry-push output", daemon=True)
-        self._thread.start()
+        """Starts the thread. It is a daemon: a reader that hangs does not keep an interrupted program alive.
+
+        If there is none to be had, the caller writes.
+        """
+        thread = threading.Thread(target=self._run, name="registry-push output", daemon=True)
+        with suppress(RuntimeError):
+            thread.start()
+            self._thread = thread
 
     def put(self, stream: TextIO, line: str) -> None:
         """Writes `line`; it is never left out."""

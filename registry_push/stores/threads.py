@@ -1,0 +1,43 @@
+"""Work in threads, where a thread may be one more than this machine allows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import ParamSpec, TypeVar
+
+from ..errors import OutOfResources
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def no_thread(error: RuntimeError) -> OutOfResources | None:
+    """The error for a thread that could not be started; None if `error` is another."""
+    if "can't start new thread" not in str(error):  # which has no class of its own
+        return None
+    return OutOfResources(
+        "this machine lets us start no more threads",
+        hint="allow more processes and memory: ulimit -u 4096; ulimit -v unlimited; then run the same command again",
+    )
+
+
+async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """As `asyncio.to_thread`. Raises `OutOfResources` if there is none to be had."""
+    try:
+        return await asyncio.to_thread(work, *arguments, **named)
+    except RuntimeError as error:
+        if (short := no_thread(error)) is not None:
+            raise short from error
+        raise
+
+
+def start_in(pool: Executor, work: Callable[[], T]) -> asyncio.Future[T]:
+    """`work` in a thread of `pool`. Raises `OutOfResources` if there is none to be had."""
+    try:
+        return asyncio.get_running_loop().run_in_executor(pool, work)
+    except RuntimeError as error:
+        if (short := no_thread(error)) is not None:
+            raise short from error
+        raise
