@@ -20,8 +20,7 @@ from typing import Any, Final
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from .mutation import havoc, inputs
-from .rows import TARGETS
-from .target import Bench, Failure
+from .target import Bench, Failure, Target
 
 # Beside what one input may take: Hypothesis, and the stacks and arenas that threads reserve and don't use. What is
 # really used is looked at in `Bench`; this keeps a bomb from the machine.
@@ -102,9 +101,19 @@ def by_atheris(report: Report, bench: Bench, first: int, seconds: float, folder:
         "-rss_limit_mb=0",
         "-verbosity=0",
     ]
-    atheris.instrument_all()
     atheris.Setup([sys.argv[0], *options, str(corpus)], report.take)
     atheris.Fuzz()
+
+
+def found(name: str, *, is_instrumented: bool) -> Target:
+    """The target with this name. What is to be instrumented must not have been imported before."""
+    if is_instrumented:
+        with import_module("atheris").instrument_imports(include=["registry_push"]):
+            rows = import_module("tests.fuzz.rows")
+    else:
+        rows = import_module("tests.fuzz.rows")
+    targets: tuple[Target, ...] = rows.TARGETS
+    return next(target for target in targets if target.name == name)
 
 
 def main() -> None:
@@ -115,7 +124,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--engine", choices=["hypothesis", "atheris"], default="hypothesis")
     given = parser.parse_args()
-    target = next(target for target in TARGETS if target.name == given.name)
+    target = found(given.name, is_instrumented=given.engine == "atheris")
     status = Path("/proc/self/status").read_text()
     size = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmSize:"))
     resource.setrlimit(resource.RLIMIT_AS, (size + _ADDRESS_SPACE, resource.RLIM_INFINITY))

@@ -17,6 +17,11 @@ FOUND: Final = (
     Found("places", b"\x00.", "a hint repeats control characters"),
     Found("proxies", b"socks" + b"http://" * 6000, "a proxy of many URLs takes seconds to be shown"),
     Found("origins", b"h/" + b"http://" * 6000, "a wrong URL of many URLs takes seconds to be shown"),
+    Found("realms", b"/21" + b"https://" * 5000, "a realm of many URLs takes seconds to be shown"),
+    Found(
+        "Locations", b"https://[2001:" + b"https://[2001:" * 4000, "a Location of many URLs takes seconds to be shown"
+    ),
+    Found("sizes", b"5" + b"\n" * 18_000 + b"!", "a size with much white space takes seconds to be read"),
     Found("hosts-and-origins", b"Bearer \xfc", "a token that is no UTF-8 is a UnicodeEncodeError"),
     Found("orders", b"[" * 100_000, "a deep order is a RecursionError"),
     Found(
@@ -45,4 +50,7 @@ KNOWN: Final = (
     "slow: proxies",
     "slow: origins",
     "slow: challenges",
+    "slow: realms",
+    "slow: Locations",
+    "slow: sizes",
 )

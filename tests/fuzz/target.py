@@ -20,6 +20,8 @@ from registry_push.errors import RegistryPushError
 # Seconds of processor time, and bytes, that one input may cost.
 MOST_SECONDS: Final = 0.1
 MOST_BYTES: Final = 100 * 1000 * 1000
+# Seconds of processor time for making a failing input shorter.
+_SHORTENING: Final = 5.0
 # click's own usage errors end the command with 2, as ours do.
 TYPED: Final = (RegistryPushError, click.ClickException)
 # What may never reach a terminal or a log, whoever wrote it.
@@ -93,11 +95,10 @@ class Bench:
     def shortened(self, failure: Failure) -> Failure:
         """A short input with the same failure: pieces are left out, large ones first."""
         best, size = failure, len(failure.data) // 2
-        budget = 400
-        while size and budget:
+        ends = time.process_time() + _SHORTENING
+        while size and time.process_time() < ends:
             place = 0
-            while place < len(best.data) and budget:
-                budget -= 1
+            while place < len(best.data) and time.process_time() < ends:
                 found = self.examine(best.data[:place] + best.data[place + size :])
                 if found is not None and found.signature == failure.signature:
                     best = found
