@@ -113,6 +113,8 @@ class UploadSession(Steps):
     def parts_over(self, parts: Parts) -> None:
         """Takes what came of the parts."""
         self._location, self.trouble = parts.location, parts.trouble
+        if len(parts.done) > len(self._resume.done if self._resume else ()):  # the old session goes on after all
+            self._leave_beside()
         if isinstance(parts.failure, Unavailable):
             self._try(lambda: self._spent(Answer(NO_ANSWER, parts.location)))
         elif parts.failure is not None:

@@ -38,19 +38,6 @@ FOUND: Final = (
     Found("damaged-journals", b"\x9f6\xe1", "a damaged text in the journal's schema is a UnicodeDecodeError"),
 )
 # Those that are not mended yet. One that is mended does not belong here: its test fails then.
-AWAITED: Final = frozenset(found.what for found in FOUND)
+AWAITED: Final = frozenset[str]()
 # How failures begin that are not mended yet, of whatever input.
-KNOWN: Final = (
-    "unprintable: InvalidName shows control characters",
-    "error: UnicodeEncodeError at access.py",
-    "error: RecursionError at orders.py",
-    "error: RecursionError at journal.py",
-    "error: UnicodeDecodeError at journal.py",
-    "error: AssertionError at files.py",
-    "slow: proxies",
-    "slow: origins",
-    "slow: challenges",
-    "slow: realms",
-    "slow: Locations",
-    "slow: sizes",
-)
+KNOWN: Final[tuple[str, ...]] = ()

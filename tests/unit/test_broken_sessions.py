@@ -284,6 +284,27 @@ def test_parts_that_are_always_refused_as_busy_begin_again_in_a_fresh_session() 
     assert request is not None and request.closes
 
 
+def test_parts_that_go_on_in_the_old_session_after_all_leave_the_fresh_one() -> None:
+    """Found by seed 236: a lost answer to the commit then sent everything again, in the fresh session."""
+    session = at_ollama(size=2 * MB)
+    opened(session, 0)
+    parts = asked_parts(session)
+    answer_parts(parts, 503)
+    session.parts_over(parts)
+    opened(session, 1)
+    again = asked_parts(session)
+    answer_parts(again, 202)
+    session.parts_over(again)
+    request = asked(session)
+    assert request is not None and request.url.startswith(f"{ENDPOINTS.uploads}0")
+    session.connection_lost("reset")
+    request = asked(session)
+    assert request is not None and request.method == "HEAD"
+    session.receive(Answer(404, request.url))
+    request = asked(session)
+    assert request is not None and request.closes and request.url.startswith(f"{ENDPOINTS.uploads}0")
+
+
 def test_parts_end_as_unavailable_after_the_fresh_session() -> None:
     session = at_ollama(size=5 * MB)
     opened(session, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from registry_push.registry.profile import Profile
 from registry_push.stores.base import FileIdentity
 from registry_push.transfer.journal import Journal
 from registry_push.transfer.orders import Order
+from registry_push.transfer.resume import under_way
 
 pytestmark = pytest.mark.attack("S14")
 
@@ -304,3 +306,65 @@ def test_what_another_process_has_begun_anew_is_not_moved_aside_again(stage: Sta
     assert [entry.size for entry in one.entries()] == [2000]
     assert [path.name for path in stage.folder.glob("*.damaged-*") if path.suffix == ".damaged-1"] == [aside]
     assert stage.warnings == []
+
+
+# ── rows ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("origin", "https://R.example"),
+        ("origin", "https://r.example/"),
+        ("origin", "https://r.example:443"),
+        ("origin", "https://me:pw@r.example"),
+        ("origin", "file://r"),
+        ("origin", ""),
+        ("repository", ""),
+        ("repository", "../x"),
+        ("repository", "a/b:tag"),
+        ("repository", "a/b@sha256:" + "0" * 64),
+        ("repository", "A/b"),
+        ("repository", "x" * 300),
+        ("digest", "sha256:../../x"),
+        ("digest", "sha256-" + "0" * 64),
+        ("digest", "sha256:" + "A" * 64),
+        ("size", -1),
+        ("size", 63),
+        ("saved", -1.0),
+        ("saved", NOW + 7 * 24 * 3600),
+        ("saved", float("inf")),
+    ],
+)
+def test_a_column_out_of_its_range_removes_the_row_with_one_warning(stage: Stage, column: str, value: Any) -> None:
+    stage.filled()
+    stage.change(f"UPDATE uploads SET {column} = ?", values=(value,))
+    journal = stage.journal()
+    assert journal.entries() == []
+    assert [warning for warning in stage.warnings if "1 entry" in warning] == stage.warnings != []
+    stage.told.clear()
+    assert stage.journal().entries() == []
+    assert stage.warnings == []
+
+
+def test_all_that_can_not_be_read_is_counted_in_one_warning_and_gone(stage: Stage) -> None:
+    stage.filled()
+    for number in range(5):
+        values = (KEY.origin, f"a/{number}", str(KEY.digest), 1000, "[]", NOW)
+        stage.change("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?)", values=values)
+    stage.change("UPDATE hosts SET profile = 'x'", "INSERT INTO pushes VALUES ('[1, 2]', 5)")
+    stage.change("UPDATE files SET digest = 'sha256:x'", "INSERT INTO pushes VALUES (CAST(x'ff00' AS TEXT), 5)")
+    journal = stage.journal()
+    assert len(stage.warnings) == 1 and "8 entries" in stage.warnings[0]
+    assert [entry.key for entry in journal.entries()] == [KEY]
+    assert [order for order, _ in journal.orders()] == [ORDER]
+    assert journal.verified(FILE) is None
+    assert len(stage.warnings) == 1
+    assert len(under_way(journal).uploads) == 1
+
+
+def test_the_warning_says_no_secret(stage: Stage) -> None:
+    stage.filled()
+    stage.change("UPDATE uploads SET size = 5")
+    stage.journal()
+    assert re.search("secret|_state", "".join(stage.warnings)) is None
