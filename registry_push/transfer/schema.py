@@ -85,9 +85,14 @@ def _version(database: sqlite3.Connection) -> int:
 
 
 def _shape(database: sqlite3.Connection) -> dict[tuple[str, str], str]:
-    """All that the schema names; indexes that SQLite makes by itself have no SQL."""
-    rows = database.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL OR type <> 'index'")
-    return {(kind, name): _plain(sql or "") for kind, name, sql in rows}
+    """All that the schema names; indexes that SQLite makes by itself have no SQL.
+
+    As bytes, since what a damaged file holds may be no text.
+    """
+    columns = ", ".join(f"CAST({column} AS BLOB)" for column in ("type", "name", "coalesce(sql, '')"))
+    rows = database.execute(f"SELECT {columns} FROM sqlite_schema WHERE sql IS NOT NULL OR type <> 'index'")  # noqa: S608  # our own names
+    texts = (tuple(value.decode("utf-8", "replace") for value in row) for row in rows)
+    return {(kind, name): _plain(sql) for kind, name, sql in texts}
 
 
 def _expected(tables: Mapping[str, str]) -> dict[tuple[str, str], str]:

@@ -46,6 +46,7 @@ ROWS: Final = (
     Row("CVE-2026-47265", "A proxy's login survives a redirect to another origin."),
     Row("CVE-2026-48978", "A realm at a metadata address, or without TLS, is given the login."),
     Row("CVE-2026-50151", "A Location at another origin is given the Authorization header."),
+    Row("CVE-2026-85180", "A registry chooses the headers of a request, and smuggles another one after it."),
     Row("CVE-2026-7020", "Text after a digest becomes part of a path."),
     Row("CVE-2026-7482", "The push API sends models to an attacker's registry."),
     Row("GHSA-f36w-mj3v-6jqv", "A huge size in a descriptor becomes an allocation."),

@@ -93,7 +93,7 @@ class Table:
                 verdict = Verdict.HELD
             lines.append(Line(row, verdict, tuple(dict.fromkeys(map(_bare, ran))), tuple(broken)))
         lines.extend(
-            Line(Row(name, "A marker names it."), Verdict.UNKNOWN, tuple(map(_bare, tests[name])))
+            Line(Row(name, "A marker names it."), Verdict.UNKNOWN, tuple(dict.fromkeys(map(_bare, tests[name]))))
             for name in sorted(set(tests) - {row.name for row in known})
         )
         return cls(tuple(lines))
