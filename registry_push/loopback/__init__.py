@@ -3,11 +3,17 @@
 from .call import Exchange
 from .faults import Fault, Kinds, On, Schedule, What
 from .options import Basic, Ollama, OnCut, Options, Token
+from .quirks import ECR, GITEA, QUAY, R2, EqualChunks, Quirks, SlowCommit
 from .server import EmbeddedRegistry
 
 __all__ = [
+    "ECR",
+    "GITEA",
+    "QUAY",
+    "R2",
     "Basic",
     "EmbeddedRegistry",
+    "EqualChunks",
     "Exchange",
     "Fault",
     "Kinds",
@@ -15,7 +21,9 @@ __all__ = [
     "On",
     "OnCut",
     "Options",
+    "Quirks",
     "Schedule",
+    "SlowCommit",
     "Token",
     "What",
 ]

@@ -24,6 +24,8 @@ class Code(Enum):
     NAME_UNKNOWN = (404, "repository name not known to registry")
     RANGE_INVALID = (416, "invalid content range")
     SIZE_INVALID = (400, "provided length did not match content length")
+    # serverless-registry's word for whatever R2 refuses.
+    INTERNAL_ERROR = (500, "internal error")
     UNAUTHORIZED = (401, "authentication required")
     # Ollama's cmd/cmd_test.go has its registry's 403 as "ACCESS DENIED"; no specification knows that code.
     DENIED = (403, "access denied")
@@ -74,6 +76,12 @@ def document(content: Any, *, status: int = 200, headers: Mapping[str, str] | No
 def plain(text: str, *, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer that is none of the specification's, as distribution's router gives it."""
     return web.Response(text=text + "\n", status=status, headers=headers)
+
+
+def html(text: str, *, status: int) -> web.Response:
+    """An answer of something that is no registry: a page."""
+    page = f"<!DOCTYPE html>\n<html><head><title>{status}</title></head><body>{text}</body></html>\n"
+    return web.Response(text=page, status=status, content_type="text/html")
 
 
 def empty(status: int, headers: Mapping[str, str]) -> web.Response:

@@ -213,6 +213,11 @@ def origin(request: web.Request) -> str:
     return f"{request.scheme}://{request.host}"
 
 
+def other_origin(request: web.Request) -> str:
+    """The same server under its other name: another origin to every client (RFC 6454)."""
+    return f"{request.scheme}://localhost:{request.host.rpartition(':')[2]}"
+
+
 def _parse_signature(header: str) -> tuple[bytes, bytes]:
     key, _, signature = header.partition(":")
     try:

@@ -10,9 +10,12 @@ from aiohttp import web
 from ..errors import BlobMissing, InvalidDigest
 from ..model import Digest
 from ..stores.body import FileBody
-from .answers import Code, RefusedRequest, empty
+from .answers import Code, RefusedRequest, empty, html
+from .auth import other_origin
 from .call import Call
+from .quirks import Quirks
 from .repositories import Repositories
+from .rules import Rules
 
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})\Z")
 
@@ -20,12 +23,40 @@ _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})\Z")
 class Blobs:
     """The handlers for blobs."""
 
-    def __init__(self, repositories: Repositories) -> None:
+    def __init__(self, repositories: Repositories, quirks: Quirks, rules: Rules) -> None:
         self._repositories = repositories
+        self._quirks = quirks
+        self._rules = rules
 
     async def get(self, call: Call) -> web.StreamResponse:
-        """GET and HEAD, all of it or one range."""
+        """GET and HEAD, all of it or one range; or where the storage has it."""
         digest = digest_in(call)
+        if self._quirks.storage_head is not None and await self._repositories[call.repository].has(digest):
+            return self._elsewhere(call, digest)
+        if self._quirks.mounts_are_links and call.request.method == "HEAD":
+            link = f"{call.repository}/blobs/{digest}".encode()
+            if (call.repository, digest) in self._repositories.mounted:
+                told = {"Docker-Content-Digest": str(Digest.of(link)), "Content-Length": str(len(link))}
+                return empty(200, told)
+        return await self._content(call, digest)
+
+    async def stored(self, call: Call) -> web.StreamResponse:
+        """GET and HEAD at the storage: what is here is public to whoever has the signed URL."""
+        if self._quirks.storage_head is None or "X-Amz-Signature" not in call.request.query:
+            return html("AccessDenied", status=403)
+        if call.exchange.authorization is not None:
+            self._rules.broken(call.exchange, "Authorization was sent to the storage")
+            return html("InvalidArgument", status=400)
+        if call.request.method == "HEAD":
+            return html("signed for GET", status=self._quirks.storage_head)
+        return await self._content(call, digest_in(call))
+
+    def _elsewhere(self, call: Call, digest: Digest) -> web.StreamResponse:
+        location = f"{other_origin(call.request)}/storage/{call.repository}/{digest}?X-Amz-Signature=5e%2f"
+        named = {"Docker-Content-Digest": str(digest)} if self._quirks.storage_named else {}
+        return empty(307, {"Location": location} | named)
+
+    async def _content(self, call: Call, digest: Digest) -> web.StreamResponse:
         try:
             body = await self._repositories[call.repository].body(digest)
         except BlobMissing as error:

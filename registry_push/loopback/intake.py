@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 from aiohttp import web
 
@@ -91,7 +91,7 @@ async def pour(
                 await writing  # one piece is hashed and written while the next comes in
             writing = loop.run_in_executor(None, write, kept)
             if len(kept) < len(piece):
-                _break_off(request)
+                break_off(request)
     finally:
         if writing is not None:
             await writing
@@ -110,7 +110,8 @@ async def ask_for_body(request: web.Request) -> None:
         request.writer.output_size = 0  # aiohttp takes a writer that has written for an answer under way
 
 
-def _break_off(request: web.Request) -> None:
+def break_off(request: web.Request) -> NoReturn:
+    """Cut the line. Raises `ConnectionResetError`."""
     if request.transport is not None:
         request.transport.abort()
     raise ConnectionResetError("cut where the options said")

@@ -35,6 +35,7 @@ class Manifests:
     def __init__(self, options: Options, repositories: Repositories) -> None:
         self._options = options
         self._repositories = repositories
+        self._unknown = options.quirks.unknown_blobs
 
     async def get(self, call: Call) -> web.StreamResponse:
         """GET and HEAD: the bytes as they came, whatever types the client says it accepts."""
@@ -62,6 +63,11 @@ class Manifests:
         missing += [str(child.digest) for child in manifest.manifests if child.digest not in listed]
         if missing:
             return error(Code.MANIFEST_BLOB_UNKNOWN, missing)
+        if self._unknown and manifest.blobs:
+            self._unknown -= 1
+            lagging = error(Code.MANIFEST_BLOB_UNKNOWN, [str(blob.digest) for blob in manifest.blobs])
+            lagging.set_status(404)
+            return lagging
         accepted = [tag for tag in tags if _TAG.match(tag)]
 
         def change(index: LayoutIndex) -> LayoutIndex:

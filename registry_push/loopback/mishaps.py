@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from .answers import Code, RefusedRequest, plain
-from .auth import origin
+from .auth import origin, other_origin
 from .call import Exchange
 from .faults import Fault, On, Schedule, What
 from .odd_answers import drip, echo, portal
@@ -219,12 +219,7 @@ def _moved(location: str, request: web.Request, form: str) -> str:
         case "changed":
             return f"{location}&moved=1"
         case _:
-            # The same server under its other name: another origin to every client (RFC 6454).
-            return f"{_elsewhere(request)}{path}"
-
-
-def _elsewhere(request: web.Request) -> str:
-    return f"{request.scheme}://localhost:{request.host.rpartition(':')[2]}"
+            return f"{other_origin(request)}{path}"
 
 
 def _pause(fault: Fault) -> dict[str, str]:
@@ -238,7 +233,7 @@ def _challenge(request: web.Request, form: str) -> dict[str, str]:
         case "no-realm":
             return {"WWW-Authenticate": 'Bearer service="embedded"'}
         case "elsewhere":
-            return {"WWW-Authenticate": f'Bearer realm="{_elsewhere(request)}/token",service="embedded"'}
+            return {"WWW-Authenticate": f'Bearer realm="{other_origin(request)}/token",service="embedded"'}
         case _:
             return {}
 

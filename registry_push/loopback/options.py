@@ -11,6 +11,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from .faults import NO_FAULTS, Schedule
+from .quirks import Quirks
 
 Hook = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
@@ -94,8 +95,9 @@ class Options(Struct, frozen=True):
     front would. `cut_after`: the connection breaks, once, when that many bytes of upload bodies have come in.
     `hook` sees each request first, and may answer it. `zot_like`: a POST with a digest must hold the whole blob,
     else it is answered 415 or 400 as by zot. `ollama`: another kind of registry, for which `min_chunk` and `on_cut`
-    mean nothing. `faults`: what else goes wrong, behind `hook`. `verifies`: whether what was sent must have the digest
-    it is committed as; the spec does not say that a registry must look.
+    mean nothing. `faults`: what else goes wrong, after `hook`. `verifies`: whether what was sent must have the digest
+    it is committed as; the spec does not say that a registry must look. `quirks`: what it does as real registries do,
+    and the specification does not say; an Ollama registry has none of those of uploads.
     """
 
     relative_locations: bool = False
@@ -109,3 +111,4 @@ class Options(Struct, frozen=True):
     ollama: Ollama | None = None
     faults: Schedule = NO_FAULTS
     verifies: bool = True
+    quirks: Quirks = Quirks()

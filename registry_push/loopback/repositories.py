@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
+from ..errors import StoreNotFound
 from ..model import Digest
 from ..stores.layout import OCILayout
 from ..stores.spool import Spool
@@ -30,6 +31,8 @@ class Repositories:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._layouts: dict[str, OCILayout] = {}
+        # Blobs that were mounted, and not uploaded since.
+        self.mounted: set[tuple[str, Digest]] = set()
 
     def __getitem__(self, name: str) -> OCILayout:
         """The layout of the repository `name`, which need not exist yet."""
@@ -40,6 +43,15 @@ class Repositories:
     async def known(self, name: str) -> bool:
         """Whether anything was ever put into the repository `name`."""
         return await asyncio.to_thread(self[name].path.is_dir)
+
+    async def has_manifests(self, name: str) -> bool:
+        """Whether the repository `name` has any; False if that is no name at all."""
+        if not _NAME.match(name):
+            return False
+        try:
+            return any(True for _ in (await self[name].index()).readable())
+        except StoreNotFound:
+            return False
 
     async def names(self) -> list[str]:
         """Every repository, sorted."""
@@ -58,12 +70,15 @@ class Repositories:
         """Makes the upload a blob of the repository `name`."""
         await self[name].prepare()
         await self[name].adopt(spool, digest)
+        self.mounted.discard((name, digest))
 
     async def mount(self, digest: Digest, source: str, target: str) -> bool:
         """Puts a blob of `source` into `target` too; False if `source` has none, or is no name at all."""
         if not _NAME.match(source) or not await self[source].has(digest):
             return False
         await self[target].prepare()
+        if not await self[target].has(digest):
+            self.mounted.add((target, digest))
         await asyncio.to_thread(_link, self[source].blob_path(digest), self[target].blob_path(digest))
         return True
 
@@ -72,6 +87,7 @@ class Repositories:
         if not await self[name].has(digest):
             return False
         await asyncio.to_thread(self[name].blob_path(digest).unlink)
+        self.mounted.discard((name, digest))
         return True
 
 

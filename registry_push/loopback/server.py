@@ -20,7 +20,9 @@ from .auth import Guard, Scope, guard, repository
 from .blobs import Blobs
 from .call import Call, Exchange
 from .faults import Fault
+from .front import Front
 from .intake import Cut
+from .late_commits import LateCommits
 from .listener import EarlyAnswers, Listener
 from .manifests import Manifests
 from .mishaps import Forgetful, Mishaps
@@ -50,6 +52,7 @@ class Route(Struct, frozen=True):
     path: re.Pattern[str]
     methods: Mapping[str, Handler]
     oci_only: bool = False
+    is_open: bool = False
 
     @classmethod
     def of(cls, path: str, **methods: Handler) -> Self:
@@ -61,6 +64,10 @@ class Route(Struct, frozen=True):
     def only_oci(self) -> Self:
         """The same, for a route that Ollama's registry does not have."""
         return replace(self, oci_only=True)
+
+    def for_everybody(self) -> Self:
+        """The same, for a route that asks for no login."""
+        return replace(self, is_open=True)
 
 
 class EmbeddedRegistry:
@@ -81,9 +88,11 @@ class EmbeddedRegistry:
         self._guard: Guard = guard(options.auth)
         early = None
         turns = itertools.count(1)
+        self._front = Front(options.quirks)
+        self._late = LateCommits(options.quirks.slow_commit, self.repositories)
         if options.ollama is None:
             oci_sessions = Sessions()
-            self._uploads: Uploads | OllamaUploads = Uploads(options, self.repositories, oci_sessions)
+            self._uploads: Uploads | OllamaUploads = Uploads(options, self.repositories, oci_sessions, self._late)
             sessions: Forgetful = oci_sessions
         else:
             cut = Cut(options.cut_after)
@@ -97,7 +106,8 @@ class EmbeddedRegistry:
         if self._storage is not None:
             self._storage.mishaps = self._mishaps
         self._listener = Listener(self._answer, turns, port=port, tls=tls, early=early, sign=self._sign)
-        self._routes = _routes(self.repositories, Manifests(options, self.repositories), self._uploads)
+        blobs = Blobs(self.repositories, options.quirks, self._rules)
+        self._routes = _routes(blobs, Manifests(options, self.repositories), self._uploads)
 
     async def __aenter__(self) -> Self:
         """Makes the folder and listens."""
@@ -186,11 +196,15 @@ class EmbeddedRegistry:
 
     async def _handled(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
         self._check_headers(request, exchange)
+        if (answer := self._front.answer(request)) is not None:
+            return answer
+        await self._late.settle()
+        path = self._front.path(request)
         try:
             if request.path == "/token" and request.method == "GET":
                 return self._guard.token(request, exchange)
             for route in self._routes:
-                if match := route.path.fullmatch(request.path):
+                if match := route.path.fullmatch(path):
                     if route.oci_only and self._options.ollama is not None:
                         self._rules.unusual(exchange, "Ollama's registry does not have it")
                         break
@@ -198,11 +212,23 @@ class EmbeddedRegistry:
                     handler = route.methods.get(request.method)
                     if handler is None:
                         return plain("Method not allowed", status=405, headers={"Allow": ", ".join(route.methods)})
-                    self._guard.check(request, exchange, _needed(call))
+                    if not route.is_open:
+                        self._check(call)
                     return await handler(call)
         except RefusedRequest as refused:
             return refused.response
         return plain("404 page not found", status=404)
+
+    def _check(self, call: Call) -> None:
+        """Return if the request may be handled. Raises `RefusedRequest`."""
+        try:
+            self._guard.check(call.request, call.exchange, _needed(call))
+        except RefusedRequest as refused:
+            status = self._options.quirks.unchallenged
+            if status is not None and call.exchange.authorization is None and call.request.path != "/v2/":
+                del refused.response.headers["WWW-Authenticate"]
+                refused.response.set_status(status)
+            raise
 
     def _check_headers(self, request: web.Request, exchange: Exchange) -> None:
         """Ollama's own headers belong to its registry only, and there no others."""
@@ -221,8 +247,7 @@ class EmbeddedRegistry:
             response.headers["Set-Cookie"] = _COOKIE
 
 
-def _routes(repositories: Repositories, manifests: Manifests, uploads: Uploads | OllamaUploads) -> tuple[Route, ...]:
-    blobs = Blobs(repositories)
+def _routes(blobs: Blobs, manifests: Manifests, uploads: Uploads | OllamaUploads) -> tuple[Route, ...]:
     name = rf"/v2/(?P<name>{NAME})"
     return (
         Route.of(r"/v2/", GET=_base).only_oci(),
@@ -230,6 +255,7 @@ def _routes(repositories: Repositories, manifests: Manifests, uploads: Uploads |
         Route.of(rf"{name}/tags/list", GET=manifests.tags).only_oci(),
         Route.of(rf"{name}/referrers/{_DIGEST}", GET=manifests.referrers).only_oci(),
         Route.of(rf"{name}/manifests/{_REFERENCE}", GET=manifests.get, PUT=manifests.put, DELETE=manifests.delete),
+        Route.of(rf"/storage/(?P<name>{NAME})/{_DIGEST}", GET=blobs.stored).for_everybody().only_oci(),
         Route.of(rf"{name}/blobs/{_DIGEST}", GET=blobs.get, DELETE=blobs.delete),
         Route.of(rf"{name}/blobs/uploads/", POST=uploads.start),
         Route.of(

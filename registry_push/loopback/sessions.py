@@ -24,6 +24,7 @@ class Session:
         self.repository = repository
         self.spool = spool
         self.lock = asyncio.Lock()
+        self.chunks: list[int] = []  # the sizes of the PATCHes that were taken
         # With its padding it must be quoted in a query, so that a client which rebuilds Locations is found out.
         self._secret = base64.b64encode(secrets.token_bytes(16)).decode()
 
@@ -32,11 +33,6 @@ class Session:
         """Where the next bytes go: path and query. It changes with the offset, and an old one is stale."""
         query = urlencode({"_state": f"{self._secret}{self.spool.size}"})
         return f"/v2/{self.repository}/blobs/uploads/{self.id}?{query}"
-
-    @property
-    def range(self) -> str:
-        """`0-<last byte>`; for an empty session `0-0`, as distribution says it."""
-        return f"0-{max(self.spool.size - 1, 0)}"
 
     def knows(self, state: str) -> bool:
         """Whether `state` is, or was, in an address of this session."""
@@ -76,8 +72,13 @@ class Sessions:
 
     async def end(self, session: Session) -> None:
         """Forgets the session, and what it holds if that was not committed."""
+        if self._sessions.pop(session.id, None) is not None:
+            await discard(session.spool)
+
+    def release(self, session: Session) -> Spool:
+        """Forget the session, and hand over what it holds."""
         self._sessions.pop(session.id, None)
-        await discard(session.spool)
+        return session.spool
 
     async def forget(self, session: str) -> None:
         """Ends the session with this id, if there is one, when nobody holds it."""

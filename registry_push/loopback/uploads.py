@@ -10,10 +10,12 @@ from aiohttp import web
 
 from ..errors import InvalidDigest
 from ..model import Digest
-from .answers import Code, RefusedRequest, empty
+from .answers import Code, RefusedRequest, empty, html
 from .auth import origin
 from .call import Call
+from .chunk_rules import ChunkRules, Told
 from .intake import Intake
+from .late_commits import LateCommits
 from .options import Options
 from .repositories import Repositories
 from .sessions import Session, Sessions
@@ -25,8 +27,10 @@ _OCTETS: Final = "application/octet-stream"
 class Uploads:
     """The handlers for uploads."""
 
-    def __init__(self, options: Options, repositories: Repositories, sessions: Sessions) -> None:
+    def __init__(self, options: Options, repositories: Repositories, sessions: Sessions, late: LateCommits) -> None:
         self._options = options
+        self._late = late
+        self._rules = ChunkRules(options.quirks, options.min_chunk)
         self._repositories = repositories
         self._sessions = sessions
         self._intake = Intake(options, sessions)
@@ -44,7 +48,7 @@ class Uploads:
             # A mount that can't be done is an ordinary session, whatever was wrong with it.
             with suppress(InvalidDigest):
                 digest = Digest.parse(query["mount"])
-                if await self._repositories.mount(digest, query["from"], call.repository):
+                if await self._mounts(digest, query["from"], call.repository):
                     return self._created(call, digest)
         session = self._sessions.open(call.repository, self._repositories.spool())
         if "digest" in query and call.request.body_exists:
@@ -52,10 +56,7 @@ class Uploads:
                 return await self._finish(call, session)
             finally:
                 await self._sessions.end(session)
-        headers = self._where(call, session)
-        if self._options.min_chunk is not None:
-            headers["OCI-Chunk-Min-Length"] = str(self._options.min_chunk)
-        return empty(202, headers)
+        return empty(202, self._where(call, session) | self._rules.announced)
 
     async def status(self, call: Call) -> web.StreamResponse:
         """GET: how far the session has come. An old address is answered too, with the new one.
@@ -63,14 +64,21 @@ class Uploads:
         It waits for a body that is coming in, or breaking off, just now: what it says then stays true.
         """
         async with self._sessions.held(call) as session:
-            return empty(204, self._where(call, session))
+            where = self._where(call, session, Told.STATUS) | self._rules.announced_with_status
+            if not self._options.quirks.status_has_location:
+                del where["Location"]
+            return empty(204, where)
 
     async def append(self, call: Call) -> web.StreamResponse:
         """PATCH: takes a chunk."""
         async with self._sessions.held(call) as session:
             self._check_place(call, session)
+            self._rules.check_chunk(call.request, session, self._where(call, session, Told.REFUSAL))
+            before = session.spool.size
             await self._intake.receive(call, session)
-            return empty(202, self._where(call, session))
+            if session.spool.size > before:
+                session.chunks.append(session.spool.size - before)
+            return empty(self._options.quirks.patch_status, self._where(call, session))
 
     async def finish(self, call: Call) -> web.StreamResponse:
         """PUT: takes the last chunk, if there is one, and makes a blob of the session."""
@@ -86,6 +94,12 @@ class Uploads:
     async def close(self) -> None:
         """Ends all sessions."""
         await self._sessions.close()
+        await self._late.close()
+
+    async def _mounts(self, digest: Digest, source: str, target: str) -> bool:
+        if self._options.quirks.mounts_need_manifest and not await self._repositories.has_manifests(source):
+            return False
+        return await self._repositories.mount(digest, source, target)
 
     async def _finish(self, call: Call, session: Session) -> web.StreamResponse:
         if "digest" not in call.request.query:
@@ -96,10 +110,15 @@ class Uploads:
             raise RefusedRequest(Code.DIGEST_INVALID, "digest parsing failed") from error
         if call.request.method == "PUT":
             self._check_place(call, session)
+            if (status := self._rules.refuses_whole(call.request, session)) is not None:
+                return html("no such page", status=status)
+            self._rules.check_closing(call.request, session)
         await self._intake.receive(call, session)
         if self._options.verifies and session.spool.digest != digest:
             await self._sessions.end(session)
             raise RefusedRequest(Code.DIGEST_INVALID, {"Digest": str(digest), "Received": str(session.spool.digest)})
+        if self._late.takes(session.spool.size):
+            return self._late.add(call.request, self._sessions.release(session), call.repository, digest)
         await self._repositories.commit(session.spool, call.repository, digest)
         await self._sessions.end(session)
         return self._created(call, digest)
@@ -107,7 +126,7 @@ class Uploads:
     def _check_place(self, call: Call, session: Session) -> None:
         """Raises `RefusedRequest` unless the body belongs where the session ends."""
         request = call.request
-        where = self._where(call, session)
+        where = self._where(call, session, Told.REFUSAL)
         if not session.is_current(request.query.get("_state", "")):
             raise RefusedRequest(Code.RANGE_INVALID, "this address is stale", headers=where)
         if "Content-Range" not in request.headers:
@@ -121,12 +140,10 @@ class Uploads:
         if request.content_length is not None and request.content_length != last - first + 1:
             raise RefusedRequest(Code.SIZE_INVALID, "Content-Range and Content-Length differ")
 
-    def _where(self, call: Call, session: Session) -> dict[str, str]:
-        return {
-            "Location": self._location(call, session.path),
-            "Range": session.range,
-            "Docker-Upload-UUID": session.id,
-        }
+    def _where(self, call: Call, session: Session, told: Told = Told.CHUNK) -> dict[str, str]:
+        where = {"Location": self._location(call, session.path), "Docker-Upload-UUID": session.id}
+        held = self._rules.range(session, told)
+        return where if held is None else where | {"Range": held}
 
     def _created(self, call: Call, digest: Digest) -> web.StreamResponse:
         location = self._location(call, f"/v2/{call.repository}/blobs/{digest}")
