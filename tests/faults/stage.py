@@ -23,6 +23,7 @@ from registry_push.protocol.chunks import SINGLE_PUT
 from registry_push.settings import Settings
 from registry_push.transfer.push import push
 
+from ..support import leaks
 from ..support.secrets import PASSWORD
 from .promises import Broken, End, Judge, fingerprint
 
@@ -222,6 +223,8 @@ class User:
         turn = killed_at[0] if code is KILLED else self._turn
         await asyncio.sleep(_SETTLED)  # no time passes: see clock.py
         self.ends.append(End(turn, self._turn, code))
+        if self.settings.state_dir is not None:
+            self.judge.flaws += [f"P3: {leak}" for leak in leaks.current().in_journals(self.settings.state_dir)]
         self.judge.after_push(self.registry, code, self.error, self._shown)
         if code == 0 and not self.source.is_whole and self.registry_lacked_it:
             raise Broken("P7: success with a corrupt blob")

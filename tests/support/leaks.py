@@ -93,10 +93,14 @@ class Watch:
         everything = everything if CAUSES_NAME_NO_CAPABILITY else self.logins
         for text in dict.fromkeys(self.causes):
             found += [_told(secret, "the cause of an error", text) for secret in everything if secret in text]
-        for folder in self.folders:
-            for file in (file for file in folder.rglob(_JOURNAL) if file.is_file()):
-                text = file.read_bytes().decode("latin-1")
-                found += [f"{secret!r} in {file.name}" for secret in self.logins if secret in text]
+        return found + [leak for folder in self.folders for leak in self.in_journals(folder)]
+
+    def in_journals(self, folder: Path) -> list[str]:
+        """The logins in journals below `folder`."""
+        found = []
+        for file in (file for file in folder.rglob(_JOURNAL) if file.is_file()):
+            text = file.read_bytes().decode("latin-1")
+            found += [f"{secret!r} in {file.name}" for secret in self.logins if secret in text]
         return found
 
 
