@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from .support.leaks import pytest_configure, pytest_runtest_makereport, pytest_runtest_setup
-from .support.registries import docker_registry, docker_registry_htpasswd, embedded, embedded_with, registry
+from .support.registries import (
+    docker_registry,
+    docker_registry_htpasswd,
+    embedded,
+    embedded_with,
+    registry,
+    zuul_registry,
+)
 
 __all__ = [
     "docker_registry",
@@ -14,4 +21,5 @@ __all__ = [
     "pytest_runtest_makereport",
     "pytest_runtest_setup",
     "registry",
+    "zuul_registry",
 ]

@@ -26,6 +26,7 @@ class Code(Enum):
     SIZE_INVALID = (400, "provided length did not match content length")
     # serverless-registry's word for whatever R2 refuses.
     INTERNAL_ERROR = (500, "internal error")
+    UNSUPPORTED = (400, "the operation is unsupported")
     UNAUTHORIZED = (401, "authentication required")
     # Ollama's cmd/cmd_test.go has its registry's 403 as "ACCESS DENIED"; no specification knows that code.
     DENIED = (403, "access denied")

@@ -7,12 +7,13 @@ from typing import Final
 
 from aiohttp import web
 
-from ..errors import BlobMissing, InvalidDigest
+from ..errors import BlobMissing
 from ..model import Digest
 from ..stores.body import FileBody
 from .answers import Code, RefusedRequest, empty, html
 from .auth import other_origin
 from .call import Call
+from .digests import digest_of
 from .quirks import Quirks
 from .repositories import Repositories
 from .rules import Rules
@@ -30,7 +31,7 @@ class Blobs:
 
     async def get(self, call: Call) -> web.StreamResponse:
         """GET and HEAD, all of it or one range; or where the storage has it."""
-        digest = digest_in(call)
+        digest = _digest_in(call)
         if self._quirks.storage_head is not None and await self._repositories[call.repository].has(digest):
             return self._elsewhere(call, digest)
         if self._quirks.mounts_are_links and call.request.method == "HEAD":
@@ -49,7 +50,7 @@ class Blobs:
             return html("InvalidArgument", status=400)
         if call.request.method == "HEAD":
             return html("signed for GET", status=self._quirks.storage_head)
-        return await self._content(call, digest_in(call))
+        return await self._content(call, _digest_in(call))
 
     def _elsewhere(self, call: Call, digest: Digest) -> web.StreamResponse:
         location = f"{other_origin(call.request)}/storage/{call.repository}/{digest}?X-Amz-Signature=5e%2f"
@@ -68,18 +69,14 @@ class Blobs:
 
     async def delete(self, call: Call) -> web.StreamResponse:
         """DELETE: out of this repository only."""
-        digest = digest_in(call)
+        digest = _digest_in(call)
         if not await self._repositories.remove(call.repository, digest):
             raise RefusedRequest(Code.BLOB_UNKNOWN, str(digest))
         return empty(202, {})
 
 
-def digest_in(call: Call) -> Digest:
-    """The digest in the path. Raises `RefusedRequest`."""
-    try:
-        return Digest.parse(call.parts["digest"])
-    except InvalidDigest as error:
-        raise RefusedRequest(Code.DIGEST_INVALID, str(error)) from error
+def _digest_in(call: Call) -> Digest:
+    return digest_of(call.parts["digest"], unknown=Code.BLOB_UNKNOWN)
 
 
 async def _send(call: Call, digest: Digest, body: FileBody) -> web.StreamResponse:

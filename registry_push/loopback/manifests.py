@@ -10,20 +10,31 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
-from ..errors import BlobMissing, InvalidDigest, ManifestCorrupt, StoreNotFound
+from ..errors import BlobMissing, ManifestCorrupt, StoreNotFound
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import MANIFEST_TYPES, OCI_INDEX
 from ..stores.layout_index import LayoutIndex
 from .answers import Code, RefusedRequest, document, empty, error
 from .auth import origin
-from .blobs import digest_in
 from .call import Call
+from .digests import digest_of, is_of_another_algorithm, names_another_algorithm
 from .intake import ask_for_body
 from .options import Options
 from .repositories import Repositories
 
 # distribution: registry/handlers/manifests.go, maxManifestBodySize.
 _MAX_BYTES: Final = 4 * 1024 * 1024
+# Layers that a registry need not have: others may not pass them on, and clients fetch them from `urls` (image-spec,
+# layer.md, "Non-Distributable Layers"; docker calls them foreign).
+NON_DISTRIBUTABLE: Final = frozenset(
+    {
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+    }
+)
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _PAGE: Final = 100
 _NO_LIMIT: Final = 2**31
@@ -56,9 +67,9 @@ class Manifests:
         reference, layout = call.parts["reference"], self._repositories[call.repository]
         manifest = await _received(call)
         tags = call.request.query.getall("tag", []) if ":" in reference else [reference]
-        if ":" in reference and _digest(reference) != manifest.digest:
+        if ":" in reference and digest_of(reference) != manifest.digest:
             raise RefusedRequest(Code.DIGEST_INVALID)
-        missing = [str(blob.digest) for blob in manifest.blobs if not await layout.has(blob.digest)]
+        missing = [str(digest) for digest in _needed(manifest) if not await layout.has(digest)]
         listed = {entry.digest for entry in (await self._index(call)).readable()}
         missing += [str(child.digest) for child in manifest.manifests if child.digest not in listed]
         if missing:
@@ -120,12 +131,13 @@ class Manifests:
         return document({"repositories": page}, headers=headers)
 
     async def referrers(self, call: Call) -> web.StreamResponse:
-        """GET: an index of the manifests whose `subject` is the digest; empty where there are none."""
-        digest, found = digest_in(call), []
+        """GET: an index of the manifests whose `subject` is the digest; empty if there are none."""
+        asked, found = call.parts["digest"], []
+        digest = None if is_of_another_algorithm(asked) else digest_of(asked)
         for entry in {entry.digest: entry for entry in (await self._index(call)).readable()}.values():
             with suppress(BlobMissing, ManifestCorrupt):
                 manifest = await self._repositories[call.repository].manifest(entry)
-                if _subject(manifest) == digest:
+                if digest is not None and _subject(manifest) == digest:
                     found.append(_referrer(manifest))
         headers = {"Content-Type": OCI_INDEX}
         if "artifactType" in call.request.query:
@@ -154,6 +166,9 @@ async def _received(call: Call) -> Manifest:
         _ = manifest.blobs  # one digest with two sizes
         _subject(manifest)
     except ManifestCorrupt as corrupt:
+        with suppress(ValueError, RecursionError):
+            if names_another_algorithm(json.loads(raw)):
+                raise RefusedRequest(Code.UNSUPPORTED, str(corrupt)) from corrupt
         raise RefusedRequest(Code.MANIFEST_INVALID, str(corrupt)) from corrupt
     if media_type not in MANIFEST_TYPES or manifest.media_type != media_type:
         raise RefusedRequest(Code.MANIFEST_INVALID, f"Content-Type {media_type!r} is not the manifest's")
@@ -162,11 +177,14 @@ async def _received(call: Call) -> Manifest:
     return manifest
 
 
+def _needed(manifest: Manifest) -> tuple[Digest, ...]:
+    """The digests of the blobs that must be here, each once."""
+    layers = [layer.digest for layer in manifest.layers if layer.media_type not in NON_DISTRIBUTABLE]
+    return tuple(dict.fromkeys([*layers, *([manifest.config.digest] if manifest.config else [])]))
+
+
 def _digest(reference: str) -> Digest:
-    try:
-        return Digest.parse(reference)
-    except InvalidDigest as invalid:
-        raise RefusedRequest(Code.DIGEST_INVALID, str(invalid)) from invalid
+    return digest_of(reference, unknown=Code.MANIFEST_UNKNOWN)
 
 
 def _subject(manifest: Manifest) -> Digest | None:

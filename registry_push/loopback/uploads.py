@@ -14,6 +14,7 @@ from .answers import Code, RefusedRequest, empty, html
 from .auth import origin
 from .call import Call
 from .chunk_rules import ChunkRules, Told
+from .digests import digest_of
 from .intake import Intake
 from .late_commits import LateCommits
 from .options import Options
@@ -104,10 +105,7 @@ class Uploads:
     async def _finish(self, call: Call, session: Session) -> web.StreamResponse:
         if "digest" not in call.request.query:
             raise RefusedRequest(Code.DIGEST_INVALID, "digest missing")
-        try:
-            digest = Digest.parse(call.request.query["digest"])
-        except InvalidDigest as error:
-            raise RefusedRequest(Code.DIGEST_INVALID, "digest parsing failed") from error
+        digest = digest_of(call.request.query["digest"])
         if call.request.method == "PUT":
             self._check_place(call, session)
             if (status := self._rules.refuses_whole(call.request, session)) is not None:

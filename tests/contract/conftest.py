@@ -9,11 +9,11 @@ import aiohttp
 import pytest
 
 from ..support.registries import Registry
-from ..support.wire import Wire
+from ..support.wire import Wire, authorized
 
 
 @pytest.fixture
 async def wire(registry: Registry) -> AsyncIterator[Wire]:
     """Requests to each of the registries, in a repository of the test's own."""
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(headers=authorized(registry)) as session:
         yield Wire(session, registry, f"wire/{uuid.uuid4().hex}")

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from registry_push.loopback import Basic, EmbeddedRegistry, OnCut, Options
+from registry_push.loopback.manifests import NON_DISTRIBUTABLE
 from registry_push.model import Descriptor, Digest
 from registry_push.model.manifest import OCI_MANIFEST
 from registry_push.stores.body import BytesBody
@@ -233,3 +234,52 @@ async def test_basic_lets_pass(
     headers = {"Authorization": BASIC}
     assert (await wire.send("GET", "/v2/", headers=headers)).status == 200
     assert (await wire.send("POST", "/v2/me/m/blobs/uploads/", headers=headers)).status == 202
+
+
+# ── what is not here, and need not be ─────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("layer_type", sorted(NON_DISTRIBUTABLE))
+async def test_absent_layer_of_each_type_that_may_not_be_passed_on(
+    session: aiohttp.ClientSession, embedded: EmbeddedRegistry, layer_type: str
+) -> None:
+    wire = wire_to(session, embedded)
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": await wire.push(b"{}"), "size": 2}
+    layer = {"mediaType": layer_type, "digest": digest_of(b"elsewhere"), "size": 9}
+    for layers, status in (([layer], 201), ([layer, layer | {"mediaType": "application/x-layer"}], 400)):
+        document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers}
+        raw = json.dumps(document).encode()
+        reply = await wire.send("PUT", "/v2/me/m/manifests/x", raw, {"Content-Type": OCI_MANIFEST})
+        assert reply.status == status
+
+
+@pytest.mark.parametrize(
+    ("digest", "status", "code"),
+    [
+        ("sha512:" + "a" * 128, 404, "UNSUPPORTED"),
+        ("sha384:" + "a" * 96, 404, "UNSUPPORTED"),
+        ("blake3:" + "a" * 64, 404, "UNSUPPORTED"),
+        ("md5:" + "a" * 32, 404, "UNSUPPORTED"),
+        ("sha512:" + "a" * 127, 400, "DIGEST_INVALID"),
+        ("sha512:" + "A" * 128, 400, "DIGEST_INVALID"),
+        ("sha256:" + "a" * 63, 400, "DIGEST_INVALID"),
+    ],
+)
+async def test_digest_of_another_algorithm_is_unsupported_and_no_digest_is_invalid(
+    session: aiohttp.ClientSession, embedded: EmbeddedRegistry, digest: str, status: int, code: str
+) -> None:
+    wire = wire_to(session, embedded)
+    for target in (f"/v2/me/m/blobs/{digest}", f"/v2/me/m/manifests/{digest}"):
+        for method in ("HEAD", "DELETE"):
+            assert (await wire.send(method, target)).status == status
+    location = await wire.open()
+    wire.check_error(await wire.commit(location, digest, HELLO), 400, code)
+    assert (await wire.commit(location, digest_of(HELLO), HELLO)).status == 201, "the session is still there"
+    wire.check_error(await wire.send("POST", f"/v2/me/m/blobs/uploads/?digest={digest}", HELLO), 400, code)
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": {"digest": digest, "size": 1}, "layers": []}
+    for reference, raw in (("x", document), (digest, document | {"config": None})):
+        put = await wire.send(
+            "PUT", f"/v2/me/m/manifests/{reference}", json.dumps(raw).encode(), {"Content-Type": OCI_MANIFEST}
+        )
+        assert put.status == 400
+        assert put.codes in ([code], ["MANIFEST_INVALID"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,8 +13,11 @@ import pytest
 
 
 def require(program: str) -> str:
-    """The path of `program`. Where it is absent the test is skipped with the reason; in CI it fails."""
-    path = shutil.which(program)
+    """The path of `program`, or of the one beside this Python if it came with the `dev` extra.
+
+    If it is absent the test is skipped with the reason; in CI it fails.
+    """
+    path = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
     if path is None:
         _absent(f"{program} is not installed")
     return path

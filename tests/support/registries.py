@@ -1,12 +1,14 @@
-"""Registries to test against: the embedded one, and Debian's docker-registry (distribution 2.8)."""
+"""Registries to test against: the embedded one, Debian's docker-registry (distribution 2.8), and zuul-registry."""
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,8 +23,9 @@ from registry_push.loopback import EmbeddedRegistry, Options
 from .peers import require
 from .secrets import PASSWORD
 
-# Seconds that docker-registry may take to listen; it needs a tenth of one.
-_START = 10.0
+# Seconds that a registry may take to listen. docker-registry needs a tenth of one, zuul-registry two: it imports the
+# clients of two clouds.
+_START = 60.0
 
 
 class Registry(Protocol):
@@ -51,11 +54,28 @@ class DockerRegistry:
         return f"http://{self.host}"
 
 
+@dataclass(frozen=True, slots=True)
+class ZuulRegistry:
+    """A running zuul-registry, which wants a token for everything; `bearer` is a header for one that may write."""
+
+    host: str
+    root: Path
+    log: Path
+    username: str
+    password: str
+    bearer: str
+
+    @property
+    def origin(self) -> str:
+        """`http://127.0.0.1:<port>`."""
+        return f"http://{self.host}"
+
+
 @contextmanager
 def docker_registry_at(folder: Path, *, htpasswd: tuple[str, str] | None = None) -> Iterator[DockerRegistry]:
     """docker-registry on a free port, its files in `folder`; with `htpasswd`, for that name and password only."""
     program = require("docker-registry")
-    port = _free_port()
+    port = free_port()
     root, log, config = folder / "root", folder / "registry.log", folder / "config.yml"
     settings: dict[str, Any] = {
         "version": 0.1,
@@ -74,14 +94,34 @@ def docker_registry_at(folder: Path, *, htpasswd: tuple[str, str] | None = None)
         (folder / "htpasswd").write_text(f"{name}:{hashed}\n")
         settings["auth"] = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
     config.write_text(json.dumps(settings))  # JSON is YAML
-    with log.open("wb") as output:
-        process = subprocess.Popen([program, "serve", str(config)], stdout=output, stderr=output)
-        try:
-            _wait_for(port, process, log)
-            yield DockerRegistry(f"127.0.0.1:{port}", root, log, *(htpasswd or (None, None)))
-        finally:
-            process.terminate()
-            process.wait()
+    with _served([program, "serve", str(config)], port, log):
+        yield DockerRegistry(f"127.0.0.1:{port}", root, log, *(htpasswd or (None, None)))
+
+
+@contextmanager
+def zuul_registry_at(folder: Path, *, port: int | None = None, public_url: str | None = None) -> Iterator[ZuulRegistry]:
+    """zuul-registry, its files in `folder`. Anybody may read, with a token; `me` may write.
+
+    It listens at `port`, a free one if there is none; `public_url` is where its challenges send clients.
+    """
+    program = require("zuul-registry")
+    port = port or free_port()
+    root, log, config = folder / "root", folder / "registry.log", folder / "registry.yaml"
+    name, password = "me", "pass word"
+    settings = {
+        "registry": {
+            "address": "127.0.0.1",
+            "port": port,
+            "public-url": public_url or f"http://127.0.0.1:{port}",
+            "secret": "for tests",
+            "storage": {"driver": "filesystem", "root": str(root)},
+            "users": [{"name": name, "pass": password, "access": "write"}],
+        }
+    }
+    config.write_text(json.dumps(settings))
+    with _served([program, "-c", str(config)], port, log):
+        bearer = _zuul_bearer(port, name, password)
+        yield ZuulRegistry(f"127.0.0.1:{port}", root, log, name, password, bearer)
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +135,13 @@ def docker_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker
 def docker_registry_htpasswd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
     """The real thing, for `username` with `password`."""
     with docker_registry_at(tmp_path_factory.mktemp("htpasswd"), htpasswd=("me", PASSWORD)) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def zuul_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZuulRegistry]:
+    """The real thing, for the session. All its repositories share their blobs, so use contents of your own."""
+    with zuul_registry_at(tmp_path_factory.mktemp("zuul-registry")) as registry:
         yield registry
 
 
@@ -121,18 +168,45 @@ async def embedded(tmp_path: Path) -> AsyncIterator[EmbeddedRegistry]:
         yield registry
 
 
-@pytest.fixture(params=["embedded", pytest.param("docker-registry", marks=pytest.mark.real)])
+@pytest.fixture(
+    params=[
+        "embedded",
+        pytest.param("docker-registry", marks=pytest.mark.real),
+        pytest.param("zuul-registry", marks=pytest.mark.real),
+    ]
+)
 def registry(request: pytest.FixtureRequest) -> Registry:
     """Each of the registries."""
     found: Registry = request.getfixturevalue(request.param.replace("-", "_"))
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextmanager
+def _served(command: list[str], port: int, log: Path) -> Iterator[None]:
+    """The command under way, from when it takes connections at `port`."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            _wait_for(port, process, log)
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _zuul_bearer(port: int, name: str, password: str) -> str:
+    url = f"http://127.0.0.1:{port}/auth/token?scope=repository:any:pull,push"
+    login = base64.b64encode(f"{name}:{password}".encode()).decode()
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": f"Basic {login}"})) as answer:
+        return f"Bearer {json.load(answer)['token']}"
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -143,4 +217,4 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)  # another program's start: there is nothing to wait on
-    pytest.fail(f"docker-registry does not listen: {log.read_text()[-2000:]}")
+    pytest.fail(f"{process.args!r} does not listen: {log.read_text()[-2000:]}")

@@ -8,16 +8,16 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
-from .registries import DockerRegistry, Registry
+from .facts import Facts, facts_of
+from .registries import Registry, ZuulRegistry
 
 OCTETS = "application/octet-stream"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,28 @@ class Wire:
         """`/v2/<repository>`."""
         return f"/v2/{self.repository}"
 
+    @property
+    def facts(self) -> Facts:
+        """What is true of this registry."""
+        return facts_of(self.registry)
+
+    @property
+    def root(self) -> str:
+        """What Locations begin with."""
+        return self.registry.origin if self.facts.absolute_locations else ""
+
+    def at(self, repository: str) -> Wire:
+        """Requests to another repository of the same registry."""
+        return Wire(self.session, self.registry, repository)
+
+    def check_error(self, reply: Reply, status: int, *codes: str) -> None:
+        """Assert that this error is answered, with these codes if the registry has any."""
+        assert reply.status == status
+        if self.facts.speaks_errors:
+            assert reply.codes == list(codes)
+        else:
+            assert reply.headers["Content-Type"].startswith("text/html")
+
     async def send(
         self, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
@@ -78,7 +100,7 @@ class Wire:
 
     async def commit(self, location: str, digest: str, chunk: bytes = b"") -> Reply:
         """The answer to the closing PUT."""
-        return await self.send("PUT", f"{location}&digest={digest}", chunk, {"Content-Type": OCTETS})
+        return await self.send("PUT", with_query(location, f"digest={digest}"), chunk, {"Content-Type": OCTETS})
 
     async def push(self, content: bytes) -> str:
         """Puts a blob there, and returns its digest."""
@@ -92,7 +114,9 @@ class Wire:
         reader, writer = await asyncio.open_connection(urlsplit(self.registry.origin).hostname, self._port)
         head = (
             f"{method} {target} HTTP/1.1\r\nHost: {self.registry.host}\r\n"
-            f"Content-Type: {OCTETS}\r\nContent-Length: {promised}\r\n\r\n"
+            f"Content-Type: {OCTETS}\r\nContent-Length: {promised}\r\n"
+            + "".join(f"{name}: {value}\r\n" for name, value in authorized(self.registry).items())
+            + "\r\n"
         )
         writer.write(head.encode() + chunk)
         writer.write_eof()
@@ -112,6 +136,11 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def by_server(wire: Wire, *, embedded: T, docker: T) -> T:
-    """What this server answers where the two differ."""
-    return docker if isinstance(wire.registry, DockerRegistry) else embedded
+def with_query(location: str, query: str) -> str:
+    """`location` with one more parameter."""
+    return f"{location}{'&' if '?' in location else '?'}{query}"
+
+
+def authorized(registry: Registry) -> dict[str, str]:
+    """The headers without which this registry does nothing."""
+    return {"Authorization": registry.bearer} if isinstance(registry, ZuulRegistry) else {}
