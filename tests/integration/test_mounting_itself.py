@@ -10,7 +10,7 @@ from registry_push.loopback import EmbeddedRegistry
 from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.model import ModelName
 from registry_push.transfer.journal import Journal
-from tests.support.registries import DockerRegistry
+from tests.support.registries import DockerRegistry, ZuulRegistry
 
 from .test_push import Stage, requests
 
@@ -78,3 +78,19 @@ async def test_docker_registry_mounts_from_itself(docker_registry: DockerRegistr
     profile = journal.profile(docker_registry.origin)
     journal.close()
     assert profile is not None and profile.mounts_itself
+
+
+@pytest.mark.real
+async def test_zuul_registry_mounts_nothing_and_is_asked_first(zuul_registry: ZuulRegistry, stage: Stage) -> None:
+    """It answers 404 to a POST with `mount`: no answer to whether the blob is there."""
+    small_model(stage, 100, seed=7)
+    login = {"username": zuul_registry.username, "password": zuul_registry.password}
+    told = {"to": "itself/many:v1", "jobs": 1, "state_dir": stage.home, **login}
+    first = (await stage.push(zuul_registry, "me/many", **told)).done[0]  # type: ignore[arg-type]  # any setting
+    again = (await stage.push(zuul_registry, "me/many", recheck=True, **told)).done[0]  # type: ignore[arg-type]  # any setting
+    assert (first.uploaded + first.present, again.present, again.sent) == (101, 101, 0)
+    assert first.uploaded >= 100
+    journal = Journal(stage.home, stage.events.append)
+    profile = journal.profile(zuul_registry.origin)
+    journal.close()
+    assert profile is None or not profile.mounts_itself

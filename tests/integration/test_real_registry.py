@@ -1,4 +1,4 @@
-"""The real command against Debian's docker-registry, and what others' eyes see there."""
+"""The real command against Debian's docker-registry and zuul-registry, and what others' eyes see there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from registry_push.loopback.sample import write_sample_store
 from registry_push.model import Manifest, ModelName
 from tests.support.command import command
 from tests.support.peers import require
-from tests.support.registries import DockerRegistry
+from tests.support.registries import DockerRegistry, ZuulRegistry
 from tests.support.stores import make_big_store, make_many_store
 
 pytestmark = pytest.mark.real
@@ -31,9 +31,38 @@ def fetched(url: str, *flags: str) -> bytes:
     return subprocess.run([require("curl"), "-sSf", *flags, url], check=True, capture_output=True).stdout
 
 
-def check_at(registry: DockerRegistry, repository: str, manifest: Manifest, *login: str) -> None:
+Real = DockerRegistry | ZuulRegistry
+
+
+@pytest.fixture(params=["docker_registry", "zuul_registry"])
+def real(request: pytest.FixtureRequest) -> Real:
+    """Each of the registries."""
+    found: Real = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=["docker_registry_htpasswd", "zuul_registry"])
+def locked(request: pytest.FixtureRequest) -> Real:
+    """Each of the registries that takes uploads from `me` with `PASSWORD` alone: by Basic, and by tokens."""
+    found: Real = request.getfixturevalue(request.param)
+    return found
+
+
+def login_of(registry: Real) -> dict[str, str]:
+    """The variables that hold the login for this registry, if it wants one."""
+    if registry.username is None:
+        return {}
+    return {"REGISTRY_PUSH_USERNAME": registry.username, "REGISTRY_PUSH_PASSWORD": str(registry.password)}
+
+
+def check_at(registry: Real, repository: str, manifest: Manifest) -> None:
     """What curl and skopeo find is what was pushed."""
     base = f"{registry.origin}/v2/{repository}"
+    creds = f"{registry.username}:{registry.password}" if registry.username is not None else None
+    if isinstance(registry, ZuulRegistry):
+        login = ["-H", f"Authorization: {registry.bearer}"]
+    else:
+        login = ["-u", creds] if creds is not None else []
     accept = f"Accept: {manifest.media_type}"
     assert fetched(f"{base}/manifests/latest", "-H", accept, *login) == manifest.raw
     for blob in manifest.blobs:
@@ -42,7 +71,7 @@ def check_at(registry: DockerRegistry, repository: str, manifest: Manifest, *log
         ) as curl:
             assert curl.stdout is not None
             assert hashlib.file_digest(curl.stdout, "sha256").hexdigest() == blob.digest.hex  # type: ignore[arg-type]  # typeshed wants readinto's protocol
-    flags = [f"--creds={login[1]}"] if login else []
+    flags = [f"--creds={creds}"] if creds is not None else []
     skopeo = [require("skopeo"), "inspect", "--raw", "--tls-verify=false", *flags]
     raw = subprocess.run(
         [*skopeo, f"docker://{registry.host}/{repository}:latest"], check=True, capture_output=True
@@ -50,20 +79,23 @@ def check_at(registry: DockerRegistry, repository: str, manifest: Manifest, *log
     assert raw == manifest.raw
 
 
-async def test_a_tiny_model_arrives_byte_for_byte(docker_registry: DockerRegistry, tmp_path: Path) -> None:
+async def test_a_tiny_model_arrives_byte_for_byte(real: Real, tmp_path: Path) -> None:
     store = tmp_path / "models"
     name = write_sample_store(store, name="real/tiny")
-    done = await command("push", "real/tiny", "--models", str(store), "--to", f"{docker_registry.host}/", home=tmp_path)
+    done = await command(
+        "push", "real/tiny", "--models", str(store), "--to", f"{real.host}/", home=tmp_path, **login_of(real)
+    )
     assert done.code == 0, done.err
-    check_at(docker_registry, "real/tiny", manifest_of(store, name))
+    check_at(real, "real/tiny", manifest_of(store, name))
 
 
-async def test_a_second_push_sends_no_body_byte(docker_registry: DockerRegistry, tmp_path: Path) -> None:
+async def test_a_second_push_sends_no_body_byte(real: Real, tmp_path: Path) -> None:
     store = tmp_path / "models"
-    write_sample_store(store, name="real/twice")
-    arguments = ("push", "real/twice", "--models", str(store), "--to", f"{docker_registry.host}/", "--json")
-    first = await command(*arguments, home=tmp_path)
-    again = await command(*arguments, home=tmp_path)
+    # Sizes that no other test has: a blob of one repository may be one of all.
+    write_sample_store(store, name="real/twice", weights=123_457)
+    arguments = ("push", "real/twice", "--models", str(store), "--to", f"{real.host}/", "--json")
+    first = await command(*arguments, home=tmp_path, **login_of(real))
+    again = await command(*arguments, home=tmp_path, **login_of(real))
     assert first.events[-1]["models"][0]["sent"] > 0
     assert again.events[-1]["models"][0]["sent"] == 0
     assert [event["sent"] for event in again.events if event["event"] == "manifest_pushed"] == [False]
@@ -85,10 +117,8 @@ async def test_one_gigabyte_and_400_layers_in_60_mb(docker_registry: DockerRegis
 
 
 @pytest.mark.parametrize("way", ["flags", "environment", "authfile", "docker config", "DOCKER_AUTH_CONFIG"])
-async def test_a_login_is_found_where_users_keep_it(
-    docker_registry_htpasswd: DockerRegistry, tmp_path: Path, way: str
-) -> None:
-    registry = docker_registry_htpasswd
+async def test_a_login_is_found_where_users_keep_it(locked: Real, tmp_path: Path, way: str) -> None:
+    registry = locked
     user, password = str(registry.username), str(registry.password)
     store, model = tmp_path / "models", f"login/{way.replace(' ', '-').lower()}"
     name = write_sample_store(store, name=model, weights=70_000)
@@ -115,15 +145,13 @@ async def test_a_login_is_found_where_users_keep_it(
         home=tmp_path, stdin=stdin, **variables,
     )  # fmt: skip
     assert done.code == 0, done.err
-    check_at(registry, model, manifest_of(store, name), "-u", f"{user}:{password}")
+    check_at(registry, model, manifest_of(store, name))
 
 
-async def test_a_wrong_password_ends_with_4_and_names_its_source(
-    docker_registry_htpasswd: DockerRegistry, tmp_path: Path
-) -> None:
+async def test_a_wrong_password_ends_with_4_and_names_its_source(locked: Real, tmp_path: Path) -> None:
     store = tmp_path / "models"
     write_sample_store(store, name="login/wrong", weights=70_000)
-    to = f"{docker_registry_htpasswd.host}/"
+    to = f"{locked.host}/"
     done = await command(
         "push", "login/wrong", "--models", str(store), "--to", to, "--username", "me", "--password-stdin",
         home=tmp_path, stdin="guess\n",
@@ -133,12 +161,10 @@ async def test_a_wrong_password_ends_with_4_and_names_its_source(
     assert "guess" not in done.err + done.out
 
 
-async def test_no_login_ends_with_4_and_says_how_to_log_in(
-    docker_registry_htpasswd: DockerRegistry, tmp_path: Path
-) -> None:
+async def test_no_login_ends_with_4_and_says_how_to_log_in(locked: Real, tmp_path: Path) -> None:
     store = tmp_path / "models"
     write_sample_store(store, name="login/none", weights=70_000)
-    to = f"{docker_registry_htpasswd.host}/"
+    to = f"{locked.host}/"
     done = await command("push", "login/none", "--models", str(store), "--to", to, home=tmp_path)
     assert done.code == 4
-    assert f"docker login {docker_registry_htpasswd.host}" in done.err
+    assert f"docker login {locked.host}" in done.err

@@ -16,7 +16,7 @@ import pytest
 from registry_push.loopback import Basic, EmbeddedRegistry, Options
 from registry_push.settings import Settings
 from tests.support.peers import require, require_node_package
-from tests.support.registries import DockerRegistry, EmbeddedFactory, Registry
+from tests.support.registries import DockerRegistry, EmbeddedFactory, Registry, ZuulRegistry
 from tests.support.secrets import BASIC, PASSWORD
 from tests.support.service import Served, over, sample, serving
 
@@ -24,11 +24,17 @@ LARGE = 12_000_000
 LOGIN = {"username": "me", "password": PASSWORD}
 
 
-@pytest.fixture(params=["embedded", pytest.param("docker-registry", marks=pytest.mark.real)])
+@pytest.fixture(
+    params=[
+        "embedded",
+        pytest.param("docker_registry_htpasswd", marks=pytest.mark.real),
+        pytest.param("zuul_registry", marks=pytest.mark.real),
+    ]
+)
 async def locked(request: pytest.FixtureRequest, embedded_with: EmbeddedFactory) -> Registry:
     """Each of the registries, for `LOGIN` alone."""
-    if request.param == "docker-registry":
-        found: DockerRegistry = request.getfixturevalue("docker_registry_htpasswd")
+    if request.param != "embedded":
+        found: DockerRegistry | ZuulRegistry = request.getfixturevalue(request.param)
         return found
     return await embedded_with(Options(auth=Basic({"me": PASSWORD})))
 

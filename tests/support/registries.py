@@ -107,7 +107,7 @@ def zuul_registry_at(folder: Path, *, port: int | None = None, public_url: str |
     program = require("zuul-registry")
     port = port or free_port()
     root, log, config = folder / "root", folder / "registry.log", folder / "registry.yaml"
-    name, password = "me", "pass word"
+    name, password = "me", PASSWORD
     settings = {
         "registry": {
             "address": "127.0.0.1",

@@ -33,11 +33,12 @@ from registry_push.loopback import (
 from registry_push.model.manifest import OCI_MANIFEST
 
 from ..support.registries import EmbeddedFactory
+from ..support.secrets import BASIC, PASSWORD
 from ..support.wire import OCTETS, Reply, Wire, digest_of
 
 HELLO = b"hello world"
 CONFIG = b"{}"
-LOGIN = {"Authorization": "Basic bWU6cGFzcyB3b3Jk"}
+LOGIN = {"Authorization": BASIC}
 ABSENT = digest_of(b"absent")
 
 WireFactory = Callable[..., Awaitable[Wire]]
@@ -104,7 +105,7 @@ async def test_whole_put_refused_and_patch_taken(wire_with: WireFactory) -> None
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 async def test_nobody_is_challenged_but_at_v2(wire_with: WireFactory, status: int) -> None:
-    wire = await wire_with(Quirks(unchallenged=status), auth=Basic({"me": "pass word"}))
+    wire = await wire_with(Quirks(unchallenged=status), auth=Basic({"me": PASSWORD}))
     for method, target in (("POST", "/v2/me/m/blobs/uploads/"), ("HEAD", f"/v2/me/m/blobs/{ABSENT}")):
         reply = await wire.send(method, target)
         assert (reply.status, reply.headers.get("WWW-Authenticate")) == (status, None)
@@ -149,7 +150,7 @@ async def test_the_redirect_may_lead_to_another_origin(wire_with: WireFactory) -
 @pytest.mark.parametrize("named", [True, False])
 async def test_storage_that_refuses_head(wire_with: WireFactory, status: int, named: bool) -> None:
     quirks = Quirks(storage_head=status, storage_named=named)
-    wire = await wire_with(quirks, auth=Basic({"me": "pass word"}))
+    wire = await wire_with(quirks, auth=Basic({"me": PASSWORD}))
     opened = await wire.send("POST", f"{wire.base}/blobs/uploads/", headers=LOGIN)
     closing = f"{opened.headers['Location']}&digest={digest_of(HELLO)}"
     assert (await wire.send("PUT", closing, HELLO, LOGIN)).status == 201
