@@ -16,7 +16,7 @@ from .__main__ import play
 
 FIRST = int(os.environ.get("FAULT_FIRST", "0"))
 SEEDS = int(os.environ.get("FAULT_SEEDS", "60"))
-KINDS = Kinds(os.environ.get("FAULT_KINDS", "old"))
+KINDS = Kinds(os.environ.get("FAULT_KINDS", "all"))
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
