@@ -113,9 +113,9 @@ class Client:
                     continue
                 if body is not None or not _is_redirect(response, method):
                     return response
-                url, hops = self._next_hop(response), hops + 1
                 if hops == _MAX_HOPS:
-                    raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
+                    return response
+                url, hops = self._next_hop(response), hops + 1
 
     @asynccontextmanager
     async def stream(

@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -27,6 +28,7 @@ from registry_push.errors import RegistryPushError
 from registry_push.events import Event, as_json
 from registry_push.loopback.auth import TOKEN_MARK
 from registry_push.loopback.call import Exchange
+from registry_push.protocol.secrets import Secrets
 
 from .secrets import PLANTED
 
@@ -35,11 +37,12 @@ _TELLING: Final = 8
 # Parameters of URLs that are capabilities, and fields of forms and answers that are logins.
 _CAPABILITIES: Final = frozenset({"_state", "uploadId", "sig", "X-Amz-Signature", "X-Amz-Security-Token"})
 _LOGINS: Final = frozenset({"password", "refresh_token", "token", "access_token", "Secret"})
-# Whether what caused an error, which a traceback shows, is free of URLs of sessions and of presigned ones too. Not yet:
-# aiohttp's errors about unreadable answers quote the whole URL, and ours are raised from them.
-CAUSES_NAME_NO_CAPABILITY: Final = False
 _JOURNAL: Final = "journal.sqlite3*"
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
+
+# How many of the blocks that hide secrets in the errors leaving them the current task is in: until it has left the
+# outermost, an error is nobody's to see.
+_inside: ContextVar[int] = ContextVar("blocks", default=0)
 
 
 @dataclass
@@ -79,6 +82,15 @@ class Watch:
         if text:
             self.outputs.append((where, text))
 
+    def note_error(self, error: RegistryPushError, cause: BaseException | None) -> None:
+        """An error as it leaves, and what a traceback shows with it."""
+        self.note("an error", f"{error} {error.hint} {error.url}")
+        seen = set[int]()
+        while cause is not None and id(cause) not in seen:  # contexts can go round in a circle
+            seen.add(id(cause))
+            self.causes.append(f"{type(cause).__name__}: {cause}")
+            cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
     def note_event(self, event: Event) -> None:
         """An event as it is printed."""
         if event.name != "blob_progress":
@@ -90,7 +102,6 @@ class Watch:
         everything = self.logins | self.capabilities
         for where, text in dict.fromkeys(self.outputs):
             found += [_told(secret, where, text) for secret in everything if secret in text]
-        everything = everything if CAUSES_NAME_NO_CAPABILITY else self.logins
         for text in dict.fromkeys(self.causes):
             found += [_told(secret, "the cause of an error", text) for secret in everything if secret in text]
         return found + [leak for folder in self.folders for leak in self.in_journals(folder)]
@@ -201,14 +212,27 @@ def install() -> None:
     @wraps(raw_init)
     def init(self: RegistryPushError, *arguments: Any, **options: Any) -> None:
         raw_init(self, *arguments, **options)
-        current().note("an error", f"{self} {self.hint} {self.url}")
-        cause, seen = sys.exc_info()[1], set[int]()
-        while cause is not None and id(cause) not in seen:  # contexts can go round in a circle
-            seen.add(id(cause))
-            current().causes.append(f"{type(cause).__name__}: {cause}")
-            cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+        if not _inside.get():
+            current().note_error(self, sys.exc_info()[1])
 
     RegistryPushError.__init__ = init  # type: ignore[method-assign]
+
+    raw_enter, raw_exit = Secrets.__enter__, Secrets.__exit__
+
+    @wraps(raw_enter)
+    def enter(self: Secrets) -> Secrets:
+        _inside.set(_inside.get() + 1)
+        return raw_enter(self)
+
+    @wraps(raw_exit)
+    def leave(self: Secrets, kind: object, error: BaseException | None, traceback: object) -> None:
+        raw_exit(self, kind, error, traceback)
+        _inside.set(_inside.get() - 1)
+        if isinstance(error, RegistryPushError) and not _inside.get():
+            current().note_error(error, error.__cause__ or error.__context__)
+
+    Secrets.__enter__ = enter  # type: ignore[method-assign,assignment]  # Self is Secrets
+    Secrets.__exit__ = leave  # type: ignore[method-assign]
 
     raw_push = pushing.push
 
