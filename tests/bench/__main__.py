@@ -38,7 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bench = Bench(
         place_for(needed, given.dir),
         registries,
-        [each for each in found_clients(given.peer_path) if not given.clients or each.name in given.clients],
+        [
+            each
+            for each in found_clients(given.peer_path, given.earlier)
+            if not given.clients or each.name in given.clients
+        ],
         1 if given.quick else given.rounds,
         lambda text: print(text, file=sys.stderr, flush=True),
     )
@@ -66,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clients", nargs="+", metavar="NAME", help="these only, as the tables name them")
     parser.add_argument("--quick", action="store_true", help="tiny contents, one round: shows only that all runs")
     parser.add_argument("--peer-path", type=Path, metavar="DIR", help="look for peers and registry3 here, before PATH")
+    parser.add_argument(
+        "--earlier", type=Path, metavar="FILE", help="registry-push of another version, to compare with"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the ratios")
     parser.add_argument("--dir", type=Path, help="where the contents go: needs their size twice (memory, else disk)")
     parser.add_argument("--big", type=int, metavar="MIB", help="size of the big blob (2048)")

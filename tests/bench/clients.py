@@ -18,6 +18,8 @@ from .stage import MODEL, TAG, Stage
 US: Final = "registry-push"
 # Blobs already hashed in an earlier push, by the same user, to another registry.
 US_AGAIN: Final = "registry-push, hashed before"
+# Another version of ours, to be compared with in the same run.
+EARLIER: Final = "registry-push, earlier"
 HASHLIB: Final = "hashlib.file_digest"
 STREAM: Final = "one TCP stream"
 YARDSTICKS: Final = (HASHLIB, STREAM)
@@ -79,7 +81,7 @@ class Client:
     @property
     def is_peer(self) -> bool:
         """Whether it is somebody else's client."""
-        return self.name not in (US, US_AGAIN, *YARDSTICKS)
+        return self.name not in (US, US_AGAIN, EARLIER, *YARDSTICKS)
 
     def variables(self, task: Task) -> dict[str, str]:
         """The environment of the command: nothing of ours but PATH."""
@@ -92,9 +94,15 @@ class Client:
         }
 
 
-def found_clients(peers: Path | None) -> tuple[Client, ...]:
-    """We, the yardsticks, and the peers of this machine; `peers` is looked into before PATH."""
-    found = [Client(US, True, _us), Client(US_AGAIN, True, _us)]
+def found_clients(peers: Path | None, earlier: Path | None = None) -> tuple[Client, ...]:
+    """We, the yardsticks, and the peers of this machine; `peers` is looked into before PATH.
+
+    `earlier` is the program of another version of ours.
+    """
+    us = _registry_push(Path(sys.executable).with_name("registry-push"))
+    found = [Client(US, True, us), Client(US_AGAIN, True, us)]
+    if earlier is not None:
+        found.append(Client(EARLIER, True, _registry_push(earlier)))
     programs = {name: find(name, peers) for name in ("regctl", "crane", "skopeo", "ollama", "curl")}
     for name, hashes, build in (("regctl", True, _regctl), ("crane", False, _crane), ("skopeo", True, _skopeo)):
         program = programs[name]
@@ -111,13 +119,16 @@ def found_clients(peers: Path | None) -> tuple[Client, ...]:
     return tuple(found)
 
 
-def _us(task: Task) -> list[str]:
-    command = [str(Path(sys.executable).with_name("registry-push")), "push", MODEL.short]
-    command += ["--models", str(task.stage.models), "--to", f"{task.origin}/{task.repository}:{TAG}"]
-    if task.certificate is not None:
-        command += ["--ca-file", str(task.certificate.cert)]
-    if task.jobs is not None:
-        command += ["--jobs", str(task.jobs)]
+def _registry_push(program: Path) -> Callable[[Task], list[str]]:
+    def command(task: Task) -> list[str]:
+        words = [str(program), "push", MODEL.short]
+        words += ["--models", str(task.stage.models), "--to", f"{task.origin}/{task.repository}:{TAG}"]
+        if task.certificate is not None:
+            words += ["--ca-file", str(task.certificate.cert)]
+        if task.jobs is not None:
+            words += ["--jobs", str(task.jobs)]
+        return words
+
     return command
 
 

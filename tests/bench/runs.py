@@ -16,7 +16,7 @@ from registry_push.model.manifest import DOCKER_MANIFEST, OCI_MANIFEST
 from tests.support.line_process import LineProcess
 from tests.support.tls import Certificate, self_signed
 
-from .clients import YARDSTICKS, Client, Task
+from .clients import EARLIER, US, YARDSTICKS, Client, Task
 from .measure import Sample, run
 from .registries import SINK, Registry
 from .scenarios import LINE_DELAY, LINE_RATE, Scenario
@@ -83,7 +83,8 @@ class _Run:
         registries: Sequence[Registry] = (SINK,) if scenario.sink else bench.registries[: 1 if scenario.one else None]
         # In the scenario's order: who is named first begins each round.
         known = {client.name: client for client in bench.clients}
-        clients = [known[name] for name in scenario.clients if name in known]
+        names = [each for name in scenario.clients for each in ((US, EARLIER) if name == US else (name,))]
+        clients = [known[name] for name in names if name in known]
         certificate = self_signed(self.folder / "certificate") if scenario.tls else None
         stage = set_stage(self.folder / "stage", self.shape)
         turns = [
