@@ -12,6 +12,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import ClassVar
 
+from .patterns import LazyPattern
 from .user_part import without_login, without_user_parts
 
 
@@ -25,7 +26,7 @@ class Origin(Enum):
 
 
 # All of Unicode's Cc, Cf, Zl and Zp, and the whole plane of tags: they act on a terminal, or are there unseen.
-_UNPRINTABLE = re.compile(
+_UNPRINTABLE = LazyPattern(
     "[\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -39,7 +40,7 @@ def printable(text: str, *, limit: int = 600) -> str:
     """
     text = text[: limit + 1]
     text = text.encode("utf-8", "replace").decode()  # half a surrogate pair, which JSON can spell, can't be printed
-    cleaned = _UNPRINTABLE.sub(_escaped, text)
+    cleaned = _UNPRINTABLE.compiled.sub(_escaped, text)
     return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + "…"
 
 

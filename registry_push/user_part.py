@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from .patterns import LazyPattern
+
 # A URL in prose, with its scheme or without (`//host/…`). Possessive and bounded: it never looks twice at a character.
-_URL: Final = re.compile(r"((?:[a-z][a-z0-9+.-]{0,20}+:)?//)([^\s\"<>]++)", re.IGNORECASE)
-_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*+://", re.IGNORECASE)
-_AUTHORITY_END: Final = re.compile(r"[/?#]")
-_QUERY: Final = re.compile(r"[?#]")
-_HOST_AND_PORT: Final = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::[0-9]{0,5})?")
+_URL: Final = LazyPattern(r"((?:[a-z][a-z0-9+.-]{0,20}+:)?//)([^\s\"<>]++)", re.IGNORECASE)
+_SCHEME: Final = LazyPattern(r"[a-z][a-z0-9+.-]*+://", re.IGNORECASE)
+_AUTHORITY_END: Final = LazyPattern(r"[/?#]")
+_QUERY: Final = LazyPattern(r"[?#]")
+_HOST_AND_PORT: Final = LazyPattern(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::[0-9]{0,5})?")
 # What stands behind the @ of a reference, which is no login's.
-_DIGEST: Final = re.compile(r"sha[0-9]{3}[:-]")
+_DIGEST: Final = LazyPattern(r"sha[0-9]{3}[:-]")
 # What `printable` ends with when it had to cut.
 _CUT: Final = "…"
 
@@ -22,7 +24,7 @@ def without_user_parts(prose: str) -> str:
 
     A password that was not percent-encoded may hold any of `/?#@`: then all up to the last @ is taken for one.
     """
-    return _URL.sub(_without_user_part, prose) if "//" in prose else prose
+    return _URL.compiled.sub(_without_user_part, prose) if "//" in prose else prose
 
 
 def without_login(address: str) -> str:
@@ -30,16 +32,16 @@ def without_login(address: str) -> str:
     at = _last_at(address)
     if at < 0:
         return address
-    scheme = _SCHEME.match(address)
+    scheme = _SCHEME.compiled.match(address)
     return f"{scheme[0] if scheme else ''}{_CUT}{address[at:]}"
 
 
 def _without_user_part(url: re.Match[str]) -> str:
     start, rest = url.groups()
-    ends = _AUTHORITY_END.search(rest)
+    ends = _AUTHORITY_END.compiled.search(rest)
     authority = rest[: ends.start()] if ends else rest
-    is_host = _HOST_AND_PORT.fullmatch(authority.rpartition("@")[2]) is not None
-    query = _QUERY.search(rest)
+    is_host = _HOST_AND_PORT.compiled.fullmatch(authority.rpartition("@")[2]) is not None
+    query = _QUERY.compiled.search(rest)
     # An @ in the query of a host is the query's; after what can be no host, it is still a password's.
     at = _last_at(rest[: query.start()] if is_host and query else rest)
     if at >= 0:
@@ -49,6 +51,6 @@ def _without_user_part(url: re.Match[str]) -> str:
 
 def _last_at(text: str) -> int:
     at = text.rfind("@")
-    while at >= 0 and _DIGEST.match(text, at + 1):
+    while at >= 0 and _DIGEST.compiled.match(text, at + 1):
         at = text.rfind("@", 0, at)
     return at

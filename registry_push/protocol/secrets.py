@@ -14,6 +14,7 @@ from typing import Final, Self, TypeVar
 from urllib.parse import parse_qsl, unquote_plus
 
 from ..errors import RegistryPushError
+from ..patterns import LazyPattern
 
 _HIDDEN: Final = "…"
 # Values of each kind that are remembered, the newest: more than the requests under way that could be quoted.
@@ -32,7 +33,7 @@ _DEPTH: Final = 4
 # Bytes of a value at the very end of a text that was cut there, which are hidden as the whole is.
 _BEGINNING: Final = 6
 
-_ESCAPE: Final = re.compile(
+_ESCAPE: Final = LazyPattern(
     rb"%[0-9A-F]{2}|\\u[D][89AB][0-9A-F]{2}\\u[D][C-F][0-9A-F]{2}|\\u[0-9A-F]{4}|\\x[0-9A-F]{2}|\\U000[0-9A-F]{5}"
     rb"|\\[\"'\\/bfnrt]|&(?:amp|lt|gt|quot|apos);|&#[0-9]{1,7};|&#X[0-9A-F]{1,6};",
     re.IGNORECASE,
@@ -235,7 +236,7 @@ def _occurrences(text: bytes, needle: bytes) -> Iterator[tuple[int, int]]:
 def _unescaped(text: bytes) -> tuple[bytes, list[int]]:
     """`text` with each escape replaced by what it stands for, and where each byte of it began; the end as well."""
     pieces, starts, end = list[bytes](), list[int](), 0
-    for found in _ESCAPE.finditer(text):
+    for found in _ESCAPE.compiled.finditer(text):
         meant = _meaning(found[0])
         pieces += (text[end : found.start()], meant)
         starts += range(end, found.start())

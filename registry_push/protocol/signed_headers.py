@@ -6,19 +6,19 @@ to any host: a `Transfer-Encoding` beside our Content-Length smuggles a second o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from ..errors import ProtocolViolation, printable
 from ..model import HTTPOrigin
+from ..patterns import LazyPattern
 
 _PREFIX: Final = "x-signed-header-"
 # What the presigners of S3, Google Cloud Storage and Azure sign besides the host.
-_SIGNED: Final = re.compile(
+_SIGNED: Final = LazyPattern(
     r"(?:content-(?:type|md5|disposition|encoding)|cache-control|if-none-match|x-(?:amz|goog|ms)-[a-z0-9_-]{1,100})\Z"
 )
-_VALUE: Final = re.compile(r"[\x20-\x7e\xa0-\xff\t]{0,4096}\Z")
+_VALUE: Final = LazyPattern(r"[\x20-\x7e\xa0-\xff\t]{0,4096}\Z")
 
 
 def named_in(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -41,7 +41,11 @@ def to_repeat(named: tuple[tuple[str, str], ...], *, url: str, size: int) -> dic
         key = name.lower()
         if implied.get(key) == value.strip().lower():
             continue
-        if not _SIGNED.match(key) or not _VALUE.match(value) or repeated.get(key, (name, value))[1] != value:
+        if (
+            not _SIGNED.compiled.match(key)
+            or not _VALUE.compiled.match(value)
+            or repeated.get(key, (name, value))[1] != value
+        ):
             raise ProtocolViolation(
                 f"the registry wants a direct upload to carry the header {printable(repr(name), limit=80)}",
                 hint="nothing was sent there: no storage signs that; ask the registry's owner about X-Signed-Header",

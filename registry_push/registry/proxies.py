@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,10 +13,11 @@ from yarl import URL
 
 from ..errors import InvalidName, InvalidSettings
 from ..model import HTTPOrigin
+from ..patterns import LazyPattern
 
 _SCHEMES: Final = ("http", "https")
-_HOST_AND_PORT: Final = re.compile(r"((?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)(?=[/?#]|\Z)")
-_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_HOST_AND_PORT: Final = LazyPattern(r"((?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)(?=[/?#]|\Z)")
+_HOST: Final = LazyPattern(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _decoded(text: str) -> bytes:
 def _shown(value: str) -> str:
     """Host and port of what could not be parsed, as far as they can't be part of a login; else nothing."""
     login, _, rest = value.rpartition("@")
-    if found := _HOST_AND_PORT.match(rest.rpartition("://")[2]):
+    if found := _HOST_AND_PORT.compiled.match(rest.rpartition("://")[2]):
         return found[1]
-    found = _HOST.match(rest) if login else None
+    found = _HOST.compiled.match(rest) if login else None
     return found[0] if found else ""

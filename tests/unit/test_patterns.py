@@ -16,6 +16,7 @@ import pytest
 import registry_push
 from registry_push.errors import RegistryPushError, printable, redacted
 from registry_push.loopback import EmbeddedRegistry
+from registry_push.patterns import LazyPattern
 from registry_push.protocol.challenge import bearer, parse_challenges
 from registry_push.protocol.diagnostics import MAX_ERROR_BYTES, diagnose
 from registry_push.protocol.secrets import Secrets
@@ -74,6 +75,8 @@ def _found_in(value: object) -> Iterator[Pattern]:
     match value:
         case re.Pattern():
             yield value
+        case LazyPattern():
+            yield value.compiled
         case dict():
             yield from _found_in([*value.values()])
         case tuple() | list():
@@ -85,7 +88,7 @@ def _patterns() -> dict[str, tuple[Pattern, bool]]:
     """Each pattern of the package, and whether it searches."""
     found: dict[str, tuple[Pattern, bool]] = {}
     for file in sorted(PACKAGE.rglob("*.py")):
-        if "re.compile(" in file.read_text():
+        if re.search(r"re\.compile\(|LazyPattern\(", file.read_text()):
             module = ".".join(("registry_push", *file.relative_to(PACKAGE).with_suffix("").parts))
             for name, value in vars(importlib.import_module(module)).items():
                 for number, pattern in enumerate(_found_in(value)):
