@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from ..errors import InvalidName, printable, redacted
+from ..patterns import LazyPattern
 from ..user_part import without_login
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _BYTES: Final = 4  # of an IPv4 address
 # A part of an IPv4 address as inet_aton reads it: hexadecimal, octal or decimal.
-_NUMBER: Final = re.compile(r"(?:0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9})\Z")
+_NUMBER: Final = LazyPattern(r"(?:0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9})\Z")
 # Scheme and authority, which end where a path, a query or a fragment begins (RFC 3986, section 3.2).
 _BEGINNING: Final = re.compile(r"[^:/?#]*://[^/?#]*")
 
@@ -80,7 +81,8 @@ def _dotted(host: str) -> str | None:
     Without this a judgement of hosts and the resolver would speak of two hosts (WHATWG URL, "IPv4 parser").
     """
     parts = host.removesuffix(".").split(".")
-    if len(parts) > _BYTES or not all(_NUMBER.match(part) for part in parts):
+    is_number = parts[-1][:1].isdigit() and len(parts) <= _BYTES
+    if not is_number or not all(_NUMBER.compiled.match(part) for part in parts):
         return None
     *first, last = [int(part, _base(part)) for part in parts]
     if any(number > 255 for number in first) or last >= 256 ** (_BYTES + 1 - len(parts)):

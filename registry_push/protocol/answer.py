@@ -13,7 +13,6 @@ from ..errors import InvalidDigest, NotARegistry
 from ..model import Digest, HTTPOrigin
 from .diagnostics import Diagnosis, diagnose
 from .retry import parse_retry_after
-from .signed_headers import named_in
 
 # `0-<end>`; some write a unit before it, or the total behind it (RFC 9110's form), which the spec does not.
 _RANGE: Final = re.compile(r"(?:bytes[= ])?0-([0-9]{1,19})(?:/[0-9*]{1,19})?\Z")
@@ -35,6 +34,7 @@ class Kind(Enum):
     LOST = auto()
 
 
+_SIGNED: Final = "x-signed-header-"
 _PAGES: Final = ("text/html", "application/xhtml+xml")
 _REGISTRY_HEADERS: Final = ("Docker-Content-Digest", "Docker-Upload-UUID", "Docker-Upload-Location")
 
@@ -86,7 +86,7 @@ class Answer(Struct, frozen=True):
             location=headers.get("Location") or None,
             upload_location=headers.get("Docker-Upload-Location") or None,
             direct_url=headers.get("X-Direct-Upload-URL") or None,
-            signed_headers=named_in(headers) if "X-Direct-Upload-URL" in headers else (),
+            signed_headers=_signed(headers) if "X-Direct-Upload-URL" in headers else (),
             range_end=int(found[1]) if found else None,
             length=_number(headers.get("Content-Length")),
             digest=_digest(headers.get("Docker-Content-Digest")),
@@ -126,6 +126,13 @@ def _is_page(headers: Mapping[str, str]) -> bool:
     """Whether this is a web page. Google's servers call empty answers HTML too, but name the content's digest."""
     media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return media_type in _PAGES and not any(name in headers for name in _REGISTRY_HEADERS)
+
+
+def _signed(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The header that each `X-Signed-Header-<name>: <value>` stands for, unjudged."""
+    return tuple(
+        (name[len(_SIGNED) :], value) for name, value in headers.items() if name[: len(_SIGNED)].lower() == _SIGNED
+    )
 
 
 def _number(text: str | None) -> int | None:

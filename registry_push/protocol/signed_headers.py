@@ -6,26 +6,17 @@ to any host: a `Transfer-Encoding` beside our Content-Length smuggles a second o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from ..errors import ProtocolViolation, printable
 from ..model import HTTPOrigin
 from ..patterns import LazyPattern
 
-_PREFIX: Final = "x-signed-header-"
 # What the presigners of S3, Google Cloud Storage and Azure sign besides the host.
 _SIGNED: Final = LazyPattern(
     r"(?:content-(?:type|md5|disposition|encoding)|cache-control|if-none-match|x-(?:amz|goog|ms)-[a-z0-9_-]{1,100})\Z"
 )
 _VALUE: Final = LazyPattern(r"[\x20-\x7e\xa0-\xff\t]{0,4096}\Z")
-
-
-def named_in(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return the header that each `X-Signed-Header-<name>: <value>` of an answer stands for, unjudged."""
-    return tuple(
-        (name[len(_PREFIX) :], value) for name, value in headers.items() if name[: len(_PREFIX)].lower() == _PREFIX
-    )
 
 
 def to_repeat(named: tuple[tuple[str, str], ...], *, url: str, size: int) -> dict[str, str]:

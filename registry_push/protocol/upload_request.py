@@ -11,7 +11,6 @@ from msgspec import Struct
 from ..model import Descriptor
 from .chunks import Span
 from .location import closing
-from .signed_headers import to_repeat
 
 _OCTETS: Final = "application/octet-stream"
 # The largest size that a manifest can name.
@@ -75,6 +74,9 @@ class UploadRequest(Struct, frozen=True):
 
         Raises `ProtocolViolation` if one of them is no storage's.
         """
+        # Imported where a registry offers it: a thousandth of the start of a push.
+        from .signed_headers import to_repeat
+
         repeated = to_repeat(signed, url=url, size=blob.size)
         own = {} if any(name.lower() == "content-type" for name in repeated) else {"Content-Type": _OCTETS}
         headers = {**own, **repeated, "Content-Length": str(blob.size)}

@@ -7,7 +7,7 @@ from multidict import CIMultiDict
 
 from registry_push.errors import ProtocolViolation
 from registry_push.protocol.answer import Answer
-from registry_push.protocol.signed_headers import named_in, to_repeat
+from registry_push.protocol.signed_headers import to_repeat
 
 pytestmark = [pytest.mark.attack("S2"), pytest.mark.attack("CVE-2026-85180")]
 
@@ -15,8 +15,10 @@ URL = "https://bucket.storage.example/b?X-Amz-Signature=s"
 
 
 def _repeated(*headers: tuple[str, str]) -> dict[str, str]:
-    answer = CIMultiDict((f"X-Signed-Header-{name}", value) for name, value in headers)
-    return to_repeat(named_in(answer), url=URL, size=5000)
+    named = CIMultiDict((f"X-Signed-Header-{name}", value) for name, value in headers)
+    named["X-Direct-Upload-URL"] = URL
+    answer = Answer.read(202, "https://r.example/", named, now=0.0)
+    return to_repeat(answer.signed_headers, url=URL, size=5000)
 
 
 @pytest.mark.parametrize(
