@@ -11,8 +11,19 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from .errors import InvalidSettings, NotAtSource, RegistryPushError
-from .settings import DEFAULT_JOBS, DEFAULT_RETRIES, DEFAULT_TIMEOUT, Settings, check_text, parse_size
+from .errors import InvalidSettings, NotAtSource
+from .events import Warned
+from .settings import (
+    DEFAULT_JOBS,
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT,
+    Settings,
+    check_text,
+    home_folder,
+    parse_size,
+    usual_home,
+)
+from .stores.optional_files import is_there
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -124,7 +135,7 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> P
     """Makes the file's lines the defaults of the flags: the environment and the command line go before them."""
     named = path is not None
     file = path or _usual_config()
-    if not named and not os.path.lexists(file):
+    if file is None or (not named and not is_there(file)):
         return path
     import tomllib  # 2 ms, which those without a file need not wait
 
@@ -154,10 +165,20 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> P
     return path
 
 
-def _usual_config() -> Path:
+def _usual_config() -> Path | None:
     from platformdirs import user_config_path
 
-    return user_config_path("registry-push", appauthor=False) / "config.toml"
+    folder = _usual(user_config_path)
+    return None if folder is None else folder / "config.toml"
+
+
+def _usual(folder: Callable[..., Path]) -> Path | None:
+    """Our folder among those of platformdirs; None if it would be in a home and this user has none."""
+    try:
+        ours = folder("registry-push", appauthor=False)
+    except RuntimeError:
+        return None
+    return ours if ours.is_absolute() else None  # versions before 4.14 leave the ~ where it was
 
 
 _CONFIG: Final = (
@@ -215,6 +236,18 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
     return Settings(**given, environ=dict(os.environ), home=_home(), password=password)
 
 
+def homeless_warning(flags: Mapping[str, Any]) -> Warned | None:
+    """What a command with these `flags` does without because its user has no home; None if there is one."""
+    if _home() is not None:
+        return None
+    lost = "no configuration, login or key is looked for there"
+    named = [flag for name, flag in (("key", "--key FILE"), ("authfile", "--authfile FILE")) if name in flags]
+    if "state_dir" in flags and not flags["no_resume"] and (flags["state_dir"] or _usual_state()) is None:
+        lost += ", and an interrupted push can't be resumed"
+        named.append("--state-dir DIR")
+    return Warned(f"this user has no home folder: {lost}", f"set HOME{'; or give ' if named else ''}{', '.join(named)}")
+
+
 def _read_password() -> str:
     """The first line of standard input. Raises `InvalidSettings` if there is none, or it is no text."""
     if sys.stdin is None:  # closed by the shell (`<&-`)
@@ -228,14 +261,11 @@ def _read_password() -> str:
     return password
 
 
-def _usual_state() -> Path:
+def _usual_state() -> Path | None:
     from platformdirs import user_state_path
 
-    return user_state_path("registry-push", appauthor=False)
+    return _usual(user_state_path)
 
 
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError as error:  # no HOME and no entry in the user database: a container's numeric user
-        raise RegistryPushError("this user has no home folder", hint="set HOME") from error
+def _home() -> Path | None:
+    return home_folder(os.environ.get("HOME")) if os.name == "posix" else usual_home()

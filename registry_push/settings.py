@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,11 +39,40 @@ _UNITS: Final = {
 _SIZE: Final = re.compile(r"\s*+([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*+([A-Za-z]{0,3})\s*+\Z")
 
 
+def home_folder(variable: str | None) -> Path | None:
+    """The user's home: `variable` (what `$HOME` says), else by the system's user database; None if neither knows one.
+
+    As for docker and platformdirs, a variable that is empty or relative counts as unset.
+    """
+    if variable is not None and Path(variable).is_absolute():
+        return Path(variable)
+    try:
+        import pwd
+    except ImportError:  # Windows
+        return None
+    try:
+        home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return None
+    return home if home.is_absolute() else None
+
+
+def usual_home() -> Path | None:
+    """The home of this process' user, as Python finds it; None if there is none."""
+    try:
+        return home_folder(str(Path.home()))
+    except RuntimeError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that can be set. `environ` is what the face that was started read; nothing else reads the environment."""
+    """All that can be set. `environ` is what the face that was started read; nothing else reads the environment.
 
-    home: Path = field(default_factory=Path.home)
+    `home` is None for a user without a home folder, such as a container's numeric user: nothing is looked for there.
+    """
+
+    home: Path | None = field(default_factory=usual_home)
     environ: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
     models: Path | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..errors import KeyNotFound, UsageError
 from ..events import Warned
 from ..flags import option, options, settings_of
 from ..settings import Settings
@@ -15,6 +16,8 @@ from .render import Renderer
 from .render.tables import KeyView, key_lines
 from .running import Outcome, run
 
+_NO_HOME = "this user has no home folder that could hold a key"
+_NAME_IT = "name the file: --key FILE; or set HOME"
 _WHERE = "add the public line at https://ollama.com/settings/keys, or at your registry"
 
 
@@ -55,7 +58,9 @@ def create_key(**flags: Any) -> None:
     async def work(_: Renderer, _stop: asyncio.Event) -> Outcome:
         from ..registry.identity import Identity
 
-        path = settings.key or settings.home / ".ollama" / "id_ed25519"
+        path = settings.key or (settings.home and settings.home / ".ollama" / "id_ed25519")
+        if path is None:
+            raise UsageError(_NO_HOME, hint=_NAME_IT)
         identity = Identity.create(path)
         return _outcome(path, identity.public_line, identity.fingerprint)
 
@@ -65,7 +70,10 @@ def create_key(**flags: Any) -> None:
 def _path(settings: Settings) -> Path:
     from ..registry.identity import default_key_path
 
-    return settings.key or default_key_path(settings.home)
+    path = settings.key or default_key_path(settings.home)
+    if path is None:
+        raise KeyNotFound(_NO_HOME, hint=_NAME_IT)
+    return path
 
 
 def _outcome(path: Path, public_line: str, fingerprint: str) -> Outcome:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from ..errors import Interrupted, RegistryPushError
 from ..events import Warned
+from ..flags import homeless_warning
 from ..interrupts import raise_on_interrupt
 from ..stores.threads import no_thread
 from .render import Renderer, choose, renderer
@@ -62,6 +63,8 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
     )
     raise_on_interrupt()  # from here on there is a terminal to be left as it was
     with shown as show:
+        if warning := homeless_warning(flags):
+            show(warning)
         try:
             outcome = _run_until_signalled(work, show, finishes=finishes)
         except RegistryPushError as error:

@@ -21,6 +21,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..errors import Interrupted, InvalidSettings, NotAtSource, UsageError, printable
+from ..flags import homeless_warning
 from ..interrupts import raise_on_interrupt
 from ..registry.identity import mode_warning
 from ..settings import Settings
@@ -110,6 +111,8 @@ def run(settings: Settings, flags: Mapping[str, Any]) -> int:
     """
     raise_on_interrupt()
     _begin_log()
+    if warning := homeless_warning(flags):
+        tell(warning)
     bounds = Bounds().within(_allow_many_files())
     options = ServeOptions.of(flags, settings.environ)
     try:

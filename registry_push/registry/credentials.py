@@ -14,6 +14,7 @@ from ..errors import InvalidSettings, printable
 from ..protocol.token import HEADER_SAFE
 from ..settings import check_text
 from ..stores.ollama_paths import read_small
+from ..stores.optional_files import is_there
 from ..stores.read_errors import passes, read_error, unreadable
 from ..stores.threads import in_thread
 from .credential_helper import ask_helper
@@ -78,7 +79,7 @@ class CredentialStore:
         self,
         authfile: Path | None,
         environ: Mapping[str, str],
-        home: Path,
+        home: Path | None,
         explicit: Credential | None,
         *,
         explicit_host: str | None = None,
@@ -111,20 +112,25 @@ class CredentialStore:
     def _places(self) -> Iterator[Path | str]:
         """Files, and the content of DOCKER_AUTH_CONFIG, each once, in order."""
         environ, home = self._environ, self._home
-        places: list[Path | str] = []
+        named: list[Path | str] = []
         if self._authfile is not None:
-            places.append(self._authfile)
+            named.append(self._authfile)
         if environ.get("REGISTRY_AUTH_FILE"):
-            places.append(Path(environ["REGISTRY_AUTH_FILE"]))
+            named.append(Path(environ["REGISTRY_AUTH_FILE"]))
         if environ.get("DOCKER_AUTH_CONFIG"):
-            places.append(environ["DOCKER_AUTH_CONFIG"])
+            named.append(environ["DOCKER_AUTH_CONFIG"])
         if environ.get("DOCKER_CONFIG"):
-            places.append(Path(environ["DOCKER_CONFIG"]) / "config.json")
-        places.append(home / ".docker" / "config.json")
+            named.append(Path(environ["DOCKER_CONFIG"]) / "config.json")
+        usual: list[Path] = []
+        if home is not None:
+            usual.append(home / ".docker" / "config.json")
         if environ.get("XDG_RUNTIME_DIR"):
-            places.append(Path(environ["XDG_RUNTIME_DIR"]) / "containers" / "auth.json")
-        places.append(Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json")
-        yield from dict.fromkeys(places)
+            usual.append(Path(environ["XDG_RUNTIME_DIR"]) / "containers" / "auth.json")
+        if environ.get("XDG_CONFIG_HOME"):
+            usual.append(Path(environ["XDG_CONFIG_HOME"]) / "containers" / "auth.json")
+        elif home is not None:
+            usual.append(home / ".config" / "containers" / "auth.json")
+        yield from dict.fromkeys((*named, *(place for place in usual if place in named or is_there(place))))
 
     def _read(self, place: Path | str) -> _Config | None:
         if isinstance(place, str):

@@ -115,13 +115,13 @@ class Identity:
         return cls(_wire(key), key)
 
 
-def default_key_path(home: Path) -> Path:
+def default_key_path(home: Path | None) -> Path | None:
     """The key that is used when none is named: Ollama's in `home`, else its Linux service's where we may read it.
 
-    Where there is neither: the one in `home`, which does not exist yet.
+    Where there is neither: the one in `home`, which does not exist yet. None without a home.
     """
-    own = home / ".ollama" / "id_ed25519"
-    if not os.path.lexists(own) and os.access(_SERVICE_KEY, os.R_OK):
+    own = None if home is None else home / ".ollama" / "id_ed25519"
+    if (own is None or not os.path.lexists(own)) and os.access(_SERVICE_KEY, os.R_OK):
         return _SERVICE_KEY
     return own
 

@@ -8,6 +8,7 @@ from ..events import Sink, Warned
 from ..model import HTTPOrigin
 from ..protocol.clear_text import may_sign_in
 from ..settings import Settings
+from ..stores.optional_files import is_there
 from .credentials import Credential, CredentialStore
 from .identity import Identity, default_key_path, mode_warning
 from .tokens import Authenticator
@@ -53,7 +54,7 @@ class SignIn:
         """The key to sign in with, read once; None where none was named and none is in the usual place."""
         if not self._looked_for_identity:
             path = self._settings.key or default_key_path(self._settings.home)
-            if self._settings.key is not None or path.exists():
+            if path is not None and (self._settings.key is not None or is_there(path)):
                 self._identity = Identity.load(path)
                 if warning := mode_warning(path):
                     self._sink(Warned(warning))

@@ -19,23 +19,25 @@ _FLAGS: Final[int] = (
 )
 
 
-def usual_roots(home: Path, platform: str) -> tuple[Path, ...]:
-    """Where a store is looked for when nobody says: `home`, then, on Linux, what its packages use.
+def usual_roots(home: Path | None, platform: str) -> tuple[Path, ...]:
+    """Where a store is looked for when nobody says: `home`, if any, then, on Linux, what its packages use.
 
     `platform` is spelt as `sys.platform` does. Docker's image is in its root user's home.
     """
-    own = home / ".ollama" / "models"
+    own = () if home is None else (home / ".ollama" / "models",)
     if platform in ("win32", "darwin"):
-        return (own,)
+        return own
     return (
-        own,
+        *own,
         Path("/usr/share/ollama/.ollama/models"),  # install.sh's service user
         Path("/var/lib/ollama/models"),  # NixOS
         Path("/var/lib/ollama"),  # Arch
     )
 
 
-def find_root(explicit: Path | None, ollama_models: str | None, home: Path, *, platform: str = sys.platform) -> Path:
+def find_root(
+    explicit: Path | None, ollama_models: str | None, home: Path | None, *, platform: str = sys.platform
+) -> Path:
     """The folder of the store: `--models`, else `$OLLAMA_MODELS`, else the first usual place that exists.
 
     Raises `StoreNotFound`, which names every place, and `Unreadable` or `Unavailable` if a place can't be looked into.
@@ -58,7 +60,7 @@ def find_root(explicit: Path | None, ollama_models: str | None, home: Path, *, p
     if blocked is not None:
         raise blocked
     raise StoreNotFound(
-        f"no Ollama store in {', '.join(map(str, roots))}",
+        f"no Ollama store in {', '.join(map(str, roots)) or 'the home folder that this user does not have'}",
         hint="say where it is: --models DIR, or OLLAMA_MODELS=DIR",
     )
 

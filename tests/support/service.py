@@ -59,6 +59,7 @@ async def serving(
     bounds: Bounds | None = None,
 ) -> AsyncIterator[Served]:
     """The service over the store that `settings` name, inside this process; `send_buffer` is its sockets' in bytes."""
+    assert settings.home is not None
     settings = replace(settings, state_dir=settings.state_dir or settings.home / "state")
     bounds = bounds or Bounds(connections=64)
     async with (

@@ -35,6 +35,7 @@ _SEARCHES = {
     "registry_push.protocol.signing": ("_BAD_ESCAPE",),
     "registry_push.redaction": ("_RUN", "_PARAMETER", "_MEMBER", "_HEADER", "_BEARER", "_BASIC", "_JWT"),
     "registry_push.registry.credential_helper": ("_ANSWER",),
+    "registry_push.registry.tls": ("_PYTHONS_OWN",),
     "registry_push.user_part": ("_URL", "_AUTHORITY_END", "_QUERY"),
 }
 # Written where they are used, on what is bounded by then: the names of files, and one header of 8 KiB.
