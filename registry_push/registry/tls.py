@@ -30,6 +30,13 @@ def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SS
     one that was named is missing.
     """
     context = ssl.create_default_context()
+    # Since 3.13 Python refuses CAs without keyUsage or with basicConstraints that are not critical, and certificates
+    # without key identifiers, which 3.11, curl and Go take. Signatures, dates, names and the CA bit are judged without
+    # this flag too. It is cleared for all: what is in the system's store was put there by its administrator, who can
+    # no more than the user of --ca-file have a company's CA made anew.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    # The default since 3.13, and in curl and Go: an intermediate that was named is trusted without its root.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if not settings.tls_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
