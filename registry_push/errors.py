@@ -286,9 +286,9 @@ class SourceUnavailable(Unavailable):
 
 
 class TLSFailed(Unavailable):
-    """The server's certificate could not be trusted, or the handshake failed."""
+    """The server's certificate is not trusted, ours is not taken, or one side does not speak TLS."""
 
-    default_hint = "name its CA with --ca-file FILE, or, for http, say --plain-http"
+    default_hint = "see what the server says: openssl s_client -connect HOST:PORT"
 
 
 # ── 7: integrity ──────────────────────────────────────────────────────────────────────────────────

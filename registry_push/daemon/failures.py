@@ -15,6 +15,7 @@ from ..errors import (
     NoIdentity,
     NotAtSource,
     RegistryPushError,
+    TLSFailed,
     Unauthorized,
     Unavailable,
     UsageError,
@@ -41,6 +42,10 @@ _HINTS: Final[tuple[tuple[type[RegistryPushError], str], ...]] = (
     (Unauthorized, "send username and password, or, on the machine of the service: docker login HOST"),
     (ModelNotFound, "see what is here: GET /api/tags"),
     (TooBusy, "push again a little later"),
+    (
+        TLSFailed,
+        "who runs this service has to settle how that registry is reached: http or https, and which certificates",
+    ),
     (Unavailable, "push again: what is already there is not sent twice"),
 )
 

@@ -9,6 +9,7 @@ from ..model import HTTPOrigin
 from ..stores.read_errors import shortage
 from .bounded_handler import HeadTooLate, TooManyInformational
 from .connector import AddressRefused
+from .tls import words_of
 
 
 def translated(error: Exception, url: str) -> RegistryPushError:
@@ -23,13 +24,13 @@ def translated(error: Exception, url: str) -> RegistryPushError:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error):
                 return TLSFailed(f"{where.netloc} does not speak https", hint="for http, say --plain-http", url=url)
-            return TLSFailed(f"no trusted TLS connection to {where.netloc}: {_reason(error)}", url=url)
+            return TLSFailed(f"no TLS connection to {where.netloc}: {reason_of(error)}", url=url)
         case aiohttp.ClientConnectorDNSError():
             return ConnectionLost(
                 f"the host {where.host} is not known", hint="check the spelling, and your name server", url=url
             )
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return ConnectionLost(f"the proxy on the way to {where.netloc} failed: {_reason(error)}", url=url)
+            return ConnectionLost(f"the proxy on the way to {where.netloc} failed: {reason_of(error)}", url=url)
         case TooManyInformational():
             return ProtocolViolation(f"{where.netloc} sends informational answers (1xx) without end", url=url)
         case HeadTooLate():
@@ -38,7 +39,7 @@ def translated(error: Exception, url: str) -> RegistryPushError:
             return TimedOut(f"{where.netloc} took or gave no byte for too long", url=url)
         case aiohttp.ClientConnectorError():
             return ConnectionLost(
-                f"no connection to {where.netloc}: {_reason(error)}", hint="check the address and the port", url=url
+                f"no connection to {where.netloc}: {reason_of(error)}", hint="check the address and the port", url=url
             )
         case aiohttp.ServerDisconnectedError():
             return ConnectionLost(f"{where.netloc} closed the connection without an answer", url=url)
@@ -47,10 +48,11 @@ def translated(error: Exception, url: str) -> RegistryPushError:
         case ValueError():
             return ProtocolViolation(f"the address {redacted(url)} can't be used: {error}", url=url)
         case _:
-            return ConnectionLost(f"the connection to {where.netloc} broke: {_reason(error)}", url=url)
+            return ConnectionLost(f"the connection to {where.netloc} broke: {reason_of(error)}", url=url)
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """What the system or OpenSSL says in `error`, safe to print."""
     cause = getattr(error, "os_error", error)
-    words = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    words = words_of(cause) if isinstance(cause, OSError) else str(cause)
     return redacted(words if words not in ("", "None") else "it was closed")

@@ -42,7 +42,8 @@ from .proxies import Proxies
 from .sockets import socket_factory
 from .timed_response import TimedResponse
 from .tls import context_for
-from .translation import translated
+from .tls_trouble import Circumstances, check_refusal, explained
+from .translation import reason_of, translated
 
 # The largest answer that is read whole: a manifest. An endless or bombed answer ends here (CVE-2024-12886).
 MAX_ANSWER_BYTES: Final = MAX_MANIFEST_BYTES
@@ -153,8 +154,7 @@ class Transport:
         reading the source raises.
         """
         with self.secrets:
-            rules = await self._rules(url, named_by)
-            return await self._send(method, url, headers, body, patience, most, rules)
+            return await self._send(method, url, headers, body, patience, most, named_by)
 
     async def _send(
         self,
@@ -164,10 +164,13 @@ class Transport:
         body: bytes | SpanPayload | None,
         patience: float,
         most: int,
-        rules: tuple[ClientMiddlewareType, ...] | None,
+        named_by: HTTPOrigin | None,
     ) -> Response:
+        rules = await self._rules(url, named_by)
         try:
             async with self._request(method, url, headers, body, self._settings.timeout + patience, rules) as response:
+                if response.status == 400:
+                    await check_refusal(self._circumstances(url, named_by))
                 self._answered.add(HTTPOrigin.of(url))
                 content = b"" if method == "HEAD" else await read_whole(response, most, patience=self._settings.timeout)
                 if isinstance(body, SpanPayload):
@@ -188,8 +191,8 @@ class Transport:
                 if body.source_error is not None:
                     raise body.source_error from error
                 if body.broken is not None:
-                    raise ConnectionLost(f"the connection broke in the body: {body.broken}", url=url) from error
-            raise translated(error, url) from error
+                    raise ConnectionLost(f"the body could not be sent: {reason_of(body.broken)}", url=url) from error
+            raise await self._explained(error, url, named_by) from error
         except RuntimeError as error:
             if (short := no_thread(error)) is not None:  # to look up the host
                 raise short from error
@@ -248,7 +251,7 @@ class Transport:
             except RegistryPushError:
                 raise
             except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
-                raise translated(error, url) from error
+                raise await self._explained(error, url, named_by) from error
 
     async def open_connections(self, url: str, count: int) -> None:
         """Opens `count` connections to where `url` is, for those who ask next; what keeps them from it, they will hear.
@@ -304,6 +307,15 @@ class Transport:
         if registry not in reached:  # a session of an earlier process may lead elsewhere at once
             await self._open_connection(f"{registry}/")
         return frozenset(map(kind_of, reached[registry]))
+
+    async def _explained(self, error: Exception, url: str, named_by: HTTPOrigin | None) -> RegistryPushError:
+        return await explained(error, translated(error, url), self._circumstances(url, named_by))
+
+    def _circumstances(self, url: str, named_by: HTTPOrigin | None) -> Circumstances:
+        origin = HTTPOrigin.of(url)
+        may_look = named_by in (None, origin) and self._proxies.to(origin) is None
+        is_first, is_registry = origin not in self._answered, origin in self._registries
+        return Circumstances(url, origin, self._settings, is_first, is_registry, may_look)
 
     def _request(
         self,

@@ -1,0 +1,137 @@
+"""Why a server's certificate is not trusted, in words: which dates, names or authority, and what mends just that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+from msgspec import Struct
+
+from ..errors import printable
+
+# OpenSSL's X509_V_ERR_… (x509_vfy.h), which are Python's `verify_code`.
+_DATES: Final = (9, 10)
+_NAMES: Final = (62, 64)
+_SELF_SIGNED: Final = 18
+_AUTHORITY: Final = (2, _SELF_SIGNED, 19, 20, 21)
+# As many names of a certificate are shown; hosters have hundreds in one.
+_SHOWN_NAMES: Final = 8
+
+
+class Reason(Struct, frozen=True):
+    """One thing that is wrong with a certificate, and the next step."""
+
+    words: str
+    hint: str
+
+
+def reasons(code: int, words: str, chain: Sequence[bytes], *, netloc: str, host: str, now: datetime) -> list[Reason]:
+    """Why the certificate of `netloc` is not trusted: what OpenSSL met first (`code`, `words`), and what else is wrong.
+
+    `chain` is what the server shows, in DER, its own first; empty if that is not known.
+    """
+    known = _parsed(chain)
+    # A CA that the server sends and nobody needs may have expired: it counts only if OpenSSL says so.
+    dates = _dates(known if code in _DATES else known[:1], netloc, now)
+    names = _names(known[0], netloc, host) if known else None
+    if code in _DATES:
+        found = [dates or _unknown_dates(netloc, now, is_own=not known), names]
+    elif code in _NAMES:
+        found = [names or Reason(f"its certificate is not valid for {host}", _names_hint(netloc)), dates]
+    elif code in _AUTHORITY:
+        # First what --ca-file does not mend.
+        found = [dates, names, _authority(code, known, netloc)]
+    else:
+        found = [Reason(f"its certificate is not accepted: {words}", f"ask who runs {netloc} for another")]
+    return [reason for reason in found if reason is not None]
+
+
+def _parsed(chain: Sequence[bytes]) -> list[x509.Certificate]:
+    try:
+        return [x509.load_der_x509_certificate(each) for each in chain]
+    except ValueError:
+        return []
+
+
+def _dates(chain: Sequence[x509.Certificate], netloc: str, now: datetime) -> Reason | None:
+    for number, each in enumerate(chain):
+        first, last = each.not_valid_before_utc, each.not_valid_after_utc
+        if first <= now <= last:
+            continue
+        whose = "its certificate" if number == 0 else f"the CA {_name(each.subject)} above its certificate"
+        state = "has expired" if now > last else "is not valid yet"
+        dates = f"it is valid from {_time(first)} to {_time(last)}, and this machine's clock says {_time(now)}"
+        return Reason(f"{whose} {state}: {dates}", _clock_hint(netloc))
+    return None
+
+
+def _unknown_dates(netloc: str, now: datetime, *, is_own: bool) -> Reason:
+    whose = "its certificate" if is_own else "a CA above its certificate, known here,"
+    return Reason(
+        f"{whose} has expired, or is not valid yet: this machine's clock says {_time(now)}", _clock_hint(netloc)
+    )
+
+
+def _clock_hint(netloc: str) -> str:
+    return f"check this machine's clock: date -u; if that is right, who runs {netloc} has to renew the certificate"
+
+
+def _names(own: x509.Certificate, netloc: str, host: str) -> Reason | None:
+    try:
+        names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return Reason("its certificate names no host: it has no subjectAltName", _names_hint(netloc))
+    hosts, addresses = names.get_values_for_type(x509.DNSName), names.get_values_for_type(x509.IPAddress)
+    address = _address(host)
+    if any(_fits(host, name) for name in hosts) if address is None else address in addresses:
+        return None
+    shown = [printable(str(name), limit=80) for name in (*hosts, *addresses)]
+    more = f" and {len(shown) - _SHOWN_NAMES} more" if len(shown) > _SHOWN_NAMES else ""
+    listed = ", ".join(shown[:_SHOWN_NAMES]) or "no host at all"
+    return Reason(f"its certificate is for {listed}{more}, and not valid for {host}", _names_hint(netloc))
+
+
+def _names_hint(netloc: str) -> str:
+    return f"write the name that it is for, if that leads to the same registry; or check where {netloc} leads"
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _fits(host: str, name: str) -> bool:
+    """RFC 6125, section 6.4: without case, and a star stands for the whole first label."""
+    host, name = host.lower().rstrip("."), name.lower().rstrip(".")
+    return host == name or (name.startswith("*.") and host.partition(".")[2] == name[2:])
+
+
+def _authority(code: int, chain: Sequence[x509.Certificate], netloc: str) -> Reason:
+    hint = "if it is to be trusted, name its CA: --ca-file FILE"
+    if code == _SELF_SIGNED or (len(chain) == 1 and chain[0].issuer == chain[0].subject):
+        return Reason(
+            "its certificate is self-signed, and not known here",
+            "if it is to be trusted, name it: --ca-file FILE",
+        )
+    if not chain:
+        return Reason("its certificate is from a CA that is not known here", hint)
+    if len(chain) == 1:
+        hint += f"; a public one's intermediate certificate is for {netloc} to send, which sends none"
+    issuer = _name(chain[-1].issuer)
+    return Reason(f"its certificate is from a CA that is not known here: {issuer}", hint)
+
+
+def _name(name: x509.Name) -> str:
+    common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    text = common[0].value if common else name.rfc4514_string()
+    return printable(repr(text if isinstance(text, str) else text.decode(errors="replace")), limit=120)
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
