@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final, Self
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from ..errors import InvalidName, NameNotMappable, quoted
 from .digest import Digest
 from .name import DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG, ModelName
-from .origin import HTTPOrigin, is_loopback
+from .origin import HTTPOrigin
 
 # distribution-spec, "Pulling manifests": <name> and <reference>.
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
@@ -123,13 +124,18 @@ class Reference(Struct, frozen=True):
         """The same repository at another tag or digest."""
         return replace(self, tag=tag, digest=digest)
 
-    def origin(self, *, plain_http: bool = False) -> HTTPOrigin:
+    def origin(self, *, plain_http: bool = False, speaks_of_tls: Callable[[str], bool] = lambda _: False) -> HTTPOrigin:
         """The registry's origin.
 
-        As the name says; else http for a host on this machine and for `plain_http` (the flag), https for others.
+        As the name says; else http for `plain_http` (the flag), and for a host on this machine unless something
+        `speaks_of_tls` for it (`host[:port]` as in an https URL); https for all others.
         """
-        scheme = self.scheme or ("http" if plain_http or is_loopback(_bare(self.host)) else "https")
-        return HTTPOrigin.of(f"{scheme}://{self.host}")
+        if self.scheme is not None:
+            return HTTPOrigin.of(f"{self.scheme}://{self.host}")
+        secure = HTTPOrigin.of(f"https://{self.host}")
+        if plain_http or (secure.is_loopback and not speaks_of_tls(secure.netloc)):
+            return HTTPOrigin.of(f"http://{self.host}")
+        return secure
 
     @property
     def is_ollama(self) -> bool:

@@ -14,6 +14,7 @@ from .client import Client
 from .keeper import Keeper, KeepNothing
 from .means import Means
 from .repository import Repository
+from .tls import speaks_of_tls
 from .uploader import Uploader
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Registries:
         self._uploader: Uploader | None = None
         self._clients: dict[HTTPOrigin, Client] = {}
         self._sign_in: SignIn | None = None
+        self._tls: dict[str, bool] = {}  # by `host[:port]`, whether a flag or a folder speaks of it
 
     async def __aenter__(self) -> Self:
         if self._owns_means:
@@ -62,8 +64,13 @@ class Registries:
         return Repository(self._client(reference), reference.repository, self._uploader)
 
     def origin(self, reference: Reference) -> HTTPOrigin:
-        """Where `reference` is reached, by the rules for plain http."""
-        return reference.origin(plain_http=self._settings.plain_http)
+        """Where `reference` is reached; see `Reference.origin`. What speaks of TLS are flags and `certs.d` folders."""
+        return reference.origin(plain_http=self._settings.plain_http, speaks_of_tls=self._speaks_of_tls)
+
+    def _speaks_of_tls(self, netloc: str) -> bool:
+        if netloc not in self._tls:
+            self._tls[netloc] = speaks_of_tls(netloc, self._settings)
+        return self._tls[netloc]
 
     def _client(self, reference: Reference) -> Client:
         origin = self.origin(reference)

@@ -56,7 +56,11 @@ class Order(Struct, frozen=True):
 
     @property
     def origin(self) -> HTTPOrigin | None:
-        """Where it goes; None if that can't be read."""
+        """Where it goes; None if that can't be read.
+
+        For a host on this machine without a scheme this is http, even if something speaks of TLS there: a login may be
+        sent to it either way.
+        """
         try:
             reference = Reference.parse(self.references[0])
             return reference.origin(plain_http=bool(dict(self.options).get("plain_http")))

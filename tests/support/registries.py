@@ -22,6 +22,7 @@ from registry_push.loopback import EmbeddedRegistry, Options
 
 from .peers import require
 from .secrets import PASSWORD
+from .tls import Certificate
 
 # Seconds that a registry may take to listen. docker-registry needs a tenth of one, zuul-registry two: it imports the
 # clients of two clouds.
@@ -47,11 +48,12 @@ class DockerRegistry:
     log: Path
     username: str | None = None
     password: str | None = None
+    scheme: str = "http"
 
     @property
     def origin(self) -> str:
-        """`http://127.0.0.1:<port>`."""
-        return f"http://{self.host}"
+        """`http://127.0.0.1:<port>`, or https."""
+        return f"{self.scheme}://{self.host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,17 @@ class ZuulRegistry:
 
 
 @contextmanager
-def docker_registry_at(folder: Path, *, htpasswd: tuple[str, str] | None = None) -> Iterator[DockerRegistry]:
-    """docker-registry on a free port, its files in `folder`; with `htpasswd`, for that name and password only."""
+def docker_registry_at(
+    folder: Path,
+    *,
+    htpasswd: tuple[str, str] | None = None,
+    tls: Certificate | None = None,
+    clients: Path | None = None,
+) -> Iterator[DockerRegistry]:
+    """docker-registry on a free port, its files in `folder`; with `htpasswd`, for that name and password only.
+
+    With `tls` it speaks https; with `clients` only to those whose certificates are from that CA.
+    """
     program = require("docker-registry")
     port = free_port()
     root, log, config = folder / "root", folder / "registry.log", folder / "config.yml"
@@ -87,15 +98,19 @@ def docker_registry_at(folder: Path, *, htpasswd: tuple[str, str] | None = None)
         },
         "http": {"addr": f"127.0.0.1:{port}", "secret": "for tests"},
     }
+    if tls is not None:
+        settings["http"]["tls"] = {"certificate": str(tls.cert), "key": str(tls.key)}
+        if clients is not None:
+            settings["http"]["tls"]["clientcas"] = [str(clients)]
     if htpasswd is not None:
-        name, password = htpasswd
         # Cost 4, the least there is: each request is checked anew. Go reads $2a$ and $2y$.
-        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4, b"2a")).decode()
-        (folder / "htpasswd").write_text(f"{name}:{hashed}\n")
+        hashed = bcrypt.hashpw(htpasswd[1].encode(), bcrypt.gensalt(4, b"2a")).decode()
+        (folder / "htpasswd").write_text(f"{htpasswd[0]}:{hashed}\n")
         settings["auth"] = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
     config.write_text(json.dumps(settings))  # JSON is YAML
     with _served([program, "serve", str(config)], port, log):
-        yield DockerRegistry(f"127.0.0.1:{port}", root, log, *(htpasswd or (None, None)))
+        name, password = htpasswd or (None, None)
+        yield DockerRegistry(f"127.0.0.1:{port}", root, log, name, password, "http" if tls is None else "https")
 
 
 @contextmanager
