@@ -111,6 +111,19 @@ async def test_the_warning_is_an_event_for_programs(outer: Path) -> None:
     assert [event["event"] for event in events] == ["warning", "result"]
 
 
+async def test_the_library_works(outer: Path, tmp_path: Path) -> None:
+    code = """
+from pathlib import Path
+settings = registry_push.Settings(models=Path(sys.argv[1]))
+print(registry_push.push_sync("me/tiny", to=sys.argv[2], settings=settings))
+"""
+    async with EmbeddedRegistry(tmp_path) as registry:
+        process = await start_as_other(code, str(outer / "models"), f"{registry.host}/", home=None)
+        out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert b"ModelDone" in out
+
+
 async def test_serve_works_with_one_warning(outer: Path) -> None:
     process = await start_as_other(
         "registry_push.__main__.main()", "serve", "--port", "0", "--models", str(outer / "models"), home=None
