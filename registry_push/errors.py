@@ -57,8 +57,10 @@ def redacted(text: str) -> str:
     It is cut after a few thousand characters: what comes from a registry can have any length.
     """
     # Imported where something is told of a failure: the patterns take 2 ms to compile, a hundredth of a short push.
-    from .redaction import MOST, without_marked_secrets
-
+    try:
+        from .redaction import MOST, without_marked_secrets
+    except OSError:  # no file can be opened any more: rather too little is told than a secret
+        return without_user_parts(text.partition("?")[0][:300])
     return without_marked_secrets(without_user_parts(text[:MOST]))
 
 

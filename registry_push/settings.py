@@ -114,6 +114,8 @@ class Settings:
             _within("--bwlimit", self.bwlimit, 1024, 10**12)
         if (self.cert is None) != (self.key_file is None):
             raise InvalidSettings("a client certificate needs both --cert and --key-file")
+        if self.username is not None and ":" in self.username:  # RFC 7617: Basic can't say it
+            raise InvalidSettings("--username has a colon, which no login can have")
         if (self.username is None) != (self.password is None):
             raise InvalidSettings("a login needs both --username and --password-stdin")
         for network in self.allow_addresses:

@@ -11,12 +11,15 @@ from msgspec import Struct
 
 from ..errors import InvalidDigest, ManifestCorrupt, printable
 from .digest import Digest
+from .json_document import refuse_lookalikes
 
 # RFC 6838 section 4.2 names, which OCI requires of a mediaType (image-spec, descriptor.md).
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\Z")
 
 # int64, as every Go registry and client holds a size.
 MAX_SIZE = 2**63 - 1
+
+_KEYS = frozenset({"mediaType", "digest", "size", "urls", "annotations", "data", "from", "name"})
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -34,6 +37,7 @@ class Descriptor(Struct, frozen=True):
         """The descriptor in a decoded JSON object. Raises `ManifestCorrupt`, which names `where`."""
         if not isinstance(fields, dict):
             raise ManifestCorrupt(f"{where} is not a JSON object")
+        refuse_lookalikes(fields, _KEYS, where)
         media_type, size = fields.get("mediaType"), fields.get("size")
         if not isinstance(media_type, str) or not _MEDIA_TYPE.match(media_type):
             raise ManifestCorrupt(f"{where} has no valid mediaType: {printable(repr(media_type), limit=80)}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
-from ..errors import ManifestCorrupt
+from ..errors import ManifestCorrupt, printable
 
 # distribution refuses manifests over 4 MiB (registry/handlers/manifests.go), ECR and Azure's registry too.
 MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
@@ -29,3 +31,17 @@ def decoded(raw: bytes, what: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ManifestCorrupt(f"{what} is not a JSON object")
     return document
+
+
+def refuse_lookalikes(fields: Mapping[str, Any], known: AbstractSet[str], where: str) -> None:
+    """Raise `ManifestCorrupt` for a key that is one of `known` but for its case.
+
+    Registries and Ollama are written in Go, whose decoder takes `Layers` for `layers`: they would see content that is
+    not pushed (the class of CVE-2021-41190).
+    """
+    if fields.keys() <= known:
+        return
+    lower = {name.lower(): name for name in known}
+    for key in fields:
+        if key not in known and (meant := lower.get(key.lower())) is not None:
+            raise ManifestCorrupt(f"{where} has {printable(repr(key), limit=40)}, which some read as {meant!r}")

@@ -10,7 +10,7 @@ from msgspec import Struct
 from ..errors import BlobCorrupt, ManifestCorrupt, printable
 from .descriptor import Descriptor
 from .digest import Digest
-from .json_document import MAX_DOCUMENT_BYTES, decoded
+from .json_document import MAX_DOCUMENT_BYTES, decoded, refuse_lookalikes
 
 MAX_MANIFEST_BYTES: Final = MAX_DOCUMENT_BYTES
 # Tensor models have thousands of layers; a descriptor needs at least 110 bytes, so this is out of reach
@@ -28,6 +28,9 @@ DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 OLLAMA_LIST: Final = "application/vnd.ollama.manifest.list.v2+json"
 LIST_TYPES: Final = (OCI_INDEX, DOCKER_LIST, OLLAMA_LIST)
 MANIFEST_TYPES: Final = (DOCKER_MANIFEST, OCI_MANIFEST, *LIST_TYPES)
+
+
+_KEYS: Final = frozenset({"schemaVersion", "mediaType", "config", "layers", "manifests", "blobs", "subject"})
 
 
 class ManifestEntry(Struct, frozen=True):
@@ -63,6 +66,9 @@ class Manifest(Struct, frozen=True):
         speak they must agree. Raises `ManifestCorrupt`.
         """
         document = decoded(raw, "manifest")
+        refuse_lookalikes(document, _KEYS, "manifest")
+        if "blobs" in document:
+            raise ManifestCorrupt("manifest is an OCI artifact manifest, which image-spec 1.1 has dropped")
         declared = document.get("mediaType")
         if declared is not None and not isinstance(declared, str):
             raise ManifestCorrupt(f"manifest has an odd mediaType: {printable(repr(declared), limit=60)}")

@@ -99,8 +99,9 @@ def _base(number: str) -> int:
 
 def is_loopback(host: str) -> bool:
     """Whether `host` (no port) is this machine. Names other than `localhost` are not resolved."""
-    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
-        return True
+    if host == "localhost" or host.endswith((".localhost", "localhost.")):  # RFC 6761 section 6.3
+        host = host.removesuffix(".")
+        return host == "localhost" or host.endswith(".localhost")
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -47,6 +47,20 @@ class AddressKind(Enum):
     RESERVED = "a reserved address"
 
 
+# Names that mean the same everywhere: of Debian's and Red Hat's /etc/hosts, and of the clouds' metadata services.
+_WELL_KNOWN: Final = {
+    "ip6-localhost": AddressKind.LOOPBACK,
+    "ip6-loopback": AddressKind.LOOPBACK,
+    "localhost.localdomain": AddressKind.LOOPBACK,
+    "localhost4.localdomain4": AddressKind.LOOPBACK,
+    "localhost6.localdomain6": AddressKind.LOOPBACK,
+    "metadata": AddressKind.LINK_LOCAL,
+    "metadata.google.internal": AddressKind.LINK_LOCAL,
+    "instance-data": AddressKind.LINK_LOCAL,
+    "instance-data.ec2.internal": AddressKind.LINK_LOCAL,
+}
+
+
 @lru_cache(1024)
 def kind_of(address: str) -> AddressKind:
     """Classify an IP address. An IPv4 address inside an IPv6 one counts as itself. Raises `ValueError`."""
@@ -71,7 +85,9 @@ def kind_of_host(host: str) -> AddressKind | None:
     try:
         return kind_of(host)
     except ValueError:
-        return AddressKind.LOOPBACK if HTTPOrigin("http", host, 80).is_loopback else None
+        if HTTPOrigin("http", host, 80).is_loopback:
+            return AddressKind.LOOPBACK
+        return _WELL_KNOWN.get(host.removesuffix("."))
 
 
 class AddressRule(Struct, frozen=True):
@@ -81,21 +97,24 @@ class AddressRule(Struct, frozen=True):
     own_kinds: frozenset[AddressKind]
     allowed: tuple[Network, ...] = ()
 
-    def allows(self, address: str) -> bool:
-        """Whether a socket may connect to `address`."""
-        kind = kind_of(address)
+    def allows(self, host: str) -> bool:
+        """Whether to go to `host`: an address, or a name whose kind is known (`kind_of_host`)."""
+        kind = kind_of_host(host)
         if kind is AddressKind.PUBLIC or kind in self.own_kinds:
             return True
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-        return any(each in network for each in (parsed, _unwrapped(parsed)) for network in self.allowed)
+        if not _is_address(host):
+            return False
+        address = ipaddress.ip_address(host.partition("%")[0])
+        return any(each in network for each in (address, _unwrapped(address)) for network in self.allowed)
 
-    def refusal(self, url: str, address: str) -> ForeignAddress:
-        """The error for `url`, which leads to `address`."""
+    def refusal(self, url: str, host: str) -> ForeignAddress:
+        """The error for `url`, which leads to `host`."""
+        kind = kind_of_host(host) or AddressKind.PUBLIC
+        address = host.partition("%")[0] if _is_address(host) else "ADDRESS"
         return ForeignAddress(
-            f"{self.registry} sends us to {HTTPOrigin.of(url)}, which is {kind_of(address).value} ({address}); "
+            f"{self.registry} sends us to {HTTPOrigin.of(url)}, which is {kind.value} ({host}); "
             "the registry itself is not",
-            hint="nothing was sent there; if the registry's owner says that this is right: "
-            f"--allow-address {address.partition('%')[0]}",
+            hint=f"nothing was sent there; if the registry's owner says that this is right: --allow-address {address}",
             url=url,
         )
 
@@ -103,6 +122,14 @@ class AddressRule(Struct, frozen=True):
 def parse_networks(texts: Collection[str]) -> tuple[Network, ...]:
     """Parse addresses and networks (`10.1.2.3`, `10.0.0.0/8`, `fd00::/8`). Raises `ValueError`."""
     return tuple(ipaddress.ip_network(text.strip().strip("[]"), strict=False) for text in texts)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _unwrapped(address: _Address) -> _Address:

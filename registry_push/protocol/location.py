@@ -20,7 +20,7 @@ def resolve(base: str, location: str) -> str:
     of `base` stay (regclient, containerd do the same). Any other host is taken as it stands, but never one
     reached without TLS from one reached with it. Raises `ProtocolViolation`.
     """
-    if not location or _UNUSABLE.search(location):
+    if not location or not is_line(location):
         raise ProtocolViolation("the registry opened an upload but gave no usable Location", url=base)
     if location.startswith(f"{beginning(base)}/") and "#" not in location and location[-1] != "?":
         return location  # as nearly all have it: 1 µs, where what follows takes 9
@@ -37,6 +37,11 @@ def resolve(base: str, location: str) -> str:
     if here.scheme == "https" and there.scheme == "http":
         raise ProtocolViolation(f"the registry sends the upload from https to {there}", url=base)
     return url
+
+
+def is_line(url: str) -> bool:
+    """Whether `url` fits into the line that a request begins with: no space and no control character is in it."""
+    return not _UNUSABLE.search(url)
 
 
 def absolute(base: str, url: str) -> str:

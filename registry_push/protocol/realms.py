@@ -13,6 +13,7 @@ from typing import Final
 from ..errors import ForeignRealm, InvalidName, ProtocolViolation
 from ..model import HTTPOrigin
 from .addresses import AddressKind, kind_of_host
+from .location import is_line
 
 
 class Secret(Enum):
@@ -53,6 +54,8 @@ def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collect
     a private or link-local address that the registry itself has not got. Two hosts side by side are strangers: below
     `co.uk` or `azurecr.io` anyone can have one.
     """
+    if not is_line(realm):
+        raise ProtocolViolation(f"{registry} names a token service that is no URL: {realm}")
     try:
         origin = HTTPOrigin.of(realm)
     except InvalidName as error:

@@ -28,6 +28,8 @@ _ANYWHERE: Final = 12
 _OPAQUE: Final = 16
 # Parameters that we write ourselves and that name content, which messages are about.
 _OURS: Final = frozenset({"mount", "from", "digest", "etag", "service", "scope", "account", "client_id", "ts"})
+# Fields of one query that are looked for, the longest: presigned URLs have seven to ten.
+_FIELDS: Final = 32
 # Times that a text may have been escaped on its way: JSON in a string of JSON, an encoded URL in a page.
 _DEPTH: Final = 4
 # Bytes of a value at the very end of a text that was cut there, which are hidden as the whole is.
@@ -191,9 +193,11 @@ def _secrets_of_query(query: str, headers: Mapping[str, str]) -> Iterator[str]:
     fields = [field.partition("=")[::2] for field in query.split("&")]
     if any(name not in _OURS for name, _ in fields):
         yield query
-    for name, value in fields:
-        if len(value) >= (_ALONE if is_secret(name) else _OPAQUE) and name not in _OURS:
-            yield from (value, unquote_plus(value))
+    telling = [
+        value for name, value in fields if len(value) >= (_ALONE if is_secret(name) else _OPAQUE) and name not in _OURS
+    ]
+    for value in sorted(telling, key=len, reverse=True)[:_FIELDS]:
+        yield from (value, unquote_plus(value))
     for name, value in headers.items():
         if is_secret(name) and name != "Authorization" and len(value) >= _ALONE:
             yield value

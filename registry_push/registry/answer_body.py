@@ -19,21 +19,23 @@ _SLOWEST: Final = 4 * 1024
 
 
 async def read_whole(response: aiohttp.ClientResponse, most: int, *, patience: float) -> bytes:
-    """The body, or the beginning of an error's. It has to come in time, whatever else the server sends meanwhile.
+    """The body; the beginning of it for an error, and for an answer to anything but GET, whose body is no content.
+
+    It has to come in time, whatever else the server sends meanwhile.
 
     Raises `ProtocolViolation` for one of more than `most` bytes, `TimedOut` for one that drips.
     """
     stream, content = response.content, bytearray()
     if stream.at_eof():
         return b""
-    is_error = response.status >= 400
+    is_cut = response.status >= 400 or response.method != "GET"
     try:
         async with asyncio.timeout(longest(patience)) as deadline:
             ends = deadline.when() or 0.0
             while piece := await stream.read(_PIECE):
                 content += piece
                 deadline.reschedule(ends + len(content) / _SLOWEST)
-                if is_error and len(content) >= MAX_ERROR_BYTES:
+                if is_cut and len(content) >= MAX_ERROR_BYTES:
                     response.close()
                     return bytes(content[:MAX_ERROR_BYTES])
                 if len(content) > most:

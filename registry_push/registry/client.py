@@ -22,6 +22,7 @@ from ..errors import (
 )
 from ..model import HTTPOrigin
 from ..protocol.answer import Answer, Kind
+from ..protocol.location import is_line
 from .payload import SpanPayload
 from .transport import Response, Transport
 
@@ -206,6 +207,8 @@ class Client:
         location = response.headers.get("Location")
         if not location:
             raise ProtocolViolation(f"a redirect ({response.status}) to nowhere", url=response.url)
+        if not is_line(location):
+            raise ProtocolViolation(f"a redirect to an odd address: {redacted(location)}", url=response.url)
         try:
             url = urljoin(response.url, location)
             there = HTTPOrigin.of(url)

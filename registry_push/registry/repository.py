@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from ..events import Placement
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import MANIFEST_TYPES
 from ..protocol.answer import Answer, Kind
+from ..protocol.location import resolve
 from ..protocol.upload_request import Endpoints
 from ..stores.base import BlobBody, Placed
 from .client import Client
@@ -130,7 +131,7 @@ class Repository:
         response = await self._client.attempt("POST", url, self._push, {"Content-Length": "0"})
         answer = self._read(response)
         if answer.kind is Kind.ACCEPTED and answer.location:  # a session that nobody asked for
-            await self.free(urljoin(response.url, answer.location))
+            await self.free(resolve(response.url, answer.location))
         self._uploader.learn(self._client, mounts_itself=answer.kind is Kind.CREATED)
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from registry_push.errors import ForeignAddress, InvalidSettings, ProtocolViolation
+from registry_push.errors import ConnectionLost, ForeignAddress, InvalidSettings, ProtocolViolation
 from registry_push.model import HTTPOrigin
 from registry_push.protocol import addresses
 from registry_push.protocol.addresses import AddressKind, AddressRule, kind_of, parse_networks
@@ -243,15 +243,31 @@ async def test_a_token_service_that_the_user_has_named_is_reached_wherever_it_is
             assert (await client.request("GET", client.url("/v2/x"), PULL)).status == 200
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "2130706433", "localhost", "[::1]", "169.254.169.254"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1", "10.0.0.1", "2130706433", "localhost", "[::1]", "169.254.169.254", "localhost.", "x.localhost.",
+        "ip6-localhost", "metadata.google.internal", "metadata.google.internal.",
+    ],
+)  # fmt: skip
 async def test_behind_a_proxy_an_address_is_judged_as_it_is_written(host: str) -> None:
     async with Scripted() as proxy:
         environ = {"http_proxy": proxy.origin}
         proxy.on("GET", "http://registry.test/v2/x", _to(f"http://{host}/blob"))
         async with opened("http://registry.test", environ=environ) as client:
-            with pytest.raises(ProtocolViolation):  # ForeignAddress, or yarl refuses the spelling
+            # ForeignAddress; yarl refuses the spelling; or the name is asked for here, and not known.
+            with pytest.raises((ProtocolViolation, ConnectionLost)):
                 await client.request("GET", client.url("/v2/x"), PULL)
         assert len(proxy.seen) == 1
+
+
+@pytest.mark.parametrize("location", ["http://[bad/", "/a b", "/a\tb", "//x:99999/"])
+async def test_a_redirect_to_what_is_no_line_is_the_registrys_fault(location: str) -> None:
+    async with Scripted() as registry, opened(registry.origin) as client:
+        registry.on("GET", "/v2/x", Says(200, raw=f"HTTP/1.1 307 To\r\nLocation:{location}\r\n\r\n".encode()))
+        with pytest.raises(ProtocolViolation):
+            await client.request("GET", client.url("/v2/x"), PULL)
+        assert len(registry.seen) == 1
 
 
 @pytest.mark.parametrize("url", ["/relative", "ftp://x/", "http://[::1", "http://x:99999/"])
