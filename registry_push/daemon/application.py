@@ -71,6 +71,7 @@ class Service:
         self._hub = hub
         self._access = access
         self._targets = targets
+        self._searching = asyncio.Lock()
         self._patience = patience or Patience()
         bounds = bounds or Bounds()
         self._clients = Clients(bounds.clients, bounds.retry_after)
@@ -155,7 +156,7 @@ class Service:
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
         asked = PushRequest.parse(await self._body(request))
-        push = await planned_push(asked, self._settings, self._targets, tell)
+        push = await planned_push(asked, self._settings, self._targets, tell, searching=self._searching)
         _notice_dead_lines(request)
         with self._hub.joined(push) as job:
             if asked.stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from msgspec import Struct
@@ -35,8 +36,10 @@ class PlannedPush(Struct, frozen=True):
         return plan.target, plan.manifest.digest, settings.plain_http, settings.username, settings.password
 
 
-async def planned_push(request: PushRequest, settings: Settings, targets: AllowedTargets, sink: Sink) -> PlannedPush:
-    """The push that `request` means.
+async def planned_push(
+    request: PushRequest, settings: Settings, targets: AllowedTargets, sink: Sink, *, searching: asyncio.Lock
+) -> PlannedPush:
+    """The push that `request` means. Whoever searches the whole store for a name holds `searching`.
 
     Raises `UsageError`, `TargetNotAllowed`, `ModelNotFound`, and what reading the manifest raises. The name is looked
     at before the store is: whether a file exists is not to be found out by names (CVE-2024-39722).
@@ -48,7 +51,7 @@ async def planned_push(request: PushRequest, settings: Settings, targets: Allowe
         raise UsageError(f"{name} is to be reached by plain http", hint='say "insecure": true')
     store = open_store(settings)
     try:
-        name = await _as_stored(store, name)
+        name = await _as_stored(store, name, searching)
         plan = await planned_model(store, name, (Reference.for_model(name),), sink)
     except ModelNotFound as error:  # without the path of the store, which is not the client's business
         raise ModelNotFound(f"model {name.short} not found", hint=error.hint) from error
@@ -64,12 +67,16 @@ async def planned_push(request: PushRequest, settings: Settings, targets: Allowe
     return PlannedPush(plan, store, theirs)
 
 
-async def _as_stored(store: OllamaStore, name: ModelName) -> ModelName:
-    """`name` in the case that the store has it in (server/routes.go, getExistingName). Raises `ModelNotFound`."""
-    names = [model.name for model in await store.models()]
-    exact = [stored for stored in names if stored.path_parts == name.path_parts]
-    alike = exact or [stored for stored in names if stored.same_as(name)]
-    if len(alike) == 1:
-        return ModelName(*alike[0].path_parts, name.scheme)
-    await store.resolve(name)  # which says why, unless the listing has missed it
+async def _as_stored(store: OllamaStore, name: ModelName, searching: asyncio.Lock) -> ModelName:
+    """`name` in the case that the store has it in (server/routes.go, getExistingName). Raises `ModelNotFound`.
+
+    One search at a time: it reads every name of the store, and requests for unknown models would take all threads.
+    """
+    if store.root.joinpath("manifests", *name.path_parts).is_file():
+        return name
+    async with searching:
+        alike = [model.name for model in await store.models() if model.name.same_as(name)]
+        if len(alike) == 1:
+            return ModelName(*alike[0].path_parts, name.scheme)
+        await store.resolve(name)  # which says why, unless the listing has missed it
     return name
