@@ -165,6 +165,9 @@ class Parts:
     def _again(self, number: int, answer: Answer) -> None:
         self._waiting.appendleft(number)  # when all is given up too: another process must ask for this one first
         pause = self._budget.spend(answer.retry_after)
+        if pause is None and answer.kind is Kind.EXPIRED and self._is_resumed:
+            self.lost = answer
+            return
         if pause is None:
             cls = Unauthorized if answer.kind is Kind.EXPIRED else Unavailable
             self.failure = cls(f"gave up on {self._blob.digest}: {self.trouble or answer}", url=answer.url)

@@ -12,7 +12,6 @@ is the error to raise.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from ..errors import NotAllowed, NotARegistry, RegistryPushError, Unavailable
 from ..model import HTTPOrigin
@@ -22,9 +21,7 @@ from .kept import Kept
 from .parts import Parts
 from .transitions import TRANSITIONS, State
 from .upload_request import UploadRecord, UploadRequest
-from .upload_steps import Steps
-
-_IN_A_SESSION: Final = (State.PARTS, State.DIRECT, State.OPEN, State.UNCERTAIN, State.COMMITTING)
+from .upload_steps import IN_A_SESSION, Steps
 
 
 class UploadSession(Steps):
@@ -131,12 +128,18 @@ class UploadSession(Steps):
         self._cut = sent if self.state is State.OPEN else self._cut
         self._step(Answer(NO_ANSWER, self._location or self._endpoints.uploads))
 
-    def unreachable(self, error: Unavailable) -> bool:
-        """Takes it that the session's host can't be reached, which no second try would mend, as with a certificate.
+    @property
+    def is_left_by_another(self) -> bool:
+        """Whether the session is one that an earlier process has begun."""
+        return self._resume is not None
+
+    def unreachable(self, error: Unavailable | NotAllowed) -> bool:
+        """Takes it that the session can't be reached, which no second try would mend: its host's certificate is wrong,
+        or what an earlier process has left is closed to us.
 
         False if there is no other session to try it in.
         """
-        if self._is_fresh or self.state not in _IN_A_SESSION:
+        if self._is_fresh or self.state not in IN_A_SESSION:
             return False
         self.trouble = error.message
         if self._parts is not None:

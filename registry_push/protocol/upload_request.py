@@ -27,6 +27,16 @@ class Endpoints(Struct, frozen=True):
     repository: str = ""
 
 
+class OllamaWay(Struct, frozen=True):
+    """How Ollama's registry takes a blob. `direct`: whole, straight to its storage (models of tensors); else in parts.
+
+    `part` is the most bytes that a part should have, None for Ollama's own plan.
+    """
+
+    direct: bool = False
+    part: int | None = None
+
+
 class UploadRequest(Struct, frozen=True):
     """What to send, `after` seconds from now.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from msgspec import Struct
-
 from ..errors import Denied, ProtocolViolation, Refused, RegistryPushError, RemoteMismatch, Unauthorized, Unavailable
 from ..events import Placement
 from ..model import Descriptor, HTTPOrigin
@@ -19,23 +17,17 @@ from .pace import Pace
 from .parts import Parts
 from .retry import Budget
 from .transitions import State
-from .upload_request import Endpoints, UploadRecord, UploadRequest
+from .upload_request import Endpoints, OllamaWay, UploadRecord, UploadRequest
 
 # A registry may lose a session each time the line breaks (distribution 2); without progress that outlives a
 # session, more tries only send the same bytes again.
 MAX_RESTARTS: Final = 5
 # Said where a session is gone and the registry has not yet shown its kind, as after a crash of ours.
+# States whose requests go to the session's own URL.
+IN_A_SESSION: Final = (State.PARTS, State.DIRECT, State.OPEN, State.UNCERTAIN, State.COMMITTING)
+# A registry that keeps less than one byte in so many of what it takes is getting nowhere.
+_LITTLE: Final = 64
 MAYBE_NOTHING_KEPT: Final = "distribution 2, Harbor and zot lose an upload that is cut inside a chunk"
-
-
-class OllamaWay(Struct, frozen=True):
-    """How Ollama's registry takes a blob. `direct`: whole, straight to its storage (models of tensors); else in parts.
-
-    `part` is the most bytes that a part should have, None for Ollama's own plan.
-    """
-
-    direct: bool = False
-    part: int | None = None
 
 
 class Steps:
@@ -91,6 +83,7 @@ class Steps:
         self._before: UploadRecord | None = None  # of the session that it took over from
         self._knows_no_session = False
         self._pace = pace or Pace()
+        self._is_short = False  # the last chunk was taken, but not all of it
         self._cut = 0  # bytes of a chunk that went out before the line broke
         self._after = 0.0
 
@@ -152,6 +145,9 @@ class Steps:
         self.offset, self.state = self._blob.size, State.COMMITTING
 
     def _mounted(self, answer: Answer) -> None:
+        if not self._mounts and not (self.ollama is not None and self.ollama.direct):
+            self.state = State.CONFIRMING  # nobody has asked whether it is there
+            return
         is_elsewhere = bool(self._mounts) and self._mounts[0] != self._endpoints.repository
         self._done(answer, Placement.MOUNTED if is_elsewhere else Placement.PRESENT)
 
@@ -166,6 +162,7 @@ class Steps:
         offset = acknowledged(self.offset, self._attempted, answer.range_end)
         if offset is None:
             self.trouble = f"the registry's upload has {(answer.range_end or 0) + 1} bytes, we sent {self._attempted}"
+            self._is_short = True
             return self._ask_later(answer)
         self._move_offset(offset)
         if offset == self._blob.size:
@@ -228,7 +225,9 @@ class Steps:
         self._confirm_later(answer)
 
     def _not_there(self, answer: Answer) -> None:
-        if self._beside is not None and (self._looked or self.ollama is not None):
+        if not self._location:  # a POST was answered by 201
+            self._no_registry(answer)
+        elif self._beside is not None and (self._looked or self.ollama is not None):
             self._change_session()
         elif self._beside is not None:
             self._looked, self.state = True, State.UNCERTAIN
@@ -249,7 +248,7 @@ class Steps:
                     url=self._endpoints.blob,
                 )
             )
-        return self._done(answer, Placement.UPLOADED)
+        return self._done(answer, Placement.UPLOADED if self._location else Placement.PRESENT)
 
     def _digest_refused(self, answer: Answer) -> None:
         # What we hold was hashed before the PUT, so the registry put the chunks together wrongly (a cut, a gap
@@ -279,10 +278,14 @@ class Steps:
         return None
 
     def _refused(self, answer: Answer) -> None:
+        if self._resume is not None and not self._is_fresh and self.state in IN_A_SESSION:
+            # What another process has left may be no session to go on with.
+            if self._beside is not None:
+                return self._change_session()
+            self._in_doubt, self.state = False, State.FRESH
+            return None
         if answer.kind is Kind.NO_REGISTRY:
             return self._no_registry(answer)
-        if self.state is State.COMMITTING and self._resume is not None and self._resume.direct:
-            return self._gone(answer)  # what the other process left is no session to go on with
         cls = {401: Unauthorized, 403: Denied}.get(answer.status, Refused)
         return self._fail(cls(f"{self._blob.digest} was refused: {self.trouble}", url=answer.url))
 
@@ -324,11 +327,14 @@ class Steps:
             self.plan = self.plan.paced(self.plan.chunk // 2)
 
     def _move_offset(self, offset: int) -> None:
-        self.offset, self._suspect_size, self._refused_at = offset, False, None
+        # Nor does one that takes a whole chunk and keeps next to nothing of it, again and again.
+        is_little = self._is_short and (offset - self.offset) * _LITTLE < self._attempted - self.offset
+        self.offset, self._suspect_size, self._refused_at, self._is_short = offset, False, None, False
         if offset > self._furthest:  # a registry that swings to and fro makes no progress
             self._furthest, self._insisted = offset, False
-            self._budget.restore()
-            self._leave_beside()
+            if not is_little:
+                self._budget.restore()
+                self._leave_beside()
 
     def _move_session(self, answer: Answer) -> None:
         if answer.location:  # Quay's status has none: the session stays where it was
@@ -356,7 +362,7 @@ class Steps:
             self._change_session()
         elif self._beside is not None and self.state is State.COMMITTING:
             self.state = State.CONFIRMING
-        elif answer.kind is Kind.EXPIRED:
+        elif answer.kind is Kind.EXPIRED and (self._resume is None or self._is_fresh):
             self._fail(Unauthorized(f"gave up on {self._blob.digest}: {self.trouble}", url=self._endpoints.uploads))
         elif self._beside is not None or self._is_fresh or self.state in (State.NEW, State.GONE):
             self._unavailable(answer)

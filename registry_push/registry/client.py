@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ..errors import (
     Denied,
     InvalidName,
+    NotAllowed,
     ProtocolViolation,
     Refused,
     RegistryPushError,
@@ -110,7 +111,12 @@ class Client:
                 response = await self.transport.send(
                     method, url, _with(headers, used), body, patience=patience, named_by=self.origin
                 )
-                if await self._signed_in_anew(response, scopes, used) and body is None:
+                try:
+                    is_anew = await self._signed_in_anew(response, scopes, used)
+                except NotAllowed:
+                    self._signing_in().forgive(scopes)  # it may be this session that nobody may use
+                    raise
+                if is_anew and body is None:
                     continue
                 if body is not None or not _is_redirect(response, method):
                     return response

@@ -101,6 +101,12 @@ class Authenticator:
         identity = self._identity() if Provider.SIGNATURE in providers else None
         return f"the key {identity.fingerprint}" if identity is not None else None
 
+    def forgive(self, scopes: Scopes) -> None:
+        """The refusal was one URL's: another request for `scopes` may be let in by what was refused there."""
+        self._refusals.pop(scopes, None)
+        if not self._held:  # the others were let in as nobody in particular
+            self._challenge = None
+
     def accepted(self, header: str | None) -> None:
         """The registry took this header: when it refuses it later, it has run out and is worth renewing."""
         if header is not None:

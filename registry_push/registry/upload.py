@@ -95,8 +95,8 @@ class Upload:
                         self._content.hash_beside([span.stop for span in request.spans])
                         try:
                             await self._send_parts(request)
-                        except TLSFailed as error:
-                            if not self.session.unreachable(error):
+                        except (TLSFailed, NotAllowed) as error:
+                            if not self._is_sessions_fault(error):
                                 raise
                             continue
                         if not request.over:
@@ -153,18 +153,18 @@ class Upload:
                 if payload is not None and request.span is not None:
                     self.progress.reached(request.span.start + payload.sent)
         except TLSFailed as error:  # no certificate gets better by asking again, but the next session may be elsewhere
-            if not self.session.unreachable(error):
+            if not self._is_sessions_fault(error):
                 raise
         except Unavailable as error:
             self._here = error if error.origin is not Origin.TARGET else None
             if payload is not None and request.span is not None:
                 self.progress.reached(request.span.start + payload.sent)
             self.session.connection_lost(error.message, sent=payload.sent if payload else 0)
-        except NotAllowed:
-            if not request.is_offer:
+        except NotAllowed as error:
+            if request.is_offer:  # who may not read the other repository can still send the bytes
+                self.session.receive(Answer(403, request.url))
+            elif not self._is_sessions_fault(error):
                 raise
-            # Who may not read the other repository can still send the bytes.
-            self.session.receive(Answer(403, request.url))
         else:
             if payload is not None and answer.kind is Kind.BUSY:
                 # Others are finite, and come to an end: so do the tries.
@@ -175,6 +175,11 @@ class Upload:
                 self._here = None
             self.session.receive(answer)
         self.save(self.session.record)
+
+    def _is_sessions_fault(self, error: TLSFailed | NotAllowed) -> bool:
+        """Whether another session may do. Rights that are missing are the registry's word, but for an old session."""
+        is_candidate = isinstance(error, TLSFailed) or self.session.is_left_by_another
+        return is_candidate and self.session.unreachable(error)
 
     def _failure(self, failure: RegistryPushError) -> RegistryPushError:
         """The error for an upload that was given up: trouble on this side says itself what to do about it."""

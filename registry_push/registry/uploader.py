@@ -18,8 +18,7 @@ from ..protocol.pace import Pace
 from ..protocol.parts import part_on
 from ..protocol.retry import Budget
 from ..protocol.upload import UploadSession
-from ..protocol.upload_request import Endpoints, UploadRecord
-from ..protocol.upload_steps import OllamaWay
+from ..protocol.upload_request import Endpoints, OllamaWay, UploadRecord
 from ..settings import Settings
 from ..stores.base import BlobBody, Placed
 from ..stores.hashing import Hasher

@@ -47,7 +47,15 @@ class Illness:
             request.transport.abort()
         if self.how == "redirects":
             return web.Response(status=307, headers={"Location": request.path})
-        return web.Response(status=int(self.how) if self.how.isdigit() else 500)
+        if self.how == "page":
+            return web.Response(text="<html>", content_type="text/html")
+        if self.how in ("Basic", "Bearer"):
+            challenge = f'{self.how} realm="http://{request.host}/token"'
+            return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+        method, _, status = self.how.rpartition(" ")
+        if method not in ("", request.method):
+            return None
+        return web.Response(status=int(status) if status.isdigit() else 500)
 
 
 def flags(registry: EmbeddedRegistry | DockerRegistry) -> list[str]:
@@ -72,7 +80,9 @@ async def test_one_push_is_enough(embedded_with: EmbeddedFactory, tmp_path: Path
     assert await listed(tmp_path) == []
 
 
-@pytest.mark.parametrize("how", ["500", "429", "hangs", "redirects"])
+@pytest.mark.parametrize(
+    "how", ["500", "429", "hangs", "redirects", "401", "Basic", "Bearer", "403", "page", "PATCH 403", "PUT 403"]
+)
 async def test_what_an_earlier_push_has_left_blocks_nothing(
     embedded_with: EmbeddedFactory, tmp_path: Path, how: str
 ) -> None:

@@ -17,8 +17,7 @@ from registry_push.protocol.parts import Parts
 from registry_push.protocol.retry import Budget
 from registry_push.protocol.transitions import State
 from registry_push.protocol.upload import UploadSession
-from registry_push.protocol.upload_request import UploadRecord, UploadRequest
-from registry_push.protocol.upload_steps import OllamaWay
+from registry_push.protocol.upload_request import OllamaWay, UploadRecord, UploadRequest
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, asked, upload
 
 pytestmark = pytest.mark.attack("S1")

@@ -16,8 +16,7 @@ from registry_push.protocol.parts import Parts, composite_etag
 from registry_push.protocol.retry import Budget
 from registry_push.protocol.transitions import State
 from registry_push.protocol.upload import UploadSession
-from registry_push.protocol.upload_request import Endpoints, UploadRequest
-from registry_push.protocol.upload_steps import OllamaWay
+from registry_push.protocol.upload_request import Endpoints, OllamaWay, UploadRequest
 
 EXCHANGES = sorted((Path(__file__).parents[2] / "fixtures/exchanges").glob("*.json"))
 ORIGIN = "https://registry.ollama.ai"

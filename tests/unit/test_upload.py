@@ -14,6 +14,7 @@ from registry_push.protocol.chunks import SMALLEST_CHUNK, ChunkPlan, MiB
 from registry_push.protocol.retry import Budget
 from registry_push.protocol.transitions import State
 from registry_push.protocol.upload import UploadSession
+from registry_push.protocol.upload_request import UploadRequest
 from registry_push.protocol.upload_steps import MAX_RESTARTS
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, asked, upload
 
@@ -296,8 +297,11 @@ def test_a_refused_mount_posts_again_without_it(status: int) -> None:
     assert request is not None and request.url == ENDPOINTS.uploads and not request.is_offer
 
 
-def test_201_to_a_plain_post_says_the_blob_is_there() -> None:
+def test_201_to_a_plain_post_counts_if_the_blob_is_there() -> None:
     session = mounting(Answer(403, ENDPOINTS.uploads), Answer(201, ENDPOINTS.uploads))
+    request = session.next_request()
+    assert isinstance(request, UploadRequest) and request.method == "HEAD"
+    session.receive(Answer(200, ENDPOINTS.blob))
     assert session.placement is Placement.PRESENT
 
 
