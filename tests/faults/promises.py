@@ -32,6 +32,8 @@ _BUSY: Final = frozenset({0, 408, 425, 429, *range(500, 600)}) - {501, 505}
 # So many random bytes occur once.
 _TELLING: Final = 16
 _COMMITTED: Final = "committed"
+# Two bodies of parts for each of two jobs are under way at once, and one question for where the next belongs.
+_WORKERS: Final = 5
 
 Interval = tuple[int, int]
 
@@ -198,10 +200,13 @@ class _Ledger:
         """Answers that were on their way when a push was broken off, or broke itself off.
 
         What was asked after an answer shows that it was read; two questions, since one may have been on its way too.
+        Parts go side by side, and so may as many questions as there are workers for them.
         """
+        stored = {id(exchange) for exchange in _storage(self.registry)}
         for exchange in log:
+            needed = _WORKERS if id(exchange) in stored else 2
             later = sum(exchange.ended < each.began <= end.turn for each in log) if exchange.ended else 0
-            if exchange.began <= end.settled and later < 2:
+            if exchange.began <= end.settled and later < needed:
                 self.unseen.add(id(exchange))
 
     def _sent(self, exchange: Exchange) -> None:
