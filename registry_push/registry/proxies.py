@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import unquote_to_bytes, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
 from yarl import URL
 
 from ..errors import InvalidName, InvalidSettings
 from ..model import HTTPOrigin
 from ..patterns import LazyPattern
+from .no_proxy import NoProxy
 
 _SCHEMES: Final = ("http", "https")
 _HOST_AND_PORT: Final = LazyPattern(r"((?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)(?=[/?#]|\Z)")
@@ -22,9 +22,13 @@ _HOST: Final = LazyPattern(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy that speaks http or https. `authorization` is what its `Proxy-Authorization` says, if it wants one."""
+    """A proxy that speaks http or https, named by `variable`.
+
+    `authorization` is what its `Proxy-Authorization` says, if it wants one.
+    """
 
     origin: HTTPOrigin
+    variable: str
     authorization: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
@@ -36,7 +40,7 @@ class Proxies:
     """Which proxy leads to which origin; `bypass` is `$NO_PROXY`."""
 
     by_scheme: Mapping[str, Proxy] = field(default_factory=dict)
-    bypass: str = ""
+    bypass: NoProxy = field(default_factory=NoProxy)
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Self:
@@ -47,7 +51,7 @@ class Proxies:
         found = {scheme: _proxy(environ, f"{scheme}_proxy") for scheme in _SCHEMES}
         every = None if all(found.values()) else _proxy(environ, "all_proxy")
         by_scheme = {scheme: proxy for scheme in _SCHEMES if (proxy := found[scheme] or every) is not None}
-        return cls(by_scheme, _value(environ, "no_proxy")[1])
+        return cls(by_scheme, NoProxy.parse(_value(environ, "no_proxy")[1]))
 
     def to(self, origin: HTTPOrigin) -> Proxy | None:
         """The proxy on the way to `origin`; None for the direct way."""
@@ -55,9 +59,7 @@ class Proxies:
         # What is on this machine is never asked for at a proxy, as curl and Go have it.
         if proxy is None or origin.is_loopback:
             return None
-        if self.bypass and proxy_bypass_environment(origin.netloc, {"no": self.bypass}):
-            return None
-        return proxy
+        return None if self.bypass.covers(origin) else proxy
 
 
 def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:
@@ -75,7 +77,7 @@ def _proxy(environ: Mapping[str, str], name: str) -> Proxy | None:
         return None
     url = value if "://" in value else f"http://{value}"
     try:
-        return _parsed(url)
+        return _parsed(url, variable)
     except (InvalidName, ValueError):
         where = _shown(value)
         raise InvalidSettings(
@@ -85,8 +87,9 @@ def _proxy(environ: Mapping[str, str], name: str) -> Proxy | None:
         ) from None  # the cause says what was written
 
 
-def _parsed(url: str) -> Proxy:
+def _parsed(url: str, variable: str) -> Proxy:
     """Raises `InvalidName`, `ValueError`."""
+    url = _with_hash_encoded(url)
     origin = HTTPOrigin.of(url)
     parts = urlsplit(url)
     if "@" in parts.path + parts.query + parts.fragment:
@@ -95,11 +98,20 @@ def _parsed(url: str) -> Proxy:
         raise ValueError("no host's name")
     URL(str(origin))  # raises where aiohttp could not use it
     if parts.username is None or not (parts.username or parts.password):
-        return Proxy(origin)
+        return Proxy(origin, variable)
     name, password = _decoded(parts.username), _decoded(parts.password or "")
     if b":" in name:  # RFC 7617: Basic can't say it
         raise ValueError("a name with a colon")
-    return Proxy(origin, f"Basic {b64encode(name + b':' + password).decode()}")
+    return Proxy(origin, variable, f"Basic {b64encode(name + b':' + password).decode()}")
+
+
+def _with_hash_encoded(url: str) -> str:
+    """`url` with each `#` of its login as `%23`: a proxy's URL has no fragment, but a password may well have a `#`."""
+    scheme, separator, rest = url.partition("://")
+    login, at, host = rest.rpartition("@")
+    if "/" in login or "?" in login:  # what is before may be the host
+        return url
+    return f"{scheme}{separator}{login.replace('#', '%23')}{at}{host}"
 
 
 def _decoded(text: str) -> bytes:

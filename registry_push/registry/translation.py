@@ -9,12 +9,16 @@ from ..model import HTTPOrigin
 from ..stores.read_errors import shortage
 from .bounded_handler import HeadTooLate, TooManyInformational
 from .connector import AddressRefused
-from .tls import words_of
+from .proxies import Proxy
+from .proxy_errors import at_proxy
+from .reasons import reason_of
 
 
-def translated(error: Exception, url: str) -> RegistryPushError:
-    """The error of ours that a foreign one means."""
+def translated(error: Exception, url: str, proxy: Proxy | None = None) -> RegistryPushError:
+    """The error of ours that a foreign one means; `proxy` was on the way."""
     where = HTTPOrigin.of(url)
+    if proxy is not None and (failure := at_proxy(error, url, proxy)) is not None:
+        return failure
     system = getattr(error, "os_error", error)
     if isinstance(system, AddressRefused):
         return system.rule.refusal(url, system.address)
@@ -29,8 +33,6 @@ def translated(error: Exception, url: str) -> RegistryPushError:
             return ConnectionLost(
                 f"the host {where.host} is not known", hint="check the spelling, and your name server", url=url
             )
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return ConnectionLost(f"the proxy on the way to {where.netloc} failed: {reason_of(error)}", url=url)
         case TooManyInformational():
             return ProtocolViolation(f"{where.netloc} sends informational answers (1xx) without end", url=url)
         case HeadTooLate():
@@ -49,10 +51,3 @@ def translated(error: Exception, url: str) -> RegistryPushError:
             return ProtocolViolation(f"the address {redacted(url)} can't be used: {error}", url=url)
         case _:
             return ConnectionLost(f"the connection to {where.netloc} broke: {reason_of(error)}", url=url)
-
-
-def reason_of(error: BaseException) -> str:
-    """What the system or OpenSSL says in `error`, safe to print."""
-    cause = getattr(error, "os_error", error)
-    words = words_of(cause) if isinstance(cause, OSError) else str(cause)
-    return redacted(words if words not in ("", "None") else "it was closed")

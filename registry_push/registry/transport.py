@@ -38,12 +38,14 @@ from .answer_body import Pieces, read_whole
 from .connector import Connector, held_to, judged
 from .expect import ImpatientRequest
 from .payload import SpanPayload
-from .proxies import Proxies
+from .proxies import Proxies, Proxy
+from .proxy_errors import proxy_refusal
+from .reasons import reason_of
 from .sockets import socket_factory
 from .timed_response import TimedResponse
 from .tls import context_for
 from .tls_trouble import Circumstances, check_refusal, explained
-from .translation import reason_of, translated
+from .translation import translated
 
 # The largest answer that is read whole: a manifest. An endless or bombed answer ends here (CVE-2024-12886).
 MAX_ANSWER_BYTES: Final = MAX_MANIFEST_BYTES
@@ -182,6 +184,7 @@ class Transport:
                 await asyncio.sleep(0)
             if response.status >= 400:
                 content = self.secrets.hide_bytes(content)
+            self._judge_proxy(response, url, content)
             waited = response.waited if isinstance(response, TimedResponse) else None
             return Response(response.status, url, response.headers, content, waited)
         except RegistryPushError:
@@ -247,11 +250,22 @@ class Transport:
             try:
                 async with self._request("GET", url, headers, None, self._settings.timeout, rules) as response:
                     self._answered.add(HTTPOrigin.of(url))
+                    self._judge_proxy(response, url, b"")
                     yield Response(response.status, url, response.headers), Pieces(response, self._settings.timeout)
             except RegistryPushError:
                 raise
             except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
                 raise await self._explained(error, url, named_by) from error
+
+    def _proxy_of(self, url: str) -> Proxy | None:
+        return self._proxies.to(HTTPOrigin.of(url))
+
+    def _judge_proxy(self, response: aiohttp.ClientResponse, url: str, body: bytes) -> None:
+        """Raise `ConnectionLost` for an answer that comes from the proxy itself: of plain http it reads the request."""
+        if response.status >= 400 and url.startswith("http:") and (proxy := self._proxy_of(url)) is not None:
+            refusal = proxy_refusal(response.status, response.headers, body, url, proxy)
+            if refusal is not None:
+                raise refusal
 
     async def open_connections(self, url: str, count: int) -> None:
         """Opens `count` connections to where `url` is, for those who ask next; what keeps them from it, they will hear.
@@ -309,7 +323,7 @@ class Transport:
         return frozenset(map(kind_of, reached[registry]))
 
     async def _explained(self, error: Exception, url: str, named_by: HTTPOrigin | None) -> RegistryPushError:
-        return await explained(error, translated(error, url), self._circumstances(url, named_by))
+        return await explained(error, translated(error, url, self._proxy_of(url)), self._circumstances(url, named_by))
 
     def _circumstances(self, url: str, named_by: HTTPOrigin | None) -> Circumstances:
         origin = HTTPOrigin.of(url)
