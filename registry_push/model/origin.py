@@ -54,6 +54,18 @@ class HTTPOrigin(Struct, frozen=True):
         return f"{self.scheme}://{self.netloc}"
 
 
+def spellings(host: str, scheme: str) -> tuple[str, ...]:
+    """`host[:port]` as it is written, and then how else the same origin can be: the scheme's own port may be left out.
+
+    Logins and certificates are filed under what somebody typed.
+    """
+    port = f":{_DEFAULT_PORTS[scheme]}"
+    if host.endswith(port) and not host.endswith(f":{port}"):
+        return host, host.removesuffix(port)
+    has_port = ":" in host.rpartition("]")[2]
+    return (host,) if has_port else (host, host + port)
+
+
 def beginning(url: str) -> str:
     """`scheme://authority` as it stands in `url`, empty where there is none. Equal ones are of one origin."""
     found = _BEGINNING.match(url)

@@ -76,16 +76,16 @@ class Registries:
         origin = self.origin(reference)
         if origin not in self._clients:
             is_ollama = self._is_ollama(reference)
-            sign_in = partial(self._authenticator, origin, prefers_signature=is_ollama)
+            sign_in = partial(self._authenticator, origin, prefers_signature=is_ollama, written=reference.host)
             self._clients[origin] = Client(origin, self._means.transport, sign_in)
         return self._clients[origin]
 
-    def _authenticator(self, origin: HTTPOrigin, *, prefers_signature: bool) -> Authenticator:
+    def _authenticator(self, origin: HTTPOrigin, *, prefers_signature: bool, written: str) -> Authenticator:
         # Imported where a registry asks for it: what signs in is a twentieth of the start of a push.
         from .sign_in import SignIn
 
         self._sign_in = self._sign_in or SignIn(self._settings, self._sink)
-        return self._sign_in.at(origin, self._means.transport, prefers_signature=prefers_signature)
+        return self._sign_in.at(origin, self._means.transport, prefers_signature=prefers_signature, written=written)
 
     def _is_ollama(self, reference: Reference) -> bool:
         return self._settings.dialect == "ollama" or (self._settings.dialect == "auto" and reference.is_ollama)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import InvalidSettings, printable
+from ..model.origin import spellings
 from ..protocol.token import HEADER_SAFE
 from ..settings import check_text
 from ..stores.ollama_paths import read_small
@@ -90,23 +91,27 @@ class CredentialStore:
         self._explicit = explicit
         self._explicit_host = explicit_host
 
-    async def lookup(self, host: str, repository: str) -> Credential | None:
+    async def lookup(self, host: str, repository: str, *, scheme: str | None = None) -> Credential | None:
         """The login for `repository` at `host[:port]`, or None.
 
-        Places are asked in the order of protocol.md 7, and in each the helpers before what is written there.
-        Raises `InvalidSettings` for a broken file, or a named one that is missing; `Unreadable` for one that is
-        closed to us; `Unauthorized` where a helper fails: to go on without could send another login than was meant.
+        Places are asked in the order of protocol.md 7. In each, what is filed under `host` as it is written comes
+        first, and with `scheme` then what is under the other spelling of the same origin, with its port or without;
+        the helpers before what is written there. Raises `InvalidSettings` for a broken file, or a named one that is
+        missing; `Unreadable` for one that is closed to us; `Unauthorized` if a helper fails: to go on without could
+        send another login than was meant.
         """
         if self._explicit is not None and self._explicit_host in (None, host):
             return self._explicit
-        keys = _keys(host, repository)
+        hosts = spellings(host, scheme) if scheme is not None else (host,)
         for place in self._places():
             config = await in_thread(self._read, place)
             if config is None:
                 continue
-            found = await self._from_helpers(config, host, keys) or _from_auths(config, keys)
-            if found is not None:
-                return found
+            for spelling in hosts:
+                keys = _keys(spelling, repository)
+                found = await self._from_helpers(config, spelling, keys) or _from_auths(config, keys)
+                if found is not None:
+                    return found
         return None
 
     def _places(self) -> Iterator[Path | str]:

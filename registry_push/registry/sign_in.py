@@ -30,22 +30,24 @@ class SignIn:
         )
         self._logins = CredentialStore(settings.authfile, settings.environ, settings.home, self._explicit)
 
-    def at(self, origin: HTTPOrigin, transport: Transport, *, prefers_signature: bool) -> Authenticator:
-        """Who signs in at `origin`."""
+    def at(
+        self, origin: HTTPOrigin, transport: Transport, *, prefers_signature: bool, written: str | None = None
+    ) -> Authenticator:
+        """Who signs in at `origin`; `written` is how the user wrote its host and port."""
         # By the registry and not by its realm: what is got from one over https is sent to the other all the same.
         withheld = not may_sign_in(origin, login_of="runner", said_by=self._settings.http_said_by)
         return Authenticator(
             origin,
             transport,
-            login=partial(self._lookup, origin) if not withheld else self._only_explicit,
+            login=partial(self._lookup, origin, written or origin.netloc) if not withheld else self._only_explicit,
             identity=self._load_identity if not withheld else lambda: None,
             prefers_signature=prefers_signature,
             allowed_realms=self._settings.allow_realms,
             withheld=withheld,
         )
 
-    async def _lookup(self, origin: HTTPOrigin, repository: str) -> Credential | None:
-        return await self._logins.lookup(origin.netloc, repository)
+    async def _lookup(self, origin: HTTPOrigin, host: str, repository: str) -> Credential | None:
+        return await self._logins.lookup(host, repository, scheme=origin.scheme)
 
     async def _only_explicit(self, _: str) -> Credential | None:
         return self._explicit

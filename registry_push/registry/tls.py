@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import InvalidSettings, KeyNotFound
+from ..model.origin import spellings
 from ..patterns import LazyPattern
 from ..settings import Settings
 from ..stores.ollama_paths import open_regular
@@ -80,9 +81,10 @@ def _host_folders(netloc: str, settings: Settings) -> Iterator[tuple[Path, list[
     """The folders for `netloc` that exist and may be looked into, with the names in them."""
     own = () if settings.home is None else tuple(settings.home / folder for folder in _OWN_FOLDERS)
     for folder in (*own, *_SYSTEM_FOLDERS):
-        names = names_in(folder / netloc)
-        if names is not None:
-            yield folder / netloc, names
+        for spelling in spellings(netloc, "https"):
+            names = names_in(folder / spelling)
+            if names is not None:
+                yield folder / spelling, names
 
 
 def _load_roots(context: ssl.SSLContext, file: Path, *, hint: str) -> None:
