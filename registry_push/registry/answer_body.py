@@ -69,6 +69,16 @@ class Pieces:
         return piece
 
 
+async def beginning_of(pieces: AsyncIterator[bytes]) -> bytes:
+    """As much of an error's body as is worth reading."""
+    content = bytearray()
+    async for piece in pieces:
+        content += piece
+        if len(content) >= MAX_ERROR_BYTES:
+            break
+    return bytes(content[:MAX_ERROR_BYTES])
+
+
 def _too_slow(response: aiohttp.ClientResponse, what: str) -> TimedOut:
     url = str(response.url)
     return TimedOut(f"{HTTPOrigin.of(url).netloc} {what}", url=url)

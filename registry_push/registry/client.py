@@ -23,8 +23,11 @@ from ..errors import (
 )
 from ..model import HTTPOrigin
 from ..protocol.answer import Answer, Kind
+from ..protocol.diagnostics import diagnose
 from ..protocol.location import is_line
+from .answer_body import beginning_of
 from .payload import SpanPayload
+from .root import Root
 from .transport import Response, Transport
 
 if TYPE_CHECKING:
@@ -42,13 +45,21 @@ _KEEPING: Final = (307, 308)
 class Client:
     """Requests to one registry origin, signed in as needed: `sign_in` is called once, when it first asks who we are.
 
-    Cancelling any call is safe.
+    Ollama's registry has no `/v2/`, which is its root: `has_root`. Cancelling any call is safe.
     """
 
-    def __init__(self, origin: HTTPOrigin, transport: Transport, sign_in: Callable[[], Authenticator]) -> None:
+    def __init__(
+        self,
+        origin: HTTPOrigin,
+        transport: Transport,
+        sign_in: Callable[[], Authenticator],
+        *,
+        has_root: bool = True,
+    ) -> None:
         self.origin = origin
         self.transport = transport
         transport.know_registry(origin)
+        self.root = Root(origin, self._get_root, has_none=not has_root)
         self._meeting = asyncio.Lock()
         self._asking = asyncio.Lock()
         self._has_asked = False  # at /v2/, how to sign in
@@ -154,9 +165,20 @@ class Client:
     ) -> Response:
         while True:
             used = await self._authorization(url, scopes)
-            response = await self.transport.request(method, url, _with(headers, used), body, named_by=self.origin)
-            if not await self._signed_in_anew(response, scopes, used):
-                return response
+            told = _with(headers, used)
+            try:
+                response = await self.transport.request(method, url, told, body, named_by=self.origin)
+            except Unavailable as error:
+                if method == "HEAD" and type(error) is Unavailable:  # it has answered
+                    raise await self._in_its_words(error, url, told) from error
+                raise
+            try:
+                if not await self._signed_in_anew(response, scopes, used):
+                    return response
+            except Unauthorized as error:
+                if method == "HEAD" and used is not None and type(error) is Unauthorized:
+                    raise await self._in_its_words(error, url, told) from error
+                raise
 
     async def _signed_in_anew(self, response: Response, scopes: Scopes, used: str | None) -> bool:
         """Whether the request was refused for want of credentials, and there are new ones to try.
@@ -165,6 +187,7 @@ class Client:
         """
         if not scopes or HTTPOrigin.of(response.url) != self.origin:
             return False
+        self.root.saw(response)
         challenge: Response | None = response
         if response.status != 401:
             if used is not None or response.status not in _VEILED:
@@ -189,11 +212,51 @@ class Client:
             if self._has_asked or not await self._signing_in().has_login(scopes):
                 return None
             self._has_asked = True
-            try:
-                response = await self.transport.send("GET", self.url("/v2/"), {}, named_by=self.origin)
-            except Unavailable:
-                return None
+            response = await self.root.answer()
+        if (
+            response is None or HTTPOrigin.of(response.url) != self.origin
+        ):  # where a redirect leads, none of ours is due
+            return None
         return response if response.status == 401 and "WWW-Authenticate" in response.headers else None
+
+    async def _get_root(self, url: str) -> Response:
+        for _ in range(_MAX_HOPS):
+            response = await self.transport.send("GET", url, {}, named_by=self.origin)
+            if not _is_redirect(response, "GET"):
+                return response
+            url = self._next_hop(response)
+        raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
+
+    # ── in the registry's words ───────────────────────────────────────────────────────────────────
+
+    async def with_words(
+        self, response: Response, scopes: Scopes, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """`response` to a HEAD that failed, with the body that it could not have."""
+        told = _with(headers, await self._authorization(response.url, scopes))
+        return replace(response, body=await self._words(response.url, told, lambda status: status == response.status))
+
+    async def _in_its_words(
+        self, error: Unavailable | Unauthorized, url: str, headers: Mapping[str, str]
+    ) -> RegistryPushError:
+        kind = Kind.BUSY if isinstance(error, Unavailable) else Kind.EXPIRED
+        words = diagnose(await self._words(url, headers, lambda status: Answer(status, url).kind is kind))
+        if not words.text:
+            return error
+        return type(error)(f"{error.message}: {words}", hint=error.hint, url=error.url)
+
+    async def _words(self, url: str, headers: Mapping[str, str], is_the_same: Callable[[int], bool]) -> bytes:
+        """What a GET of the same is refused with, if by the same status; else what one of `/v2/` is refused with."""
+        try:
+            async with self.transport.stream(url, headers, named_by=self.origin) as (response, pieces):
+                if response.status >= 400 and is_the_same(response.status):
+                    said = self.transport.secrets.hide_bytes(await beginning_of(pieces))
+                    if diagnose(said).text:
+                        return said
+        except RegistryPushError:
+            pass
+        root = await self.root.answer()
+        return root.body if root is not None and root.status >= 400 else b""
 
     def _signing_in(self) -> Authenticator:
         self._authenticator = self._authenticator or self._sign_in()

@@ -77,7 +77,7 @@ class Registries:
         if origin not in self._clients:
             is_ollama = self._is_ollama(reference)
             sign_in = partial(self._authenticator, origin, prefers_signature=is_ollama, written=reference.host)
-            self._clients[origin] = Client(origin, self._means.transport, sign_in)
+            self._clients[origin] = Client(origin, self._means.transport, sign_in, has_root=not is_ollama)
         return self._clients[origin]
 
     def _authenticator(self, origin: HTTPOrigin, *, prefers_signature: bool, written: str) -> Authenticator:

@@ -9,7 +9,15 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from ..errors import BlobCorrupt, BlobMissing, ManifestRefused, ModelNotFound, RemoteMismatch
+from ..errors import (
+    BlobCorrupt,
+    BlobMissing,
+    ManifestCorrupt,
+    ManifestRefused,
+    ModelNotFound,
+    RegistryPushError,
+    RemoteMismatch,
+)
 from ..events import Placement
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import MANIFEST_TYPES
@@ -34,12 +42,19 @@ Given = TypeVar("Given")
 def _hides_secrets(
     method: Callable[Concatenate[Repository, Arguments], Coroutine[Any, Any, Given]],
 ) -> Callable[Concatenate[Repository, Arguments], Coroutine[Any, Any, Given]]:
-    """Hides in a method's errors what a registry quotes of what it was sent, for example in a Location."""
+    """Hides in a method's errors what a registry quotes of what it was sent, for example in a Location.
+
+    An error that no registry has caused becomes `NotARegistry`.
+    """
 
     @wraps(method)
     async def call(self: Repository, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Given:
         with self._client.transport.secrets:
-            return await method(self, *args, **kwargs)
+            try:
+                return await method(self, *args, **kwargs)
+            except RegistryPushError as error:
+                await self._client.root.judge(error)
+                raise
 
     return call
 
@@ -85,6 +100,7 @@ class Repository:
         if answer.kind in (Kind.CREATED, Kind.ACCEPTED) and response.status != 200:
             raise answer.no_registry(self._client.origin)
         if answer.kind is not Kind.ACCEPTED:
+            response = await self._client.with_words(response, scopes)
             raise self._client.refusal(response, f"to say whether it has {blob.digest}")
         if answer.digest not in (None, blob.digest):  # CVE-2025-24882: asked by digest, got another
             raise RemoteMismatch(f"{self} says it has {answer.digest} where {blob.digest} was asked for", url=url)
@@ -116,6 +132,11 @@ class Repository:
     def is_near(self) -> bool:
         """Whether the registry is known to answer at once; False while nothing was asked."""
         return self._uploader.pace(self._client).is_near
+
+    @_hides_secrets
+    async def check_is_there(self) -> None:
+        """Raise `NotARegistry` if what answers there is none."""
+        await self._client.root.check()
 
     async def open_connections(self, count: int) -> None:
         """Opens `count` connections for what will be asked. Raises nothing: who asks will hear what is wrong."""
@@ -209,7 +230,11 @@ class Repository:
         if response.status != 200 or self._read(response).kind is Kind.NO_REGISTRY:
             raise self._client.refusal(response, f"the manifest {ref}")
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-        manifest = Manifest.parse(response.body, media_type=media_type if media_type in MANIFEST_TYPES else None)
+        try:
+            manifest = Manifest.parse(response.body, media_type=media_type if media_type in MANIFEST_TYPES else None)
+        except ManifestCorrupt as error:
+            hint = "push the model there again; or name another tag"
+            raise ManifestCorrupt(f"what {self} has under {ref} is no manifest: {error}", hint=hint, url=url) from error
         wanted = Digest.parse(ref) if ":" in ref else self._read(response).digest
         if wanted is not None and manifest.digest != wanted:
             raise RemoteMismatch(f"{self} gave {manifest.digest} where {wanted} was asked for", url=url)
@@ -237,7 +262,9 @@ class Repository:
         headers = {} if whole else {"Range": f"bytes={offset}-{offset + length - 1}"}
         url, given = self._blob_url(blob.digest), 0
         async with self._client.stream(url, self._pull, headers) as (response, pieces):
-            if response.status not in (200, 206):
+            is_other = self._read(response).length != length  # Google's storage calls content HTML too
+            is_page = self._read(response).kind is Kind.NO_REGISTRY and is_other
+            if response.status not in (200, 206) or is_page:
                 raise self._client.refusal(response, f"the blob {blob.digest}")
             if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
                 raise RemoteMismatch(f"{self} gave another part of {blob.digest} than was asked for", url=url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -12,10 +13,18 @@ from ..stores.base import BlobBody, Placed
 from .ends import ModelTarget
 
 
+class CheckableTarget(ModelTarget, Protocol):
+    """A target that can be asked whether it is one."""
+
+    async def check_is_there(self) -> None:
+        """Raise `RegistryPushError` if there is nothing that could be pushed to."""
+        ...
+
+
 class DryRun(Struct, frozen=True):
     """Wraps a target: what reads goes through, what writes is only said. `sent` is what would be sent."""
 
-    target: ModelTarget
+    target: CheckableTarget
 
     @property
     def name(self) -> str:
@@ -44,8 +53,11 @@ class DryRun(Struct, frozen=True):
         return await self.target.exists(blob)
 
     async def digest_of(self, tag: str) -> Digest | None:
-        """As the wrapped target."""
-        return await self.target.digest_of(tag)
+        """As the wrapped target. What is new there may be so because nobody is there who keeps manifests."""
+        digest = await self.target.digest_of(tag)
+        if digest is None:
+            await self.target.check_is_there()
+        return digest
 
     async def push(self, blob: Descriptor, body: BlobBody) -> Placement:
         """Sends nothing."""

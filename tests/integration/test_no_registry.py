@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from registry_push.errors import NotARegistry
+from registry_push.errors import NotARegistry, Refused
 from registry_push.loopback import Options
 from registry_push.loopback.sample import write_sample_store
 from registry_push.model import Digest
@@ -48,9 +48,9 @@ PORTALS: list[Answer] = [
 ]
 
 
-async def _push(folder: Path, host: str, **settings: object) -> Report:
+async def _push(folder: Path, host: str, *, dry_run: bool = False, **settings: object) -> Report:
     told = Settings(home=folder, models=folder / "models", retries=0, **settings)  # type: ignore[arg-type]  # any of its fields
-    return await push(["me/tiny"], to=f"{host}/", settings=told)
+    return await push(["me/tiny"], to=f"{host}/", settings=told, dry_run=dry_run)
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
@@ -133,6 +133,62 @@ async def test_a_portal_in_the_middle_costs_no_byte_and_no_record(
     assert sum(int(each.headers["Content-Length"]) for each in taken) == size, "no byte is taken twice"
     starts = [each.headers["Content-Range"].partition("-")[0] for each in registry.log if each.method == "PATCH"]
     assert starts.count("0") == 1, "it is not begun anew"
+
+
+NOT_FOUND: list[Answer] = [
+    Says(404, HTML, PAGE),
+    Says(404),
+    Says(404, (("Content-Type", "text/plain"),), b"404 page not found\n"),
+    Says(404, (("Content-Type", "application/json"),), b'{"detail":"Not Found"}'),
+    Says(405, HTML, PAGE),
+    lambda seen: Says(404 if seen.method in ("GET", "HEAD") else 405, HTML, PAGE),
+    lambda seen: Says(404, HTML, PAGE) if seen.path == "/login" else Says(302, (("Location", "/login"),)),
+    Says(200, (("Content-Type", "text/plain"),), PAGE),
+    Says(200, (("Content-Type", "text/plain"),), b"It works"),
+]
+
+
+@pytest.mark.parametrize("answer", NOT_FOUND)
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_a_plain_web_server_is_5_and_named_before_and_after_bytes_are_sent(
+    tmp_path: Path, answer: Answer, dry_run: bool
+) -> None:
+    write_sample_store(tmp_path / "models", weights=SMALL)
+    async with Scripted(otherwise=answer) as server:
+        report = await _push(tmp_path, server.origin, dry_run=dry_run)
+        assert isinstance(report.error, NotARegistry), str(report.error)
+        assert f"127.0.0.1:{server.port} is no registry: " in report.error.message
+        assert f"curl -i {server.origin}/v2/" in str(report.error.hint)
+
+
+@pytest.mark.parametrize("answer", [*PORTALS[:2], *NOT_FOUND])
+async def test_inspect_names_what_is_no_registry(tmp_path: Path, answer: Answer) -> None:
+    async with Scripted(otherwise=answer) as server:
+        ended = await command("inspect", f"registry:127.0.0.1:{server.port}/x/y:1", "--json", home=tmp_path)
+    assert ended.code == 5
+    error = json.loads(ended.out.splitlines()[-1])
+    assert error["code"] == "NotARegistry"
+    assert "is no registry" in error["message"] and "ollama pull" not in str(error)
+
+
+@pytest.mark.parametrize("root", [Says(200), Says(401), Says(200, body=b"{}"), Says(403, HTML, PAGE), Says(503)])
+async def test_a_model_that_a_registry_has_not_is_still_not_there(tmp_path: Path, root: Answer) -> None:
+    async with Scripted(otherwise=Says(404)) as server:
+        server.on("GET", "/v2/", root)
+        ended = await command("inspect", f"registry:127.0.0.1:{server.port}/x/y:1", home=tmp_path)
+    assert ended.code == 3
+
+
+async def test_ollamas_registry_has_no_v2_and_is_one(tmp_path: Path) -> None:
+    write_sample_store(tmp_path / "models", weights=SMALL)
+    async with Scripted(otherwise=Says(404)) as server:
+        report = await _push(tmp_path, server.origin, dialect="ollama", dry_run=True)
+        assert report.error is None
+        report = await _push(tmp_path, server.origin, dialect="ollama")
+        assert type(report.error) is Refused
+    async with Scripted(otherwise=Says(404, HTML, PAGE)) as server:
+        report = await _push(tmp_path, server.origin, dialect="auto", dry_run=True)
+        assert isinstance(report.error, NotARegistry)
 
 
 async def test_the_command_says_so(tmp_path: Path) -> None:

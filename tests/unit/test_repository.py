@@ -16,6 +16,7 @@ from registry_push.errors import (
     ManifestCorrupt,
     ManifestRefused,
     ModelNotFound,
+    NotARegistry,
     Refused,
     RegistryPushError,
     RemoteMismatch,
@@ -277,3 +278,27 @@ async def test_a_part_that_is_not_what_was_asked_for_is_an_error(answer: Any, er
         server.on("GET", BLOB_PATH, answer)
         with pytest.raises(error):
             _ = [piece async for piece in repository.stream(BLOB, 10, 100)]
+
+
+# ── what is no registry ───────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_blob_that_is_a_page_is_no_registrys() -> None:
+    html = (("Content-Type", "text/html"),)
+    async with Scripted() as server, _repository(server) as repository:
+        server.on("HEAD", BLOB_PATH, Says(200, (("Content-Length", str(BLOB.size)),)))
+        server.on("GET", BLOB_PATH, Says(200, html, b"<html>sign in</html>"), Says(200, html, CONTENT))
+        body = await repository.open(BLOB)
+        with pytest.raises(NotARegistry):
+            _ = [piece async for piece in body.open(0, BLOB.size)]
+        got = b"".join([piece async for piece in body.open(0, BLOB.size)])
+        assert got == CONTENT, "Google's storage calls content so"
+
+
+async def test_a_manifest_that_is_none_is_not_mended_by_ollama_pull() -> None:
+    async with Scripted() as server, _repository(server) as repository:
+        server.on("GET", "/v2/", Says(200))
+        server.on("GET", TAG_PATH, Says(200, (("Content-Type", "application/json"),), b"{}"))
+        with pytest.raises(ManifestCorrupt) as caught:
+            await repository.resolve("latest")
+        assert "ollama pull" not in str(caught.value.hint)

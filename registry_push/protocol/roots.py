@@ -1,0 +1,55 @@
+"""What the answer to `GET /v2/` says of who gave it (distribution-spec, "Determining Support"). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from .diagnostics import diagnose
+
+_PAGES: Final = ("text/html", "application/xhtml+xml")
+# Headers that nothing but a registry sends.
+_REGISTRY: Final = (
+    "Docker-Distribution-Api-Version",
+    "Docker-Content-Digest",
+    "Docker-Upload-UUID",
+    "Docker-Upload-Location",
+    "OCI-Chunk-Min-Length",
+)
+# 200 with one of these may be a registry; anything else is what web servers say of themselves.
+_ROOT_BODIES: Final = (b"", b"{", b"t")  # `true`: an old Nexus and Artifactory
+# Refusals that a registry, or what guards it, gives too.
+_GUARDED: Final = (401, 403, 407, 408, 425, 429)
+
+
+def shows_registry(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether only a registry answers so: by its headers, or since it has taken something.
+
+    A challenge is none of them: a sign-in page may ask for Basic. Bearer with a service is a token service's.
+    """
+    challenge = headers.get("WWW-Authenticate", "").lower()
+    if any(name in headers for name in _REGISTRY) or (challenge.startswith("bearer") and "realm=" in challenge):
+        return True
+    return status in (201, 202) and "Location" in headers
+
+
+def is_page(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether this is meant for a browser, whatever it is called."""
+    media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return media_type in _PAGES or body.lstrip()[:1] == b"<"
+
+
+def what_is_wrong(status: int, headers: Mapping[str, str], body: bytes, *, has_root: bool) -> str | None:
+    """What in the answer to `GET /v2/` no registry says, in words; None if a registry may have given it.
+
+    Without `has_root` a 404 is right: Ollama's registry knows no `/v2/`.
+    """
+    if shows_registry(status, headers) or status in _GUARDED or status >= 500 or diagnose(body).codes:
+        return None
+    page = is_page(headers, body)
+    if 200 <= status < 300:
+        is_odd = body.lstrip()[:1] not in _ROOT_BODIES
+        return "with a web page" if page else "what no registry does" if is_odd else None
+    if status == 404 and not has_root:
+        return None
+    return f"with a web page (HTTP {status})" if page else f"HTTP {status}"
