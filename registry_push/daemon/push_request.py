@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self
 
 from ..errors import UsageError
+from ..model.json_errors import why_not_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class PushRequest:
         try:
             document = json.loads(body.decode(), parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"the body is no JSON: {error}", hint='send JSON: {"model": "NAME"}') from None
+            raise UsageError(
+                f"the body is no JSON: {why_not_json(error)}", hint='send JSON: {"model": "NAME"}'
+            ) from None
         if not isinstance(document, dict):
             raise UsageError("the body is no JSON object", hint='send one: {"model": "NAME"}')
         # `name` is what `model` was called before; empty is as good as absent.

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from ..errors import ManifestCorrupt, printable
+from .json_errors import why_not_json
 
 # distribution refuses manifests over 4 MiB (registry/handlers/manifests.go), ECR and Azure's registry too.
 MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
@@ -27,7 +28,7 @@ def decoded(raw: bytes, what: str) -> dict[str, Any]:
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError) as error:  # ValueError: bad JSON, bad UTF-8, a number of 5,000 digits
-        raise ManifestCorrupt(f"{what} is not JSON: {error}") from error
+        raise ManifestCorrupt(f"{what} is not JSON: {why_not_json(error)}") from error
     if not isinstance(document, dict):
         raise ManifestCorrupt(f"{what} is not a JSON object")
     return document

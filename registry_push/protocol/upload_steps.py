@@ -15,6 +15,7 @@ from .location import absolute, resolve
 from .offsets import acknowledged, reconciled
 from .pace import Pace
 from .parts import Parts
+from .refusals import hint_for
 from .retry import Budget
 from .transitions import State
 from .upload_request import Endpoints, OllamaWay, UploadRecord, UploadRequest
@@ -287,7 +288,9 @@ class Steps:
         if answer.kind is Kind.NO_REGISTRY:
             return self._no_registry(answer)
         cls = {401: Unauthorized, 403: Denied}.get(answer.status, Refused)
-        return self._fail(cls(f"{self._blob.digest} was refused: {self.trouble}", url=answer.url))
+        return self._fail(
+            cls(f"{self._blob.digest} was refused: {self.trouble}", hint=hint_for(answer), url=answer.url)
+        )
 
     def _no_registry(self, answer: Answer) -> None:
         self._fail(answer.no_registry(HTTPOrigin.of(self._endpoints.uploads)))

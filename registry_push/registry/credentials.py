@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import InvalidSettings, printable
+from ..errors import InvalidSettings
+from ..model.json_errors import why_not_json
 from ..model.origin import spellings
 from ..protocol.token import HEADER_SAFE
 from ..settings import check_text
@@ -276,7 +277,7 @@ def _decode(text: str, source: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidSettings(f"{source} is not JSON: {printable(str(error))}") from error
+        raise InvalidSettings(f"{source} is not JSON: {why_not_json(error)}") from error
     if not isinstance(document, dict):
         raise InvalidSettings(f"{source} is not a JSON object")
     return document

@@ -23,6 +23,7 @@ from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import MANIFEST_TYPES
 from ..protocol.answer import Answer, Kind
 from ..protocol.location import resolve
+from ..protocol.refusals import hint_for
 from ..protocol.upload_request import Endpoints
 from ..stores.base import BlobBody, Placed
 from .client import Client
@@ -317,4 +318,4 @@ def _manifest_hint(answer: Answer) -> str | None:
     if answer.status == 415 or "UNSUPPORTED" in codes or "MANIFEST_INVALID" in codes:
         # zot takes docker's types only when told to (protocol.md, 6).
         return 'the registry does not take this kind of manifest; zot needs compat: ["docker2s2"] in its configuration'
-    return None
+    return hint_for(answer)

@@ -299,6 +299,16 @@ async def test_a_helpers_name_is_no_path(stage: Stage, name: str) -> None:
     [
         ("echo 'vault is locked\033[2J'; exit 3", r"failed \(code 3\): vault is locked"),
         ("exit 1", "failed"),
+        ("printf '\\033[31mthe keyring is locked\\033[0m\\n' >&2; exit 1", r"failed \(code 1\): the keyring is locked"),
+        ("echo on stdout; echo on stderr >&2; exit 1", "failed .code 1.: on stdout"),
+        ("echo 'token=no-secret expired' >&2; exit 2", "failed"),
+        (
+            """echo '{"Secret": "no-secret"}'; echo 'cannot cache no-secret of ann' >&2; exit 2""",
+            "cannot cache … of ann",
+        ),
+        ('echo \'no-secret: {"Secret": "no-secret"}\' >&2; echo ann', "not JSON"),
+        ("echo 'session expired, run: aws sso login' >&2; echo", "not JSON: session expired, run: aws sso login"),
+        ("head -c 2000000 /dev/zero >&2; exit 4", r"failed \(code 4\)"),
         ("echo no-secret-in-errors", "not JSON"),
         ("echo '[]'", "without Username and Secret"),
         ("""echo '{"Username": "u", "Secret": 5}'""", "without Username and Secret"),

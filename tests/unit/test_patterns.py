@@ -34,7 +34,11 @@ _SEARCHES = {
     "registry_push.protocol.secrets": ("_ESCAPE",),
     "registry_push.protocol.signing": ("_BAD_ESCAPE",),
     "registry_push.redaction": ("_RUN", "_PARAMETER", "_MEMBER", "_HEADER", "_BEARER", "_BASIC", "_JWT"),
-    "registry_push.registry.credential_helper": ("_ANSWER",),
+    "registry_push.registry.bounded_handler": ("_END_OF_HEAD",),
+    "registry_push.registry.credential_helper": ("_ANSWER", "_COLOURS", "_SECRETS"),
+    "registry_push.registry.no_proxy": ("_SEPARATORS", "_PORT"),
+    "registry_push.registry.proxy_errors": ("_OF_A_PROGRAM",),
+    "registry_push.registry.reasons": ("_NUMBER",),
     "registry_push.registry.tls": ("_PYTHONS_OWN",),
     "registry_push.user_part": ("_URL", "_AUTHORITY_END", "_QUERY"),
 }
