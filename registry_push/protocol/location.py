@@ -9,6 +9,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 from ..errors import InvalidName, ProtocolViolation, redacted
 from ..model import Digest, HTTPOrigin
 from ..model.origin import beginning
+from .astray import CHECK_PROXY
 
 _UNUSABLE: Final = re.compile(r"[\x00-\x20\x7f]")
 
@@ -35,7 +36,7 @@ def resolve(base: str, location: str) -> str:
     if there.host == here.host and (parts.port is None or (here.scheme, there.scheme) == ("https", "http")):
         return urlunsplit((here.scheme, here.netloc, parts.path, parts.query, ""))
     if here.scheme == "https" and there.scheme == "http":
-        raise ProtocolViolation(f"the registry sends the upload from https to {there}", url=base)
+        raise ProtocolViolation(f"the registry sends the upload from https to {there}", hint=CHECK_PROXY, url=base)
     return url
 
 

@@ -126,6 +126,8 @@ class UploadSession(Steps):
         """The last request got no answer that can be relied on; `sent` bytes of its body had gone."""
         self.trouble = reason
         self._cut = sent if self.state is State.OPEN else self._cut
+        if sent:
+            self._where.broke_in_body()
         self._step(Answer(NO_ANSWER, self._location or self._endpoints.uploads))
 
     @property
@@ -139,6 +141,11 @@ class UploadSession(Steps):
 
         False if there is no other session to try it in.
         """
+        if isinstance(error, Unavailable):
+            self._where.saw(Answer(NO_ANSWER, self._location), error.message)
+            if self._where.is_astray:
+                self._fail(error)
+                return True
         if self._is_fresh or self.state not in IN_A_SESSION:
             return False
         self.trouble = error.message
@@ -151,6 +158,7 @@ class UploadSession(Steps):
         return True
 
     def _step(self, answer: Answer) -> None:
+        self._where.saw(answer, self.trouble)
         self._try(lambda: getattr(self, f"_{TRANSITIONS.get((self.state, answer.kind), 'refused')}")(answer))
 
     def _try(self, step: Callable[[], None]) -> None:

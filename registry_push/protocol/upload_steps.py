@@ -9,6 +9,7 @@ from ..errors import Denied, ProtocolViolation, Refused, RegistryPushError, Remo
 from ..events import Placement
 from ..model import Descriptor, HTTPOrigin
 from .answer import Answer, Kind
+from .astray import Whereabouts
 from .chunks import ChunkPlan
 from .kept import Kept, after_cut
 from .location import absolute, resolve
@@ -87,11 +88,12 @@ class Steps:
         self._is_short = False  # the last chunk was taken, but not all of it
         self._cut = 0  # bytes of a chunk that went out before the line broke
         self._after = 0.0
+        self._where = Whereabouts(endpoints.uploads)
 
     def _opened(self, answer: Answer) -> None:
         if answer.status not in (201, 202) and not (answer.location or answer.upload_location):
             return self._no_registry(answer)
-        self._location = resolve(answer.url, answer.upload_location or answer.location or "")
+        self._location = self._where.led_to(resolve(answer.url, answer.upload_location or answer.location or ""))
         self._mounts.clear()
         self._attempted = 0
         if answer.upload_location and self._negotiates and self.ollama is None:
@@ -265,13 +267,10 @@ class Steps:
         self._forget_session()
         if self._beside is not None:
             return self._change_session()
-        if self.restarts >= MAX_RESTARTS:
-            return self._fail(
-                Unavailable(
-                    f"the registry lost the upload of {self._blob.digest} {self.restarts + 1} times ({self.trouble})",
-                    url=self._endpoints.uploads,
-                )
-            )
+        if self.restarts >= (1 if self._where.is_astray else MAX_RESTARTS):
+            times = f"{self.restarts + 1} times ({self.trouble})"
+            message = f"the registry lost the upload of {self._blob.digest} {times}"
+            return self._fail(Unavailable(message, url=self._endpoints.uploads))
         if self._pause(answer):
             self._after = 0.0  # the registry has answered well and at once: there is nothing to wait for
             self.restarts += 1
@@ -367,7 +366,7 @@ class Steps:
             self.state = State.CONFIRMING
         elif answer.kind is Kind.EXPIRED and (self._resume is None or self._is_fresh):
             self._fail(Unauthorized(f"gave up on {self._blob.digest}: {self.trouble}", url=self._endpoints.uploads))
-        elif self._beside is not None or self._is_fresh or self.state in (State.NEW, State.GONE):
+        elif self._beside or self._is_fresh or self.state in (State.NEW, State.GONE) or self._where.is_astray:
             self._unavailable(answer)
         else:
             self._in_doubt, self.state = in_doubt, State.FRESH
@@ -390,7 +389,7 @@ class Steps:
 
     def _fail(self, error: RegistryPushError) -> None:
         self._leave_beside()
-        self.failure, self.state = error, State.FAILED
+        self.failure, self.state = self._where.judged(error), State.FAILED
 
 
 def _begin(resume: UploadRecord | None) -> State:

@@ -1,0 +1,68 @@
+"""Locations that lead away from the registry: what a proxy before it is to be told. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from ..errors import Denied, ProtocolViolation, RegistryPushError, Unauthorized, Unavailable
+from ..model import HTTPOrigin
+from .answer import Answer, Kind
+
+# What makes a registry name itself by an inner address, or leave out the prefix that a proxy has for it.
+CHECK_PROXY: Final = (
+    "a proxy before the registry has to pass on how it is reached: Host or X-Forwarded-Host, X-Forwarded-Proto, and"
+    " the whole path; in the configuration of docker's registry, set http.host, or http.relativeurls: true"
+)
+
+
+class Whereabouts:
+    """Where the newest session of an upload is, and whether anything has ever worked there."""
+
+    def __init__(self, uploads: str) -> None:
+        self._uploads = uploads
+        self._location = ""
+        self._trouble: str | None = None  # what the last request there came to, if there or nowhere
+        self._has_worked = False
+
+    def led_to(self, location: str) -> str:
+        """The registry has opened a session at `location`, which is returned."""
+        self._location, self._trouble = location, None
+        return location
+
+    def saw(self, answer: Answer, trouble: str) -> None:
+        """Learn from an answer, which may be none; `trouble` is what it means, in words."""
+        if answer.url.partition("?")[0] == self._location.partition("?")[0]:
+            self._has_worked = self._has_worked or answer.kind in (Kind.CREATED, Kind.ACCEPTED, Kind.WRONG_OFFSET)
+            self._trouble = None if answer.kind is Kind.BUSY else trouble  # which passes
+        elif answer.kind in (Kind.LOST, Kind.BUSY):
+            self._trouble = None  # the registry itself is in trouble
+
+    def broke_in_body(self) -> None:
+        """Some of a body has gone there, so something took it."""
+        self._has_worked = True
+
+    @property
+    def is_astray(self) -> bool:
+        """Whether the session is elsewhere than the registry, and nothing that was asked there has worked."""
+        return self._trouble is not None and not self._has_worked and self._leads_elsewhere
+
+    @property
+    def _leads_elsewhere(self) -> bool:
+        here, there = HTTPOrigin.of(self._uploads), HTTPOrigin.of(self._location)
+        path = urlsplit(self._uploads).path.rstrip("/")
+        return there != here or not urlsplit(self._location).path.startswith(path)
+
+    def judged(self, error: RegistryPushError) -> RegistryPushError:
+        """`error`, or the one that says where the upload was led, if that is why it failed."""
+        if not self.is_astray or not isinstance(error, Unavailable | Unauthorized | Denied):
+            return error
+        here, there = HTTPOrigin.of(self._uploads), HTTPOrigin.of(self._location)
+        if there == here and isinstance(error, Denied):  # it knows who we are
+            return error
+        where = str(there) if there != here else f"{here}{urlsplit(self._location).path}"
+        return ProtocolViolation(
+            f"{here.netloc} sends the upload to {where} (its Location), and that does not work: {self._trouble}",
+            hint=CHECK_PROXY,
+            url=self._location,
+        )
