@@ -24,11 +24,11 @@ from .upload_request import Endpoints, OllamaWay, UploadRecord, UploadRequest
 # A registry may lose a session each time the line breaks (distribution 2); without progress that outlives a
 # session, more tries only send the same bytes again.
 MAX_RESTARTS: Final = 5
-# Said where a session is gone and the registry has not yet shown its kind, as after a crash of ours.
 # States whose requests go to the session's own URL.
 IN_A_SESSION: Final = (State.PARTS, State.DIRECT, State.OPEN, State.UNCERTAIN, State.COMMITTING)
 # A registry that keeps less than one byte in so many of what it takes is getting nowhere.
 _LITTLE: Final = 64
+# Said if a session is gone and the registry has not yet shown its kind, as after a crash of ours.
 MAYBE_NOTHING_KEPT: Final = "distribution 2, Harbor and zot lose an upload that is cut inside a chunk"
 
 
@@ -190,7 +190,6 @@ class Steps:
             self._insisted = True  # it says that it has what we think it has: once more, then
             if not self._pause(answer):
                 return None
-        # With a fresh session at hand it costs no pause, and is no reason to change: most of it is here.
         if offset < self.offset and self._beside is None and not self._pause(answer):
             return None
         self._move_offset(offset)

@@ -31,7 +31,7 @@ NAME: Final = ModelName.parse("me/scene:latest")
 REPOSITORY: Final = "me/scene"
 _USERS: Final = {"me": PASSWORD}
 # A user gives up at last; every schedule is over long before.
-MOST_PUSHES: Final = 30
+MOST_PUSHES: Final = 45
 KILLED: Final = None
 # Longer than the server waits for what is under way, in seconds.
 _SETTLED: Final = 20.0
