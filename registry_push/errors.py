@@ -83,7 +83,7 @@ class RegistryPushError(Exception):
     def __init__(self, message: str, *, hint: str | None = None, url: str | None = None) -> None:
         self.message = printable(redacted(message))
         self.hint = printable(redacted(hint)) if hint is not None else self.default_hint
-        self.url = redacted(url) if url else None
+        self.url = printable(redacted(url)) if url else None
         super().__init__(self.message)
 
     def rewrite(self, changed: Callable[[str], str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from .errors import InvalidSettings, NotAtSource
+from .errors import InvalidSettings, NotAtSource, printable
 from .events import Warned
 from .settings import (
     DEFAULT_JOBS,
@@ -154,15 +154,37 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> P
         if isinstance(error, OSError) and passes(error):
             raise read_error(error, "the configuration file", path=file) from error
         raise InvalidSettings(f"the configuration file {file} can't be used: {error}", hint="check --config") from error
-    known = {each.lstrip("-"): parameter.name for parameter in ctx.command.params for each in parameter.opts}
+    known = {each.lstrip("-"): parameter for parameter in ctx.command.params for each in parameter.opts}
     for key, value in content.items():
         if key not in _EVERY_FLAG:
             raise InvalidSettings(f"{file} sets {key!r}, which is no flag", hint="use the long names, without --")
         if isinstance(value, dict):
             raise InvalidSettings(f"{file}: {key!r} is a table, not a value")
-        if key in known and known[key] is not None:
-            ctx.default_map = {**(ctx.default_map or {}), str(known[key]): value}
+        parameter = known.get(key)
+        if parameter is None or parameter.name is None:
+            continue
+        values = value if parameter.multiple and isinstance(value, list) else [value]
+        if not all(_is_usable(each, parameter) for each in values):
+            wanted = "a list of strings" if parameter.multiple else _word_for(parameter)
+            raise InvalidSettings(f"{file}: {key} is {printable(repr(value), limit=60)}; it has to be {wanted}")
+        ctx.default_map = {**(ctx.default_map or {}), parameter.name: value}
     return path
+
+
+def _is_usable(value: object, parameter: click.Parameter) -> bool:
+    """Whether a line of the configuration has the type of its flag; a number may be written as a string."""
+    is_flag = isinstance(parameter, click.Option) and parameter.is_flag
+    if is_flag or parameter.type is click.BOOL:
+        return isinstance(value, bool)
+    if isinstance(parameter.type, (Size, type(click.INT), type(click.FLOAT))) and isinstance(value, int | float):
+        return not isinstance(value, bool)
+    return isinstance(value, str) and "\0" not in value
+
+
+def _word_for(parameter: click.Parameter) -> str:
+    if (isinstance(parameter, click.Option) and parameter.is_flag) or parameter.type is click.BOOL:
+        return "true or false"
+    return "a string" if isinstance(parameter.type, click.Path | click.Choice) else f"a {parameter.type.name}"
 
 
 def _usual_config() -> Path | None:

@@ -159,4 +159,5 @@ def check_text(what: str, text: str, source: str) -> None:
 
 def _within(flag: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
-        raise InvalidSettings(f"{flag} {value:g} is out of range", hint=f"give {flag} from {least:g} to {most:g}")
+        shown = f"{value:g}" if abs(value) < 1e18 else "with so large a number"
+        raise InvalidSettings(f"{flag} {shown} is out of range", hint=f"give {flag} from {least:g} to {most:g}")

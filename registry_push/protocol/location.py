@@ -11,7 +11,7 @@ from ..model import Digest, HTTPOrigin
 from ..model.origin import beginning
 from .astray import CHECK_PROXY
 
-_UNUSABLE: Final = re.compile(r"[\x00-\x20\x7f]")
+_UNUSABLE: Final = re.compile(r"[^\x21-\x7e]")
 
 
 def resolve(base: str, location: str) -> str:

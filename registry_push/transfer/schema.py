@@ -52,8 +52,11 @@ def prepare(database: sqlite3.Connection) -> None:
     """
     if _version(database) > VERSION:
         raise Newer
-    if _version(database) == VERSION and _shape(database) == _expected(_TABLES):
-        return
+    try:
+        if _version(database) == VERSION and _shape(database) == _expected(_TABLES):
+            return
+    except UnicodeDecodeError as error:  # what SQLite says of a damaged schema quotes it
+        raise Misshapen("its schema is no text") from error
     database.execute("BEGIN IMMEDIATE")
     try:
         _bring_up(database)

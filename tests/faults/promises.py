@@ -154,8 +154,8 @@ class _Ledger:
 
     It denies what a session held by 404; by a Range that ends lower; by one that ends behind all that was ever sent,
     which can't be our session; by refusing the same bytes twice with 416 or 403, or the status with 403; by refusing
-    the digest of what it put together; by a 401 at another origin, where nobody may sign in. It denies a committed blob by
-    a HEAD answered 404.
+    the digest of what it put together; by a 401 at another origin, where nobody may sign in. It denies a committed
+    blob by a HEAD answered 404.
     A status whose end it refused as a start says nothing, unless the bytes before it had been taken with 2xx.
     A session that is broken for good is as good as denied from the first time that this shows. What a captive portal
     says is no word of the registry's.

@@ -35,6 +35,17 @@ FOUND: Final = (
         % (b"a" * 64),
         "an offset below zero is gone on from",
     ),
+    Found("config.toml", b'models="\\u0000"', "a path with a NUL is a ValueError"),
+    Found("config.toml", b"models=4", "a number where a path should be is a TypeError"),
+    Found("config.toml", b"models=true", "a truth value where a path should be is a TypeError"),
+    Found("config.toml", b"tls-verify=9", "a number where a truth value should be is an AttributeError"),
+    Found("config.toml", b"bwlimit=" + b"9" * 400, "a number of 400 digits is an OverflowError"),
+    Found(
+        "signed-headers",
+        b"X-Direct-Upload-URL: 0\x85\nX-Signed-Header-:",
+        "the URL of an error shows control characters",
+    ),
+    Found("damaged-journals", b"\xc3\xef\xbb\xbf\xba\x94", "a schema that is no text is quoted by SQLite's own error"),
     Found("damaged-journals", b"\x9f6\xe1", "a damaged text in the journal's schema is a UnicodeDecodeError"),
 )
 # Those that are not mended yet. One that is mended does not belong here: its test fails then.
