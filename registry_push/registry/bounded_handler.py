@@ -14,6 +14,8 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
+from .starvation import Waiting
+
 # Informational answers (100, 102, 103) before the real one. Servers send one or two.
 _MOST_INFORMATIONAL: Final = 10
 # Seconds. What has begun in time gets as long again to end, but not longer than a minute's half.
@@ -57,6 +59,8 @@ class BoundedHandler(ResponseHandler):
         self._is_sending = False
         self._is_bodyless = False
         self._before = b""
+        self.was_answered = False
+        self.waiting: Waiting | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def set_response_params(self, **params: Any) -> None:
@@ -101,6 +105,8 @@ class BoundedHandler(ResponseHandler):
         if not self._is_waiting:
             self._give_up(None)
             return
+        self.was_answered = True
+        self.stop_waiting()
         code = data[0].code
         if 100 <= code < 200 and code != _SWITCHING:
             self._informational += 1
@@ -123,8 +129,15 @@ class BoundedHandler(ResponseHandler):
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.abort()
 
+    def stop_waiting(self) -> None:
+        """Nobody waits for the first answer on this connection any more."""
+        if self.waiting is not None:
+            self.waiting.end()
+            self.waiting = None
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
+        self.stop_waiting()
         self._stop_deadline()
         super().connection_lost(exc)
 

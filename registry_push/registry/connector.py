@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import defaultdict
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
@@ -13,13 +13,14 @@ from typing import Any, Final
 import aiohttp
 from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
 from ..model import HTTPOrigin
 from ..protocol.addresses import AddressRule
 from .bounded_handler import BoundedHandler
+from .starvation import PATIENCE, Starvation
 
 SocketFactory = Callable[[tuple[Any, ...]], socket.socket]
 
@@ -65,11 +66,15 @@ def judged(made_for: SocketFactory) -> SocketFactory:
 class Connector(aiohttp.TCPConnector):
     """As aiohttp's, which bounds the connection to a proxy but not what that says to CONNECT (3.14).
 
-    `reached` are the addresses at which each origin was connected to, without a proxy.
+    `reached` are the addresses at which each origin was connected to, without a proxy. A request takes a connection
+    that is being opened ahead rather than open another. Those that rest are closed if a request waits long: see
+    `starvation`.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, patience: float = PATIENCE, **options: Any) -> None:
         super().__init__(**options)
+        self._starvation = Starvation(self._close_resting, patience=patience)
+        self._ahead: defaultdict[Hashable, deque[asyncio.Future[None]]] = defaultdict(deque)
         # 3.14 has no public place for it.
         self._factory = partial(BoundedHandler, loop=self._loop)  # type: ignore[assignment]  # partial is invariant
         self.reached: defaultdict[HTTPOrigin, set[str]] = defaultdict(set)
@@ -81,17 +86,77 @@ class Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's signature
     ) -> Connection:
         """Connect, or take an idle connection: one that another registry's request has opened is judged anew."""
-        connection = await super().connect(req, traces, timeout)
-        if req.proxy is None and connection.transport is not None:
-            peer = connection.transport.get_extra_info("peername")
-            if peer:
-                rule = _RULE.get()
-                if rule is None:
-                    self.reached[HTTPOrigin.of(str(req.url))].add(str(peer[0]))
-                elif not rule.allows(str(peer[0])):
-                    connection.release()
-                    raise aiohttp.ClientConnectorError(req.connection_key, AddressRefused(rule, str(peer[0])))
+        key = req.connection_key
+        ahead = self._ahead[key]
+        # Where connections are limited, one of ours may be what is waited for.
+        waiting = self._starvation.wait(key) if self._available_connections(key) > 0 else None
+        try:
+            while ahead and not self._conns.get(key):
+                await asyncio.wait([ahead.popleft()])
+            connection = await self._connect(req, traces, timeout)
+        except BaseException:
+            if waiting is not None:
+                waiting.end()
+            raise
+        handler = connection.protocol
+        if isinstance(handler, BoundedHandler) and not handler.was_answered:
+            handler.waiting = waiting or self._starvation.wait(key)
+        elif waiting is not None:
+            waiting.end()
         return connection
+
+    async def open_ahead(self, req: ClientRequest, timeout: aiohttp.ClientTimeout) -> None:  # noqa: ASYNC109
+        """Open a connection for who asks next, even if others rest. For connectors without a limit."""
+        key, opened = req.connection_key, self._loop.create_future()
+        ahead = self._ahead[key]
+        ahead.append(opened)
+        try:
+            protocol = await self._create_connection(req, [], timeout)
+            refused = self._judge(req, protocol.transport)
+            if refused is not None or self._closed:
+                protocol.close()
+            else:
+                self._release(key, protocol)
+        finally:
+            if opened in ahead:
+                ahead.remove(opened)
+            opened.set_result(None)
+
+    async def _connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's signature
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        refused = self._judge(req, connection.transport)
+        if refused is not None:
+            connection.release()
+            raise aiohttp.ClientConnectorError(req.connection_key, refused)
+        return connection
+
+    def _judge(self, req: ClientRequest, transport: asyncio.BaseTransport | None) -> AddressRefused | None:
+        """Note where `transport` leads if the user has named it, else return the error if it may not lead there."""
+        peer = transport.get_extra_info("peername") if transport is not None and req.proxy is None else None
+        if not peer:
+            return None
+        rule = _RULE.get()
+        if rule is None:
+            self.reached[HTTPOrigin.of(str(req.url))].add(str(peer[0]))
+            return None
+        return None if rule.allows(str(peer[0])) else AddressRefused(rule, str(peer[0]))
+
+    def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        if isinstance(protocol, BoundedHandler):
+            protocol.stop_waiting()
+        rests = not (should_close or protocol.should_close)
+        super()._release(key, protocol, should_close=should_close or (rests and self._starvation.claims(key)))
+
+    def _close_resting(self, key: Hashable) -> int:
+        resting = self._conns.pop(key, ())  # type: ignore[call-overload]  # keys are hashable
+        for protocol, _ in resting:
+            protocol.close()
+        return len(resting)
 
     async def _create_proxy_connection(
         self,

@@ -140,8 +140,13 @@ class Repository:
         await self._client.root.check()
 
     async def open_connections(self, count: int) -> None:
-        """Opens `count` connections for what will be asked. Raises nothing: who asks will hear what is wrong."""
-        await self._client.transport.open_connections(self._client.url("/v2/"), count)
+        """Open `count` connections for what will be asked, once the registry has answered and if it keeps them.
+
+        A server with one worker for each connection would listen to one on which nothing is asked. Raises nothing: who
+        asks will hear what is wrong.
+        """
+        if await self._client.transport.answered.keeps_connections(self._client.origin):
+            await self._client.transport.open_connections(self._client.url("/v2/"), count)
 
     @_hides_secrets
     async def try_mounting_itself(self, blob: Descriptor) -> None:

@@ -35,6 +35,7 @@ from ..protocol.secrets import Secrets
 from ..settings import Settings
 from ..stores.threads import no_thread
 from .answer_body import Pieces, read_whole
+from .answered import Answered
 from .connector import Connector, held_to, judged
 from .expect import ImpatientRequest
 from .payload import SpanPayload
@@ -95,7 +96,7 @@ class Transport:
         self._per_host = per_host
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._answered: set[HTTPOrigin] = set()
+        self.answered = Answered()
         self._registries: set[HTTPOrigin] = set()
         self._proxies = Proxies.of(settings.environ)
         self._networks = parse_networks(settings.allow_addresses)
@@ -133,7 +134,7 @@ class Transport:
 
     def has_answered(self, url: str) -> bool:
         """Whether this origin has ever answered in this run; one that never did may not exist."""
-        return HTTPOrigin.of(url) in self._answered
+        return HTTPOrigin.of(url) in self.answered
 
     async def send(
         self,
@@ -173,7 +174,7 @@ class Transport:
             async with self._request(method, url, headers, body, self._settings.timeout + patience, rules) as response:
                 if response.status == 400:
                     await check_refusal(self._circumstances(url, named_by))
-                self._answered.add(HTTPOrigin.of(url))
+                self.answered.add(HTTPOrigin.of(url), response)
                 content = b"" if method == "HEAD" else await read_whole(response, most, patience=self._settings.timeout)
                 if isinstance(body, SpanPayload):
                     await body.at_rest()
@@ -249,7 +250,7 @@ class Transport:
             rules = await self._rules(url, named_by)
             try:
                 async with self._request("GET", url, headers, None, self._settings.timeout, rules) as response:
-                    self._answered.add(HTTPOrigin.of(url))
+                    self.answered.add(HTTPOrigin.of(url), response)
                     self._judge_proxy(response, url, b"")
                     yield Response(response.status, url, response.headers), Pieces(response, self._settings.timeout)
             except RegistryPushError:
@@ -278,12 +279,12 @@ class Transport:
 
     async def _open_connection(self, url: str) -> None:
         session, timeout = self._session, aiohttp.ClientTimeout(sock_connect=self._settings.timeout)
-        assert session is not None and session.connector is not None, "Transport is used inside `async with`"
+        assert session is not None and isinstance(session.connector, Connector), "Transport is used inside `async with`"
         connector = session.connector
 
         # What connects needs a request, to see whither, and by what proxy and certificates. This one is never sent.
         async def opened(request: aiohttp.ClientRequest, _: ClientHandlerType) -> aiohttp.ClientResponse:
-            (await connector.connect(request, [], timeout)).release()
+            await connector.open_ahead(request, timeout)
             raise _Opened
 
         with suppress(_Opened, RegistryPushError, aiohttp.ClientError, OSError, ssl.SSLError, ValueError):
@@ -328,7 +329,7 @@ class Transport:
     def _circumstances(self, url: str, named_by: HTTPOrigin | None) -> Circumstances:
         origin = HTTPOrigin.of(url)
         may_look = named_by in (None, origin) and self._proxies.to(origin) is None
-        is_first, is_registry = origin not in self._answered, origin in self._registries
+        is_first, is_registry = origin not in self.answered, origin in self._registries
         return Circumstances(url, origin, self._settings, is_first, is_registry, may_look)
 
     def _request(
