@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
@@ -23,8 +24,10 @@ from ..support.secrets import PASSWORD
 BY_FLAG = {"username": "ann", "password": PASSWORD}
 
 
-async def _push(folder: Path, host: str, events: list[Event] | None = None, **settings: str) -> Report:
-    told = Settings(home=folder, models=folder / "models", retries=0, **settings)  # type: ignore[arg-type]  # any of its fields
+async def _push(
+    folder: Path, host: str, events: list[Event] | None = None, *, login: Mapping[str, str] | None = None
+) -> Report:
+    told = Settings(home=folder, models=folder / "models", retries=0, **(login or {}))  # type: ignore[arg-type]  # two of its fields
     return await push(["me/tiny"], to=f"{host}/", settings=told, sink=(events if events is not None else []).append)
 
 
@@ -34,7 +37,7 @@ async def test_r3_a_login_is_used_where_the_anonymous_are_turned_down_without_a_
 ) -> None:
     write_sample_store(tmp_path / "models", weights=70_000)
     registry = await embedded_with(Options(auth=Basic({"ann": PASSWORD}), quirks=Quirks(unchallenged=status)))
-    report = await _push(tmp_path, f"{registry.host}/x", **BY_FLAG)
+    report = await _push(tmp_path, f"{registry.host}/x", login=BY_FLAG)
     assert report.error is None
     roots = [each for each in registry.log if each.target == "/v2/"]
     assert len(roots) == 1, "one question"
@@ -46,7 +49,7 @@ async def test_r3_the_last_message_says_whether_a_login_was_used(
 ) -> None:
     write_sample_store(tmp_path / "models", weights=70_000)
     registry = await embedded_with(Options(auth=Basic({"ann": PASSWORD}), quirks=Quirks(unchallenged=403)))
-    report = await _push(tmp_path, f"{registry.host}/x", **login)
+    report = await _push(tmp_path, f"{registry.host}/x", login=login)
     assert isinstance(report.error, NotAllowed)
     assert words in report.error.message
     assert isinstance(report.error, Denied) is not bool(login)
