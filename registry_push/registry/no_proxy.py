@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import Final, Self
+
+from msgspec import Struct
 
 from ..model import HTTPOrigin
 from ..patterns import LazyPattern
@@ -17,8 +18,7 @@ _SEPARATORS: Final = LazyPattern(r"[,\s]+")
 _PORT: Final = LazyPattern(r":([0-9]{1,5})\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(Struct, frozen=True):
     """One entry: a network or a domain; `port` is None if every port is meant."""
 
     network: _Network | None = None
@@ -36,8 +36,7 @@ class _Rule:
         return host.endswith(f".{self.domain}") or (host == self.domain and not self.subdomains_only)
 
 
-@dataclass(frozen=True, slots=True)
-class NoProxy:
+class NoProxy(Struct, frozen=True):
     """The entries of `NO_PROXY`; `everything` if it is `*` alone (in a list, curl and Python read it as a name)."""
 
     rules: tuple[_Rule, ...] = ()

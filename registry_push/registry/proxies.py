@@ -5,9 +5,11 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from msgspec import Struct
 from yarl import URL
 
 from ..errors import InvalidName, InvalidSettings
@@ -35,12 +37,11 @@ class Proxy:
         return str(self.origin)
 
 
-@dataclass(frozen=True, slots=True)
-class Proxies:
+class Proxies(Struct, frozen=True):
     """Which proxy leads to which origin; `bypass` is `$NO_PROXY`."""
 
-    by_scheme: Mapping[str, Proxy] = field(default_factory=dict)
-    bypass: NoProxy = field(default_factory=NoProxy)
+    by_scheme: Mapping[str, Proxy] = MappingProxyType({})
+    bypass: NoProxy = NoProxy()
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Self:
