@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct, field
@@ -16,6 +17,9 @@ from .model_copy import ModelCopy
 from .places import Place, Places
 from .plan import PlannedModel, total
 
+# Mounts that are refused in a row, after which none is asked for: at ECR nothing is mounted from a repository without a
+# manifest, and in the same run others have none yet.
+_REFUSED_MOUNTS = 2
 # Models under way at once: enough to hide the round trips at a model's end, few enough to follow on a screen.
 _MODELS_AT_ONCE = 4
 
@@ -61,6 +65,7 @@ class Copier(Struct):
     places: Places = field(default_factory=Places)
     _places: dict[tuple[HTTPOrigin, Digest], Place] = field(default_factory=dict)  # those that this run needs
     _confirmed: set[tuple[HTTPOrigin, str, Digest]] = field(default_factory=set)
+    _refused_mounts: Counter[HTTPOrigin] = field(default_factory=Counter)  # since one was done
     opened: set[HTTPOrigin] = field(default_factory=set)  # where connections were opened ahead
 
     async def copy(self, models: Sequence[PlannedModel]) -> Report:
@@ -100,6 +105,18 @@ class Copier(Struct):
     def is_confirmed(self, origin: HTTPOrigin, repository: str, digest: Digest) -> bool:
         """Whether this run has seen the blob in `repository`. What others saw may be gone: it is asked for."""
         return (origin, repository, digest) in self._confirmed
+
+    def mounts(self, origin: HTTPOrigin) -> bool:
+        """Whether it may help to ask for a mount from a repository that is known to hold the blob."""
+        return self._refused_mounts[origin] < _REFUSED_MOUNTS
+
+    def mount_refused(self, origin: HTTPOrigin) -> None:
+        """Notes that such a mount was refused."""
+        self._refused_mounts[origin] += 1
+
+    def mounts_again(self, origin: HTTPOrigin) -> None:
+        """Notes that one was done, or that a manifest was put: from its repository others can be."""
+        self._refused_mounts[origin] = 0
 
     def confirm(self, origin: HTTPOrigin, repository: str, digest: Digest) -> None:
         """The blob is in `repository`."""

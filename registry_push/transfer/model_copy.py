@@ -169,7 +169,8 @@ class ModelCopy(Struct):
 
     async def _place(self, blob: Descriptor) -> Placed:
         run, name = self.run_of, self.target.name
-        candidates = self._mount_candidates(blob)
+        holders = self._holders(blob)
+        candidates = self._mount_candidates(blob, holders)
         if run.is_confirmed(self.origin, name, blob.digest):
             return Placed(Placement.PRESENT)
         if blob.size <= SINGLE_PUT and not candidates and self.target.mounts_itself:
@@ -182,6 +183,10 @@ class ModelCopy(Struct):
             placed = await self.target.mount(blob, body, candidates)
         finally:
             await body.close()
+        if placed.placement is Placement.MOUNTED:
+            run.mounts_again(self.origin)
+        elif holders and candidates == holders[-1:]:
+            run.mount_refused(self.origin)
         run.confirm(self.origin, name, blob.digest)
         return placed
 
@@ -195,11 +200,10 @@ class ModelCopy(Struct):
         jobs = self.run_of.jobs
         return max(min(jobs, 2), jobs * 3 // 8) if self.target.is_near and self.origin.scheme == "https" else jobs
 
-    def _mount_candidates(self, blob: Descriptor) -> list[str]:
+    def _mount_candidates(self, blob: Descriptor, holders: list[str]) -> list[str]:
         """Where at this registry the blob may be had: where a run has just seen it, else where its model came from."""
-        seen = [name for name in self.run_of.place(self.origin, blob.digest).holders if name != self.target.name]
-        if seen:
-            return [seen[-1]]
+        if holders:
+            return holders[-1:] if self.run_of.mounts(self.origin) else []
         if blob.from_model is None:
             return []
         try:
@@ -207,6 +211,10 @@ class ModelCopy(Struct):
         except UsageError:  # a local path, as `ollama create` writes it: none of the registry's business
             return []
         return [reference.repository] if reference.repository != self.target.name else []
+
+    def _holders(self, blob: Descriptor) -> list[str]:
+        """The other repositories at this registry in which a run has just seen the blob, the latest last."""
+        return [name for name in self.run_of.place(self.origin, blob.digest).holders if name != self.target.name]
 
     async def _look(self) -> frozenset[str]:
         """As `_tags_there`. Meanwhile, connections are opened for the blobs."""
@@ -251,4 +259,5 @@ class ModelCopy(Struct):
             tag = reference.tag or ""
             if tag not in there:
                 await self.target.tag(self.model.manifest, tag)
+                self.run_of.mounts_again(self.origin)
             self.run_of.sink(ManifestPushed(reference, self.model.manifest.digest, sent=tag not in there))
