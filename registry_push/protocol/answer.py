@@ -38,6 +38,11 @@ _SIGNED: Final = "x-signed-header-"
 _PAGES: Final = ("text/html", "application/xhtml+xml")
 _REGISTRY_HEADERS: Final = ("Docker-Content-Digest", "Docker-Upload-UUID", "Docker-Upload-Location")
 
+_LOST_SESSION: Final = {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"}
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+# Those that leave the method and the body as they are (RFC 9110, 15.4).
+_KEEPING: Final = (307, 308)
+
 # No status of HTTP's: the connection broke before there was one.
 NO_ANSWER: Final = 0
 
@@ -105,6 +110,21 @@ class Answer(Struct, frozen=True):
         if 200 <= self.status < 300:
             return Kind.NO_REGISTRY if self.is_page else Kind.ACCEPTED
         return Kind.BUSY if self.status >= 500 else Kind.REFUSED
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether this leads elsewhere, with whatever method."""
+        return self.status in _REDIRECTS and self.location is not None
+
+    @property
+    def keeps_body(self) -> bool:
+        """Whether this leads elsewhere with the same method and body."""
+        return self.status in _KEEPING and self.location is not None
+
+    @property
+    def says_session_lost(self) -> bool:
+        """Whether the registry's own words are that there is no such upload: distribution 2 has either code."""
+        return bool(_LOST_SESSION & {*self.diagnosis.codes})
 
     def no_registry(self, registry: HTTPOrigin) -> NotARegistry:
         """The error for an answer that no registry gives, in a place where `registry` was asked."""

@@ -25,6 +25,7 @@ from ..model import HTTPOrigin
 from ..protocol.answer import Answer, Kind
 from ..protocol.diagnostics import diagnose
 from ..protocol.location import is_line
+from ..protocol.redirects import MOST_HOPS, check_upgrade, not_followed
 from .answer_body import beginning_of
 from .payload import SpanPayload
 from .root import Root
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from ..protocol.challenge import Scopes
     from .tokens import Authenticator
 
-_MAX_HOPS: Final = 5
 # How a registry may turn the anonymous down besides 401: what they may not see is forbidden, or is not there.
 _VEILED: Final = (403, 404)
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
@@ -92,12 +92,13 @@ class Client:
     ) -> Response:
         with self.transport.secrets:
             via: Response | None = None
-            for _ in range(_MAX_HOPS):
+            for _ in range(MOST_HOPS):
                 response = await self._request_signed_in(method, url, scopes, headers, body)
+                self._check_upgrade(response)
                 if not _is_redirect(response, method):
                     return response if via is None else replace(response, via=via)
                 url, via = self._next_hop(response), response
-            raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
+            raise ProtocolViolation(f"more than {MOST_HOPS} redirects", url=url)
 
     async def attempt(
         self,
@@ -129,9 +130,10 @@ class Client:
                     raise
                 if is_anew and body is None:
                     continue
+                self._check_upgrade(response)
                 if body is not None or not _is_redirect(response, method):
                     return response
-                if hops == _MAX_HOPS:
+                if hops == MOST_HOPS:
                     return response
                 url, hops = self._next_hop(response), hops + 1
 
@@ -141,7 +143,7 @@ class Client:
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
         """GETs `url`, redirects followed; gives the answer and its body in pieces. Signed in as in `request`."""
         with self.transport.secrets:
-            for _ in range(_MAX_HOPS):
+            for _ in range(MOST_HOPS):
                 used = await self._authorization(url, scopes)
                 async with self.transport.stream(url, _with(headers, used), named_by=self.origin) as (response, pieces):
                     if await self._signed_in_anew(response, scopes, used):
@@ -149,8 +151,9 @@ class Client:
                     if response.status not in _REDIRECTS:
                         yield response, pieces
                         return
+                    self._check_upgrade(response)
                     url = self._next_hop(response)
-            raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
+            raise ProtocolViolation(f"more than {MOST_HOPS} redirects", url=url)
 
     async def _authorization(self, url: str, scopes: Scopes) -> str | None:
         # Nothing that signs us in leaves its origin, whatever a Location or a redirect says (CVE-2026-50151,
@@ -220,12 +223,12 @@ class Client:
         return response if response.status == 401 and "WWW-Authenticate" in response.headers else None
 
     async def _get_root(self, url: str) -> Response:
-        for _ in range(_MAX_HOPS):
+        for _ in range(MOST_HOPS):
             response = await self.transport.send("GET", url, {}, named_by=self.origin)
             if not _is_redirect(response, "GET"):
                 return response
             url = self._next_hop(response)
-        raise ProtocolViolation(f"more than {_MAX_HOPS} redirects", url=url)
+        raise ProtocolViolation(f"more than {MOST_HOPS} redirects", url=url)
 
     # ── in the registry's words ───────────────────────────────────────────────────────────────────
 
@@ -272,6 +275,10 @@ class Client:
         hint = f"log in: docker login {self.origin.netloc}; or check that everyone may write there"
         return type(error)(f"{error.message} (no login was used)", hint=hint, url=error.url)
 
+    def _check_upgrade(self, response: Response) -> None:
+        if response.status in _REDIRECTS:
+            check_upgrade(self.origin, Answer(response.status, response.url, response.headers.get("Location")))
+
     def _next_hop(self, response: Response) -> str:
         location = response.headers.get("Location")
         if not location:
@@ -298,6 +305,8 @@ class Client:
                 return Unavailable(message, url=response.url)
             case Kind.NO_REGISTRY:
                 return answer.no_registry(self.origin)
+            case _ if answer.is_redirect:
+                return not_followed(answer, f"{self.origin.netloc} refused {what}")
             case _ if response.status == 403:
                 return self.explained(Denied(message, url=response.url))
             case _:

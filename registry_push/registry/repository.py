@@ -200,7 +200,7 @@ class Repository:
         url, headers = self._manifest_url(reference), {"Content-Type": manifest.media_type}
         response = await self._client.request("PUT", url, self._push, headers, manifest.raw)
         answer = self._read(response)
-        if answer.kind is Kind.EXPIRED or response.status == 403:
+        if answer.kind is Kind.EXPIRED or response.status == 403 or answer.is_redirect:
             raise self._client.refusal(response, "the manifest")
         if answer.kind is Kind.NO_REGISTRY:
             raise answer.no_registry(self._client.origin)

@@ -1,0 +1,54 @@
+"""Redirects that are not followed: where they lead, and what to type. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+from ..errors import InvalidName, ProtocolViolation, Refused
+from ..model import HTTPOrigin
+from .answer import Answer
+
+# Bytes of a body that is sent on even after all of it has gone: less than a second of a slow line.
+SENT_TWICE: Final = 1024 * 1024
+# As many as for a request without a body.
+MOST_HOPS: Final = 5
+
+
+def not_followed(answer: Answer, what: str) -> Refused:
+    """The error for a redirect that stays an answer. `what` says what was refused, and by whom."""
+    said, there = f"HTTP {answer.status}", _target(answer)
+    if there is None:
+        return Refused(f"{what}: {said}, which leads to an odd address", url=answer.url)
+    here, origin = HTTPOrigin.of(answer.url), HTTPOrigin.of(there)
+    where = f"{origin}{urlsplit(there).path}"
+    if origin != here:
+        hint = f"if that is the registry's address, write it: {origin}/…"
+    elif answer.keeps_body:
+        hint = "send pieces that may go twice: --chunk-size 1MiB; or ask who runs it to answer without a redirect"
+    else:
+        hint = f"ask who runs {here.netloc}, or the proxy in front of it: only 307 and 308 can send an upload on"
+    return Refused(f"{what}: {said}, which leads to {where}", hint=hint, url=answer.url)
+
+
+def check_upgrade(registry: HTTPOrigin, answer: Answer) -> None:
+    """Raise `ProtocolViolation` if `registry` is asked by http, and sends the same question to itself by https."""
+    if registry.scheme != "http" or not answer.is_redirect or (there := _target(answer)) is None:
+        return
+    origin, asked = HTTPOrigin.of(there), urlsplit(answer.url)
+    is_same = (origin.host, urlsplit(there).path.rstrip("/")) == (registry.host, asked.path.rstrip("/"))
+    if origin.scheme == "https" and is_same:
+        raise ProtocolViolation(
+            f"{registry.netloc} speaks https: it sends http on to {origin}",
+            hint=f"write {origin}/…, and leave --plain-http out",
+            url=answer.url,
+        )
+
+
+def _target(answer: Answer) -> str | None:
+    try:
+        url = urljoin(answer.url, answer.location or "")
+        HTTPOrigin.of(url)
+    except (ValueError, InvalidName):
+        return None
+    return url
