@@ -29,6 +29,8 @@ class Diagnosis(Struct, frozen=True):
 
 def diagnose(body: bytes) -> Diagnosis:
     """Reads the body of a 4xx or 5xx answer. It can be anything; never raises, never more than a line."""
+    if not body:  # as of every HEAD
+        return Diagnosis((), "")
     try:
         # As UTF-8, which JSON is; `loads` would also guess UTF-16, in which nobody has looked for secrets.
         document = json.loads(body[:MAX_ERROR_BYTES].decode("utf-8-sig", "replace"))

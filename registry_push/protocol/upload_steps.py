@@ -190,7 +190,7 @@ class Steps:
             self._insisted = True  # it says that it has what we think it has: once more, then
             if not self._pause(answer):
                 return None
-        if offset < self.offset and self._beside is None and not self._pause(answer):
+        if offset < self.offset and not self._pause(answer):
             return None
         self._move_offset(offset)
         self.state = State.COMMITTING if self.plan.single or offset == self._blob.size else State.OPEN
