@@ -109,7 +109,9 @@ class Secrets:
     def _hide_in(self, error: RegistryPushError) -> None:
         """Hides them in the error, and in what caused it as far as it is ours; what is not, and quotes them, is cut."""
         at: BaseException | None = error
-        while isinstance(at, RegistryPushError):
+        seen = set[int]()  # causes can go round in a circle
+        while isinstance(at, RegistryPushError) and id(at) not in seen:
+            seen.add(id(at))
             at.rewrite(self.hide)
             cause = at.__cause__ or at.__context__
             if cause is not None and not isinstance(cause, RegistryPushError):
