@@ -173,14 +173,14 @@ class Client:
                 response = await self.transport.request(method, url, told, body, named_by=self.origin)
             except Unavailable as error:
                 if method == "HEAD" and type(error) is Unavailable:  # it has answered
-                    raise await self._in_its_words(error, url, told) from error
+                    await self._tell_in_its_words(error, url, told)
                 raise
             try:
                 if not await self._signed_in_anew(response, scopes, used):
                     return response
             except Unauthorized as error:
                 if method == "HEAD" and used is not None and type(error) is Unauthorized:
-                    raise await self._in_its_words(error, url, told) from error
+                    await self._tell_in_its_words(error, url, told)
                 raise
 
     async def _signed_in_anew(self, response: Response, scopes: Scopes, used: str | None) -> bool:
@@ -239,14 +239,12 @@ class Client:
         told = _with(headers, await self._authorization(response.url, scopes))
         return replace(response, body=await self._words(response.url, told, lambda status: status == response.status))
 
-    async def _in_its_words(
-        self, error: Unavailable | Unauthorized, url: str, headers: Mapping[str, str]
-    ) -> RegistryPushError:
+    async def _tell_in_its_words(self, error: Unavailable | Unauthorized, url: str, headers: Mapping[str, str]) -> None:
+        """Raise `error` with the registry's words, if it has any."""
         kind = Kind.BUSY if isinstance(error, Unavailable) else Kind.EXPIRED
         words = diagnose(await self._words(url, headers, lambda status: Answer(status, url).kind is kind))
-        if not words.text:
-            return error
-        return type(error)(f"{error.message}: {words}", hint=error.hint, url=error.url)
+        if words.text:
+            raise type(error)(f"{error.message}: {words}", hint=error.hint, url=error.url) from error
 
     async def _words(self, url: str, headers: Mapping[str, str], is_the_same: Callable[[int], bool]) -> bytes:
         """What a GET of the same is refused with, if by the same status; else what one of `/v2/` is refused with."""

@@ -56,6 +56,15 @@ async def test_no_more_of_a_body_is_read_than_words_have() -> None:
             await repository.exists(BLOB)
 
 
+@pytest.mark.parametrize("status", [401, 503])
+async def test_without_words_the_error_is_told_as_it_is(status: int) -> None:
+    closed = unauthorized('Basic realm="r"') if status == 401 else Says(status)
+    async with Scripted(otherwise=closed) as server, opened(server.origin, SignIn(LOGIN)) as client:
+        with pytest.raises((Unauthorized, Unavailable)) as caught:
+            await client.request("HEAD", client.url("/v2/x"), PUSH)
+        assert caught.value.__cause__ is not caught.value
+
+
 async def test_a_login_that_head_refuses_is_refused_in_the_registrys_words() -> None:
     closed = unauthorized('Basic realm="r"', body=b'{"errors":[{"message":"this account is locked"}]}')
     async with Scripted(otherwise=closed) as server, opened(server.origin, SignIn(LOGIN)) as client:
