@@ -27,6 +27,7 @@ from ..protocol.refusals import hint_for
 from ..protocol.upload_request import Endpoints
 from ..stores.base import BlobBody, Placed
 from .client import Client
+from .freeing import freed
 from .transport import Response
 from .uploader import Uploader
 
@@ -167,8 +168,11 @@ class Repository:
 
     @_hides_secrets
     async def free(self, location: str) -> bool:
-        """Has the registry forget the upload at `location`; False where it knew of none. Raises what keeps it."""
-        response = await self._client.attempt("DELETE", location, self._push, {})
+        """Have the registry forget the upload that an earlier process left at `location`; False if it knew of none.
+
+        Raises what keeps it from that.
+        """
+        response = await freed(self._client, location, self._push)
         answer = self._read(response)
         if answer.kind in (Kind.CREATED, Kind.ACCEPTED):
             return True

@@ -33,6 +33,7 @@ from ..stores.base import BlobBody
 from ..stores.hashing import Hasher
 from .carrier import nothing
 from .client import Client
+from .freeing import freed
 from .limits import Limits
 from .part_workers import send_parts
 from .payload import ENCRYPTED_AT_ONCE, SpanPayload
@@ -125,7 +126,8 @@ class Upload:
         """Has the registry free what the failed upload holds there; a registry that won't is left alone."""
         request = self.session.cancel_request
         if request is not None:
-            await self._delete(request)
+            with suppress(RegistryPushError):
+                await freed(self.client, request.url, self._scopes(request))
 
     async def tidy(self) -> None:
         """Has the registry free the sessions that were begun in vain beside the upload's own."""

@@ -1,0 +1,39 @@
+"""Having a registry forget an upload."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..protocol.answer import Answer, Kind
+from ..protocol.location import resolve
+from .client import Client
+from .transport import Response
+
+if TYPE_CHECKING:
+    from ..protocol.challenge import Scopes
+
+_TAKEN: Final = (Kind.CREATED, Kind.ACCEPTED)
+
+
+async def freed(client: Client, location: str, scopes: Scopes) -> Response:
+    """The answer to the DELETE of the upload at `location`, or wherever it is by now.
+
+    After a crash, or a chunk that broke off, the Location that was kept is stale, and some registries refuse it; the
+    status tells the present one. Raises what `Client.attempt` does.
+    """
+    response = await client.attempt("DELETE", location, scopes, {})
+    if _read(client, response).kind in _TAKEN:
+        return response
+    present = await _present(client, location, scopes)
+    return response if present == location else await client.attempt("DELETE", present, scopes, {})
+
+
+async def _present(client: Client, location: str, scopes: Scopes) -> str:
+    status = _read(client, await client.attempt("GET", location, scopes, {}))
+    is_there = status.kind in _TAKEN and status.location is not None
+    return resolve(status.url, status.location or "") if is_there else location
+
+
+def _read(client: Client, response: Response) -> Answer:
+    now = client.transport.now()
+    return Answer.read(response.status, response.url, response.headers, response.body, now=now)
