@@ -16,10 +16,12 @@ from .events import Warned
 from .settings import (
     DEFAULT_JOBS,
     DEFAULT_RETRIES,
+    DEFAULT_RETRY_FOR,
     DEFAULT_TIMEOUT,
     Settings,
     check_text,
     home_folder,
+    parse_duration,
     parse_size,
     usual_home,
 )
@@ -47,6 +49,19 @@ class Size(click.ParamType[int]):
             return value
         try:
             return parse_size(str(value))
+        except InvalidSettings as error:
+            self.fail(f"{error}; {error.hint}", param, ctx)
+
+
+class Duration(click.ParamType[float]):
+    """`90s`, `5m`, `1h30m`, or seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        try:
+            return parse_duration(str(value))
         except InvalidSettings as error:
             self.fail(f"{error}; {error.hint}", param, ctx)
 
@@ -80,6 +95,8 @@ _REGISTRY: Final = (
     option("--timeout", type=float, default=DEFAULT_TIMEOUT, show_default=True, metavar="SECONDS",
            help="Give up on a line on which nothing moves."),
     option("--retries", type=int, default=DEFAULT_RETRIES, show_default=True, help="Tries without progress."),
+    option("--retry-for", type=Duration(), default=f"{DEFAULT_RETRY_FOR / 60:g}m", show_default=True,
+           metavar="DURATION", help="Give up after so long without progress: 90s, 5m, 1h."),
     option("--user-agent", metavar="TEXT", help="How to call ourselves."),
 )  # fmt: skip
 

@@ -26,6 +26,8 @@ DEFAULT_JOBS: Final = 8
 # Longer than a busy registry takes between two reads, shorter than anyone waits at a dead line.
 DEFAULT_TIMEOUT: Final = 60.0
 DEFAULT_RETRIES: Final = 5
+# Seconds. Who has waited for so long in vain is told, rather than kept.
+DEFAULT_RETRY_FOR: Final = 300.0
 # Bytes. A chunk of one byte can't be told from none (distribution 2); 1 MiB costs twice the time already.
 SMALLEST_CHUNK_SIZE: Final = 64 * 1024
 LARGEST_CHUNK_SIZE: Final = 5 * 1024**4
@@ -36,6 +38,11 @@ _UNITS: Final = {
     **{prefix + suffix: 1000**n for n, prefix in enumerate("kmgt", 1) for suffix in ("", "b")},
     **{prefix + "ib": 1024**n for n, prefix in enumerate("kmgt", 1)},
 }
+_NUMBER: Final = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
+_DURATION: Final = re.compile(
+    rf"\s*+(?:{_NUMBER}|(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m(?:in)?)?(?:{_NUMBER}s)?)\s*+\Z", re.IGNORECASE
+)
+_SECONDS: Final = (86_400.0, 3600.0, 60.0, 1.0)
 _SIZE: Final = re.compile(r"\s*+([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*+([A-Za-z]{0,3})\s*+\Z")
 
 
@@ -97,7 +104,8 @@ class Settings:
     jobs: int = DEFAULT_JOBS
     chunk_size: int | None = None  # bytes; None: as the registry takes them
     timeout: float = DEFAULT_TIMEOUT  # seconds in which at least something must move
-    retries: int = DEFAULT_RETRIES
+    retries: int = DEFAULT_RETRIES  # tries without progress
+    retry_for: float = DEFAULT_RETRY_FOR  # seconds of trouble without progress
     verify: Verify = "changed"
     recheck: bool = False  # ask for every blob, also where the manifest is at the target already
     bwlimit: int | None = None  # bytes a second of all bodies together
@@ -108,6 +116,7 @@ class Settings:
         _within("--jobs", self.jobs, 1, 256)
         _within("--timeout", self.timeout, 1, 24 * 3600)
         _within("--retries", self.retries, 0, 100)
+        _within("--retry-for", self.retry_for, 0, 7 * 24 * 3600)
         if self.chunk_size is not None:
             _within("--chunk-size", self.chunk_size, SMALLEST_CHUNK_SIZE, LARGEST_CHUNK_SIZE)
         if self.bwlimit is not None:
@@ -146,6 +155,20 @@ def parse_size(text: str) -> int:
         shown = printable(repr(text), limit=60)
         raise InvalidSettings(f"{shown} is not a size", hint="write a number with B, kB, MB, GB, KiB, MiB or GiB")
     return int(Decimal(found[1]) * unit)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in `90`, `90s`, `5m`, `1h30m` or `1d`. Raises `InvalidSettings`."""
+    found = _DURATION.match(text)
+    if found is None or not any(found.groups()):
+        shown = printable(repr(text), limit=60)
+        raise InvalidSettings(
+            f"{shown} is not a duration", hint="write seconds, or a number with s, m, h or d: 90s, 5m"
+        )
+    bare, *parts = found.groups()
+    if bare is not None:
+        return float(bare)
+    return sum(float(part) * seconds for part, seconds in zip(parts, _SECONDS, strict=True) if part)
 
 
 def check_text(what: str, text: str, source: str) -> None:

@@ -1,44 +1,89 @@
-"""How often and how soon to try again. The clock and the dice are handed in."""
+"""How often, how soon and for how long to try again. The clock and the dice are handed in."""
 
 from __future__ import annotations
 
+import math
 import random
+import time
 from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-# First pause half a second on average, then doubling: the habit of AWS's "exponential backoff and full jitter".
+# The first pause is a second at most, then they double: the habit of AWS's "exponential backoff and jitter".
 BASE_SECONDS: Final = 1.0
 CAP_SECONDS: Final = 30.0
+# How much of each pause is not left to chance: with none of it certain, all tries can be over within a few seconds.
+_CERTAIN: Final = 0.75
+_DOUBLING: Final = 2.0
 # A registry may ask for a pause; more than five minutes is a fault or malice, and is cut to that.
 RETRY_AFTER_CAP_SECONDS: Final = 300.0
 
 
 class Budget:
-    """The tries of one piece of work. Progress restores it, so a long upload over a bad line does not run dry.
+    """The tries of one piece of work, and the time for them. Progress restores both, so a long upload over a bad line
+    does not run dry.
 
-    `spend` gives the seconds to wait, or None when nothing is left.
+    `seconds` bounds the time without progress by `clock`, from the first trouble on. Time in which bytes of a body move
+    is not counted: a line that breaks every hour costs tries, and no patience. Each pause is `growth` times as long as
+    the one before, or twice as long if bytes have moved: then somebody is there.
     """
 
-    def __init__(self, retries: int, *, dice: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        retries: int,
+        *,
+        seconds: float = math.inf,
+        growth: float = _DOUBLING,
+        clock: Callable[[], float] = time.monotonic,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
         self._retries = retries
         self._left = retries
+        self._seconds = seconds
+        self._growth = growth
+        self._clock = clock
         self._dice = dice
+        self._has_moved = False
+        self._lost = 0.0  # seconds since the trouble began
+        self._tried_at: float | None = None  # when the last pause was over; None: there is no trouble
 
     def spend(self, retry_after: float | None = None) -> float | None:
-        """Takes one try; the pause before it in seconds, at least `retry_after` where the server asked for one."""
-        if self._left <= 0:
+        """Take one try, and return the pause before it in seconds, at least `retry_after` if the server asked for one.
+
+        None: no tries are left, or no time for them.
+        """
+        now = self._clock()
+        if self._tried_at is not None:
+            self._lost += max(0.0, now - self._tried_at)
+        self._tried_at = now
+        if self._left <= 0 or self._lost >= self._seconds:
             return None
-        ceiling = min(CAP_SECONDS, BASE_SECONDS * 2.0 ** (self._retries - self._left))
+        growth, self._has_moved = (_DOUBLING if self._has_moved else self._growth), False
+        ceiling = min(CAP_SECONDS, BASE_SECONDS * growth ** (self._retries - self._left))
+        if retry_after is None:
+            pause = ceiling * (_CERTAIN + (1 - _CERTAIN) * self._dice())
+        else:
+            # Jitter goes on top of what the server asked: a crowd told "10" must not come back as a crowd.
+            asked = min(retry_after, RETRY_AFTER_CAP_SECONDS)
+            if self._lost + asked > self._seconds:
+                return None  # what comes sooner than it was asked to is turned away for certain
+            pause = max(asked + ceiling * self._dice(), ceiling * _CERTAIN)
         self._left -= 1
-        pause = ceiling * self._dice()
-        # Jitter goes on top of what the server asked: a crowd told "10" must not come back as a crowd.
-        return pause if retry_after is None else min(retry_after, RETRY_AFTER_CAP_SECONDS) + pause
+        self._lost += pause
+        self._tried_at = now + pause
+        return pause
+
+    def moved(self) -> None:
+        """Note that the last try has moved bytes: the time since its pause was no waiting."""
+        self._has_moved = True
+        if self._tried_at is not None:
+            self._tried_at = self._clock()
 
     def restore(self) -> None:
-        """Something got through: all tries are there again."""
+        """Note that something got through: all tries are there again, and all the time."""
         self._left = self._retries
+        self._lost, self._tried_at, self._has_moved = 0.0, None, False
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:

@@ -64,3 +64,16 @@ class Token:
         # A life shorter than twice the margin would never be used: then half of it is the margin.
         seconds = float(life) if known else _DEFAULT_LIFE
         return cls(value, now + seconds - min(_MARGIN, seconds / 2))
+
+
+def refresh_token(body: bytes) -> str | None:
+    """The refresh token that a token service's answer gives for the next use; None if it gives none."""
+    try:
+        document = json.loads(body[:MAX_TOKEN_BYTES])
+    except (ValueError, RecursionError):
+        return None
+    match document:
+        case {"refresh_token": str(value)} if HEADER_SAFE.match(value):
+            return value
+        case _:
+            return None

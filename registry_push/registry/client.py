@@ -45,7 +45,8 @@ _KEEPING: Final = (307, 308)
 class Client:
     """Requests to one registry origin, signed in as needed: `sign_in` is called once, when it first asks who we are.
 
-    Ollama's registry has no `/v2/`, which is its root: `has_root`. Cancelling any call is safe.
+    `stop` ends every pause between two tries. Ollama's registry has no `/v2/`, which is its root: `has_root`.
+    Cancelling any call is safe.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class Client:
         origin: HTTPOrigin,
         transport: Transport,
         sign_in: Callable[[], Authenticator],
+        stop: asyncio.Event | None = None,
         *,
         has_root: bool = True,
     ) -> None:
         self.origin = origin
         self.transport = transport
+        self._stop = stop
         transport.know_registry(origin)
         self.root = Root(origin, self._get_root, has_none=not has_root)
         self._meeting = asyncio.Lock()
@@ -170,7 +173,7 @@ class Client:
             used = await self._authorization(url, scopes)
             told = _with(headers, used)
             try:
-                response = await self.transport.request(method, url, told, body, named_by=self.origin)
+                response = await self.transport.request(method, url, told, body, named_by=self.origin, stop=self._stop)
             except Unavailable as error:
                 if method == "HEAD" and type(error) is Unavailable:  # it has answered
                     await self._tell_in_its_words(error, url, told)

@@ -77,14 +77,14 @@ class Registries:
         if origin not in self._clients:
             is_ollama = self._is_ollama(reference)
             sign_in = partial(self._authenticator, origin, prefers_signature=is_ollama, written=reference.host)
-            self._clients[origin] = Client(origin, self._means.transport, sign_in, has_root=not is_ollama)
+            self._clients[origin] = Client(origin, self._means.transport, sign_in, self._stop, has_root=not is_ollama)
         return self._clients[origin]
 
     def _authenticator(self, origin: HTTPOrigin, *, prefers_signature: bool, written: str) -> Authenticator:
         # Imported where a registry asks for it: what signs in is a twentieth of the start of a push.
         from .sign_in import SignIn
 
-        self._sign_in = self._sign_in or SignIn(self._settings, self._sink)
+        self._sign_in = self._sign_in or SignIn(self._settings, self._sink, self._means.refreshed, self._stop)
         return self._sign_in.at(origin, self._means.transport, prefers_signature=prefers_signature, written=written)
 
     def _is_ollama(self, reference: Reference) -> bool:

@@ -9,12 +9,13 @@ from ..protocol.bandwidth import Bandwidth
 from ..settings import Settings
 from ..stores.hashing import Hasher
 from .limits import Slots
+from .refresh_tokens import RefreshTokens
 from .transport import Transport
 
 
 class Means:
-    """Connections (at most `connections`, `per_registry` to one host and port; 0: any number), threads that hash, and
-    slots for bodies.
+    """Connections (at most `connections`, `per_registry` to one host and port; 0: any number), threads that hash,
+    slots for bodies, and refresh tokens that were replaced.
 
     An async context manager; leaving it gives them back.
     """
@@ -22,6 +23,7 @@ class Means:
     def __init__(self, settings: Settings, sink: Sink, *, connections: int = 0, per_registry: int = 0) -> None:
         self.transport = Transport(settings, sink=sink, connections=connections, per_host=per_registry)
         self.hasher = Hasher()
+        self.refreshed = RefreshTokens()
         self.slots = Slots(settings.jobs, Bandwidth(settings.bwlimit) if settings.bwlimit else None)
 
     async def __aenter__(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 from ..events import Sink, Warned
@@ -11,6 +12,7 @@ from ..settings import Settings
 from ..stores.optional_files import is_there
 from .credentials import Credential, CredentialStore
 from .identity import Identity, default_key_path, mode_warning
+from .refresh_tokens import RefreshTokens
 from .tokens import Authenticator
 from .transport import Transport
 
@@ -18,9 +20,17 @@ from .transport import Transport
 class SignIn:
     """The logins and the key that the settings mean, each read when it is wanted."""
 
-    def __init__(self, settings: Settings, sink: Sink) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sink: Sink,
+        refreshed: RefreshTokens | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> None:
         self._settings = settings
         self._sink = sink
+        self._refreshed = refreshed
+        self._stop = stop
         self._identity: Identity | None = None
         self._looked_for_identity = False
         self._explicit = (
@@ -44,6 +54,8 @@ class SignIn:
             prefers_signature=prefers_signature,
             allowed_realms=self._settings.allow_realms,
             withheld=withheld,
+            refreshed=self._refreshed,
+            stop=self._stop,
         )
 
     async def _lookup(self, origin: HTTPOrigin, host: str, repository: str) -> Credential | None:

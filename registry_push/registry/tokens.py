@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 from urllib.parse import urlencode
@@ -18,9 +19,10 @@ from ..protocol.challenge import Challenge, Scopes, basic, bearer, parse_challen
 from ..protocol.diagnostics import diagnose
 from ..protocol.realms import Secret, judged
 from ..protocol.signing import authorization, signed_text, token_query
-from ..protocol.token import MAX_TOKEN_BYTES, Token, clock_skew
+from ..protocol.token import MAX_TOKEN_BYTES, Token, clock_skew, refresh_token
 from .credentials import Credential
 from .identity import Identity
+from .refresh_tokens import RefreshTokens
 from .transport import Response, Transport
 
 # 16 random bytes, base64url without padding (ollama:auth/auth.go, NewNonce).
@@ -60,6 +62,8 @@ class Authenticator:
         prefers_signature: bool,
         allowed_realms: tuple[str, ...] = (),
         withheld: bool = False,
+        refreshed: RefreshTokens | None = None,
+        stop: asyncio.Event | None = None,
     ) -> None:
         self._origin = origin
         self._transport = transport
@@ -68,6 +72,8 @@ class Authenticator:
         self._prefers_signature = prefers_signature
         self._allowed_realms = allowed_realms
         self._withheld = withheld  # there may be a login or a key, which this origin is not shown
+        self._refreshed = refreshed or RefreshTokens()
+        self._stop = stop  # ends every pause between two tries
         self._challenge: Challenge | None = None  # the last one: its realm and service are the registry's
         self._asked: dict[Scopes, Scopes] = {}  # the scopes that the challenge to a request for these named
         self._logins: dict[str, Credential | None] = {}
@@ -202,7 +208,7 @@ class Authenticator:
         match provider:
             case Provider.ANONYMOUS:
                 self._judge(realm, Secret.NOTHING)
-                return await self._get(_query(realm, challenge.service, scopes), {})
+                return await self._get(realm, challenge.service, scopes, {})
             case Provider.SIGNATURE:
                 return await self._fetch_signed(realm, challenge.service, scopes)
             case Provider.LOGIN:
@@ -223,6 +229,8 @@ class Authenticator:
             {"Authorization": authorization(identity.public_wire, signature)},
             named_by=self._named_by(url),
             most=MAX_TOKEN_BYTES,
+            service=realm,
+            stop=self._stop,
         )
         skew = clock_skew(response.headers.get("Date"), now=self._transport.now())
         if response.status in _REFUSALS and skew is not None:
@@ -237,13 +245,16 @@ class Authenticator:
         if login.registry_token is not None:
             return Token(login.registry_token, float("inf"))
         self._judge(realm, Secret.PASSWORD)
-        if login.identity_token is not None:
+        if login.identity_token is None:
+            return await self._get(realm, service, scopes, {"Authorization": _basic(login)})
+        # One exchange at a time: of a service that gives a new refresh token at each use, the old one is void.
+        async with self._refreshed.held(HTTPOrigin.of(realm), login.identity_token) as refresh:
             form = {
                 "grant_type": "refresh_token",
                 "service": service or "",
                 "client_id": "registry-push",
                 "scope": " ".join(scopes),
-                "refresh_token": login.identity_token,
+                "refresh_token": refresh.token,
             }
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             response = await self._transport.request(
@@ -253,14 +264,28 @@ class Authenticator:
                 urlencode(form).encode(),
                 named_by=self._named_by(realm),
                 most=MAX_TOKEN_BYTES,
+                service=realm,
+                stop=self._stop,
             )
             if response.status not in _NO_POST:
-                return self._token(response)
-        return await self._get(_query(realm, service, scopes), {"Authorization": _basic(login)})
+                token = self._token(response)
+                refresh.token = refresh_token(response.body) or refresh.token
+                return token
+            login = replace(login, identity_token=refresh.token)
+            return await self._get(realm, service, scopes, {"Authorization": _basic(login)})
 
-    async def _get(self, url: str, headers: dict[str, str]) -> Token:
+    async def _get(self, realm: str, service: str | None, scopes: Scopes, headers: dict[str, str]) -> Token:
+        url = _query(realm, service, scopes)
         return self._token(
-            await self._transport.request("GET", url, headers, named_by=self._named_by(url), most=MAX_TOKEN_BYTES)
+            await self._transport.request(
+                "GET",
+                url,
+                headers,
+                named_by=self._named_by(url),
+                most=MAX_TOKEN_BYTES,
+                service=realm,
+                stop=self._stop,
+            )
         )
 
     def _named_by(self, url: str) -> HTTPOrigin | None:

@@ -6,9 +6,9 @@ import asyncio
 import io
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiohttp
 from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
@@ -30,7 +30,6 @@ from ..model import HTTPOrigin
 from ..model.manifest import MAX_MANIFEST_BYTES
 from ..protocol.addresses import AddressKind, AddressRule, kind_of, kind_of_host, parse_networks
 from ..protocol.answer import Answer, Kind
-from ..protocol.retry import Budget
 from ..protocol.secrets import Secrets
 from ..settings import Settings
 from ..stores.threads import no_thread
@@ -38,6 +37,7 @@ from .answer_body import Pieces, read_whole
 from .answered import Answered
 from .connector import Connector, held_to, judged
 from .expect import ImpatientRequest
+from .pauses import Pauses, loop_time
 from .payload import SpanPayload
 from .proxies import Proxies, Proxy
 from .proxy_errors import proxy_refusal
@@ -52,6 +52,10 @@ from .translation import translated
 MAX_ANSWER_BYTES: Final = MAX_MANIFEST_BYTES
 # Servers close idle connections after 60 s or more (nginx 75, Go none); being first spares a lost request.
 _KEEP_ALIVE: Final = 45.0
+
+
+# What a registry says that has too much to do just now.
+_NOT_NOW: Final = (429, 503)
 
 
 class Response(Struct, frozen=True):
@@ -85,10 +89,11 @@ class Transport:
         connections: int = 0,
         per_host: int = 0,
         now: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
+        clock: Callable[[], float] = loop_time,
     ) -> None:
         self.now = now
-        self.sleep = sleep
+        self.pauses = Pauses(settings.retries, settings.retry_for, sleep=sleep, clock=clock)
         self.secrets = Secrets()
         self._settings = settings
         self._sink = sink
@@ -97,6 +102,7 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[str, ssl.SSLContext] = {}
         self.answered = Answered()
+        self._served: set[str] = set()  # who has answered otherwise than "not now"
         self._registries: set[HTTPOrigin] = set()
         self._proxies = Proxies.of(settings.environ)
         self._networks = parse_networks(settings.allow_addresses)
@@ -211,13 +217,17 @@ class Transport:
         *,
         most: int = MAX_ANSWER_BYTES,
         named_by: HTTPOrigin | None = None,
+        service: str | None = None,
+        stop: asyncio.Event | None = None,
     ) -> Response:
         """As `send`, tried again while the line or the registry is in trouble that may pass.
 
-        Only for requests that may be sent twice. Raises `Unavailable` where the trouble did not pass.
+        Only for requests that may be sent twice. The first one to a `service` (else to an origin) is tried again once
+        if it is told "not now" (429 or 503), whatever the number of retries: many registries say so to whoever comes
+        with others. Raises `Unavailable` if the trouble does not pass, and `Interrupted` if `stop` is set in a pause.
         """
-        # An origin that never answered is more likely misspelt than busy: one more try, not five.
-        budget = Budget(self._settings.retries if self.has_answered(url) else min(1, self._settings.retries))
+        service = service or str(HTTPOrigin.of(url))
+        budget, silent = self.pauses.budget(), 0
         while True:
             retry_after: float | None = None
             failure: Unavailable
@@ -227,10 +237,17 @@ class Transport:
                 raise
             except Unavailable as error:
                 failure = error
+                silent += not self.has_answered(url)
+                if silent > 1:  # more likely misspelt than busy
+                    raise
             else:
                 answer = Answer.read(response.status, url, response.headers, response.body, now=self.now())
                 if answer.kind is not Kind.BUSY:
+                    self._served.add(service)
                     return response
+                if answer.status in _NOT_NOW and service not in self._served:
+                    self._served.add(service)
+                    budget = self.pauses.budget(least=1)
                 failure, retry_after = (
                     Unavailable(f"{HTTPOrigin.of(url).netloc} answers {answer}", url=url),
                     answer.retry_after,
@@ -239,7 +256,7 @@ class Transport:
             if pause is None:
                 raise failure
             self._sink(Retrying(self.secrets.hide(f"{method} {redacted(url)}"), failure.message, pause))
-            await self.sleep(pause)
+            await self.pauses.rest(pause, stop)
 
     @asynccontextmanager
     async def stream(

@@ -191,9 +191,9 @@ class Upload:
         return self._here
 
     async def _rest(self, request: UploadRequest, reason: str) -> None:
-        if request.after and not self.stop.is_set():
+        if request.after:
             self.sink(Retrying(f"upload of {self.blob.digest.short}", reason, request.after))
-            await self.client.transport.sleep(request.after)
+            await self.client.transport.pauses.rest(request.after, self.stop)
 
     async def _send(self, request: UploadRequest, payload: SpanPayload | None) -> Answer:
         clock = asyncio.get_running_loop().time

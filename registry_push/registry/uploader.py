@@ -16,7 +16,6 @@ from ..protocol.chunks import ChunkPlan
 from ..protocol.kept import Kept
 from ..protocol.pace import Pace
 from ..protocol.parts import part_on
-from ..protocol.retry import Budget
 from ..protocol.upload import UploadSession
 from ..protocol.upload_request import Endpoints, OllamaWay, UploadRecord
 from ..settings import Settings
@@ -133,7 +132,7 @@ class Uploader:
             blob,
             endpoints,
             plan,
-            budget=Budget(settings.retries),
+            budget=client.transport.pauses.budget(),
             mount_from=mount_from,
             ollama=self._ollama_way(blob, profile, pace),
             negotiates=settings.dialect == "auto",

@@ -20,6 +20,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from ..model import Digest
+from ..registry.pauses import unless_stopped
 from .private_files import make_private, open_private
 
 # How often a process that waits for another's upload looks again, in seconds.
@@ -113,15 +114,18 @@ class LockFile:
 
 
 @asynccontextmanager
-async def held(slot: int, file: LockFile | None, waiting: Callable[[], None]) -> AsyncIterator[None]:
+async def held(
+    slot: int, file: LockFile | None, waiting: Callable[[], None], stop: asyncio.Event | None = None
+) -> AsyncIterator[None]:
     """Holds the slot against all others in this process, and against other processes if there is a lock file.
 
-    `waiting` is called once if another has it. Cancelling is safe; a process that dies lets go by dying.
+    `waiting` is called once if another has it. Raises `Interrupted` if `stop` is set before it is free. Cancelling is
+    safe; a process that dies lets go by dying.
     """
     while not _take(slot, file):
         waiting()
         waiting = _nothing
-        await _until_free(slot)
+        await unless_stopped(_until_free(slot), stop, "stopped while another push was sending the same blob")
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ can't be read is removed or moved aside with a warning, what can't be written is
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import time
@@ -187,9 +188,11 @@ class Journal:
         """Whether somebody else has the upload in his hands now, in this process or in another."""
         return is_held(slot_of(key.origin, key.digest), self._locks)
 
-    def held(self, key: UploadKey, waiting: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+    def held(
+        self, key: UploadKey, waiting: Callable[[], None], stop: asyncio.Event | None = None
+    ) -> AbstractAsyncContextManager[None]:
         """Holds the upload against all others, in this process and in others; see `holds.held`."""
-        return held(slot_of(key.origin, key.digest), self._locks, waiting)
+        return held(slot_of(key.origin, key.digest), self._locks, waiting, stop)
 
     # ── the database ──────────────────────────────────────────────────────────────────────────────
 

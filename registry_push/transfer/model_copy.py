@@ -164,8 +164,9 @@ class ModelCopy(Struct):
             self.run_of.sink(Warned(f"{who} is sending {blob.digest.short}; waiting for it"))
 
         if self.run_of.journal is None:
-            return held(slot_of(str(self.origin), blob.digest), None, waiting)
-        return self.run_of.journal.held(UploadKey(str(self.origin), self.target.name, blob.digest), waiting)
+            return held(slot_of(str(self.origin), blob.digest), None, waiting, self.run_of.stop)
+        key = UploadKey(str(self.origin), self.target.name, blob.digest)
+        return self.run_of.journal.held(key, waiting, self.run_of.stop)
 
     async def _place(self, blob: Descriptor) -> Placed:
         run, name = self.run_of, self.target.name

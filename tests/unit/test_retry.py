@@ -10,12 +10,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from registry_push.errors import Unavailable
+from registry_push.errors import InvalidSettings, Unavailable
 from registry_push.model import Descriptor, Digest
 from registry_push.protocol.answer import Answer
 from registry_push.protocol.chunks import ChunkPlan
 from registry_push.protocol.retry import CAP_SECONDS, RETRY_AFTER_CAP_SECONDS, Budget, parse_retry_after
 from registry_push.protocol.upload import UploadSession
+from registry_push.registry.pauses import GROWTH
+from registry_push.settings import DEFAULT_RETRIES, DEFAULT_RETRY_FOR, parse_duration
 from tests.support.simulated import ENDPOINTS, asked
 
 _CONTENT = bytes(10_000)
@@ -81,9 +83,87 @@ def test_pauses_double_up_to_the_cap() -> None:
     assert [budget.spend() for _ in range(9)] == [1, 2, 4, 8, 16, 30, 30, 30, None]
 
 
-def test_jitter_is_full() -> None:
-    assert Budget(1, dice=lambda: 0.0).spend() == 0
-    assert Budget(1, dice=lambda: 0.25).spend() == 0.25
+@pytest.mark.parametrize("rolled", [0.0, 0.25, 1.0])
+def test_a_pause_has_a_floor(rolled: float) -> None:
+    """With all of it left to chance, three tries could be over within a second."""
+    budget = Budget(8, dice=lambda: rolled)
+    pauses = [budget.spend() for _ in range(8)]
+    assert pauses == [ceiling * (3 + rolled) / 4 for ceiling in (1, 2, 4, 8, 16, 30, 30, 30)]
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_the_usual_tries_outlast_a_registry_that_restarts_for_a_minute(is_cut: bool) -> None:
+    """With a body cut at its beginning, or without."""
+    budget = Budget(DEFAULT_RETRIES, seconds=DEFAULT_RETRY_FOR, growth=GROWTH, clock=Ticks(), dice=lambda: 0.0)
+    if is_cut:
+        budget.moved()
+    assert sum(pause for _ in range(DEFAULT_RETRIES) if (pause := budget.spend())) > 60
+
+
+def test_after_cuts_pauses_grow_less_than_while_nobody_is_there() -> None:
+    budget, pauses = Budget(5, growth=GROWTH, dice=lambda: 1.0), []
+    for _ in range(5):
+        budget.moved()
+        pauses.append(budget.spend())
+    assert pauses == [1, 2, 4, 8, 16]
+
+
+class Ticks:
+    """A clock for a budget, which a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_retry_for_bounds_the_time_in_pauses_and_in_vain_requests() -> None:
+    clock = Ticks()
+    budget = Budget(100, seconds=60, clock=clock, dice=lambda: 1.0)
+    pauses = []
+    while (pause := budget.spend()) is not None:
+        pauses.append(pause)
+        clock.now += pause + 10  # until its time is out
+    assert pauses == [1, 2, 4, 8, 16]  # and 50 s for requests
+    budget.restore()
+    assert budget.spend() == 1
+
+
+def test_a_line_that_breaks_every_hour_costs_tries_and_no_patience() -> None:
+    clock = Ticks()
+    budget = Budget(5, seconds=60, clock=clock, dice=lambda: 1.0)
+    for _ in range(5):
+        clock.now += 3600
+        budget.moved()
+        assert budget.spend() is not None
+    assert budget.spend() is None
+
+
+def test_a_pause_that_is_longer_than_the_time_left_is_not_begun() -> None:
+    """What comes sooner than it was asked to is turned away for certain."""
+    budget = Budget(5, seconds=300, clock=Ticks(), dice=lambda: 0.0)
+    assert budget.spend(300) == 300
+    assert budget.spend(300) is None
+    assert Budget(5, seconds=10, clock=Ticks()).spend(11) is None
+
+
+def test_no_time_is_no_try() -> None:
+    assert Budget(5, seconds=0).spend() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("0", 0), ("90s", 90), ("5m", 300), ("5min", 300), ("1h30m", 5400), ("1.5H", 5400), ("1d", 86_400)],
+)
+def test_durations_are_written_as_people_do(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", " ", "m", "-1", "5x", "1m30", "5s5m", "1e3", "inf", "nan", "٣"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSettings, match="is not a duration"):
+        parse_duration(text)
 
 
 def test_a_budget_of_nothing_allows_nothing() -> None:
@@ -101,6 +181,7 @@ def test_progress_restores_all_tries_and_the_short_pause() -> None:
 def test_the_pause_is_never_shorter_than_the_server_asked() -> None:
     assert Budget(1, dice=lambda: 0.0).spend(10) == 10
     assert Budget(1, dice=lambda: 1.0).spend(10) == 11
+    assert Budget(1, dice=lambda: 0.0).spend(0) == 0.75
     assert Budget(1, dice=lambda: 0.0).spend(10**9) == RETRY_AFTER_CAP_SECONDS
 
 
