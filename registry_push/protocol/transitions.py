@@ -75,8 +75,8 @@ TRANSITIONS: Final[Mapping[tuple[State, Kind], str]] = {
     (State.DIRECT, Kind.BUSY): "gone",
     (State.DIRECT, Kind.LOST): "gone",
     #
-    (State.UNCERTAIN, Kind.ACCEPTED): "reconciled",
-    (State.UNCERTAIN, Kind.CREATED): "reconciled",
+    (State.UNCERTAIN, Kind.ACCEPTED): "told",
+    (State.UNCERTAIN, Kind.CREATED): "told",
     (State.UNCERTAIN, Kind.MISSING): "gone",
     (State.UNCERTAIN, Kind.WRONG_OFFSET): "gone",
     (State.UNCERTAIN, Kind.INVALID): "gone",
@@ -88,7 +88,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Kind], str]] = {
     (State.COMMITTING, Kind.CREATED): "committed",
     (State.COMMITTING, Kind.ACCEPTED): "confirm",  # old Artifactory; only 201 is a promise
     (State.COMMITTING, Kind.MISSING): "session_unknown",
-    (State.COMMITTING, Kind.WRONG_OFFSET): "ask",
+    (State.COMMITTING, Kind.WRONG_OFFSET): "ask_after_commit",
     (State.COMMITTING, Kind.TOO_LARGE): "too_large",
     (State.COMMITTING, Kind.INVALID): "digest_refused",
     (State.COMMITTING, Kind.EXPIRED): "again",

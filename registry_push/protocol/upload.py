@@ -12,6 +12,7 @@ is the error to raise.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from ..errors import NotAllowed, NotARegistry, RegistryPushError, Unavailable
 from ..model import HTTPOrigin
@@ -22,6 +23,8 @@ from .parts import Parts
 from .transitions import TRANSITIONS, State
 from .upload_request import UploadRecord, UploadRequest
 from .upload_steps import IN_A_SESSION, Steps
+
+_WITH_BODY: Final = (State.PARTS, State.DIRECT, State.OPEN, State.COMMITTING)
 
 
 class UploadSession(Steps):
@@ -69,6 +72,8 @@ class UploadSession(Steps):
         `Parts` are many requests at once: when they are over, they are given back to `parts_over`.
         """
         after, self._after = self._after, 0.0
+        if self.state in _WITH_BODY:
+            self._has_paid = self._was_cut = self._is_torn = self._is_spared = False
         match self.state:
             case State.NEW | State.GONE | State.FRESH:
                 mount = self._mounts[0] if self._mounts else None
@@ -97,10 +102,13 @@ class UploadSession(Steps):
             case _:
                 return None
 
-    def receive(self, answer: Answer) -> None:
-        """Takes the answer to the last request."""
-        if answer.kind not in (Kind.CREATED, Kind.ACCEPTED):
+    def receive(self, answer: Answer, *, sent: int | None = None) -> None:
+        """Takes the answer to the last request, of whose body `sent` bytes had gone, or all."""
+        # That a session is gone is no news after a cut, and explains nothing.
+        is_consequence = self._was_cut and self.state is State.UNCERTAIN and answer.kind is not Kind.BUSY
+        if answer.kind not in (Kind.CREATED, Kind.ACCEPTED) and not is_consequence:
             self.trouble = str(answer)
+        self._has_sent(sent)
         self._step(answer)
 
     def others_got_through(self) -> None:
@@ -128,6 +136,8 @@ class UploadSession(Steps):
         self._cut = sent if self.state is State.OPEN else self._cut
         if sent:
             self._where.broke_in_body()
+        self._was_cut = self._was_cut or self.state in _WITH_BODY
+        self._has_sent(sent)
         self._step(Answer(NO_ANSWER, self._location or self._endpoints.uploads))
 
     @property
@@ -156,6 +166,15 @@ class UploadSession(Steps):
         else:
             self._in_doubt, self.state = False, State.FRESH  # it took no request, so no commit either
         return True
+
+    def _has_sent(self, count: int | None) -> None:
+        """Of the last request's body so many bytes have gone; None: all of it."""
+        if self.state not in _WITH_BODY:
+            return
+        whole = self._attempted - self.offset
+        self._is_torn = count is not None and count < whole
+        if count or (count is None and whole):
+            self._budget.moved()
 
     def _step(self, answer: Answer) -> None:
         self._where.saw(answer, self.trouble)

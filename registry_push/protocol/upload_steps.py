@@ -11,6 +11,8 @@ from ..model import Descriptor, HTTPOrigin
 from .answer import Answer, Kind
 from .astray import Whereabouts
 from .chunks import ChunkPlan
+from .commit import LateCommit
+from .doubt_steps import DoubtSteps
 from .kept import Kept, after_cut
 from .location import absolute, resolve
 from .offsets import acknowledged, reconciled
@@ -21,8 +23,8 @@ from .retry import Budget
 from .transitions import State
 from .upload_request import Endpoints, OllamaWay, UploadRecord, UploadRequest
 
-# A registry may lose a session each time the line breaks (distribution 2); without progress that outlives a
-# session, more tries only send the same bytes again.
+# A registry that loses its sessions although the line holds, such as several without a common storage, goes on doing
+# so: more tries only send the same bytes again. Sessions that a cut has cost are bounded by the retries.
 MAX_RESTARTS: Final = 5
 # States whose requests go to the session's own URL.
 IN_A_SESSION: Final = (State.PARTS, State.DIRECT, State.OPEN, State.UNCERTAIN, State.COMMITTING)
@@ -32,7 +34,7 @@ _LITTLE: Final = 64
 MAYBE_NOTHING_KEPT: Final = "distribution 2, Harbor and zot lose an upload that is cut inside a chunk"
 
 
-class Steps:
+class Steps(DoubtSteps):
     """The state of one upload, and the steps that change it."""
 
     def __init__(
@@ -61,7 +63,9 @@ class Steps:
         self.etag: str | None = None  # of the parts, for the commit; the driver hashes, so the driver sets it
         if ollama is None and resume is not None and (resume.part or resume.direct):
             ollama = OllamaWay(direct=resume.direct)
-        self.ollama = ollama  # also set when the registry shows itself as one of Ollama's kind, if that is `negotiates`
+        self.ollama: OllamaWay | None = (
+            ollama  # also set when the registry shows itself as one of Ollama's kind, if that is `negotiates`
+        )
         self._negotiates = negotiates
         self._blob = blob
         self._endpoints = endpoints
@@ -86,6 +90,7 @@ class Steps:
         self._knows_no_session = False
         self._pace = pace or Pace()
         self._is_short = False  # the last chunk was taken, but not all of it
+        self._late = LateCommit.of(resume, blob.size)
         self._cut = 0  # bytes of a chunk that went out before the line broke
         self._after = 0.0
         self._where = Whereabouts(endpoints.uploads)
@@ -210,24 +215,10 @@ class Steps:
         self.state = State.UNCERTAIN
         return None
 
-    def _again(self, answer: Answer) -> None:
-        self._pause(answer)
-
     def _committed(self, answer: Answer) -> None:
         self._done(answer, Placement.UPLOADED)
 
-    def _confirm(self, _: Answer) -> None:
-        self.state = State.CONFIRMING
-
-    def _confirm_later(self, answer: Answer) -> None:
-        if self._pause(answer):
-            self.state = State.CONFIRMING
-
-    def _session_unknown(self, answer: Answer) -> None:
-        self._knows_no_session = True
-        self._confirm_later(answer)
-
-    def _not_there(self, answer: Answer) -> None:
+    def _not_coming(self, answer: Answer) -> None:
         if not self._location:  # a POST was answered by 201
             self._no_registry(answer)
         elif self._beside is not None and (self._looked or self.ollama is not None):
@@ -261,17 +252,21 @@ class Steps:
         return self._refused(answer)
 
     def _gone(self, answer: Answer) -> None:
+        if self._is_committed():
+            return None
+        was_cut, self._was_cut = self._was_cut, False
         if answer.kind is Kind.MISSING and self.ollama is None:
             self._learn(None)
             self.trouble += f"; {self.kept.in_words or MAYBE_NOTHING_KEPT}"
         self._forget_session()
         if self._beside is not None:
             return self._change_session()
-        if self.restarts >= (1 if self._where.is_astray else MAX_RESTARTS):
+        self._unexplained += not was_cut
+        if self._unexplained > MAX_RESTARTS or (self._where.is_astray and self.restarts):
             times = f"{self.restarts + 1} times ({self.trouble})"
             message = f"the registry lost the upload of {self._blob.digest} {times}"
             return self._fail(Unavailable(message, url=self._endpoints.uploads))
-        if self._pause(answer):
+        if self._has_paid or self._pause(answer):
             self._after = 0.0  # the registry has answered well and at once: there is nothing to wait for
             self.restarts += 1
             self.state = State.GONE
@@ -295,13 +290,14 @@ class Steps:
         self._fail(answer.no_registry(HTTPOrigin.of(self._endpoints.uploads)))
 
     def _unavailable(self, _: Answer) -> None:
-        self._fail(Unavailable(f"gave up on {self._blob.digest}: {self.trouble}", url=self._endpoints.uploads))
+        why = self._why_in_full(self.kept.in_words)
+        self._fail(Unavailable(f"gave up on {self._blob.digest}: {why}", url=self._endpoints.uploads))
 
     # ── the small steps ───────────────────────────────────────────────────────────────────────────
 
     def _forget_session(self) -> None:
         self._location, self.offset, self.etag, self._parts, self._insisted = "", 0, None, None, False
-        self._resume = self._direct = self._refused_at = None
+        self._resume = self._direct = self._refused_at = self._late = None
         self._suspect_size, self._in_doubt, self._cut = False, False, 0
 
     def _leave_beside(self) -> None:
@@ -336,6 +332,7 @@ class Steps:
             self._furthest, self._insisted = offset, False
             if not is_little:
                 self._budget.restore()
+                self._began = ""
                 self._leave_beside()
 
     def _move_session(self, answer: Answer) -> None:
@@ -349,10 +346,12 @@ class Steps:
         return smaller is not None
 
     def _pause(self, answer: Answer) -> bool:
+        self._began = self._began or self.trouble
         pause = self._budget.spend(answer.retry_after)
         if pause is None or (self._beside is not None and not self._may_be_there(answer)):
             self._spent(answer)
             return False
+        self._has_paid = True
         # A token that ran out has been renewed by now; nobody needs to rest.
         self._after = 0.0 if answer.kind is Kind.EXPIRED else pause
         return True

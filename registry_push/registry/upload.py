@@ -23,6 +23,7 @@ from ..events import Placement, Retrying, Sink
 from ..model import Descriptor
 from ..protocol.answer import NO_ANSWER, Answer, Kind
 from ..protocol.chunks import SINGLE_PUT, MiB, Span
+from ..protocol.commit import SLOWEST_COMMIT
 from ..protocol.kept import Kept
 from ..protocol.pace import Pace, Watch
 from ..protocol.parts import PartRequest, Parts, composite_etag
@@ -44,8 +45,6 @@ from .verification import Verification
 if TYPE_CHECKING:
     from ..protocol.challenge import Scopes
 
-# A registry checks, hashes or copies a blob before it answers the last byte; the slowest stores seen move 50 MB/s.
-_SLOWEST_COMMIT: Final = 50e6
 _TAKEN: Final = (Kind.CREATED, Kind.ACCEPTED)
 # What kernels and proxies on the way may hold of a body that is all given to the line.
 _ON_THE_WAY: Final = 8 * MiB
@@ -132,11 +131,8 @@ class Upload:
     async def tidy(self) -> None:
         """Has the registry free the sessions that were begun in vain beside the upload's own."""
         for request in self.session.left_over:
-            await self._delete(request)
-
-    async def _delete(self, request: UploadRequest) -> None:
-        with suppress(RegistryPushError):
-            await self.client.attempt(request.method, request.url, self._scopes(request), request.headers)
+            with suppress(RegistryPushError):
+                await self.client.attempt(request.method, request.url, self._scopes(request), request.headers)
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
@@ -175,7 +171,7 @@ class Upload:
                 self._taken = self.limits.taken
             if payload is not None:
                 self._here = None
-            self.session.receive(answer)
+            self.session.receive(answer, sent=payload.sent if payload is not None else None)
         self.save(self.session.record)
 
     def _is_sessions_fault(self, error: TLSFailed | NotAllowed) -> bool:
@@ -221,7 +217,7 @@ class Upload:
 
     def _patience(self, request: UploadRequest) -> float:
         """Seconds beyond the usual for an answer that takes work, or that must not be missed."""
-        work = self.blob.size / _SLOWEST_COMMIT if request.closes else 0.0
+        work = self.blob.size / SLOWEST_COMMIT if request.closes else 0.0
         if request.span is not None and self.pace.rate:
             work += _ON_THE_WAY / self.pace.rate
         is_dear = request.span is not None and self.session.kept is Kept.NOTHING

@@ -194,7 +194,7 @@ def upload(
             run.records.append(session.record)
             continue
         if answer is None:
-            session.connection_lost("connection reset")
+            session.connection_lost("connection reset", sent=len(body) if request.closes else 0)
         else:
             session.receive(answer)
         run.records.append(session.record)

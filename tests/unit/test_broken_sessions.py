@@ -23,6 +23,8 @@ from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegis
 pytestmark = pytest.mark.attack("S1")
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes: eleven chunks of 1,000
+# How often a commit that may be under way is looked for in a minute.
+LOOKS = 7
 BROKEN = (
     Fault.BUSY,
     Fault.LOST_REQUEST,
@@ -60,7 +62,8 @@ def test_a_resumed_session_that_is_broken_for_good_makes_way_for_a_fresh_one(
     run = upload(registry, CONTENT, resume=record, retries=retries)
     assert is_done(run, registry)
     assert run.methods.count("POST") == 1
-    assert len(run.requests) <= 2 * (retries + 1) + 15, "patience is bounded"
+    looks = LOOKS if chunks == 11 else 0  # all was sent: the blob may have been made of the session
+    assert len(run.requests) <= 2 * (retries + 1) + 15 + looks, "patience is bounded"
 
 
 def test_each_way_in_which_a_session_can_break_ends_well_while_the_registry_is_well() -> None:
@@ -297,9 +300,10 @@ def test_parts_that_go_on_in_the_old_session_after_all_leave_the_fresh_one() -> 
     request = asked(session)
     assert request is not None and request.url.startswith(f"{ENDPOINTS.uploads}0")
     session.connection_lost("reset")
-    request = asked(session)
-    assert request is not None and request.method == "HEAD"
-    session.receive(Answer(404, request.url))
+    for _ in range(LOOKS):
+        request = asked(session)
+        assert request is not None and request.method == "HEAD"
+        session.receive(Answer(404, request.url))
     request = asked(session)
     assert request is not None and request.closes and request.url.startswith(f"{ENDPOINTS.uploads}0")
 

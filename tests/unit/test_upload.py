@@ -73,14 +73,6 @@ def test_a_lost_answer_to_the_commit_asks_head_before_anything_is_done_twice() -
     assert committed(registry, run)
 
 
-def test_a_lost_commit_request_asks_head_then_status_then_commits_again() -> None:
-    registry = SimulatedRegistry(faults=iter([Fault.NONE] * 4 + [Fault.LOST_REQUEST]))
-    run = upload(registry, CONTENT, chunk=5000)
-    assert run.methods[-4:] == ["PUT", "HEAD", "GET", "PUT"]
-    assert run.sent == len(CONTENT)
-    assert committed(registry, run)
-
-
 def test_a_cut_patch_at_distribution_3_sends_only_what_did_not_arrive() -> None:
     registry = SimulatedRegistry(OnCut.KEEP, faults=iter([Fault.NONE, Fault.CUT]))
     run = upload(registry, CONTENT, chunk=6000)
