@@ -235,7 +235,16 @@ class Refused(RegistryPushError):
 
 
 class ManifestRefused(Refused):
-    """Every blob is at the registry, the manifest was turned down."""
+    """Every blob is at the registry, the manifest was turned down.
+
+    `lacks_blobs`: because the registry does not know all that it names, which may pass.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, url: str | None = None, lacks_blobs: bool = False
+    ) -> None:
+        super().__init__(message, hint=hint, url=url)
+        self.lacks_blobs = lacks_blobs
 
 
 class ProtocolViolation(Refused):

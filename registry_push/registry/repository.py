@@ -213,6 +213,7 @@ class Repository:
                 f"{self._client.origin.netloc} refused the manifest of {self.name}:{reference}: {answer}",
                 hint=_manifest_hint(answer),
                 url=url,
+                lacks_blobs=_lacks_blobs(answer),
             )
         if answer.digest is not None and answer.digest != manifest.digest:
             raise RemoteMismatch(f"the registry stored {answer.digest} where {manifest.digest} was sent", url=url)
@@ -322,9 +323,15 @@ class _RemoteBody(Struct, frozen=True):
 
 def _manifest_hint(answer: Answer) -> str | None:
     codes = answer.diagnosis.codes
-    if "MANIFEST_BLOB_UNKNOWN" in codes or "BLOB_UNKNOWN" in codes:
+    if _lacks_blobs(answer):
         return "the registry lost a blob after it was confirmed; run the same command again"
     if answer.status == 415 or "UNSUPPORTED" in codes or "MANIFEST_INVALID" in codes:
         # zot takes docker's types only when told to (protocol.md, 6).
         return 'the registry does not take this kind of manifest; zot needs compat: ["docker2s2"] in its configuration'
     return hint_for(answer)
+
+
+def _lacks_blobs(answer: Answer) -> bool:
+    """Whether the registry says that it has not all that the manifest names, and nothing else against it."""
+    codes = {*answer.diagnosis.codes}
+    return bool(codes) and codes <= {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from ..errors import RegistryPushError, SomeFailed, unwrapped
 from ..events import ModelDone, ModelFailed, ModelStarted, RunStarted, Sink
 from ..model import Digest, HTTPOrigin, Reference
+from ..registry.pauses import Pauses
 from .ends import BlobSource, ModelTarget
 from .journal import Journal
 from .model_copy import ModelCopy
@@ -63,9 +64,11 @@ class Copier(Struct):
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     recheck: bool = False
     places: Places = field(default_factory=Places)
+    pauses: Pauses = field(default_factory=lambda: Pauses(0, 0.0))  # between the tries of a manifest
     _places: dict[tuple[HTTPOrigin, Digest], Place] = field(default_factory=dict)  # those that this run needs
     _confirmed: set[tuple[HTTPOrigin, str, Digest]] = field(default_factory=set)
     _refused_mounts: Counter[HTTPOrigin] = field(default_factory=Counter)  # since one was done
+    began: float = 0.0  # by the journal's clock
     opened: set[HTTPOrigin] = field(default_factory=set)  # where connections were opened ahead
 
     async def copy(self, models: Sequence[PlannedModel]) -> Report:
@@ -73,6 +76,7 @@ class Copier(Struct):
 
         Cancelling is safe: what the targets acknowledged stays there, and no manifest is put early.
         """
+        self.began = self.journal.now() if self.journal is not None else 0.0
         blobs, size = total(models)
         self.sink(RunStarted(len(models), blobs, size))
         at_once = asyncio.Semaphore(_MODELS_AT_ONCE)
@@ -122,3 +126,8 @@ class Copier(Struct):
         """The blob is in `repository`."""
         self._confirmed.add((origin, repository, digest))
         self.place(origin, digest).holders[repository] = None
+
+    def lost(self, origin: HTTPOrigin, repository: str, digest: Digest) -> None:
+        """The blob is not in `repository` any more."""
+        self._confirmed.discard((origin, repository, digest))
+        self.place(origin, digest).holders.pop(repository, None)

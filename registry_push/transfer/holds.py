@@ -21,6 +21,7 @@ from msgspec import Struct, field
 
 from ..model import Digest
 from ..registry.pauses import unless_stopped
+from . import notes
 from .private_files import make_private, open_private
 
 # How often a process that waits for another's upload looks again, in seconds.
@@ -103,6 +104,21 @@ class LockFile:
         except OSError as error:
             self._failed(error)
         return True
+
+    def note(self, slot: int, text: str, now: float) -> None:
+        """Write down at `now`, unix time in seconds, what whoever has the slot next should know; see `noted`."""
+        if os.name == "posix" and self._opened.descriptor is not None:
+            with suppress(OSError):  # such as a full disk: a note less costs bandwidth only
+                os.pwrite(self._opened.descriptor, notes.written(slot, text, now), notes.place_of(slot))
+
+    def noted(self, slot: int, since: float) -> str | None:
+        """What was written down for the slot after `since`; None if nothing was. Anything may be in the file."""
+        if os.name != "posix" or self._opened.descriptor is None:
+            return None
+        try:
+            return notes.read(slot, os.pread(self._opened.descriptor, notes.SIZE, notes.place_of(slot)), since)
+        except OSError:
+            return None
 
     def unlock(self, slot: int) -> None:
         """Lets other processes have the slot."""

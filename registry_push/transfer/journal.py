@@ -27,7 +27,7 @@ from .holds import LockFile, held, is_held, slot_of
 from .orders import Order
 from .private_files import check_private, check_same, exposed, make_private, private_folder
 from .rows import Entry as Entry
-from .rows import read_file, read_host, read_push, read_upload, write_profile, write_record
+from .rows import is_name, read_file, read_host, read_push, read_upload, write_profile, write_record
 from .schema import Misshapen, Newer, prepare
 
 _OF_KEY: Final = "WHERE origin = ? AND repository = ? AND digest = ?"
@@ -193,6 +193,23 @@ class Journal:
     ) -> AbstractAsyncContextManager[None]:
         """Holds the upload against all others, in this process and in others; see `holds.held`."""
         return held(slot_of(key.origin, key.digest), self._locks, waiting, stop)
+
+    def note_placed(self, key: UploadKey) -> None:
+        """Tell other processes that the blob is in this repository now; one that holds it next can mount it."""
+        if self._locks is not None:
+            self._locks.note(slot_of(key.origin, key.digest), key.repository, self._now())
+
+    def now(self) -> float:
+        """The journal's clock: unix time in seconds."""
+        return self._now()
+
+    def placed_in(self, key: UploadKey, since: float) -> str | None:
+        """Another repository at the registry into which a process has put the blob after `since`; None if none has."""
+        slot = slot_of(key.origin, key.digest)
+        repository = self._locks.noted(slot, since) if self._locks is not None else None
+        if repository is None or repository == key.repository or not is_name(key.origin, repository):
+            return None
+        return repository
 
     # ── the database ──────────────────────────────────────────────────────────────────────────────
 

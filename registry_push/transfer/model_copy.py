@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from ..errors import Interrupted, RegistryPushError, UsageError, unwrapped
-from ..events import BlobDone, ManifestPushed, ModelDone, Placement, Warned
+from ..errors import Interrupted, ManifestRefused, RegistryPushError, Unavailable, UsageError, unwrapped
+from ..events import BlobDone, ManifestPushed, ModelDone, Placement, Retrying, Warned
 from ..model import Descriptor, Digest, HTTPOrigin, ModelName, Reference
 from ..protocol.chunks import SINGLE_PUT
 from ..protocol.pace import NEAR
@@ -35,6 +36,13 @@ _MOST_REQUESTS = 64
 _MANY = 32
 
 
+Step = Callable[[], Awaitable[None]]
+
+
+async def _nothing() -> None:
+    """Put nothing."""
+
+
 class ModelCopy(Struct):
     """One model of the run `run_of`, on its way to `target` at `origin`."""
 
@@ -42,7 +50,7 @@ class ModelCopy(Struct):
     model: PlannedModel
     target: ModelTarget
     origin: HTTPOrigin
-    placements: Counter[Placement] = field(default_factory=Counter)
+    placements: dict[Digest, Placement] = field(default_factory=dict)
     sent: int = 0
     _begun: set[Digest] = field(default_factory=set)  # large blobs that have had their turn, or need none
     _tried: bool = False
@@ -58,15 +66,16 @@ class ModelCopy(Struct):
             self._all_present()
         else:
             await self._copy_blobs()
-        assert self.placements.total() == len(self.model.blobs), "the manifest goes behind all of its blobs (P1)"
+        assert len(self.placements) == len(self.model.blobs), "the manifest goes behind all of its blobs (P1)"
         await self._put_manifests(there)
+        counts = Counter(self.placements.values())
         return ModelDone(
             self.model.name.short,
             self.model.target,
             self.model.manifest.digest,
-            uploaded=self.placements[Placement.UPLOADED],
-            mounted=self.placements[Placement.MOUNTED],
-            present=self.placements[Placement.PRESENT],
+            uploaded=counts[Placement.UPLOADED],
+            mounted=counts[Placement.MOUNTED],
+            present=counts[Placement.PRESENT],
             sent=self.sent,
         )
 
@@ -101,13 +110,13 @@ class ModelCopy(Struct):
             try:
                 async with self.run_of.place(self.origin, blob.digest).lock, self._held(blob):
                     placed = await self._place(blob)
+                    if placed.placement is not Placement.PRESENT and self.run_of.journal is not None:
+                        self.run_of.journal.note_placed(self._key(blob))
             except Interrupted:
                 return  # the others finish their chunks too
             if placed.placement is Placement.UPLOADED:
                 await self._try_mounting(blob)
-            self.placements[placed.placement] += 1
-            self.sent += placed.sent
-            self.run_of.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
+            self._count(blob, placed)
 
     async def _ask_ahead(self, last_first: Sequence[Descriptor], askers: int) -> None:
         """Finds blobs that are there before their turn to be sent comes; by one request where the last is not.
@@ -165,8 +174,10 @@ class ModelCopy(Struct):
 
         if self.run_of.journal is None:
             return held(slot_of(str(self.origin), blob.digest), None, waiting, self.run_of.stop)
-        key = UploadKey(str(self.origin), self.target.name, blob.digest)
-        return self.run_of.journal.held(key, waiting, self.run_of.stop)
+        return self.run_of.journal.held(self._key(blob), waiting, self.run_of.stop)
+
+    def _key(self, blob: Descriptor) -> UploadKey:
+        return UploadKey(str(self.origin), self.target.name, blob.digest)
 
     async def _place(self, blob: Descriptor) -> Placed:
         run, name = self.run_of, self.target.name
@@ -179,17 +190,26 @@ class ModelCopy(Struct):
         elif await self.target.exists(blob):
             run.confirm(self.origin, name, blob.digest)
             return Placed(Placement.PRESENT)
-        body = await run.source.open(blob)
-        try:
-            placed = await self.target.mount(blob, body, candidates)
-        finally:
-            await body.close()
+        placed = await self._send(blob, candidates)
         if placed.placement is Placement.MOUNTED:
             run.mounts_again(self.origin)
         elif holders and candidates == holders[-1:]:
             run.mount_refused(self.origin)
-        run.confirm(self.origin, name, blob.digest)
         return placed
+
+    async def _send(self, blob: Descriptor, candidates: Collection[str]) -> Placed:
+        body = await self.run_of.source.open(blob)
+        try:
+            placed = await self.target.mount(blob, body, candidates)
+        finally:
+            await body.close()
+        self.run_of.confirm(self.origin, self.target.name, blob.digest)
+        return placed
+
+    def _count(self, blob: Descriptor, placed: Placed) -> None:
+        self.placements[blob.digest] = placed.placement
+        self.sent += placed.sent
+        self.run_of.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
 
     @property
     def _jobs(self) -> int:
@@ -214,8 +234,14 @@ class ModelCopy(Struct):
         return [reference.repository] if reference.repository != self.target.name else []
 
     def _holders(self, blob: Descriptor) -> list[str]:
-        """The other repositories at this registry in which a run has just seen the blob, the latest last."""
-        return [name for name in self.run_of.place(self.origin, blob.digest).holders if name != self.target.name]
+        """The other repositories at this registry in which a run has just seen the blob, the latest last; if this
+        process has seen none, the one into which another has put it since this run began."""
+        run = self.run_of
+        seen = [name for name in run.place(self.origin, blob.digest).holders if name != self.target.name]
+        if seen or run.journal is None:
+            return seen
+        elsewhere = run.journal.placed_in(self._key(blob), run.began)
+        return [elsewhere] if elsewhere is not None else []
 
     async def _look(self) -> frozenset[str]:
         """As `_tags_there`. Meanwhile, connections are opened for the blobs."""
@@ -248,17 +274,61 @@ class ModelCopy(Struct):
             self._present(blob)
 
     def _present(self, blob: Descriptor) -> None:
-        self.placements[Placement.PRESENT] += 1
         self.run_of.confirm(self.origin, self.target.name, blob.digest)
-        self.run_of.sink(BlobDone(self.target.name, blob, Placement.PRESENT, 0))
+        self._count(blob, Placed(Placement.PRESENT))
 
     async def _put_manifests(self, there: frozenset[str]) -> None:
         if not there:
-            for child in self.model.children:
-                await self.target.put_by_digest(child)
+            await self._put_children()
         for reference in self.model.references:
             tag = reference.tag or ""
             if tag not in there:
-                await self.target.tag(self.model.manifest, tag)
+                await self._put(partial(self.target.tag, self.model.manifest, tag), self._put_children)
                 self.run_of.mounts_again(self.origin)
             self.run_of.sink(ManifestPushed(reference, self.model.manifest.digest, sent=tag not in there))
+
+    async def _put_children(self) -> None:
+        for child in self.model.children:
+            await self._put(partial(self.target.put_by_digest, child), _nothing)
+
+    async def _put(self, put: Step, put_named: Step) -> None:
+        """Put a manifest, whose manifests `put_named` puts. If the registry does not know its blobs, look at them.
+
+        Registries whose parts lag behind each other say so for a while, although they have confirmed every blob; others
+        have lost one meanwhile. Raises `Unavailable` when all tries are over.
+        """
+        run, budget = self.run_of, self.run_of.pauses.budget()
+        while True:
+            try:
+                return await put()
+            except ManifestRefused as refused:
+                if not refused.lacks_blobs:
+                    raise
+                pause = budget.spend()
+                if pause is None:
+                    raise Unavailable(refused.message, hint=refused.hint, url=refused.url) from refused
+                run.sink(Retrying(f"the manifest of {self.target.name}", refused.message, pause))
+            await self._send_missing()
+            await put_named()
+            await run.pauses.rest(pause, run.stop)
+
+    async def _send_missing(self) -> None:
+        """Ask for every blob once more, and send those that the registry has lost."""
+        blobs = iter(self.model.blobs)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._jobs):
+                    group.create_task(self._look_again(blobs))
+        except BaseExceptionGroup as error:
+            raise unwrapped(error) from None
+
+    async def _look_again(self, blobs: Iterator[Descriptor]) -> None:
+        run, name = self.run_of, self.target.name
+        for blob in blobs:
+            async with run.place(self.origin, blob.digest).lock, self._held(blob):
+                if await self.target.exists(blob):
+                    continue
+                run.lost(self.origin, name, blob.digest)
+                run.sink(Warned(f"{self.origin.netloc} has lost {blob.digest.short} of {name}; it is sent again"))
+                placed = await self._send(blob, ())  # a mount may be what it has lost
+            self._count(blob, placed)

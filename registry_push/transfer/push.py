@@ -134,6 +134,7 @@ async def push_planned(
             stop,
             settings.recheck,
             shared.places,
+            shared.means.transport.pauses,
         )
         return await copier.copy(plan)
 

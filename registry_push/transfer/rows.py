@@ -49,7 +49,7 @@ def read_upload(row: Sequence[Any], now: float) -> Entry | None:
         origin, repository, digest, size, text, saved = row
         key = UploadKey(origin, repository, Digest.parse(digest))
         record = _record(text)
-        is_one = _is_name(origin, repository) and str(key.digest) == digest and record.fits(size)
+        is_one = is_name(origin, repository) and str(key.digest) == digest and record.fits(size)
         return Entry(key, size, record, saved) if is_one and _is_time(saved, now) else None
     except _UNREADABLE:
         return None
@@ -111,10 +111,13 @@ def _record(text: str) -> UploadRecord:
     return UploadRecord(location, offset, part, tuple(done), first, direct)
 
 
-def _is_name(origin: str, repository: str) -> bool:
+def is_name(origin: str, repository: str) -> bool:
     """Whether it is the name of a repository at an origin, as we write it."""
-    reference = Reference.parse(f"{origin}/{repository}")
-    return str(HTTPOrigin.of(origin)) == origin and reference.repository == repository and reference.tag is None
+    try:
+        reference = Reference.parse(f"{origin}/{repository}")
+        return str(HTTPOrigin.of(origin)) == origin and reference.repository == repository and reference.tag is None
+    except (InvalidName, InvalidDigest):
+        return False
 
 
 def _is_time(saved: float, now: float) -> bool:
