@@ -10,6 +10,7 @@ from __future__ import annotations
 from ..model import Descriptor
 from .answer import Answer, Kind
 from .commit import LateCommit
+from .retry import Budget
 from .transitions import State
 
 
@@ -23,6 +24,7 @@ class DoubtSteps:
     _blob: Descriptor
     _beside: Answer | None
     _after: float
+    _budget: Budget
     _late: LateCommit | None  # what is not known; None: nothing is open
     _is_torn = False  # the body of the last PUT
     _was_cut = False  # the last body, or the commit
@@ -108,6 +110,11 @@ class DoubtSteps:
         self._late.gone()
         self.state = State.CONFIRMING
         return True
+
+    @property
+    def _may_be_broken(self) -> bool:
+        """Whether it may be the session that does not work, which a fresh one would show."""
+        return self.state not in (State.NEW, State.GONE) and self._budget.has_tried
 
     def _why_in_full(self, kept: str) -> str:
         """Why the upload is given up: the last trouble, the first one, and what is `kept` here when the line breaks."""

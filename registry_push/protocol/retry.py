@@ -16,6 +16,8 @@ CAP_SECONDS: Final = 30.0
 # How much of each pause is not left to chance: with none of it certain, all tries can be over within a few seconds.
 _CERTAIN: Final = 0.75
 _DOUBLING: Final = 2.0
+# After so many tries it may be the session that is broken, and not the registry that is busy.
+_USUAL: Final = 5
 # A registry may ask for a pause; more than five minutes is a fault or malice, and is cut to that.
 RETRY_AFTER_CAP_SECONDS: Final = 300.0
 
@@ -73,6 +75,11 @@ class Budget:
         self._lost += pause
         self._tried_at = now + pause
         return pause
+
+    @property
+    def has_tried(self) -> bool:
+        """Whether there were as many tries as are usual, or all: more than a few in which the time has run out."""
+        return self._retries - self._left >= min(self._retries, _USUAL)
 
     def moved(self) -> None:
         """Note that the last try has moved bytes: the time since its pause was no waiting."""

@@ -365,7 +365,7 @@ class Steps(DoubtSteps):
             self.state = State.CONFIRMING
         elif answer.kind is Kind.EXPIRED and (self._resume is None or self._is_fresh):
             self._fail(Unauthorized(f"gave up on {self._blob.digest}: {self.trouble}", url=self._endpoints.uploads))
-        elif self._beside or self._is_fresh or self.state in (State.NEW, State.GONE) or self._where.is_astray:
+        elif self._beside or self._is_fresh or self._where.is_astray or not self._may_be_broken:
             self._unavailable(answer)
         else:
             self._in_doubt, self.state = in_doubt, State.FRESH

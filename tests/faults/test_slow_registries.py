@@ -148,6 +148,21 @@ def test_retry_for_bounds_the_time_that_a_registry_may_be_away(tmp_path: Path) -
     assert 60 <= sum(delays) <= 90 + 30
 
 
+def test_a_registry_that_asks_for_more_time_than_there_is_keeps_its_session(tmp_path: Path) -> None:
+    """Two answers in five minutes don't show that it is broken (found by seeds 120 and 396)."""
+    patches = 0
+
+    async def busy(request: web.Request) -> web.StreamResponse | None:
+        nonlocal patches
+        patches += request.method == "PATCH"
+        is_later = patches >= 3 and request.method in ("PATCH", "GET")
+        return web.Response(status=429, headers={"Retry-After": "300"}) if is_later else None
+
+    pushed = Pushed(tmp_path, Options(hook=busy))
+    assert isinstance(pushed.report.error, Unavailable)
+    assert pushed.count("POST", "/uploads/") <= 6, "one for each blob, and no fresh one"
+
+
 def test_nobody_at_the_address_is_told_soon(tmp_path: Path) -> None:
     """It is more likely misspelt than away for a while."""
 

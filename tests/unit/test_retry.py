@@ -148,6 +148,16 @@ def test_a_pause_that_is_longer_than_the_time_left_is_not_begun() -> None:
     assert Budget(5, seconds=10, clock=Ticks()).spend(11) is None
 
 
+@pytest.mark.parametrize(
+    ("retries", "spent", "enough"), [(0, 0, True), (1, 0, False), (2, 2, True), (9, 4, False), (9, 5, True)]
+)
+def test_few_tries_in_which_the_time_ran_out_are_not_enough(retries: int, spent: int, enough: bool) -> None:
+    budget = Budget(retries)
+    for _ in range(spent):
+        budget.spend()
+    assert budget.has_tried == enough
+
+
 def test_no_time_is_no_try() -> None:
     assert Budget(5, seconds=0).spend() is None
 
