@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from . import __version__
 from .errors import InvalidSettings, printable
+from .patterns import LazyPattern
 
 Dialect = Literal["auto", "oci", "ollama"]
 # Who says something, and whose a login is: who runs this process, or who asks the service for a push.
@@ -39,11 +40,11 @@ _UNITS: Final = {
     **{prefix + "ib": 1024**n for n, prefix in enumerate("kmgt", 1)},
 }
 _NUMBER: Final = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
-_DURATION: Final = re.compile(
+_DURATION: Final = LazyPattern(
     rf"\s*+(?:{_NUMBER}|(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m(?:in)?)?(?:{_NUMBER}s)?)\s*+\Z", re.IGNORECASE
 )
 _SECONDS: Final = (86_400.0, 3600.0, 60.0, 1.0)
-_SIZE: Final = re.compile(r"\s*+([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*+([A-Za-z]{0,3})\s*+\Z")
+_SIZE: Final = LazyPattern(r"\s*+([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*+([A-Za-z]{0,3})\s*+\Z")
 
 
 def home_folder(variable: str | None) -> Path | None:
@@ -149,7 +150,7 @@ def parse_size(text: str) -> int:
 
     Raises `InvalidSettings`.
     """
-    found = _SIZE.match(text)
+    found = _SIZE.compiled.match(text)
     unit = _UNITS.get(found[2].lower()) if found else None
     if found is None or unit is None:
         shown = printable(repr(text), limit=60)
@@ -159,7 +160,7 @@ def parse_size(text: str) -> int:
 
 def parse_duration(text: str) -> float:
     """Seconds in `90`, `90s`, `5m`, `1h30m` or `1d`. Raises `InvalidSettings`."""
-    found = _DURATION.match(text)
+    found = _DURATION.compiled.match(text)
     if found is None or not any(found.groups()):
         shown = printable(repr(text), limit=60)
         raise InvalidSettings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
-from typing import Final, Self
+from typing import Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -29,11 +29,11 @@ class HTTPOrigin(Struct, frozen=True):
     host: str
     port: int
 
-    @classmethod
-    def of(cls, url: str) -> Self:
+    @staticmethod
+    def of(url: str) -> HTTPOrigin:
         """The origin of an absolute http or https URL. Raises `InvalidName` for anything else."""
         try:
-            return cls(*_parsed(beginning(url) or url))
+            return _parsed(beginning(url) or url)
         except ValueError:
             # Python's words repeat what stands where the port should be: a part of a password.
             shown = printable(without_login(redacted(url)), limit=120)
@@ -42,8 +42,7 @@ class HTTPOrigin(Struct, frozen=True):
     @property
     def netloc(self) -> str:
         """`host[:port]`, the port only where it is not the scheme's own; IPv6 in brackets."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        return _netloc(self.scheme, self.host, self.port)
 
     @property
     def is_loopback(self) -> bool:
@@ -73,8 +72,14 @@ def beginning(url: str) -> str:
 
 
 @lru_cache(256)
-def _parsed(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port. Raises `ValueError`.
+def _netloc(scheme: str, host: str, port: int) -> str:
+    host = f"[{host}]" if ":" in host else host
+    return host if port == _DEFAULT_PORTS[scheme] else f"{host}:{port}"
+
+
+@lru_cache(256)
+def _parsed(url: str) -> HTTPOrigin:
+    """The origin of `url`. Raises `ValueError`.
 
     Each request asks a dozen times whose its URL is, and parsing each was 5 % of a push of 400 small blobs (profile).
     """
@@ -84,7 +89,7 @@ def _parsed(url: str) -> tuple[str, str, int]:
         raise ValueError("no http or https URL")
     if not host.isascii():
         raise ValueError("a host is written in ASCII (xn--…)")
-    return parts.scheme, _dotted(host) or host, port or _DEFAULT_PORTS[parts.scheme]
+    return HTTPOrigin(parts.scheme, _dotted(host) or host, port or _DEFAULT_PORTS[parts.scheme])
 
 
 def _dotted(host: str) -> str | None:

@@ -22,16 +22,12 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # RFC 6598: shared by a provider and its customers. Some clouds keep their metadata service there.
-_SHARED: Final = ipaddress.ip_network("100.64.0.0/10")
-_THIS_NETWORK: Final = ipaddress.ip_network("0.0.0.0/8")  # RFC 1122: Linux connects 0.0.0.0 to itself
+_SHARED: Final = ("100.64.0.0/10",)
+_THIS_NETWORK: Final = ("0.0.0.0/8",)  # RFC 1122: Linux connects 0.0.0.0 to itself
 # RFC 1918, RFC 4193, and the site-local addresses that RFC 3879 gave up.
-_PRIVATE: Final = tuple(
-    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fec0::/10"))
-)
+_PRIVATE: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fec0::/10")
 # Addresses that hold an IPv4 address in their last 32 bits: IPv4-compatible (RFC 4291), NAT64 (RFC 6052, RFC 8215).
-_EMBEDDING: Final = tuple(
-    ipaddress.IPv6Network(network) for network in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96")
-)
+_EMBEDDING: Final = ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96")
 
 
 class AddressKind(Enum):
@@ -65,7 +61,7 @@ _WELL_KNOWN: Final = {
 def kind_of(address: str) -> AddressKind:
     """Classify an IP address. An IPv4 address inside an IPv6 one counts as itself. Raises `ValueError`."""
     parsed = _unwrapped(ipaddress.ip_address(address.partition("%")[0]))
-    if parsed.is_unspecified or parsed in _THIS_NETWORK:
+    if parsed.is_unspecified or _lies_in(parsed, _THIS_NETWORK):
         return AddressKind.UNSPECIFIED
     if parsed.is_loopback:
         return AddressKind.LOOPBACK
@@ -73,9 +69,9 @@ def kind_of(address: str) -> AddressKind:
         return AddressKind.LINK_LOCAL
     if parsed.is_multicast:
         return AddressKind.MULTICAST
-    if parsed in _SHARED:
+    if _lies_in(parsed, _SHARED):
         return AddressKind.SHARED
-    if any(parsed in network for network in _PRIVATE):
+    if _lies_in(parsed, _PRIVATE):
         return AddressKind.PRIVATE
     return AddressKind.PUBLIC if parsed.is_global else AddressKind.RESERVED
 
@@ -124,6 +120,15 @@ def parse_networks(texts: Collection[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text.strip().strip("[]"), strict=False) for text in texts)
 
 
+def _lies_in(address: _Address, networks: tuple[str, ...]) -> bool:
+    return any(address in network for network in _parsed(networks))
+
+
+@lru_cache
+def _parsed(networks: tuple[str, ...]) -> tuple[Network, ...]:
+    return parse_networks(networks)
+
+
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host.partition("%")[0])
@@ -136,6 +141,6 @@ def _unwrapped(address: _Address) -> _Address:
     if isinstance(address, ipaddress.IPv4Address):
         return address
     inner = address.ipv4_mapped or address.sixtofour
-    if inner is None and int(address) > 1 and any(address in network for network in _EMBEDDING):
+    if inner is None and int(address) > 1 and _lies_in(address, _EMBEDDING):
         inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return inner or address

@@ -161,6 +161,6 @@ def _number(text: str | None) -> int | None:
 
 def _digest(text: str | None) -> Digest | None:
     try:
-        return Digest.parse(text)
+        return Digest.parse(text) if text is not None else None
     except InvalidDigest:  # another algorithm, or nonsense: it proves nothing either way
         return None

@@ -14,6 +14,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
+from .alarm import Alarm
 from .starvation import Waiting
 
 # Informational answers (100, 102, 103) before the real one. Servers send one or two.
@@ -61,7 +62,7 @@ class BoundedHandler(ResponseHandler):
         self._before = b""
         self.was_answered = False
         self.waiting: Waiting | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline = Alarm(loop, lambda: self._give_up(HeadTooLate()))
 
     def set_response_params(self, **params: Any) -> None:
         """A request is about to be sent."""
@@ -74,9 +75,10 @@ class BoundedHandler(ResponseHandler):
         super().start_timeout()
         if self.read_timeout:  # else it is called to stop the clock: see `stop_waiting`
             self._is_sending = False
-        self._stop_deadline()
         if self._is_waiting and self.read_timeout:
-            self._deadline = self._loop.call_later(longest(self.read_timeout), self._give_up, HeadTooLate())
+            self._deadline.set(longest(self.read_timeout))
+        else:
+            self._deadline.stop()
 
     def data_received(self, data: bytes) -> None:
         """Take what came. Headers go to the parser apart from what follows: an error in that would lose them."""
@@ -116,7 +118,7 @@ class BoundedHandler(ResponseHandler):
         else:
             self._is_waiting = False
             self._is_bodyless = self._skip_payload or code in _BODYLESS
-            self._stop_deadline()
+            self._deadline.stop()
         super().feed_data(data, size)
 
     def close(self) -> None:
@@ -138,19 +140,14 @@ class BoundedHandler(ResponseHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone."""
         self.stop_waiting()
-        self._stop_deadline()
+        self._deadline.close()
         super().connection_lost(exc)
 
     def _give_up(self, error: Exception | None) -> None:
         self._is_waiting = False
-        self._stop_deadline()
+        self._deadline.close()
         if error is not None:
             self.set_exception(error)
         self.force_close()
         if self.transport is not None:
             self.transport.abort()
-
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None

@@ -46,6 +46,7 @@ class Client:
     """Requests to one registry origin, signed in as needed: `sign_in` is called once, when it first asks who we are.
 
     `stop` ends every pause between two tries. Ollama's registry has no `/v2/`, which is its root: `has_root`.
+    While `may_log_in` is false, there is no login to be found.
     Cancelling any call is safe.
     """
 
@@ -57,6 +58,7 @@ class Client:
         stop: asyncio.Event | None = None,
         *,
         has_root: bool = True,
+        may_log_in: Callable[[], bool] = lambda: True,
     ) -> None:
         self.origin = origin
         self.transport = transport
@@ -68,6 +70,7 @@ class Client:
         self._has_asked = False  # at /v2/, how to sign in
         self._has_met = False
         self._sign_in = sign_in
+        self._may_log_in = may_log_in
         self._authenticator: Authenticator | None = None
 
     def url(self, path: str) -> str:
@@ -215,7 +218,7 @@ class Client:
         `/v2/` (spec, "Determining Support").
         """
         async with self._asking:
-            if self._has_asked or not await self._signing_in().has_login(scopes):
+            if self._has_asked or not self._may_log_in() or not await self._signing_in().has_login(scopes):
                 return None
             self._has_asked = True
             response = await self.root.answer()

@@ -12,6 +12,7 @@ from ..model import HTTPOrigin, Reference
 from ..settings import Settings
 from .client import Client
 from .keeper import Keeper, KeepNothing
+from .login_places import login_places
 from .means import Means
 from .repository import Repository
 from .tls import speaks_of_tls
@@ -77,8 +78,15 @@ class Registries:
         if origin not in self._clients:
             is_ollama = self._is_ollama(reference)
             sign_in = partial(self._authenticator, origin, prefers_signature=is_ollama, written=reference.host)
-            self._clients[origin] = Client(origin, self._means.transport, sign_in, self._stop, has_root=not is_ollama)
+            self._clients[origin] = Client(
+                origin, self._means.transport, sign_in, self._stop, has_root=not is_ollama, may_log_in=self._may_log_in
+            )
         return self._clients[origin]
+
+    def _may_log_in(self) -> bool:
+        """Whether a login may be found. Looking is cheap; what reads logins takes a twentieth of a push's start."""
+        settings = self._settings
+        return settings.username is not None or bool(login_places(settings.authfile, settings.environ, settings.home))
 
     def _authenticator(self, origin: HTTPOrigin, *, prefers_signature: bool, written: str) -> Authenticator:
         # Imported where a registry asks for it: what signs in is a twentieth of the start of a push.

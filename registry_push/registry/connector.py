@@ -88,8 +88,9 @@ class Connector(aiohttp.TCPConnector):
         """Connect, or take an idle connection: one that another registry's request has opened is judged anew."""
         key = req.connection_key
         ahead = self._ahead[key]
-        # Where connections are limited, one of ours may be what is waited for.
-        waiting = self._starvation.wait(key) if self._available_connections(key) > 0 else None
+        # One that rests is taken at once. Where connections are limited, one of ours may be what is waited for.
+        is_opened = not any(protocol.is_connected() for protocol, _ in self._conns.get(key, ()))
+        waiting = self._starvation.wait(key) if is_opened and self._available_connections(key) > 0 else None
         try:
             while ahead and not self._conns.get(key):
                 await asyncio.wait([ahead.popleft()])
@@ -129,6 +130,8 @@ class Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's signature
     ) -> Connection:
         connection = await super().connect(req, traces, timeout)
+        if _RULE.get() is None and getattr(connection.protocol, "was_answered", False):
+            return connection  # where it leads was noted at its first request
         refused = self._judge(req, connection.transport)
         if refused is not None:
             connection.release()

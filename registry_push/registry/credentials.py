@@ -16,10 +16,10 @@ from ..model.origin import spellings
 from ..protocol.token import HEADER_SAFE
 from ..settings import check_text
 from ..stores.ollama_paths import read_small
-from ..stores.optional_files import is_there
 from ..stores.read_errors import passes, read_error, unreadable
 from ..stores.threads import in_thread
 from .credential_helper import ask_helper
+from .login_places import login_places
 
 # Such files have a few kilobytes; this bounds what a wrong path can make us read.
 _MAX_FILE: Final = 1024 * 1024
@@ -104,7 +104,7 @@ class CredentialStore:
         if self._explicit is not None and self._explicit_host in (None, host):
             return self._explicit
         hosts = spellings(host, scheme) if scheme is not None else (host,)
-        for place in self._places():
+        for place in login_places(self._authfile, self._environ, self._home):
             config = await in_thread(self._read, place)
             if config is None:
                 continue
@@ -114,29 +114,6 @@ class CredentialStore:
                 if found is not None:
                     return found
         return None
-
-    def _places(self) -> Iterator[Path | str]:
-        """Files, and the content of DOCKER_AUTH_CONFIG, each once, in order."""
-        environ, home = self._environ, self._home
-        named: list[Path | str] = []
-        if self._authfile is not None:
-            named.append(self._authfile)
-        if environ.get("REGISTRY_AUTH_FILE"):
-            named.append(Path(environ["REGISTRY_AUTH_FILE"]))
-        if environ.get("DOCKER_AUTH_CONFIG"):
-            named.append(environ["DOCKER_AUTH_CONFIG"])
-        if environ.get("DOCKER_CONFIG"):
-            named.append(Path(environ["DOCKER_CONFIG"]) / "config.json")
-        usual: list[Path] = []
-        if home is not None:
-            usual.append(home / ".docker" / "config.json")
-        if environ.get("XDG_RUNTIME_DIR"):
-            usual.append(Path(environ["XDG_RUNTIME_DIR"]) / "containers" / "auth.json")
-        if environ.get("XDG_CONFIG_HOME"):
-            usual.append(Path(environ["XDG_CONFIG_HOME"]) / "containers" / "auth.json")
-        elif home is not None:
-            usual.append(home / ".config" / "containers" / "auth.json")
-        yield from dict.fromkeys((*named, *(place for place in usual if place in named or is_there(place))))
 
     def _read(self, place: Path | str) -> _Config | None:
         if isinstance(place, str):

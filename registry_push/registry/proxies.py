@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Self
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -22,8 +21,7 @@ _HOST_AND_PORT: Final = LazyPattern(r"((?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?:
 _HOST: Final = LazyPattern(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(Struct, frozen=True):
     """A proxy that speaks http or https, named by `variable`.
 
     `authorization` is what its `Proxy-Authorization` says, if it wants one.
@@ -31,10 +29,13 @@ class Proxy:
 
     origin: HTTPOrigin
     variable: str
-    authorization: str | None = field(default=None, repr=False)
+    authorization: str | None = None
 
     def __str__(self) -> str:
         return str(self.origin)
+
+    def __repr__(self) -> str:
+        return f"<Proxy {self.origin} of {self.variable}>"
 
 
 class Proxies(Struct, frozen=True):
