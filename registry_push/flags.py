@@ -138,6 +138,11 @@ _SERVICE: Final = (
            "model's own name says."),
     option("--token-file", type=_FILE, metavar="FILE", help="Serve only those who send this bearer token."),
     option("--allow-anonymous", is_flag=True, help="Serve everyone who can reach an address beyond this machine."),
+    option("--wait-for-store", is_flag=True, help="Start even if there is no store yet, for example on a volume that "
+           "is mounted later. Until then /readyz answers 503."),
+    option("-q", "--quiet", is_flag=True, help="Log warnings and errors only."),
+    option("-v", "--verbose", is_flag=True, help="Log every request, not only pushes."),
+    option("--json", "as_json", env="JSON", is_flag=True, help="Log one JSON object a line on standard output."),
 )  # fmt: skip
 
 _OUTPUT: Final = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from ..errors import RegistryPushError, printable
 from ..settings import Settings
 from ..stores.ollama import open_store
 from ..stores.threads import in_thread
+from ..user_part import without_login
 from . import metrics
 from .access import PREFLIGHT, Access
 from .bounds import Bounds
@@ -25,7 +27,7 @@ from .clients import BoundedRunner, Clients
 from .failures import TooBusy, status_of, words_of
 from .hub import Hub
 from .job import Job, Reader
-from .log import LOG, tell
+from .log import LOG, Answered, tell, tell_of_request
 from .planned_push import planned_push
 from .push_request import PushRequest
 from .tags import list_response
@@ -36,6 +38,11 @@ MAX_BODY: Final = 64 * 1024
 # What monitors ask without a token. `/` is how Ollama's clients see whether anybody is there.
 _OPEN: Final = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 _ERROR_STATUS: Final = 500
+_PUSH: Final = "/api/push"
+# Where a request keeps the name of the model that it asks for.
+_MODEL: Final = web.RequestKey("model", str)
+# What else Ollama answers (docs/api.md, and its OpenAI-compatible routes).
+_OLLAMAS: Final = ("/api/", "/v1/")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -85,7 +92,7 @@ class Service:
         router.add_get("/", self._root)
         router.add_get("/api/version", self._version)
         router.add_get("/api/tags", self._tags)
-        router.add_post("/api/push", self._push, expect_handler=_asked_for_later)
+        router.add_post(_PUSH, self._push, expect_handler=_asked_for_later)
         router.add_get("/healthz", self._health)
         router.add_get("/readyz", self._readiness)
         router.add_get("/metrics", self._metrics)
@@ -110,8 +117,14 @@ class Service:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         with self._clients.working(request):
             response = await self._answer(request, handler)
+        # Monitors ask every few seconds: what is no push is for who asks for it.
+        level = logging.INFO if request.path == _PUSH else logging.DEBUG
+        client, model, seconds = request.remote or "a local client", request.get(_MODEL), loop.time() - began
+        tell_of_request(Answered(client, request.method, request.path, response.status, seconds, model), level)
         resource = request.match_info.route.resource
         self._hub.metrics.answered(resource.canonical if resource else "other", response.status)
         return response
@@ -125,6 +138,9 @@ class Service:
                 return web.Response(status=204, headers=PREFLIGHT)
             return await handler(request)
         except web.HTTPException as error:  # the router's 404 and 405, and ours
+            if error.status == 404 and request.path.startswith(_OLLAMAS):
+                text = f"registry-push only pushes models, by POST {_PUSH}; for {request.path} ask Ollama itself"
+                return _error(501, printable(text, limit=300))
             headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
             return _error(error.status, error.text or error.reason, headers)
         except RegistryPushError as error:
@@ -156,6 +172,7 @@ class Service:
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
         asked = PushRequest.parse(await self._body(request))
+        request[_MODEL] = printable(without_login(asked.model), limit=120)
         push = await planned_push(asked, self._settings, self._targets, tell, searching=self._searching)
         _notice_dead_lines(request)
         with self._hub.joined(push) as job:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
-from typing import Final
+import sys
+import time
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from ..errors import redacted
 from ..events import Event, ModelDone, ModelFailed, ModelStarted, Retrying, Warned
@@ -58,6 +64,68 @@ def _block(text: str) -> str:
 
 LOG = logging.getLogger("registry_push.daemon")
 LOG.addFilter(Cleaner())
+
+_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class _Lines(logging.Formatter):
+    """Lines for people, with the time in UTC."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  # logging's name
+        """In UTC."""
+        return time.strftime(datefmt or _TIME, time.gmtime(record.created))
+
+
+class _Objects(_Lines):
+    """One JSON object a record: time, level, message, and the fields of a request's record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON."""
+        fields: dict[str, Any] = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        below = [text for text in (record.exc_text, record.stack_info) if text]
+        return json.dumps({**fields, "traceback": "\n".join(below)} if below else fields)
+
+
+def begin(*, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
+    """Log what this process says: lines on stderr, where systemd and containers look, or JSON objects on stdout.
+
+    What others log in this process goes the same way.
+    """
+    handler = logging.StreamHandler(sys.stdout if as_json else sys.stderr)
+    handler.setFormatter(_Objects() if as_json else _Lines())
+    handler.addFilter(Cleaner())
+    logging.getLogger().addHandler(handler)
+    LOG.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+    # aiohttp writes a traceback for each head that is no HTTP; the client is answered 400.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
+
+class Answered(Struct, frozen=True):
+    """A request of `client` that was answered with `status` after so many `seconds`; `model` is what it pushes."""
+
+    client: str
+    method: str
+    path: str
+    status: int
+    seconds: float
+    model: str | None = None
+
+    def __str__(self) -> str:
+        what = " ".join((self.client, self.method, self.path, *([self.model] if self.model else [])))
+        return f"{what}: {self.status} after {self.seconds:.2f} s"
+
+
+def tell_of_request(answered: Answered, level: int) -> None:
+    """Log an answered request."""
+    LOG.log(level, "%s", answered, extra={"fields": asdict(answered)})
 
 
 def tell(event: Event) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import os
 import signal
 import socket
 import stat
-import sys
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -33,7 +30,8 @@ from .address import Address, parse_ollama_host
 from .application import Service
 from .bounds import Bounds
 from .hub import Hub
-from .log import LOG, Cleaner, tell
+from .introduction import check_store, introduced
+from .log import LOG, begin, tell
 from .loop_errors import LoopErrors
 from .targets import AllowedTargets
 
@@ -107,14 +105,17 @@ def run(settings: Settings, flags: Mapping[str, Any]) -> int:
     """Serves until SIGINT or SIGTERM; gives the exit code.
 
     0: stopped in order, whatever was under way; who manages services takes anything else for a crash. 130: stopped at
-    once, by a second signal. Raises `UsageError` where it can't listen, and what `ServeOptions.of` raises.
+    once, by a second signal. Raises `UsageError` where it can't listen, `StoreNotFound`,
+    and what `ServeOptions.of` raises.
     """
     raise_on_interrupt()
-    _begin_log()
+    begin(quiet=flags["quiet"], verbose=flags["verbose"], as_json=flags["as_json"])
     if warning := homeless_warning(flags):
         tell(warning)
     bounds = Bounds().within(_allow_many_files())
     options = ServeOptions.of(flags, settings.environ)
+    if not flags["wait_for_store"]:
+        check_store(settings)
     try:
         return asyncio.run(_serve(settings, options, bounds))
     except (asyncio.CancelledError, KeyboardInterrupt):
@@ -133,6 +134,7 @@ async def _serve(settings: Settings, options: ServeOptions, bounds: Bounds) -> i
     ):
         service = Service(settings, hub, options.access, options.targets, bounds=bounds)
         async with _listening(service.runner(), options) as site:
+            LOG.info("%s", introduced(settings, options.targets))
             LOG.info("%s: finishing the chunks under way; once more stops at once", (await signals.get()).name)
             hub.stop()
             await site.stop()
@@ -221,17 +223,3 @@ def _allow_many_files() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         few = most
     return few if few != resource.RLIM_INFINITY else _FILES
-
-
-def _begin_log() -> None:
-    """Log to stderr, where systemd and containers look for it, with the time in UTC: what others log in this process
-    too."""
-    handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    handler.addFilter(Cleaner())
-    logging.getLogger().addHandler(handler)
-    LOG.setLevel(logging.INFO)
-    # aiohttp writes a traceback for each head that is no HTTP; the client is answered 400.
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

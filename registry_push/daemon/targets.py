@@ -39,6 +39,9 @@ class AllowedTargets(Struct, frozen=True):
             parsed.append((host, path if slash else "*"))
         return cls(tuple(parsed))
 
+    def __str__(self) -> str:
+        return " or ".join(f"{at}/{below}" for at, below in self.globs) or "the registry in each model's name"
+
     def check(self, name: ModelName) -> None:
         """Raises `TargetNotAllowed` if the registry and repository in `name` are none of these."""
         host, path = name.host.lower(), f"{name.namespace}/{name.model}".lower()

@@ -22,6 +22,8 @@ _LEGACY: Final = "manifests"
 # over its links; `:` is `%3A`, since Windows has no `:` in names; and its own registry goes by its new host.
 _V2: Final = "manifests-v2"
 _V2_HOST: Final = "ollama.com"
+# difflib's own measure of what is worth showing.
+_ALIKE: Final = 0.6
 
 
 class StoredModel(Struct, frozen=True):
@@ -103,9 +105,30 @@ def matching(pattern: str, names: Iterable[ModelName]) -> list[ModelName]:
 
 
 def closest(wanted: str, names: Iterable[ModelName]) -> list[str]:
-    """Up to three names, as displayed, that `wanted` could have been meant for."""
-    shown = {name.short.lower(): name.short for name in names}
-    return [shown[near] for near in difflib.get_close_matches(wanted.lower(), shown, n=3, cutoff=0.6)]
+    """Up to three names, as displayed, that `wanted` could have been meant for, the likeliest first.
+
+    What two names share does not make the rest alike: a host, a namespace and a tag are judged each by itself.
+    """
+    try:
+        name = ModelName.parse(wanted)
+    except InvalidName:  # such as a pattern
+        shown = {each.short.lower(): each.short for each in names}
+        return [shown[near] for near in difflib.get_close_matches(wanted.lower(), shown, n=3, cutoff=_ALIKE)]
+    near = [(_nearness(name, each), each.short) for each in names]
+    return [short for nearness, short in sorted(near, key=lambda pair: (-pair[0], pair[1]))[:3] if nearness]
+
+
+def _nearness(one: ModelName, other: ModelName) -> float:
+    """From 0, which is not alike, to 4."""
+    parts = [_ratio(left, right) for left, right in zip(one.folded, other.folded, strict=True)]
+    host, namespace, model, _ = parts
+    if model < _ALIKE or (min(host, namespace) < _ALIKE and model < 1):
+        return 0.0
+    return sum(parts)
+
+
+def _ratio(left: str, right: str) -> float:
+    return 1.0 if left == right else difflib.SequenceMatcher(None, left, right).ratio()
 
 
 def _files(folder: Path, depth: int, problems: list[str]) -> Iterator[tuple[tuple[str, ...], Path]]:

@@ -134,7 +134,8 @@ async def test_nobody_who_asks_can_choose_a_registry_cve_2026_7482(embedded: Emb
             ("POST", "/api/blobs/sha256:" + "0" * 64),
         ):  # fmt: skip
             async with service.session.request(method, f"{service.url}{path}", json={}) as answer:
-                assert answer.status == 404
+                assert answer.status == 501
+                assert f"only pushes models, by POST /api/push; for {path} ask Ollama" in (await answer.json())["error"]
     assert not embedded.log
 
 

@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from registry_push.loopback import Options
+from registry_push.loopback import EmbeddedRegistry, Options
+from registry_push.registry.identity import Identity
 from tests.support.command import command, start_command
 from tests.support.registries import EmbeddedFactory
 from tests.support.service import lines_of, running, sample
@@ -121,8 +122,8 @@ async def test_an_address_in_use_ends_with_2_and_thinks_of_ollama(tmp_path: Path
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for done in (
-            await command("serve", "--port", port, home=tmp_path),
-            await command("serve", home=tmp_path, OLLAMA_HOST=f"127.0.0.1:{port}"),
+            await command("serve", "--wait-for-store", "--port", port, home=tmp_path),
+            await command("serve", "--wait-for-store", home=tmp_path, OLLAMA_HOST=f"127.0.0.1:{port}"),
         ):
             assert done.code == 2
             assert port in done.err and "Ollama itself" in done.err and "Traceback" not in done.err
@@ -133,7 +134,7 @@ async def test_an_address_in_use_ends_with_2_and_thinks_of_ollama(tmp_path: Path
     [["--port", "70000"], ["--allow-target", "https://x"], ["--unix", "/nowhere/at/all"], ["--host", "no such host"]],
 )
 async def test_bad_usage_ends_with_2(tmp_path: Path, arguments: list[str]) -> None:
-    done = await command("serve", *arguments, "--allow-anonymous", home=tmp_path)
+    done = await command("serve", *arguments, "--allow-anonymous", "--wait-for-store", home=tmp_path)
     assert done.code == 2 and "Traceback" not in done.err
 
 
@@ -151,7 +152,7 @@ async def test_a_unix_socket_is_for_this_user_alone(tmp_path: Path) -> None:
         session.get("http://any.name.at.all/api/version") as answer,
     ):
         assert answer.status == 200
-    taken = await command("serve", "--unix", str(path), home=tmp_path)
+    taken = await command("serve", "--wait-for-store", "--unix", str(path), home=tmp_path)
     assert taken.code == 2 and path.exists(), "a service that lives keeps its socket"
     first.kill()
     await first.communicate()
@@ -162,7 +163,7 @@ async def test_a_unix_socket_is_for_this_user_alone(tmp_path: Path) -> None:
 
 
 async def _started(*arguments: str, home: Path) -> asyncio.subprocess.Process:
-    process = await start_command("serve", *arguments, home=home)
+    process = await start_command("serve", "--wait-for-store", *arguments, home=home)
     assert process.stderr is not None
     while b"listening on unix" not in (line := await process.stderr.readline()):
         assert line, "it ended"
@@ -178,3 +179,90 @@ async def test_flags_have_variables_and_lines_in_the_file(tmp_path: Path) -> Non
             body = json.dumps({"model": "c.example/x/m"})
             async with session.post(f"http://127.0.0.2:{service.port}/api/push", data=body) as answer:
                 assert answer.status == 403
+
+
+async def test_without_a_store_it_does_not_start(tmp_path: Path) -> None:
+    done = await command("serve", "--port", "0", home=tmp_path)
+    assert done.code == 3
+    assert "no Ollama store" in done.err and "--wait-for-store" in done.err
+
+
+async def test_it_waits_for_a_store_if_it_is_told_to(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    async with running("--wait-for-store", home=tmp_path) as service, aiohttp.ClientSession() as session:
+        async with session.get(f"{service.url}/readyz") as answer:
+            assert answer.status == 503
+        (tmp_path / ".ollama").mkdir()
+        model = sample(tmp_path / ".ollama", embedded.host)
+        async with session.get(f"{service.url}/readyz") as answer:
+            assert answer.status == 200
+        async with session.post(f"{service.url}/api/push", json={"model": model}) as answer:
+            assert (await lines_of(answer))[-1] == {"status": "success"}
+
+
+async def test_its_first_lines_name_the_store_the_key_and_the_targets(tmp_path: Path) -> None:
+    sample(tmp_path, "localhost:1")
+    key = tmp_path / "key"
+    Identity.create(key)
+    store = tmp_path / "models"
+    arguments = ("--models", str(store), "--key", str(key), "--allow-target", "r.example/ml/*")
+    async with running(*arguments, home=tmp_path) as service:
+        await said(service.log, f"pushing the models in {store}, signed in with the key SHA256:")
+        assert any(f"({key})" in line and "to r.example/ml/*" in line for line in service.log)
+    async with running("--models", str(store), home=tmp_path) as service:
+        await said(service.log, "signed in with no key and this user's logins, to the registry in each model's name")
+
+
+async def test_the_log_tells_client_and_duration_of_a_push_and_with_v_of_every_request(
+    embedded: EmbeddedRegistry, tmp_path: Path
+) -> None:
+    model = sample(tmp_path, embedded.host)
+    for flag, tells_all in ((), False), (("-v",), True):
+        async with running("--models", str(tmp_path / "models"), *flag, home=tmp_path) as service:
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"{service.url}/api/version") as answer:
+                    assert answer.status == 200
+                async with session.post(f"{service.url}/api/push", json={"model": model}) as answer:
+                    await answer.read()
+            await said(service.log, f"127.0.0.1 POST /api/push {model}: 200 after ")
+            assert any("GET /api/version: 200" in line for line in service.log) is tells_all
+
+
+async def test_a_quiet_log_has_warnings_only(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    model = sample(tmp_path, embedded.host)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    listener.close()
+    arguments = ("serve", "-q", "--port", str(port), "--models", str(tmp_path / "models"))
+    process = await start_command(*arguments, home=tmp_path)
+    async with aiohttp.ClientSession() as session:
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    async with session.post(f"http://127.0.0.1:{port}/api/push", json={"model": model}) as answer:
+                        assert (await lines_of(answer))[-1] == {"status": "success"}
+                    break
+                except aiohttp.ClientConnectionError:
+                    await asyncio.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert await process.communicate() == (b"", b"")
+
+
+async def test_a_log_in_json_has_an_object_a_line(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    model = sample(tmp_path, embedded.host)
+    arguments = ("serve", "--json", "--port", "0", "--models", str(tmp_path / "models"))
+    process = await start_command(*arguments, home=tmp_path)
+    assert process.stdout is not None
+    first = json.loads(await process.stdout.readline())
+    assert first["level"] == "info" and first["message"].startswith("listening on ")
+    url = first["message"].partition(" on ")[2]
+    async with aiohttp.ClientSession() as session, session.post(f"{url}/api/push", json={"model": model}) as answer:
+        await answer.read()
+    process.send_signal(signal.SIGTERM)
+    out, err = await process.communicate()
+    records = [json.loads(line) for line in out.splitlines()]
+    (pushed,) = [record for record in records if "client" in record]
+    assert {**pushed, "time": "", "seconds": 0, "message": ""} == {
+        "time": "", "level": "info", "message": "", "client": "127.0.0.1", "method": "POST", "path": "/api/push",
+        "status": 200, "seconds": 0, "model": model,
+    }  # fmt: skip
+    assert pushed["time"].endswith("Z") and pushed["seconds"] >= 0 and err == b""

@@ -147,6 +147,7 @@ class Running:
 @asynccontextmanager
 async def running(*arguments: str, home: Path, **variables: str) -> AsyncIterator[Running]:
     """The real command on a free port, stopped at the end if it still runs."""
+    arguments = (*arguments, *([] if "--models" in arguments else ["--wait-for-store"]))
     process = await start_command("serve", "--port", "0", *arguments, home=home, **variables)
     assert process.stderr is not None
     said: list[str] = []

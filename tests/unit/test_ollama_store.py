@@ -18,6 +18,7 @@ from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.model import Digest, ModelName
 from registry_push.model.manifest import MAX_MANIFEST_BYTES
 from registry_push.stores.ollama import OllamaStore
+from registry_push.stores.ollama_names import closest
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "ollama"
 
@@ -257,3 +258,20 @@ class TestMatch:
     async def test_no_match_is_an_error(self, many: OllamaStore, pattern: str) -> None:
         with pytest.raises(ModelNotFound):
             await many.match(pattern)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "near"),
+    [
+        ("registry.example.com/ml/other", []),
+        ("registry.example.com/ml/tinny", ["registry.example.com/ml/tiny:latest"]),
+        ("registry.example.com/mll/tiny", ["registry.example.com/ml/tiny:latest"]),
+        ("tiny", ["registry.example.com/ml/tiny:latest"]),
+        ("llama3.2:3c", ["llama3.2:3b", "llama3.2:1b"]),
+        ("llama32", ["llama3.2:1b", "llama3.2:3b"]),
+        ("mistral:latest", []),
+    ],
+)
+def test_what_two_names_share_does_not_make_the_rest_alike(wanted: str, near: list[str]) -> None:
+    here = ["registry.example.com/ml/tiny", "llama3.2:3b", "llama3.2:1b", "me/zzz", "registry.example.com/ml/big-one"]
+    assert closest(wanted, map(ModelName.parse, here)) == near
