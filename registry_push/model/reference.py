@@ -26,6 +26,10 @@ _MAX_NAME: Final = 255
 # Ollama's own registry takes Ollama's names as they are (two parts, capitals, runs of separators).
 OLLAMA_HOSTS: Final = frozenset({DEFAULT_HOST, "ollama.com", "www.ollama.com", "registry.ollama.com"})
 
+# Docker Hub is named docker.io, and answers elsewhere (docker's registry/config.go). Its names have two parts.
+DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+_DOCKER_HUB_SERVER: Final = "registry-1.docker.io"
+
 
 class Reference(Struct, frozen=True):
     """`host[:port]/repository:tag` or `…@sha256:<hex>`.
@@ -44,6 +48,11 @@ class Reference(Struct, frozen=True):
         if self.host.lower() in OLLAMA_HOSTS:
             namespace, _, model = self.repository.partition("/")
             ModelName(self.host, namespace, model, self.tag or DEFAULT_TAG)  # raises InvalidName
+        elif self.host.lower() in DOCKER_HUB and self.repository.count("/") != 1:
+            raise InvalidName(
+                f"{quoted(f'{self.host}/{self.repository}')} has not the two parts of a name at Docker Hub",
+                hint=f"write {self.host}/ACCOUNT/NAME",
+            )
         elif not _REPOSITORY.match(self.repository) or len(self.repository) + len(self.host) > _MAX_NAME:
             raise InvalidName(
                 f"{quoted(self.repository)} is not a repository name",
@@ -100,10 +109,10 @@ class Reference(Struct, frozen=True):
 
         Directly below a host its path is `namespace/model`, as Ollama clients ask for it. Below a prefix it is
         the name as Ollama shows it: `model` for Ollama's library, else `namespace/model`. Ollama's own registry
-        knows two parts only, so there the prefix takes the namespace's place.
+        and Docker Hub know two parts only, so there the prefix takes the namespace's place.
         Raises `NameNotMappable`.
         """
-        if prefix and (name.namespace.lower() == DEFAULT_NAMESPACE or host.lower() in OLLAMA_HOSTS):
+        if prefix and (name.namespace.lower() == DEFAULT_NAMESPACE or host.lower() in OLLAMA_HOSTS | DOCKER_HUB):
             return cls.mapped(host, f"{prefix}/{name.model}", name, scheme=scheme)
         path = f"{name.namespace}/{name.model}"
         return cls.mapped(host, f"{prefix}/{path}" if prefix else path, name, scheme=scheme)
@@ -130,11 +139,12 @@ class Reference(Struct, frozen=True):
         As the name says; else http for `plain_http` (the flag), and for a host on this machine unless something
         `speaks_of_tls` for it (`host[:port]` as in an https URL); https for all others.
         """
+        host = _DOCKER_HUB_SERVER if self.host.lower() in DOCKER_HUB else self.host
         if self.scheme is not None:
-            return HTTPOrigin.of(f"{self.scheme}://{self.host}")
-        secure = HTTPOrigin.of(f"https://{self.host}")
+            return HTTPOrigin.of(f"{self.scheme}://{host}")
+        secure = HTTPOrigin.of(f"https://{host}")
         if plain_http or (secure.is_loopback and not speaks_of_tls(secure.netloc)):
-            return HTTPOrigin.of(f"http://{self.host}")
+            return HTTPOrigin.of(f"http://{host}")
         return secure
 
     @property

@@ -13,6 +13,7 @@ from typing import Any, Final
 from ..errors import InvalidSettings
 from ..model.json_errors import why_not_json
 from ..model.origin import spellings
+from ..model.reference import DOCKER_HUB
 from ..protocol.token import HEADER_SAFE
 from ..settings import check_text
 from ..stores.ollama_paths import read_small
@@ -24,9 +25,8 @@ from .login_places import login_places
 # Such files have a few kilobytes; this bounds what a wrong path can make us read.
 _MAX_FILE: Final = 1024 * 1024
 
-# All of these are Docker Hub, whose login docker keeps under a URL of its first version (docker's
-# registry/config.go, IndexServer). No other name may ever stand for it, nor it for another (CVE-2021-41092).
-_DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+# Docker keeps its Hub's login under a URL of the first version (docker's registry/config.go, IndexServer). No other
+# name may ever stand for it, nor it for another (CVE-2021-41092).
 _DOCKER_HUB_KEY: Final = "https://index.docker.io/v1/"
 
 
@@ -239,7 +239,7 @@ def _folded_key(key: str) -> str:
 
 def _folded_host(host: str) -> str:
     host = host.lower()
-    return "docker.io" if host in _DOCKER_HUB else host
+    return "docker.io" if host in DOCKER_HUB else host
 
 
 def _text(value: object, where: str, config: _Config) -> str:

@@ -327,3 +327,14 @@ class TestHTTPOrigin:
     def test_the_schemes_own_port_is_no_other_origin(self) -> None:
         assert HTTPOrigin.of("https://h/") == HTTPOrigin.of("https://H:443/x?y") != HTTPOrigin.of("https://h:444")
         assert HTTPOrigin.of("http://h/") != HTTPOrigin.of("https://h/")
+
+
+def test_docker_hub_is_named_docker_io_and_asked_elsewhere() -> None:
+    name = ModelName.parse("team/tuned:v2")
+    reference = Reference.below("docker.io", "me", name)
+    assert str(reference) == "docker.io/me/tuned:v2", "its names have two parts"
+    assert str(reference.origin()) == "https://registry-1.docker.io"
+    assert str(Reference.parse("index.docker.io/me/x").origin()) == "https://registry-1.docker.io"
+    for text in ("docker.io/me/team/x", "docker.io/x"):
+        with pytest.raises(InvalidName, match="two parts of a name at Docker Hub"):
+            Reference.parse(text)
