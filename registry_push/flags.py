@@ -105,6 +105,11 @@ _TRANSFER: Final = (
     option(
         "--chunk-size", type=Size(), metavar="SIZE", help="Bytes a request, e.g. 64MiB. Else what the registry takes."
     ),
+    option(
+        "--one-put",
+        is_flag=True,
+        help="Send each blob in one request, for registries and proxies that take no chunks. A cut begins it anew.",
+    ),
     option("--bwlimit", type=Size(), metavar="SIZE", help="Bytes a second of all uploads together, e.g. 20MB."),
     option(
         "--verify",

@@ -104,6 +104,7 @@ class Settings:
     dialect: Dialect = "auto"
     jobs: int = DEFAULT_JOBS
     chunk_size: int | None = None  # bytes; None: as the registry takes them
+    one_put: bool = False  # no chunks: each blob goes whole, in one PUT
     timeout: float = DEFAULT_TIMEOUT  # seconds in which at least something must move
     retries: int = DEFAULT_RETRIES  # tries without progress
     retry_for: float = DEFAULT_RETRY_FOR  # seconds of trouble without progress
@@ -120,6 +121,10 @@ class Settings:
         _within("--retry-for", self.retry_for, 0, 7 * 24 * 3600)
         if self.chunk_size is not None:
             _within("--chunk-size", self.chunk_size, SMALLEST_CHUNK_SIZE, LARGEST_CHUNK_SIZE)
+            if self.one_put:
+                raise InvalidSettings(
+                    "--one-put sends no chunks, and --chunk-size says how long they are", hint="leave one of them out"
+                )
         if self.bwlimit is not None:
             _within("--bwlimit", self.bwlimit, 1024, 10**12)
         if (self.cert is None) != (self.key_file is None):

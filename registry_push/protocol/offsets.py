@@ -5,6 +5,12 @@ Each quirk is one predicate, named after who has it (protocol.md, 6).
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+# No number of a longer text is an offset; each is apart from other words, such as an upload's name.
+_NUMBER: Final = r"(?<![\w.-])[0-9]{1,19}(?![\w-])"
+
 
 def acknowledged(offset: int, sent: int, range_end: int | None) -> int | None:
     """The offset after a chunk that was answered with success, or None: ask for the status.
@@ -52,3 +58,28 @@ def _relative_to_chunk(offset: int, sent: int, told: int) -> bool:
 def _stuck_at_first_chunk(offset: int, told: int) -> bool:
     """ECR: every PATCH is answered with the range of the first one."""
     return 0 < told <= offset
+
+
+def is_stuck_at_first_chunk(offset: int, sent: int, told: int, *, first: int) -> bool:
+    """ECR, in the answer to a PATCH that went from `offset` to `sent`: the end of the `first` chunk, again.
+
+    Of chunks of one size Aliyun's registry tells the same.
+    """
+    return told == first <= offset and not _relative_to_chunk(offset, sent, told)
+
+
+def is_end_of_first_chunk(offset: int, told: int, *, first: int) -> bool:
+    """ECR, in a status: no offset, but the end of the `first` chunk, however many were acknowledged since."""
+    return told == first < offset
+
+
+def named_in_refusal(text: str, *, above: int, most: int, refused: int) -> int | None:
+    """ECR: the words of a 416 name the true offset, where its Range does not. None if they name none, or several.
+
+    `refused` is where the chunk ended that was refused: they may name that too, or its last byte.
+    """
+    found = {int(number) for number in re.findall(_NUMBER, text)} - {refused - 1}
+    found = {number for number in found if above < number <= most}
+    if len(found) > 1:
+        found -= {refused}
+    return found.pop() if len(found) == 1 else None

@@ -19,6 +19,7 @@ class State(Enum):
     UNCERTAIN = auto()  # GET: how far did it come?
     COMMITTING = auto()  # PUT: close with the digest
     CONFIRMING = auto()  # HEAD: the answer to the PUT was lost; is the blob there?
+    MEASURING = auto()  # HEAD: several chunks were committed; is the blob as long as it should be?
     GONE = auto()  # the session is lost: POST again, bounded
     FRESH = auto()  # POST: all tries of the session were for nothing; is it the session, or the registry?
     DONE = auto()
@@ -56,10 +57,11 @@ TRANSITIONS: Final[Mapping[tuple[State, Kind], str]] = {
     #
     (State.OPEN, Kind.ACCEPTED): "acknowledged",
     (State.OPEN, Kind.CREATED): "acknowledged",  # ECR answers a PATCH with 201
-    (State.OPEN, Kind.MISSING): "gone",
+    (State.OPEN, Kind.MISSING): "chunk_missing",
     (State.OPEN, Kind.WRONG_OFFSET): "ask",
     (State.OPEN, Kind.TOO_LARGE): "too_large",
-    (State.OPEN, Kind.INVALID): "ask_later",  # distribution 3: a stale PATCH can be 400
+    (State.OPEN, Kind.INVALID): "chunk_invalid",
+    (State.OPEN, Kind.REFUSED): "chunk_refused",
     (State.OPEN, Kind.EXPIRED): "ask_later",
     (State.OPEN, Kind.BUSY): "ask_later",
     (State.OPEN, Kind.LOST): "ask_later",
@@ -88,9 +90,10 @@ TRANSITIONS: Final[Mapping[tuple[State, Kind], str]] = {
     (State.COMMITTING, Kind.CREATED): "committed",
     (State.COMMITTING, Kind.ACCEPTED): "confirm",  # old Artifactory; only 201 is a promise
     (State.COMMITTING, Kind.MISSING): "session_unknown",
+    (State.COMMITTING, Kind.REFUSED): "commit_refused",
     (State.COMMITTING, Kind.WRONG_OFFSET): "ask_after_commit",
     (State.COMMITTING, Kind.TOO_LARGE): "too_large",
-    (State.COMMITTING, Kind.INVALID): "digest_refused",
+    (State.COMMITTING, Kind.INVALID): "commit_invalid",
     (State.COMMITTING, Kind.EXPIRED): "again",
     (State.COMMITTING, Kind.BUSY): "confirm_later",
     (State.COMMITTING, Kind.LOST): "confirm_later",
@@ -101,4 +104,17 @@ TRANSITIONS: Final[Mapping[tuple[State, Kind], str]] = {
     (State.CONFIRMING, Kind.EXPIRED): "again",
     (State.CONFIRMING, Kind.BUSY): "again",
     (State.CONFIRMING, Kind.LOST): "again",
+    #
+    (State.MEASURING, Kind.ACCEPTED): "measured",
+    (State.MEASURING, Kind.CREATED): "measured",
+    (State.MEASURING, Kind.BUSY): "measure_again",
+    (State.MEASURING, Kind.LOST): "measure_again",
+    # The commit was answered 201, and that is the registry's word; whatever else HEAD says, it denies no byte.
+    (State.MEASURING, Kind.MISSING): "believed",
+    (State.MEASURING, Kind.WRONG_OFFSET): "believed",
+    (State.MEASURING, Kind.TOO_LARGE): "believed",
+    (State.MEASURING, Kind.EXPIRED): "believed",
+    (State.MEASURING, Kind.INVALID): "believed",
+    (State.MEASURING, Kind.REFUSED): "believed",
+    (State.MEASURING, Kind.NO_REGISTRY): "believed",
 }

@@ -17,17 +17,19 @@ from typing import Final
 from ..errors import NotAllowed, NotARegistry, RegistryPushError, Unavailable
 from ..model import HTTPOrigin
 from .answer import NO_ANSWER, Answer, Kind
+from .chunk_steps import ChunkSteps
 from .chunks import MiB, Span
 from .kept import Kept
 from .parts import Parts
+from .redirects import SENT_TWICE
 from .transitions import TRANSITIONS, State
 from .upload_request import UploadRecord, UploadRequest
-from .upload_steps import IN_A_SESSION, Steps
+from .upload_steps import IN_A_SESSION
 
 _WITH_BODY: Final = (State.PARTS, State.DIRECT, State.OPEN, State.COMMITTING)
 
 
-class UploadSession(Steps):
+class UploadSession(ChunkSteps):
     """The upload of one blob. Not thread-safe; nothing here blocks, waits or raises on what a server answers."""
 
     # ── what the driver asks ──────────────────────────────────────────────────────────────────────
@@ -40,7 +42,7 @@ class UploadSession(Steps):
         # A captive portal before the registry denies none either.
         passes = Unavailable | NotARegistry | NotAllowed if is_ours else Unavailable | NotARegistry
         is_worth_it = self.state is not State.FAILED or isinstance(self.failure, passes)
-        if self.state is State.DONE or not is_worth_it:
+        if self.state in (State.DONE, State.MEASURING) or not is_worth_it:
             return None
         own = self._own_record()
         # Until something is in the fresh session, the old one may be the better of the two after all.
@@ -74,6 +76,12 @@ class UploadSession(Steps):
         after, self._after = self._after, 0.0
         if self.state in _WITH_BODY:
             self._has_paid = self._was_cut = self._is_torn = self._is_spared = False
+        if self.state is State.OPEN:
+            span = self._next_span()
+            if not (self.plan.last_in_put and span.start and span.stop == self._blob.size):
+                self._attempted = span.stop
+                return self._body(UploadRequest.chunk(self._location, span, after=after))
+            self.state = State.COMMITTING  # ECR wants the last part in the PUT
         match self.state:
             case State.NEW | State.GONE | State.FRESH:
                 mount = self._mounts[0] if self._mounts else None
@@ -84,26 +92,25 @@ class UploadSession(Steps):
                 return self._parts
             case State.DIRECT:
                 return self._direct
-            case State.OPEN:
-                self._choose_chunk()
-                is_costly = self.kept in (Kept.UNKNOWN, Kept.ACKNOWLEDGED)  # the others keep all, or nothing
-                plan = self.plan.shared(self.bodies) if is_costly else self.plan
-                span = plan.span(self.offset)
-                self._attempted = span.stop
-                return UploadRequest.chunk(self._location, span, after=after)
             case State.UNCERTAIN:
                 return UploadRequest("GET", self._location, {}, after=after)
             case State.COMMITTING:
                 span = Span(self.offset, self._blob.size)
                 self._attempted = span.stop
-                return UploadRequest.close(self._location, self._blob, span, etag=self.etag, after=after)
-            case State.CONFIRMING:
+                return self._body(UploadRequest.close(self._location, self._blob, span, etag=self.etag, after=after))
+            case State.CONFIRMING | State.MEASURING:
                 return UploadRequest("HEAD", self._endpoints.blob, {}, after=after)
             case _:
                 return None
 
     def receive(self, answer: Answer, *, sent: int | None = None) -> None:
         """Takes the answer to the last request, of whose body `sent` bytes had gone, or all."""
+        self._redirect = None
+        self._hops = self._hops if answer.keeps_body else 0
+        is_question = self.state in (State.NEW, State.GONE, State.FRESH)
+        self._redirects |= is_question and answer.url.partition("?")[0] != self._endpoints.uploads
+        if answer.kind is Kind.BUSY:
+            self._note_unanswered()
         # That a session is gone is no news after a cut, and explains nothing.
         is_consequence = self._was_cut and self.state is State.UNCERTAIN and answer.kind is not Kind.BUSY
         if answer.kind not in (Kind.CREATED, Kind.ACCEPTED) and not is_consequence:
@@ -136,8 +143,11 @@ class UploadSession(Steps):
         self._cut = sent if self.state is State.OPEN else self._cut
         if sent:
             self._where.broke_in_body()
+        self._redirect = None
         self._was_cut = self._was_cut or self.state in _WITH_BODY
         self._has_sent(sent)
+        self._put_cuts += self.state is State.COMMITTING and self._is_torn
+        self._note_unanswered()
         self._step(Answer(NO_ANSWER, self._location or self._endpoints.uploads))
 
     @property
@@ -172,8 +182,9 @@ class UploadSession(Steps):
         if self.state not in _WITH_BODY:
             return
         whole = self._attempted - self.offset
-        self._is_torn = count is not None and count < whole
-        if count or (count is None and whole):
+        self._sent = whole if count is None else count
+        self._is_torn = self._sent < whole
+        if self._sent:
             self._budget.moved()
 
     def _step(self, answer: Answer) -> None:
@@ -188,6 +199,24 @@ class UploadSession(Steps):
 
     def _has_bytes(self, record: UploadRecord | None) -> bool:
         return record is not None and record.acknowledged(self._blob.size) > 0
+
+    def _body(self, request: UploadRequest) -> UploadRequest:
+        """`request` to where it was sent on to. Where redirects are usual, a long body waits to be asked for."""
+        if self._redirect is not None:
+            request = request.led_on(self._redirect)
+        is_long = request.span is not None and request.span.length > SENT_TWICE
+        return request.asking() if self._redirects and is_long else request
+
+    def _note_unanswered(self) -> None:
+        """The chunk may have been taken whole, though nobody says so."""
+        if self.state is State.OPEN:
+            self._trail.unanswered = self._attempted
+
+    def _next_span(self) -> Span:
+        self._choose_chunk()
+        is_costly = self.kept in (Kept.UNKNOWN, Kept.ACKNOWLEDGED)  # the others keep all, or nothing
+        plan = self.plan.shared(self.bodies) if is_costly else self.plan
+        return plan.span(self.offset)
 
     def _choose_chunk(self) -> None:
         if self.kept is Kept.EVERYTHING:

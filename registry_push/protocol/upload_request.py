@@ -7,6 +7,7 @@ from typing import Final, Self
 from urllib.parse import quote
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..model import Descriptor
 from .chunks import Span
@@ -76,7 +77,17 @@ class UploadRequest(Struct, frozen=True):
         """PUT with the digest, and the bytes of `span` if it has any."""
         headers = {"Content-Type": _OCTETS, "Content-Length": str(span.length)}
         body = span if span.length else None
+        if body is not None and span.start:  # a last chunk (spec): a wrong offset is refused, not appended
+            headers["Content-Range"] = span.content_range
         return cls("PUT", closing(location, blob.digest, etag=etag), headers, body, closes=True, after=after)
+
+    def led_on(self, url: str) -> Self:
+        """The same request to where the registry has sent it on to."""
+        return replace(self, url=url)
+
+    def asking(self) -> Self:
+        """The same request, whose body waits to be asked for (RFC 9110, 10.1.1)."""
+        return replace(self, headers={**self.headers, "Expect": "100-continue"})
 
     @classmethod
     def direct(cls, url: str, blob: Descriptor, signed: tuple[tuple[str, str], ...]) -> Self:
@@ -99,6 +110,8 @@ class UploadRecord(Struct, frozen=True):
     For parts at an Ollama registry the offset is 0, `part` the length of a part, `done` the numbers of those that are
     placed, and `first` the one to ask for at `location`: it may have been asked for there already, no other may.
     `direct`: all of the blob is at such a registry's storage, and only the commit is left.
+
+    `chunk` is the length of the session's first chunk, 0 if there is none, or it is not known; `is_equal`: all have it.
     """
 
     location: str
@@ -107,10 +120,14 @@ class UploadRecord(Struct, frozen=True):
     done: tuple[int, ...] = ()
     first: int = 0
     direct: bool = False
+    chunk: int = 0
+    is_equal: bool = False
 
     def fits(self, size: int) -> bool:
         """Whether the numbers are possible for a blob of `size` bytes. A record can come from a damaged file."""
-        if not 0 <= self.offset <= size <= _LARGEST:
+        if not 0 <= self.offset <= size <= _LARGEST or not 0 <= self.chunk <= size:
+            return False
+        if (self.is_equal and not self.chunk) or (self.chunk and (self.part or self.direct)):
             return False
         if not self.part:
             return not self.done and not self.first and (not self.direct or self.offset == size)

@@ -15,11 +15,12 @@ from .commit import LateCommit
 from .doubt_steps import DoubtSteps
 from .kept import Kept, after_cut
 from .location import absolute, resolve
-from .offsets import acknowledged, reconciled
 from .pace import Pace
 from .parts import Parts
+from .redirects import not_followed
 from .refusals import hint_for
 from .retry import Budget
+from .trail import Trail
 from .transitions import State
 from .upload_request import Endpoints, OllamaWay, UploadRecord, UploadRequest
 
@@ -54,7 +55,7 @@ class Steps(DoubtSteps):
         self.state = _begin(resume)
         self.kept = kept  # what the registry keeps of a cut chunk, as far as it has shown
         self.offset = resume.offset if resume else 0
-        self.plan = plan
+        self.plan = plan.equal(resume.chunk) if resume is not None and resume.is_equal else plan
         self.placement: Placement | None = None
         self.failure: RegistryPushError | None = None
         self.trouble = ""  # why the last request did not do, for people
@@ -77,6 +78,7 @@ class Steps(DoubtSteps):
         self._suspect_size = False  # a chunk was refused by its offset; if that is right, its size is the cause
         self._refused_at: int | None = None  # the last byte that such a refusal named
         self._insisted = False  # such a chunk was sent once more at this offset
+        self._trail = Trail(resume)
         self._furthest = self.offset  # the most that was ever acknowledged, whatever was lost since
         self._direct: UploadRequest | None = None
         self._parts: Parts | None = None
@@ -92,6 +94,7 @@ class Steps(DoubtSteps):
         self._is_short = False  # the last chunk was taken, but not all of it
         self._late = LateCommit.of(resume, blob.size)
         self._cut = 0  # bytes of a chunk that went out before the line broke
+        self._sent = 0  # bytes of the last body that went out before it was answered
         self._after = 0.0
         self._where = Whereabouts(endpoints.uploads)
 
@@ -165,55 +168,9 @@ class Steps(DoubtSteps):
         self._mounts.pop(0)
         return None
 
-    def _acknowledged(self, answer: Answer) -> None:
-        self._move_session(answer)
-        offset = acknowledged(self.offset, self._attempted, answer.range_end)
-        if offset is None:
-            self.trouble = f"the registry's upload has {(answer.range_end or 0) + 1} bytes, we sent {self._attempted}"
-            self._is_short = True
-            return self._ask_later(answer)
-        self._move_offset(offset)
-        if offset == self._blob.size:
-            self.state = State.COMMITTING
-        return None
-
-    def _reconciled(self, answer: Answer) -> None:
-        self._move_session(answer)
-        told = answer.range_end
-        if self._refused_at is not None and told == self._refused_at + 1:
-            told = self._refused_at  # Quay, Gitea: the refusal had the end right, the status has it one too high
-        offset = reconciled(self.offset, self._attempted, told)
-        if offset is None or offset > self._blob.size:
-            self.trouble = f"the registry's upload has {(answer.range_end or 0) + 1} bytes, we sent {self._attempted}"
-            return self._gone(answer)
-        self._learn(offset)
-        if offset == self.offset and self._suspect_size and not self._shrink():
-            if self._insisted:
-                # The offset may be wrong after all: Quay counts one too many of a cut chunk as well, and
-                # distribution reads none and one byte alike.
-                return self._gone(answer) if offset or not self.restarts else self._refused(answer)
-            self._insisted = True  # it says that it has what we think it has: once more, then
-            if not self._pause(answer):
-                return None
-        if offset < self.offset and not self._pause(answer):
-            return None
-        self._move_offset(offset)
-        self.state = State.COMMITTING if self.plan.single or offset == self._blob.size else State.OPEN
-        return None
-
-    def _ask(self, answer: Answer) -> None:
-        self._suspect_size, self._refused_at = True, answer.range_end
-        self.state = State.UNCERTAIN
-
     def _ask_later(self, answer: Answer) -> None:
         if self._pause(answer):
             self.state = State.UNCERTAIN
-
-    def _too_large(self, answer: Answer) -> None:
-        if not self._shrink():
-            return self._refused(answer)
-        self.state = State.UNCERTAIN
-        return None
 
     def _committed(self, answer: Answer) -> None:
         self._done(answer, Placement.UPLOADED)
@@ -281,6 +238,8 @@ class Steps(DoubtSteps):
             return None
         if answer.kind is Kind.NO_REGISTRY:
             return self._no_registry(answer)
+        if answer.is_redirect:
+            return self._fail(not_followed(answer, f"{self._blob.digest} was refused"))
         cls = {401: Unauthorized, 403: Denied}.get(answer.status, Refused)
         return self._fail(
             cls(f"{self._blob.digest} was refused: {self.trouble}", hint=hint_for(answer), url=answer.url)
@@ -299,6 +258,7 @@ class Steps(DoubtSteps):
         self._location, self.offset, self.etag, self._parts, self._insisted = "", 0, None, None, False
         self._resume = self._direct = self._refused_at = self._late = None
         self._suspect_size, self._in_doubt, self._cut = False, False, 0
+        self._trail = Trail()
 
     def _leave_beside(self) -> None:
         if self._beside is not None:
@@ -312,7 +272,8 @@ class Steps(DoubtSteps):
         if self._parts is not None:
             return self._parts.record
         if self.ollama is None:
-            return UploadRecord(self._location, self.offset)
+            first = min(self._trail.first, self._blob.size)
+            return UploadRecord(self._location, self.offset, chunk=first, is_equal=self.plan.is_equal and first > 0)
         # Ollama's registry tells no status: what went to its storage whole can be committed, less can't be asked for.
         return UploadRecord(self._location, self.offset, direct=True) if self.offset == self._blob.size else None
 
@@ -338,12 +299,6 @@ class Steps(DoubtSteps):
     def _move_session(self, answer: Answer) -> None:
         if answer.location:  # Quay's status has none: the session stays where it was
             self._location = resolve(answer.url, answer.location)
-
-    def _shrink(self) -> bool:
-        smaller = self.plan.shrunk(self._attempted - self.offset)
-        if smaller is not None:
-            self.plan = smaller
-        return smaller is not None
 
     def _pause(self, answer: Answer) -> bool:
         self._began = self._began or self.trouble

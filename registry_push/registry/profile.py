@@ -5,25 +5,38 @@ from __future__ import annotations
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..model.reference import OLLAMA_HOSTS
-from ..protocol.chunks import MiB
+from ..protocol.chunks import MiB, WholePut
 from ..protocol.kept import Kept
 
 
 class Profile(Struct, frozen=True):
-    """How a registry takes uploads. `chunk_limit` in bytes; `one_put`: no chunks at all; `ollama`: Ollama's ways.
+    """How a registry takes uploads. `chunk_limit` in bytes; `whole`: what goes in one PUT; `ollama`: Ollama's ways.
 
+    `ecr`: Amazon's, where the answered Range is no offset, no part but the last is short, and that one is in the PUT.
     `kept` is what it keeps of a cut chunk, `rate` the bytes a second that one body had last. `mounts_itself`: a mount
     from the repository itself is answered by whether the blob is there, which saves asking first; None: not tried.
     """
 
     chunk_limit: int | None = None
-    one_put: bool = False
+    whole: WholePut = WholePut.SMALL
     ollama: bool = False
     kept: Kept = Kept.UNKNOWN
     rate: float | None = None
     mounts_itself: bool | None = None
+    ecr: bool = False
+
+    def after(self, learned: Profile) -> Profile:
+        """What is known, by what this host has taught us since."""
+        return replace(
+            learned,
+            chunk_limit=learned.chunk_limit or self.chunk_limit,
+            whole=self.whole if learned.whole is WholePut.SMALL else learned.whole,
+            ollama=self.ollama,
+            ecr=self.ecr or learned.ecr,
+        )
 
 
 def known_profile(host: str) -> Profile:
@@ -32,21 +45,32 @@ def known_profile(host: str) -> Profile:
     if name in OLLAMA_HOSTS:
         return Profile(ollama=True, kept=Kept.ACKNOWLEDGED)
     if _is_google(name):
-        return Profile(one_put=True)
+        return Profile(whole=WholePut.ONLY)
     if name == "ghcr.io":
-        return Profile(chunk_limit=_GHCR_CHUNK, kept=Kept.ACKNOWLEDGED)
+        return Profile(chunk_limit=_GHCR_CHUNK, whole=WholePut.FIRST, kept=Kept.ACKNOWLEDGED)
+    if _is_amazon(name):
+        return Profile(kept=Kept.ACKNOWLEDGED, ecr=True)
     if _is_azure(name):
         return Profile(kept=Kept.NOTHING)
     return Profile()
 
 
-# 416 "exceeds 4.00MiB" above it.
+# 416 "exceeds 4.00MiB" above it: 256 requests a GiB, and it is not certain that several are put together rightly. A PUT
+# of any length is taken.
 _GHCR_CHUNK: Final = 4 * MiB
 
 
 def _is_google(name: str) -> bool:
     """Artifact Registry and Container Registry take one PUT and no PATCH."""
     return name == "gcr.io" or name.endswith((".gcr.io", ".pkg.dev"))
+
+
+def _is_amazon(name: str) -> bool:
+    """ECR, private and public, also by its newer and its FIPS names."""
+    is_private = name.endswith((".amazonaws.com", ".amazonaws.com.cn", ".on.aws")) and (
+        ".dkr.ecr" in name or ".dkr-ecr" in name
+    )
+    return is_private or name == "public.ecr.aws"
 
 
 def _is_azure(name: str) -> bool:

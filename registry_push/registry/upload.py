@@ -136,7 +136,20 @@ class Upload:
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
+    async def _measure(self, request: UploadRequest) -> None:
+        """Asks how long the blob is that was committed; nothing that keeps this from an answer undoes the commit."""
+        await self._rest(request, self.session.trouble)
+        try:
+            answer = await self._send(request, None)
+        except RegistryPushError as error:
+            passes = isinstance(error, Unavailable) and not isinstance(error, TLSFailed)
+            answer = Answer(NO_ANSWER if passes else 403, request.url)
+        self.session.receive(answer)
+        self.save(self.session.record)
+
     async def _step(self, request: UploadRequest) -> None:
+        if self.session.state is State.MEASURING:
+            return await self._measure(request)
         await self._rest(request, self.session.trouble)
         payload: SpanPayload | None = None
         try:
@@ -173,6 +186,7 @@ class Upload:
                 self._here = None
             self.session.receive(answer, sent=payload.sent if payload is not None else None)
         self.save(self.session.record)
+        return None
 
     def _is_sessions_fault(self, error: TLSFailed | NotAllowed) -> bool:
         """Whether another session may do. Rights that are missing are the registry's word, but for an old session."""
@@ -227,12 +241,14 @@ class Upload:
         self, span: Span, moved: Callable[[int], None], start: int = 0, *, closes: bool = False
     ) -> SpanPayload:
         """The body for `span`, in the request that `closes` or not; `moved` is told `start` and how much has gone."""
+        is_whole = closes and span.length > SINGLE_PUT and self.session.kept is not Kept.EVERYTHING
+        is_dear = self.session.kept is Kept.NOTHING or is_whole
         watch = Watch(self.pace, window=self.stall, clock=asyncio.get_running_loop().time)
 
         def on_sent(count: int) -> None:
             moved(start + count)
             # A new connection often has what an old one lacks; where a cut costs everything, better slow than again.
-            if watch.moved(count) and self.session.kept is not Kept.NOTHING:
+            if watch.moved(count) and not is_dear:
                 self.pace.starved()
                 raise TimedOut("the line moved far slower than before; trying another connection")
             if self.stop.is_set() and self.session.kept is Kept.EVERYTHING:
@@ -317,5 +333,8 @@ class Upload:
 
 
 def _begins_a_body(request: UploadRequest | Parts) -> bool:
-    """Whether this is the place to stop: not before a commit, which is small and makes all that was sent count."""
-    return isinstance(request, Parts) or (not request.closes and request.method in ("POST", "PATCH"))
+    """Whether this is the place to stop: not before a commit that is small and makes all that was sent count."""
+    if isinstance(request, Parts):
+        return True
+    is_long = request.span is not None and request.span.length > SINGLE_PUT
+    return is_long if request.closes else request.method in ("POST", "PATCH")

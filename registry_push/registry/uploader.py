@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ..errors import BlobCorrupt, Interrupted, NotAllowed, NotARegistry, RegistryPushError, SourceChanged, Unavailable
 from ..events import Placement, Sink, Warned
 from ..model import Descriptor
-from ..protocol.chunks import ChunkPlan
+from ..protocol.chunks import ChunkPlan, WholePut
 from ..protocol.kept import Kept
 from ..protocol.pace import Pace
 from ..protocol.parts import part_on
@@ -26,6 +26,7 @@ from .keeper import Keeper, UploadKey
 from .limits import Limits
 from .profile import Profile, known_profile
 from .progress import Progress
+from .record_writer import WORTH_A_RECORD, RecordWriter
 from .trust import Trust
 from .upload import Upload
 from .verification import InDoubt
@@ -73,8 +74,8 @@ class Uploader:
         if body.size != blob.size:
             raise BlobCorrupt(f"what is here for {blob.digest} has {body.size} bytes, not {blob.size}")
         key = UploadKey(str(client.origin), repository, blob.digest)
-        # What goes in one PUT is sent sooner than it is asked how far it came.
-        resume = None if self._plan(client, blob).single else self._keeper.load(key)
+        is_worth_it = blob.size >= WORTH_A_RECORD or not self._plan(client, blob).single
+        resume = self._keeper.load(key) if is_worth_it else None
         if resume is not None and not resume.fits(blob.size):
             resume = None
         begun = resume.acknowledged(blob.size) if resume else 0
@@ -101,8 +102,14 @@ class Uploader:
     def _plan(self, client: Client, blob: Descriptor) -> ChunkPlan:
         profile, pace = self.profile(client), self.pace(client)
         plan = ChunkPlan.for_blob(
-            blob.size, chunk=self._settings.chunk_size, limit=profile.chunk_limit, one_put=profile.one_put
+            blob.size,
+            chunk=self._settings.chunk_size,
+            limit=profile.chunk_limit,
+            one_put=self._settings.one_put,
+            whole=profile.whole,
         )
+        if profile.ecr:
+            plan = plan.at_ecr()
         if not plan.single and (chunk := pace.chunk(plan.chunk)) is not None:
             plan = plan.paced(chunk)
         return plan
@@ -127,7 +134,10 @@ class Uploader:
             self.pace(client),
             self._plan(client, blob),
         )
+        if resume is not None and resume.offset and plan.whole is WholePut.FIRST:  # its line kept breaking
+            plan = plan.in_chunks(WholePut.FIRST)
         key = UploadKey(str(client.origin), repository, blob.digest)
+        writer = RecordWriter(self._keeper, client, key, blob.size, pace, is_there=resume is not None)
         session = UploadSession(
             blob,
             endpoints,
@@ -157,7 +167,7 @@ class Uploader:
             pace,
             progress,
             Trust(settings.verify, self._keeper),
-            lambda record: None if plan.single else self._keeper.save(key, blob.size, _keepable(record, client)),
+            lambda record: writer.write(session, record),
             exact=after is not None,
         )
 
@@ -206,9 +216,7 @@ class Uploader:
         if origin not in self._profiles:
             known = known_profile(client.origin.netloc)
             learned = self._keeper.profile(origin)
-            if learned is not None:
-                known = replace(learned, one_put=known.one_put, ollama=known.ollama)
-            self._profiles[origin] = known
+            self._profiles[origin] = known.after(learned) if learned is not None else known
         return self._profiles[origin]
 
     def warn_once(self, message: str) -> None:
@@ -229,17 +237,16 @@ class Uploader:
 
     def _learn_from(self, client: Client, session: UploadSession, pace: Pace) -> None:
         origin, before = str(client.origin), self.profile(client)
-        if (session.plan.limit, session.kept, session.ollama) == (None, Kept.UNKNOWN, None) and (
-            before.rate or not pace.rate
-        ):
+        if not session.has_learned and (before.rate or not pace.rate):
             return  # as with every blob but the first few
-        limits = [limit for limit in (before.chunk_limit, session.plan.limit) if limit]
         self._profiles[origin] = now = replace(
             before,
-            chunk_limit=min(limits, default=None),
+            chunk_limit=session.learned_limit(before.chunk_limit),
+            whole=session.learned_whole if session.is_done and session.learned_whole is not None else before.whole,
             kept=before.kept if session.kept is Kept.UNKNOWN else session.kept,
             ollama=before.ollama or session.ollama is not None,
             rate=pace.rate,
+            ecr=before.ecr or (session.is_done and session.plan.last_in_put),
         )
         # The rate alone is worth no write: it is written with what else is learned, and after the first body.
         if replace(now, rate=None) != replace(before, rate=None) or (before.rate is None and now.rate is not None):
@@ -252,9 +259,3 @@ class Uploader:
             return None
         # ollama:server/images.go: models of tensors go whole, by x/transfer; the rest in parts.
         return OllamaWay(direct=blob.kind == "tensor", part=self._settings.chunk_size or part_on(pace, blob.size))
-
-
-def _keepable(record: UploadRecord | None, client: Client) -> UploadRecord | None:
-    """What may be written to a disk: not a session's URL in which the registry repeats our login."""
-    is_kept = record is not None and not client.transport.secrets.is_credential_in(record.location)
-    return record if is_kept else None

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ..errors import InvalidDigest, InvalidName
 from ..model import Digest, HTTPOrigin, Reference
-from ..protocol.chunks import SMALLEST_CHUNK
+from ..protocol.chunks import SMALLEST_CHUNK, WholePut
 from ..protocol.kept import Kept
 from ..protocol.location import is_usable
 from ..protocol.upload_request import UploadRecord
@@ -57,30 +57,33 @@ def read_upload(row: Sequence[Any], now: float) -> Entry | None:
 
 def write_record(record: UploadRecord) -> str:
     """What `read_upload` reads as a record."""
-    return json.dumps([record.location, record.offset, record.part, list(record.done), record.first, record.direct])
+    fields = [record.location, record.offset, record.part, list(record.done), record.first, record.direct]
+    return json.dumps([*fields, record.chunk, record.is_equal])
 
 
 def read_host(row: Sequence[Any], now: float) -> tuple[Profile, float] | None:
     """The row `origin, profile, saved`: what was learned, and when."""
     try:
         origin, text, saved = row
-        limit, kept, rate, mounts_itself = json.loads(text)
+        limit, kept, rate, mounts_itself, *later = json.loads(text)
+        whole, ecr = later or (WholePut.SMALL, False)  # an earlier version's
         is_one = str(HTTPOrigin.of(origin)) == origin and _is_time(saved, now)
         is_one &= limit is None or (type(limit) is int and 0 < limit <= _MOST)
         is_one &= rate is None or (type(rate) in (int, float) and 0 < rate <= _FASTEST)
-        is_one &= mounts_itself is None or type(mounts_itself) is bool
+        is_one &= (mounts_itself is None or type(mounts_itself) is bool) and type(ecr) is bool
         if not is_one:
             return None
         limit = None if limit is None else max(SMALLEST_CHUNK, limit)
         rate = None if rate is None else float(rate)
-        return Profile(limit, kept=Kept(kept), rate=rate, mounts_itself=mounts_itself), saved
+        return Profile(limit, WholePut(whole), False, Kept(kept), rate, mounts_itself, ecr), saved
     except _UNREADABLE:
         return None
 
 
 def write_profile(profile: Profile) -> str:
     """What `read_host` reads. Whether it is Ollama's is not kept: another may listen at the port tomorrow."""
-    return json.dumps([profile.chunk_limit, profile.kept, profile.rate, profile.mounts_itself])
+    fields = [profile.chunk_limit, profile.kept, profile.rate, profile.mounts_itself]
+    return json.dumps([*fields, profile.whole, profile.ecr])
 
 
 def read_push(row: Sequence[Any], now: float) -> tuple[Order, float] | None:
@@ -101,14 +104,15 @@ def read_file(row: Sequence[Any], now: float) -> Digest | None:
 
 
 def _record(text: str) -> UploadRecord:
-    location, offset, part, done, first, direct = json.loads(text)
+    location, offset, part, done, first, direct, *later = json.loads(text)
+    chunk, is_equal = later or (0, False)  # an earlier version's
     if not (isinstance(location, str) and len(location) <= _LONGEST_LOCATION and is_usable(location)):
         raise ValueError("no location")
-    if type(done) is not list or type(direct) is not bool:
+    if type(done) is not list or type(direct) is not bool or type(is_equal) is not bool:
         raise ValueError("no record")
-    if any(type(number) is not int for number in (offset, part, first, *done)):  # True is an int, and no number
+    if any(type(number) is not int for number in (offset, part, first, chunk, *done)):  # True is an int, and no number
         raise ValueError("no numbers")
-    return UploadRecord(location, offset, part, tuple(done), first, direct)
+    return UploadRecord(location, offset, part, tuple(done), first, direct, chunk, is_equal)
 
 
 def is_name(origin: str, repository: str) -> bool:

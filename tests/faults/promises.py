@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from aiohttp import web
 
 from registry_push.errors import RegistryPushError
-from registry_push.loopback import EmbeddedRegistry, Exchange, What
+from registry_push.loopback import EmbeddedRegistry, Exchange, Quirks, What
 from registry_push.model import Digest, Manifest
 
 DOCUMENTED: Final = frozenset({0, 3, 4, 5, 6, 7, 130})
@@ -70,6 +70,7 @@ class Judge:
     one_request: int  # a blob of at most so many bytes goes in one
     contents: Mapping[Digest, list[bytes]]
     flaws: list[str] = field(default_factory=list)
+    quirks: Quirks = field(default_factory=Quirks)
 
     async def watch(self, request: web.Request) -> web.StreamResponse | None:
         """P1. The registry's hook: sees each request before anything is done with it."""
@@ -98,7 +99,7 @@ class Judge:
 
     def check_resent(self, registry: EmbeddedRegistry, ends: Sequence[End]) -> None:
         """P2, over the whole log. Raises `Broken`."""
-        _Ledger(registry, self.contents, self.one_request).read(ends)
+        _Ledger(registry, self.contents, self.one_request, self.quirks).read(ends)
 
     def has(self, digest: Digest) -> bool:
         """Whether the blob is whole at the target."""
@@ -170,6 +171,7 @@ class _Ledger:
     registry: EmbeddedRegistry
     contents: Mapping[Digest, list[bytes]]
     one_request: int
+    quirks: Quirks
     held: dict[Digest, dict[str, list[Interval]]] = field(default_factory=lambda: defaultdict(dict))
     owner: dict[str, Digest] = field(default_factory=dict)
     furthest: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -277,7 +279,10 @@ class _Ledger:
             held.setdefault(session, []).append(span[1])
         stated = _STATED.match(exchange.headers.get("Content-Range", ""))
         if stated is not None and exchange.status == 416:
-            self.refused_starts[session].add(int(stated[1]))
+            start = int(stated[1])
+            self.refused_starts[session].add(start)
+            if start > self.taken[session]:  # only a status has said that it has so much
+                held[session] = [(first, min(last, self.taken[session])) for first, last in held.get(session, [])]
         elif span is not None and 200 <= exchange.status < 300:
             self.taken[session] = max(self.taken[session], span[1][1])
         self._weigh(exchange, held, session)
@@ -298,9 +303,11 @@ class _Ledger:
     def _weigh(self, exchange: Exchange, held: dict[str, list[Interval]], session: str) -> None:
         """What a Range means: what is behind it is denied; a status acknowledges what is before it."""
         told = _RANGE.match(exchange.told or "")
-        if told is None or exchange.status not in (200, 201, 202, 204, 416):
+        if told is None or exchange.status not in (200, 201, 202, 204, 416) or self.quirks.range_sticks:
             return
         end = int(told[1]) + 1 if int(told[1]) else 0
+        adds = {"GET": self.quirks.status_adds, "PATCH": (self.quirks.refusal_adds or 0) * (exchange.status == 416)}
+        end = max(0, end - adds.get(exchange.method, 0))
         if exchange.status == 416:
             # "true" and "behind" of a refused PATCH; one that is ahead says nothing that a client may rely on.
             held[session] = [(first, min(last, end)) for first, last in held.get(session, []) if first < end]

@@ -15,7 +15,19 @@ from typing import Final
 
 from registry_push.errors import RegistryPushError
 from registry_push.events import BlobProgress, Event, as_json, error_fields
-from registry_push.loopback import Basic, EmbeddedRegistry, Fault, Kinds, Ollama, OnCut, Options, Schedule, Token, What
+from registry_push.loopback import (
+    Basic,
+    EmbeddedRegistry,
+    Fault,
+    Kinds,
+    Ollama,
+    OnCut,
+    Options,
+    Quirks,
+    Schedule,
+    Token,
+    What,
+)
 from registry_push.loopback.faults import NO_FAULTS
 from registry_push.loopback.sample import CONFIG_TYPE, LAYER_TYPE, Layer, config, encoded, write_model
 from registry_push.model import Digest, ModelName
@@ -64,6 +76,7 @@ class Scene:
     damage: Damage | None = None
     kills: tuple[int, ...] = ()  # the progress events at which the pushes are killed, the first push's first
     stops: tuple[int, ...] = ()  # … and at which they are told to stop
+    quirks: Quirks = field(default_factory=Quirks)
 
     @classmethod
     def of_seed(cls, seed: int, kinds: Kinds = Kinds.OLD) -> Scene:
@@ -258,6 +271,7 @@ def options_of(scene: Scene, judge: Judge) -> Options:
         hook=judge.watch,
         ollama=ollama if scene.ollama else None,
         faults=scene.schedule,
+        quirks=scene.quirks,
     )
 
 
@@ -281,7 +295,7 @@ async def staged(scene: Scene, folder: Path) -> AsyncIterator[User]:
     """The scene's user, before a store and a registry. Nothing is damaged yet."""
     source = Source.write(folder / "models", scene.sizes, seed=scene.seed, tensors=scene.direct)
     one_request = min(scene.chunk, SINGLE_PUT)
-    judge = Judge(folder / "registry", REPOSITORY, source.manifest, one_request, source.contents)
+    judge = Judge(folder / "registry", REPOSITORY, source.manifest, one_request, source.contents, quirks=scene.quirks)
     async with EmbeddedRegistry(folder / "registry", options_of(scene, judge)) as registry:
         yield User(source, registry, judge, settings_of(scene, folder))
 

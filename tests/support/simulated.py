@@ -64,12 +64,13 @@ class SimulatedRegistry:
     sessions: dict[str, bytearray] = field(default_factory=dict)
     first_stop: int = 0
     received: list[tuple[int, int]] = field(default_factory=list)
+    withheld: int = 0  # bytes of the last body that did not go out before the line broke
     _ids: Iterator[int] = field(default_factory=count)
 
     def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> Answer | None:
         """The answer; None where the line broke. Raises `TLSFailed` for a host that is not trusted."""
         fault = next(self.faults, Fault.NONE)
-        location = request.url.partition("?")[0]
+        location, self.withheld = request.url.partition("?")[0], 0
         if fault is Fault.NONE:
             number = location.rpartition("/")[2]
             fault = self.broken(request.method, int(number) if number.isdigit() else None)
@@ -87,6 +88,7 @@ class SimulatedRegistry:
             case Fault.SESSION_GONE:
                 self.sessions.pop(location, None)
             case Fault.CUT if body:
+                self.withheld = len(body) - len(body) // 2
                 self._cut(location, body[: len(body) // 2])
                 return None
         answer = self._handle(request, location, body, blob)
@@ -147,6 +149,20 @@ def asked(session: UploadSession) -> UploadRequest | None:
     return request
 
 
+def answered(session: UploadSession, *answers: Answer) -> UploadRequest | None:
+    """The request after these answers."""
+    for answer in answers:
+        assert asked(session) is not None
+        session.receive(answer)
+    return asked(session)
+
+
+def session_of(plan: ChunkPlan, *, resume: UploadRecord | None = None, retries: int = 5) -> UploadSession:
+    """An upload by `plan`; a test answers its requests itself."""
+    blob = Descriptor("a/b", Digest.of(b""), plan.size)
+    return UploadSession(blob, ENDPOINTS, plan, budget=Budget(retries, dice=lambda: 0.0), resume=resume)
+
+
 @dataclass
 class Run:
     """How an upload went: the session at its end, and what was sent."""
@@ -176,10 +192,11 @@ def upload(
     single: bool = False,
     resume: UploadRecord | None = None,
     stop_after: int = 10_000,
+    plan: ChunkPlan | None = None,
 ) -> Run:
-    """Drives an upload of `content` to its end, or for `stop_after` requests."""
+    """Drives an upload of `content` to its end, or for `stop_after` requests. A `plan` goes before the chunk's size."""
     blob = Descriptor("application/vnd.ollama.image.model", Digest.of(content), len(content))
-    plan = ChunkPlan(len(content), chunk, single=single or len(content) < 2)
+    plan = plan or ChunkPlan(len(content), chunk, single=single or len(content) < 2)
     session = UploadSession(blob, ENDPOINTS, plan, budget=Budget(retries, dice=lambda: 0.5), resume=resume)
     run = Run(session, [], [])
     while len(run.requests) < stop_after and (request := asked(session)) is not None:
@@ -194,7 +211,7 @@ def upload(
             run.records.append(session.record)
             continue
         if answer is None:
-            session.connection_lost("connection reset", sent=len(body) if request.closes else 0)
+            session.connection_lost("connection reset", sent=len(body) - registry.withheld)
         else:
             session.receive(answer)
         run.records.append(session.record)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from registry_push.protocol.chunks import FIRST_CHUNK, SINGLE_PUT, SMALLEST_CHUNK, ChunkPlan, MiB, Span
+from registry_push.protocol.chunks import FIRST_CHUNK, SINGLE_PUT, SMALLEST_CHUNK, ChunkPlan, MiB, Span, WholePut
 
 _SIZES = st.one_of(st.integers(0, 300), st.integers(0, 200 * MiB), st.integers(0, 10**13))
 
@@ -86,6 +86,43 @@ def test_the_users_wish_and_the_hosts_limit_are_both_kept(plan: ChunkPlan, singl
 )
 def test_limits_that_the_registry_names_are_kept(minimum: int | None, maximum: int | None, chunk: int) -> None:
     assert ChunkPlan.for_blob(10**9).bounded(minimum, maximum).chunk == chunk
+
+
+@pytest.mark.parametrize("size", [168 * 10**9, 500 * 10**9, 900 * 10**9])
+def test_r2_gets_no_more_than_its_10000_parts(size: int) -> None:
+    plan = ChunkPlan.for_blob(size).bounded(5 * MiB, 100 * 10**6)
+    assert plan.chunk <= 100 * 10**6 and -(-size // plan.chunk) <= 10_000
+
+
+@given(st.integers(5 * MiB + 1, 10**12), st.none() | st.integers(64 * 1024, 10**9))
+@example(32 * MiB + 1, None)
+def test_r2s_chunks_are_all_alike_but_a_shorter_last_one_of_more_than_a_byte(size: int, chunk: int | None) -> None:
+    plan = ChunkPlan.for_blob(size, chunk=chunk).bounded(5 * MiB, 100 * 10**6)
+    assert 5 * MiB <= plan.chunk <= 100 * 10**6
+    assert plan.span(0).length == min(size, plan.chunk)
+    if size > plan.chunk > 5 * MiB:
+        assert size % plan.chunk != 1
+    rest = plan.span(size - size % plan.chunk if size % plan.chunk else size - plan.chunk)
+    assert rest.stop == size
+
+
+@pytest.mark.parametrize(
+    ("whole", "size", "chunk", "single"),
+    [
+        (WholePut.SMALL, SINGLE_PUT, None, True),
+        (WholePut.SMALL, SINGLE_PUT + 1, None, False),
+        (WholePut.FIRST, 10**10, None, True),
+        (WholePut.FIRST, 10**10, 5 * MiB, False),
+        (WholePut.ONLY, 10**10, 5 * MiB, True),
+        (WholePut.NEVER, 1000, None, False),
+        (WholePut.NEVER, 1, None, False),
+        (WholePut.NEVER, 0, None, True),
+    ],
+)
+def test_what_goes_in_one_put_is_the_hosts_way_and_the_users_word(
+    whole: WholePut, size: int, chunk: int | None, single: bool
+) -> None:
+    assert ChunkPlan.for_blob(size, chunk=chunk, whole=whole).single is single
 
 
 @pytest.mark.parametrize("maximum", [1, 2, 1000])

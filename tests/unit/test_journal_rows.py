@@ -10,10 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from registry_push.model import Digest
+from registry_push.protocol.chunks import WholePut
+from registry_push.protocol.kept import Kept
 from registry_push.protocol.upload_request import UploadRecord
 from registry_push.registry.keeper import UploadKey
+from registry_push.registry.profile import Profile
 from registry_push.settings import Settings
-from registry_push.transfer.rows import read_host, read_push, read_upload
+from registry_push.transfer.rows import read_host, read_push, read_upload, write_profile, write_record
 
 pytestmark = pytest.mark.attack("S14")
 
@@ -25,6 +28,14 @@ HUGE: Final = "9" * 5000
 
 def record(*changes: tuple[int, Any]) -> str:
     whole: list[Any] = [LOCATION, 64, 0, [], 0, False]
+    for place, value in changes:
+        whole[place] = value
+    return json.dumps(whole)
+
+
+def later(*changes: tuple[int, Any]) -> str:
+    """A record as this version writes it."""
+    whole = [LOCATION, 64, 0, [], 0, False, 32, True]
     for place, value in changes:
         whole[place] = value
     return json.dumps(whole)
@@ -60,6 +71,12 @@ BAD_RECORDS: Final = [
     *(parts((4, first)) for first in (-1, 10, 10**30, "0", True)),
     parts((1, 5)),
     parts((5, True)),
+    *(later((6, chunk)) for chunk in (-1, 1001, 10**30, 0.5, "32", None, True, 0)),
+    *(later((7, is_equal)) for is_equal in (0, 1, None, "yes")),
+    later((1, 0), (2, 100)),
+    later((1, 1000), (5, True)),
+    json.dumps([LOCATION, 64, 0, [], 0, False, 32]),
+    json.dumps([LOCATION, 64, 0, [], 0, False, 32, True, 5]),
 ]
 
 
@@ -69,7 +86,19 @@ def test_a_record_out_of_its_ranges_is_none(text: str) -> None:
     assert read_upload(row, NOW) is None
 
 
-@pytest.mark.parametrize("text", [record(), parts(), record((1, 1000), (5, True)), record((1, 0)), record((1, 1000))])
+@pytest.mark.parametrize(
+    "text",
+    [
+        record(),
+        parts(),
+        record((1, 1000), (5, True)),
+        record((1, 0)),
+        record((1, 1000)),
+        later(),
+        later((7, False)),
+        later((6, 0), (7, False)),
+    ],
+)
 def test_a_record_within_its_ranges_is_one(text: str) -> None:
     entry = read_upload([KEY.origin, KEY.repository, str(KEY.digest), 1000, text, NOW], NOW)
     assert entry is not None and entry.record.fits(entry.size)
@@ -106,6 +135,12 @@ BAD_PROFILES: Final = [
             [None, "nothing", 1.0, 1],
             [None, "nothing", 1.0, "yes"],
             [None, "nothing", 1.0, True, 5],
+            [None, "nothing", 1.0, True, "small"],
+            [None, "nothing", 1.0, True, "what", True],
+            [None, "nothing", 1.0, True, None, True],
+            [None, "nothing", 1.0, True, "small", 1],
+            [None, "nothing", 1.0, True, "small", None],
+            [None, "nothing", 1.0, True, "small", True, 5],
         )
     ),
 ]
@@ -114,6 +149,30 @@ BAD_PROFILES: Final = [
 @pytest.mark.parametrize("text", BAD_PROFILES)
 def test_a_profile_out_of_its_ranges_is_none(text: str) -> None:
     assert read_host([KEY.origin, text, NOW], NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "profile"),
+    [
+        ('[null, "unknown", null, null]', Profile()),
+        ('[4194304, "nothing", 5.0, true]', Profile(4194304, kept=Kept.NOTHING, rate=5.0, mounts_itself=True)),
+        ('[null, "unknown", null, null, "only", true]', Profile(whole=WholePut.ONLY, ecr=True)),
+    ],
+    ids=["an earlier version's", "an earlier version's, full", "this version's"],
+)
+def test_a_profile_is_read_as_each_version_has_written_it(text: str, profile: Profile) -> None:
+    assert read_host([KEY.origin, text, NOW], NOW) == (profile, NOW)
+    assert read_host([KEY.origin, write_profile(profile), NOW], NOW) == (profile, NOW)
+
+
+def test_a_record_is_read_as_each_version_has_written_it() -> None:
+    for text, expected in ((record(), UploadRecord(LOCATION, 64)), (later(), LATER)):
+        entry = read_upload([KEY.origin, KEY.repository, str(KEY.digest), 1000, text, NOW], NOW)
+        assert entry is not None and entry.record == expected
+    assert write_record(LATER) == later()
+
+
+LATER: Final = UploadRecord(LOCATION, 64, chunk=32, is_equal=True)
 
 
 def order(**changes: Any) -> str:
@@ -158,6 +217,7 @@ BAD_ORDERS: Final = [
             ("chunk_size", True),
             ("chunk_size", "5"),
             ("chunk_size", 1e6),
+            ("one_put", 1),
             ("key", 5),
             ("key", "relative"),
             ("key", "/\0"),
@@ -182,7 +242,7 @@ def test_an_order_out_of_its_ranges_is_none(text: str) -> None:
         {},
         {"plain_http": True, "tls_verify": False, "dialect": "ollama", "chunk_size": 65536},
         {"key": "/k", "ca_file": "/c", "cert": "/c", "key_file": "/k", "authfile": "/a"},
-        {"allow_realms": ["auth.example.com"]},
+        {"allow_realms": ["auth.example.com"], "one_put": True},
         {"of a later version": {"a": 5}},
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_push.protocol.offsets import acknowledged, reconciled
+from registry_push.protocol.offsets import acknowledged, named_in_refusal, reconciled
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,24 @@ def test_after_an_acknowledged_chunk(registry: str, offset: int, sent: int, end:
 )
 def test_after_trouble(registry: str, offset: int, sent: int, end: int | None, expected: int | None) -> None:
     assert reconciled(offset, sent, end) == expected, registry
+
+
+@pytest.mark.parametrize(
+    ("words", "offset"),
+    [
+        ("the next byte is 2500", 2500),
+        ("the part 2000-2999 does not follow the last byte; 2500 were received", 2500),
+        ("expected 2500, got 2000 to 3000", 2500),
+        ("the next byte is 3000", 3000),
+        ("the part 2000-2999 is no next one", None),
+        ("between 2400 and 2600", None),
+        ("at most 4194304 bytes", None),
+        ("upload 2500-7 or v2.2500", None),
+        ("", None),
+    ],
+)
+def test_ecrs_words_name_an_offset_between_what_is_acknowledged_and_the_end(words: str, offset: int | None) -> None:
+    assert named_in_refusal(words, above=2000, most=10_000, refused=3000) == offset
 
 
 @pytest.mark.parametrize("kept", [1, 500, 999])

@@ -1,0 +1,53 @@
+"""`RecordWriter`: keeps the record of one upload while it is under way, as often as that is worth a write."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..protocol.chunks import MiB
+from ..protocol.kept import Kept
+from ..protocol.pace import Pace
+from ..protocol.upload import UploadSession
+from ..protocol.upload_request import UploadRecord
+from .client import Client
+from .keeper import Keeper, UploadKey
+
+# Below this a blob that goes in one PUT is sent sooner than it is asked how far it came.
+WORTH_A_RECORD: Final = 1 * MiB
+# Seconds that such a blob has to take: two writes for each of 400 small ones would be seen on a fast line.
+_LASTING: Final = 1.0
+
+
+class RecordWriter:
+    """Writes the record of one upload of `size` bytes; `is_there`: one of an earlier process is kept already."""
+
+    def __init__(
+        self, keeper: Keeper, client: Client, key: UploadKey, size: int, pace: Pace, *, is_there: bool
+    ) -> None:
+        self._keeper = keeper
+        self._client = client
+        self._key = key
+        self._size = size
+        self._pace = pace
+        self._is_there = is_there
+
+    def write(self, session: UploadSession, record: UploadRecord | None) -> None:
+        """Keep `record`, or forget what was kept if it is None. Nothing is written for what is over in a moment."""
+        if record is None or not self._is_keepable(record):
+            if self._is_there or not session.plan.single:
+                self._keeper.save(self._key, self._size, None)
+            self._is_there = False
+        elif self._is_there or not session.plan.single or self._is_worth_it(session):
+            self._keeper.save(self._key, self._size, record)
+            self._is_there = True
+
+    def _is_worth_it(self, session: UploadSession) -> bool:
+        """Whether a blob in one PUT may be cut, and then gone on with: some registries keep all that arrived."""
+        keeps = session.kept in (Kept.EVERYTHING, Kept.UNKNOWN)
+        # Only what this run has seen of the line counts: it may have been quick yesterday.
+        is_quick = self._pace.usual is not None and self._size < self._pace.usual * _LASTING
+        return keeps and self._size >= WORTH_A_RECORD and not is_quick
+
+    def _is_keepable(self, record: UploadRecord) -> bool:
+        """What may be written to a disk: not a session's URL in which the registry repeats our login."""
+        return not self._client.transport.secrets.is_credential_in(record.location)

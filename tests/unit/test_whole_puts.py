@@ -1,0 +1,165 @@
+"""Registries that take no PATCH, no PUT of all, or one PUT rather than many PATCHes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from registry_push.errors import Refused
+from registry_push.model import Descriptor
+from registry_push.protocol.answer import Answer
+from registry_push.protocol.chunks import ChunkPlan, MiB, WholePut
+from registry_push.protocol.diagnostics import Diagnosis
+from registry_push.protocol.transitions import State
+from registry_push.protocol.upload_request import UploadRequest
+from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, answered, asked, session_of, upload
+
+CONTENT = bytes(range(256)) * 40  # 10,240 bytes
+SIZE = len(CONTENT)
+LOST = Diagnosis(("BLOB_UPLOAD_UNKNOWN",), "upload unknown")
+
+
+class Fronted(SimulatedRegistry):
+    """With something in front that answers some requests itself."""
+
+    front: Callable[[UploadRequest], Answer | None] = staticmethod(lambda _: None)
+
+    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> Answer | None:
+        found = self.front(request)
+        return found if found is not None else super().answer(request, body, blob)
+
+
+def refusing(method: str, status: int, *codes: str) -> Fronted:
+    """A registry behind what refuses bodies by this method."""
+    registry = Fronted()
+    diagnosis = Diagnosis(codes, "no")
+    registry.front = lambda request: (
+        Answer(status, request.url, diagnosis=diagnosis) if request.method == method and request.span else None
+    )
+    return registry
+
+
+def is_done(run: Run, registry: SimulatedRegistry) -> bool:
+    return run.session.state is State.DONE and list(registry.blobs.values()) == [CONTENT]
+
+
+# ── no PATCH, or no PUT of all ────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 411, 501])
+@pytest.mark.parametrize("retries", [1, 5])
+def test_a_firewall_that_refuses_patch_gets_one_put(status: int, retries: int) -> None:
+    registry = refusing("PATCH", status)
+    run = upload(registry, CONTENT, retries=retries)
+    assert is_done(run, registry)
+    assert run.session.learned_whole is WholePut.ONLY
+    assert run.methods.count("PATCH") <= 2
+
+
+@pytest.mark.parametrize(("status", "code"), [(405, "UNSUPPORTED"), (403, "UNSUPPORTED"), (501, "UNKNOWN")])
+def test_a_registry_whose_words_are_that_patch_is_unsupported_gets_one_put(status: int, code: str) -> None:
+    registry = refusing("PATCH", status, code)
+    assert is_done(upload(registry, CONTENT), registry)
+
+
+def test_a_registry_whose_words_are_that_we_may_not_is_believed() -> None:
+    run = upload(refusing("PATCH", 403, "DENIED"), CONTENT)
+    assert run.session.failure is not None and run.session.failure.exit_code == 4
+    assert "PUT" not in run.methods
+
+
+def test_a_patch_refused_after_bytes_were_acknowledged_is_a_refusal() -> None:
+    registry = Fronted()
+    left = iter([None, None, None])
+    registry.front = lambda request: Answer(405, request.url) if next(left, request) is request else None
+    run = upload(registry, CONTENT)
+    assert isinstance(run.session.failure, Refused)
+
+
+def test_a_session_that_is_lost_once_is_no_registry_without_patch() -> None:
+    """distribution 2 says BLOB_UPLOAD_UNKNOWN; a 404 without a word may be either, so it has to come twice."""
+    for diagnosis in (LOST, Diagnosis((), "")):
+        registry = Fronted()
+        answers = iter([None, Answer(404, ENDPOINTS.uploads, diagnosis=diagnosis)])
+        registry.front = lambda _, answers=answers: next(answers, None)  # type: ignore[misc]  # bound now
+        run = upload(registry, CONTENT)
+        assert is_done(run, registry)
+        assert run.session.learned_whole is None and run.methods.count("PATCH") == 12
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_old_artifactory_knows_no_put_of_all_and_gets_chunks(single: bool) -> None:
+    registry = refusing("PUT", 404)
+    run = upload(registry, CONTENT, single=single)
+    assert is_done(run, registry)
+    assert run.session.learned_whole is (WholePut.NEVER if single else None)
+    assert sum(request.method == "PUT" and request.span is not None for request in run.requests) == int(single)
+
+
+def test_a_session_that_is_lost_before_its_put_is_no_registry_without_puts() -> None:
+    registry = Fronted()
+    answers = iter([None, Answer(404, ENDPOINTS.uploads, diagnosis=LOST)])
+    registry.front = lambda _: next(answers, None)
+    run = upload(registry, CONTENT, single=True)
+    assert is_done(run, registry)
+    assert run.session.learned_whole is None and "PATCH" not in run.methods
+
+
+@pytest.mark.parametrize("single", [True, False])
+@pytest.mark.parametrize("put", [404, 413])
+@pytest.mark.parametrize("patch", [404, 405])
+def test_neither_patch_nor_put_ends_soon(single: bool, put: int, patch: int) -> None:
+    registry = Fronted()
+    registry.front = lambda request: (
+        Answer(put if request.method == "PUT" else patch, request.url) if request.span else None
+    )
+    content = b"x" * (9 * MiB)
+    run = upload(registry, content, chunk=4 * MiB, single=single)
+    assert run.session.failure is not None
+    # Where neither is found, it may be the sessions that are lost.
+    assert run.session.failure.exit_code == (6 if patch == 404 else 5)
+    assert str(put) in run.session.failure.message or str(patch) in run.session.failure.message
+    whole = [request for request in run.requests if request.span and request.span.length == len(content)]
+    assert len(whole) == 1
+
+
+def test_one_put_that_was_learned_and_is_too_large_is_unlearned() -> None:
+    content = b"x" * (9 * MiB)
+    registry = SimulatedRegistry(chunk_limit=5 * MiB)
+    run = upload(registry, content, plan=ChunkPlan.for_blob(len(content), whole=WholePut.ONLY))
+    assert run.session.is_done
+    assert run.session.learned_whole is WholePut.SMALL
+
+
+# ── GHCR ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def ghcr(size: int) -> ChunkPlan:
+    return ChunkPlan.for_blob(size, limit=4 * MiB, whole=WholePut.FIRST)
+
+
+def test_ghcr_gets_chunks_on_a_line_that_keeps_breaking() -> None:
+    content = b"g" * (10 * MiB)
+    once = [Fault.NONE, Fault.CUT, Fault.NONE, Fault.NONE]
+    for cuts, expected in (
+        (once, ["POST", "PUT", "HEAD", "GET", "PUT"]),
+        (once + once[1:], ["POST", *["PUT", "HEAD", "GET"] * 2, "PATCH", "PATCH", "PATCH", "PUT", "HEAD"]),
+    ):
+        registry = SimulatedRegistry(OnCut.ACKNOWLEDGED, faults=iter(cuts))
+        run = upload(registry, content, plan=ghcr(len(content)))
+        assert run.session.state is State.DONE
+        assert run.methods == expected
+        assert run.session.learned_whole is None, "it was the line"
+
+
+def test_ghcrs_silence_after_all_of_a_put_is_no_cut() -> None:
+    session = session_of(ghcr(SIZE))
+    asked(session)
+    session.receive(Answer(202, ENDPOINTS.uploads, location="/s"))
+    for _ in range(2):
+        asked(session)
+        session.connection_lost("reset", sent=SIZE)
+        request = answered(session, Answer(404, ENDPOINTS.blob), Answer(204, ENDPOINTS.uploads))
+        assert request is not None and request.closes
+        assert session.plan.single
