@@ -208,10 +208,18 @@ class ChunkSteps(Steps):
         if offset < self.offset and not is_suspect and self._beside is None and not self._pause(answer):
             return None
         self._move_offset(offset)
-        if self.plan.whole is WholePut.FIRST and self._put_cuts >= _BREAKING:
-            self.plan = self.plan.in_chunks(WholePut.SMALL)
+        self._heed_cuts()
         self.state = State.COMMITTING if self.plan.single or offset == self._blob.size else State.OPEN
         return None
+
+    def _opened(self, answer: Answer) -> None:
+        self._heed_cuts()
+        super()._opened(answer)
+
+    def _heed_cuts(self) -> None:
+        """Plan chunks after all if the line keeps breaking in one PUT."""
+        if self.plan.whole is WholePut.FIRST and self._put_cuts >= _BREAKING:
+            self.plan = self.plan.in_chunks(WholePut.SMALL)
 
     def _weighed(self, told: int | None) -> int | None:
         """The last byte that a status names, as far as that is one."""

@@ -153,6 +153,29 @@ def test_ghcr_gets_chunks_on_a_line_that_keeps_breaking() -> None:
         assert run.session.learned_whole is None, "it was the line"
 
 
+def test_ghcr_that_loses_its_sessions_with_each_cut_gets_chunks_too() -> None:
+    content = b"g" * (10 * MiB)
+    cuts = [Fault.NONE, Fault.CUT, *[Fault.NONE] * 4, Fault.CUT]
+    registry = SimulatedRegistry(OnCut.LOSE, faults=iter(cuts))
+    run = upload(registry, content, plan=ghcr(len(content)))
+    assert run.session.state is State.DONE
+    assert run.methods[-6:] == ["POST", "PATCH", "PATCH", "PATCH", "PUT", "HEAD"]
+
+
+def test_one_put_that_was_kept_in_part_and_is_lost_afterwards_begins_again() -> None:
+    """PATCH was refused before: a PUT that is not found is no proof that none is taken, if some of it was kept."""
+    registry = refusing("PATCH", 405)
+    registry.faults = iter([Fault.NONE, Fault.CUT])
+    refuse, lost = registry.front, iter([True])
+    registry.front = lambda request: (
+        Answer(404, request.url)
+        if request.closes and request.span and request.span.start and next(lost, False)
+        else refuse(request)
+    )
+    run = upload(registry, CONTENT)
+    assert is_done(run, registry)
+
+
 def test_ghcrs_silence_after_all_of_a_put_is_no_cut() -> None:
     session = session_of(ghcr(SIZE))
     asked(session)
