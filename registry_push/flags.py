@@ -108,7 +108,8 @@ _TRANSFER: Final = (
     option(
         "--one-put",
         is_flag=True,
-        help="Send each blob in one request, for registries and proxies that take no chunks. A cut begins it anew.",
+        help="Send each blob in one request, for registries and proxies that take no chunks. "
+        "After a cut few of them can resume it.",
     ),
     option("--bwlimit", type=Size(), metavar="SIZE", help="Bytes a second of all uploads together, e.g. 20MB."),
     option(

@@ -161,7 +161,7 @@ class ChunkSteps(Steps):
     # ── redirects of a body ───────────────────────────────────────────────────────────────────────
 
     def _redirected(self, answer: Answer) -> None:
-        """Goes on where the registry leads to. The body goes again if little of it has gone."""
+        """Send the request on to where the registry leads, with its body again if little of that has gone."""
         length, self._hops = self._attempted - self.offset, self._hops + 1
         if (self._sent >= length > SENT_TWICE) or self._hops > MOST_HOPS:
             return self._fail(not_followed(answer, f"{self._blob.digest} was refused"))

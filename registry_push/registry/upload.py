@@ -137,7 +137,7 @@ class Upload:
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
     async def _measure(self, request: UploadRequest) -> None:
-        """Asks how long the blob is that was committed; nothing that keeps this from an answer undoes the commit."""
+        """Ask how long the blob is that was committed; nothing that keeps this from an answer undoes the commit."""
         await self._rest(request, self.session.trouble)
         try:
             answer = await self._send(request, None)
