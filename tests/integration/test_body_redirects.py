@@ -120,6 +120,8 @@ async def test_a_redirect_that_would_change_the_method_says_where_it_leads(tmp_p
         def answer(seen: Seen) -> Says:
             if seen.method == method:
                 return Says(301, (("Location", "https://other.example/v2/"),))
+            if seen.path == "/v2/":
+                return Says(200, (("Docker-Distribution-Api-Version", "registry/2.0"),))
             return Says(202, (("Location", "/up"),)) if seen.method == "POST" else Says(404)
 
         server.otherwise = answer
