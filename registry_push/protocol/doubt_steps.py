@@ -116,6 +116,18 @@ class DoubtSteps:
         """Whether it may be the session that does not work, which a fresh one would show."""
         return self.state not in (State.NEW, State.GONE) and self._budget.has_tried
 
+    def _may_be_there(self, answer: Answer) -> bool:
+        """Whether this trouble leaves open what came of a commit."""
+        refused = answer.kind is Kind.EXPIRED
+        return self.state is State.CONFIRMING or (self.state is State.COMMITTING and not refused)
+
+    def _is_worth_a_try(self, answer: Answer) -> bool:
+        """Whether the old session is tried again although a fresh one is open: not if it fails.
+
+        One whose status is a little behind works, and still holds most of what was sent.
+        """
+        return answer.kind in (Kind.ACCEPTED, Kind.CREATED) or self._may_be_there(answer)
+
     def _why_in_full(self, kept: str) -> str:
         """Why the upload is given up: the last trouble, the first one, and what is `kept` here when the line breaks."""
         began = [f"it began with: {self._began}"] if self._began not in self.trouble else []

@@ -303,7 +303,7 @@ class Steps(DoubtSteps):
     def _pause(self, answer: Answer) -> bool:
         self._began = self._began or self.trouble
         pause = self._budget.spend(answer.retry_after)
-        if pause is None or (self._beside is not None and not self._may_be_there(answer)):
+        if pause is None or (self._beside is not None and not self._is_worth_a_try(answer)):
             self._spent(answer)
             return False
         self._has_paid = True
@@ -324,11 +324,6 @@ class Steps(DoubtSteps):
             self._unavailable(answer)
         else:
             self._in_doubt, self.state = in_doubt, State.FRESH
-
-    def _may_be_there(self, answer: Answer) -> bool:
-        """Whether this trouble leaves open what came of a commit."""
-        refused = answer.kind is Kind.EXPIRED
-        return self.state is State.CONFIRMING or (self.state is State.COMMITTING and not refused)
 
     def _done(self, answer: Answer, placement: Placement) -> None:
         if answer.digest is not None and answer.digest != self._blob.digest:
