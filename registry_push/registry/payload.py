@@ -42,6 +42,7 @@ class SpanPayload(payload.Payload):
 
     `running` takes what passes, in threads of `hasher`; without it plain TCP is the kernel's. `check` is called when
     all but the last bytes are sent, and all of it is hashed if `running` takes it; what it raises keeps those back.
+    `whole`: all of a file is read into memory, hashed there and checked before any of the span is sent from that.
     `encrypted` are the bytes that are read and encrypted at once. `on_sent(n)` is told fifty times a second, and at the
     end, how many bytes of the span have gone. A line that takes nothing for `stall` seconds raises TimeoutError inside
     the write. A connection that breaks under the body ends the write without an error: the registry may have answered
@@ -60,6 +61,7 @@ class SpanPayload(payload.Payload):
         bandwidth: Bandwidth | None = None,
         check: Check = nothing,
         encrypted: int = ENCRYPTED_AT_ONCE,
+        whole: bool = False,
     ) -> None:
         super().__init__(body, content_type="application/octet-stream")
         self._body = body
@@ -68,6 +70,7 @@ class SpanPayload(payload.Payload):
         self._running = running
         self._check = check
         self._encrypted = encrypted
+        self._whole = whole
         self._stall = stall
         self._on_sent = on_sent
         self._told_at = 0.0
@@ -144,6 +147,7 @@ class SpanPayload(payload.Payload):
                 stall=self._stall,
                 moved=self._moved,
                 check=self._check,
+                whole=self._whole,
             )
             return await self._carrier.run()
         # With a limit, what is to be hashed as it passes goes in pieces.
@@ -209,9 +213,18 @@ class SpanPayload(payload.Payload):
 
     def _pieces(self) -> AsyncIterator[bytes | memoryview]:
         if self._hasher is not None and isinstance(self._body, LocalFile):
+            if self._whole and self._running is not None:
+                return self._from_memory(self._body, self._hasher, self._running)
             start, length = self._span.start, self._span.length
             return self._hasher.pieces(self._body, start, length, self._running, at_once=self._encrypted)
         return self._body.open(self._span.start, self._span.length)
+
+    async def _from_memory(
+        self, body: LocalFile, hasher: Hasher, running: RunningHash
+    ) -> AsyncGenerator[memoryview, None]:
+        content = await hasher.read(body, running)
+        self._check()
+        yield content[self._span.start : self._span.stop]
 
     def _moved(self, count: int) -> float:
         """Counts, and gives the seconds to rest."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..errors import (
@@ -30,7 +31,7 @@ from ..protocol.parts import PartRequest, Parts, composite_etag
 from ..protocol.transitions import State
 from ..protocol.upload import UploadSession
 from ..protocol.upload_request import UploadRecord, UploadRequest
-from ..stores.base import BlobBody
+from ..stores.base import BlobBody, LocalFile
 from ..stores.hashing import Hasher
 from .carrier import nothing
 from .client import Client
@@ -116,7 +117,7 @@ class Upload:
                     raise self.client.explained(self._failure(self.session.failure))
         except BaseExceptionGroup as group_error:
             raise unwrapped(group_error) from None
-        self._content.confirm()
+        await self._content.confirm()
         self._content.remember()
         assert self.session.placement is not None, "an upload that did not fail is done"
         return self.session.placement
@@ -254,10 +255,11 @@ class Upload:
             if self.stop.is_set() and self.session.kept is Kept.EVERYTHING:
                 raise ConnectionLost("stopped in a long chunk: what arrived of it is kept")
 
-        if self.limits.bandwidth is not None and not self.exact:
+        whole = self._goes_whole
+        if self.limits.bandwidth is not None and not self.exact and not whole:
             self._content.hash_beside()
-        running = self._content.sending(span)
-        check = self._content.check_file if running is None else self._content.check
+        running = self._content.sending_whole() if whole else self._content.sending(span)
+        check = self._content.check_file if running is None else partial(self._content.check, running)
         return SpanPayload(
             self.body,
             span,
@@ -268,6 +270,7 @@ class Upload:
             bandwidth=self.limits.bandwidth,
             check=check if closes else nothing,
             encrypted=self._encrypted(span),
+            whole=whole,
         )
 
     def _encrypted(self, span: Span) -> int:
@@ -277,19 +280,26 @@ class Upload:
             return ENCRYPTED_AT_ONCE
         return _ENCRYPTED_NEAR if self.pace.is_near else _ENCRYPTED_FAR
 
-    def _settles_along(self, request: UploadRequest) -> bool:
-        """Whether the PUT of a whole blob is hashed on its way: its last bytes wait for the digest to be right.
+    @property
+    def _goes_whole(self) -> bool:
+        """Whether each body is read into memory and hashed there before any of it is sent.
 
-        Small ones that the kernel can send are hashed before: others are on their way meanwhile, and 400 of 4 MiB took
-        0.93 of the CPU so. Over TLS that would be to read them twice: they took 1.09 of the time and the CPU.
+        So nothing else is ever sent, whatever becomes of the file: one that is written through a memory map has no new
+        time. That takes a slot's worth of memory, `SINGLE_PUT` at most, as long as the body is under way.
+        """
+        is_whole = self.session.plan.single and 0 < self.blob.size <= SINGLE_PUT
+        return is_whole and isinstance(self.body, LocalFile) and not self.trust.is_blind
+
+    def _settles_along(self, request: UploadRequest) -> bool:
+        """Whether the PUT of a blob is hashed on its way: at least its last bytes wait for the digest to be right.
+
         A body that ends before its Content-Length is committed by nobody (RFC 9112, section 6.3), and the PUT names the
         digest besides.
         """
         span = request.span
-        if span is None:
-            return False
-        is_read_once = span.length > SINGLE_PUT or request.url.startswith("https:")
-        is_worth_it = self.exact or (is_read_once and not self.limits.bandwidth)
+        if span is None or self._goes_whole:
+            return span is not None
+        is_worth_it = self.exact or not self.limits.bandwidth
         return is_worth_it and self._content.may_settle_along(span.start)
 
     def _scopes(self, request: UploadRequest) -> Scopes:

@@ -1,9 +1,9 @@
 """`Verification`: settles that a body's content is the blob's, before anything of it is committed.
 
 What counts is that the bytes that were *sent* are the ones that were hashed. There are two proofs. Either all of them
-were hashed as they passed, from the buffer they were sent from; or the file is the same, by its identity, from before
-it was hashed until after the registry has answered the last of them. Without either, content that is right now may
-have been something else while it was sent, and a registry that does not verify would keep that.
+were hashed in the buffer they were sent from, as they passed or before; or the file is the same, by its identity, from
+before it was hashed until after the registry has answered the last of them. Without either, content that is right now
+may have been something else while it was sent, and a registry that does not verify would keep that.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Verification:
         self._is_seen = True  # all that was sent was hashed as it passed
         self._is_unsettled = False  # something was sent since it was settled
         self._has_begun = False  # something was sent at all
+        self._is_whole = False  # what was sent last was all in memory
 
     @property
     def md5s(self) -> tuple[bytes, ...]:
@@ -69,7 +70,7 @@ class Verification:
         running = self.along(span.start)
         # A reader that was cut off may end its piece beside this one, and would hash in its stead.
         is_next = running is not None and span.start == self._next == running.offset
-        self._is_seen = self._is_seen and is_next
+        self._is_seen, self._is_whole = self._is_seen and is_next, False
         self._next, self._is_unsettled, self._has_begun = span.stop, True, True
         return running
 
@@ -100,14 +101,19 @@ class Verification:
         self._begin_anew()
         return True
 
-    def check(self) -> None:
-        """Raises `BlobCorrupt` where what was taken along, all of it and once, is not the blob. In any thread.
+    def sending_whole(self) -> RunningHash:
+        """What is to take all of the content before any of it is sent; then `check` has to be called."""
+        self._is_whole = True
+        return RunningHash()
+
+    def check(self, running: RunningHash) -> None:
+        """Raises `BlobCorrupt` if what `running` has taken, all of it and once, is not the blob. In any thread.
 
         What the file has become meanwhile does not matter: these bytes are the ones that are sent.
         """
-        if self._running.digest != self._blob.digest:
-            raise self._corrupt(self._running)
-        self._is_right = True
+        if running.digest != self._blob.digest:
+            raise self._corrupt(running)
+        self._is_right = self._is_right or running is self._running
 
     def check_file(self) -> None:
         """Raises `InDoubt` if the file is no longer what was hashed, and its bytes are not hashed as they are sent."""
@@ -151,10 +157,19 @@ class Verification:
             self.check_file()
         self._is_unsettled = False
 
-    def confirm(self) -> None:
-        """Raises `InDoubt` if what was sent since it was settled may be something else. Called after the commit."""
+    async def confirm(self) -> None:
+        """Called after the commit. Raises `InDoubt` if what was sent since it was settled may be something else.
+
+        Raises `SourceChanged` if what was sent is right, but the file is so no more: it is no success then either.
+        """
         if self._is_unsettled:
             self.check_file()
+        if self._is_whole and self._identity() != self._file:
+            digest = await self._hasher.sha256(self._body)
+            if digest != self._blob.digest:
+                raise SourceChanged(
+                    f"the file of {self._blob.digest} was changed while it was sent; its content hashes to {digest} now"
+                )
 
     @property
     def _is_proved(self) -> bool:

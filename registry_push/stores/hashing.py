@@ -103,6 +103,14 @@ class Hasher:
                 await start_in(self._pool, partial(running.take, offset, memoryview(piece)))
                 offset += len(piece)
 
+    async def read(self, body: LocalFile, running: RunningHash) -> memoryview:
+        """Read all of `body` into memory, and have `running` take it. Raises as `finish`."""
+        turns = self.turns(body.file.fileno())
+        try:
+            return await turns.take(partial(_read, turns.own[0], body.opened_as.size, running, body.name))
+        finally:
+            turns.close()
+
     def turns(self, *descriptors: int) -> Turns:
         """Turns of the threads on copies of `descriptors`."""
         return Turns(self._pool, *descriptors)
@@ -161,6 +169,13 @@ def take_next(descriptor: int, buffer: memoryview, offset: int, running: Running
     return len(_taken(buffer[:count], offset, running, name))
 
 
+def take_all(descriptor: int, buffer: memoryview, running: RunningHash, name: str) -> None:
+    """Fill `buffer` from the start of the file called `name`, and have `running` take it. Raises as `take_next`."""
+    offset = 0
+    while offset < len(buffer):
+        offset += take_next(descriptor, buffer[offset:], offset, running, name)
+
+
 def probe(descriptor: int, offset: int, length: int, name: str) -> None:
     """Read `length` bytes at `offset` and forget them. Raises as `take_next`: then the file is at fault, not the line.
 
@@ -205,6 +220,12 @@ def _piece(descriptor: int, offset: int, count: int, running: RunningHash | None
     except OSError as error:
         raise read_error(error, f"byte {offset} of {name}") from error
     return _taken(content, offset, running, name)
+
+
+def _read(descriptor: int, size: int, running: RunningHash, name: str) -> memoryview:
+    buffer = memoryview(bytearray(size))
+    take_all(descriptor, buffer, running, name)
+    return buffer
 
 
 def _hash_on(turns: Turns, size: int, running: RunningHash, name: str) -> None:
