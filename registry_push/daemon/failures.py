@@ -25,7 +25,7 @@ from .targets import TargetNotAllowed
 
 
 class TooBusy(Unavailable):
-    """So many pushes are under way that no other is begun. `retry_after`: seconds."""
+    """So many pushes are under way, or clients waiting, that no other is taken on. `retry_after`: seconds."""
 
     default_hint = "push again a little later"
 

@@ -26,6 +26,7 @@ from .planned_push import Key, PlannedPush
 class _Running(Struct):
     job: Job
     task: asyncio.Task[None]
+    registry: HTTPOrigin
     clients: int = 0
 
 
@@ -77,11 +78,14 @@ class Hub:
     def joined(self, push: PlannedPush) -> Iterator[Job]:
         """The push that `push` means, begun if it is not under way; leaving it is no longer waiting for it.
 
-        Raises `Interrupted` where nothing new is begun, `TooBusy` where as many as may be are under way.
+        Raises `Interrupted` if nothing new is begun, `TooBusy` if as many as may be are under way or wait.
         """
         if self.is_stopping:
             raise Interrupted("the service is stopping")
-        running = self._waited_for.get(push.key) or self._begin(push)
+        registry = push.plan.target.origin(plain_http=push.settings.plain_http)
+        running = self._waited_for.get(push.key)
+        self._check_clients(registry, running.clients if running is not None else 0)
+        running = running or self._begin(push, registry)
         running.clients += 1
         try:
             yield running.job
@@ -95,23 +99,34 @@ class Hub:
     def _clients(self) -> int:
         return sum(running.clients for running in self._waited_for.values())
 
-    def _begin(self, push: PlannedPush) -> _Running:
-        registry = push.plan.target.origin(plain_http=push.settings.plain_http)
-        self._check_bounds(registry)
+    def _begin(self, push: PlannedPush, registry: HTTPOrigin) -> _Running:
+        self._check_pushes(registry)
         job = Job()
         task = self._group.create_task(self._push(push, job))
         self._running[task] = registry
         task.add_done_callback(self._running.pop)
-        running = self._waited_for[push.key] = _Running(job, task)
+        running = self._waited_for[push.key] = _Running(job, task, registry)
         return running
 
-    def _check_bounds(self, registry: HTTPOrigin) -> None:
+    def _check_pushes(self, registry: HTTPOrigin) -> None:
         """One registry that hangs has its own pushes turned away, and no others."""
         bounds, there = self._bounds, sum(each == registry for each in self._running.values())
-        if there >= bounds.pushes_per_registry:
-            raise TooBusy(f"{there} pushes to {registry.netloc} are under way already", retry_after=bounds.retry_after)
-        if len(self._running) >= bounds.pushes:
-            raise TooBusy(f"{len(self._running)} pushes are under way already", retry_after=bounds.retry_after)
+        left = bounds.pushes - len(self._running)
+        if left <= 0:
+            raise self._too_busy(f"{len(self._running)} pushes are under way already")
+        if there >= min(bounds.pushes_per_registry, left):
+            raise self._too_busy(f"{there} pushes to {registry.netloc} are under way already")
+
+    def _check_clients(self, registry: HTTPOrigin, here: int) -> None:
+        """As many wait for one push, or for one registry, as leave room for others. `here`: that wait for the push."""
+        there = sum(running.clients for running in self._waited_for.values() if running.registry == registry)
+        if here >= self._bounds.clients_per_push:
+            raise self._too_busy(f"{here} clients wait for this push already")
+        if there and there >= self._bounds.clients - self._clients():
+            raise self._too_busy(f"{there} clients wait for pushes to {registry.netloc} already")
+
+    def _too_busy(self, message: str) -> TooBusy:
+        return TooBusy(message, retry_after=self._bounds.retry_after)
 
     def _forget(self, key: Key, job: Job) -> None:
         """Who asks from now on gets a push of its own."""

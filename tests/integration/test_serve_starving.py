@@ -7,7 +7,7 @@ import functools
 import json
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec
 
@@ -36,7 +36,7 @@ def ends(test: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
     return bounded
 
 
-NARROW = Bounds(connections=4, per_registry=2, pushes=8, pushes_per_registry=5, clients=12)
+NARROW = Bounds(connections=4, per_registry=2, pushes=10, pushes_per_registry=5, clients=14)
 
 
 class Hanging:
@@ -91,6 +91,12 @@ async def under_way(service: Served, pushes: int) -> None:
         await asyncio.sleep(0)
 
 
+async def waiting_clients(service: Served, clients: int) -> None:
+    """Returns when so many clients wait."""
+    while not any(f"clients {float(clients)}" in line for line in service.hub.metrics.text().decode().splitlines()):
+        await asyncio.sleep(0)
+
+
 @ends
 async def test_a_registry_that_hangs_delays_no_push_to_another(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
     well = sample(tmp_path, embedded.host)
@@ -124,9 +130,9 @@ async def test_pushes_beyond_the_bounds_are_503_at_once_and_joined_ones_are_not(
             assert await service.push(well, stream=False) == (200, [{"status": "success"}])
             async with pushing(service, others[:3]):
                 await under_way(service, 8)
-                for model in (well, others[3]):
-                    status, (answer_,) = await service.push(model, stream=False)
-                    assert status == 503 and "8 pushes" in answer_["error"], "in all"
+                status, (answer_,) = await service.push(others[3], stream=False)
+                assert status == 503 and "3 pushes" in answer_["error"], "there are two for all others"
+                assert (await service.push(well, stream=False))[0] == 200
             assert not any(task.done() for task in waiting)
 
 
@@ -134,14 +140,56 @@ async def test_pushes_beyond_the_bounds_are_503_at_once_and_joined_ones_are_not(
 async def test_places_are_free_again_when_clients_have_left(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
     well = sample(tmp_path, embedded.host)
     async with Hanging() as hanging:
-        models = [sample(tmp_path, hanging.host, name=f"me/m{number}") for number in range(8)]
-        bounds = Bounds(connections=4, per_registry=2, pushes=8, pushes_per_registry=8)
+        models = [sample(tmp_path, hanging.host, name=f"me/m{number}") for number in range(9)]
+        bounds = Bounds(connections=4, per_registry=2, pushes=16, pushes_per_registry=8)
         async with over(tmp_path, bounds=bounds) as service:
-            async with pushing(service, models):
+            async with pushing(service, models[:8]):
                 await under_way(service, 8)
-                assert (await service.push(well))[0] == 503
+                assert (await service.push(models[8]))[0] == 503
             await under_way(service, 0)
+            async with pushing(service, models[8:]):
+                await under_way(service, 1)
             assert (await service.push(well))[0] == 200
+
+
+@ends
+async def test_registries_that_hang_leave_room_for_another(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    """As many of each as may be, one registry after the other: 24, 12, 6 … of 48."""
+    well = sample(tmp_path, embedded.host)
+    bounds, under = Bounds(pushes=48, pushes_per_registry=48, clients=2000), 0
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(over(tmp_path, bounds=bounds))
+        for expected in (24, 12, 6, 3, 2):
+            hanging = await stack.enter_async_context(Hanging())
+            models = [
+                sample(tmp_path, hanging.host, name=f"me/m{number}", weights=100) for number in range(expected + 1)
+            ]
+            for model in models[:expected]:
+                await stack.enter_async_context(pushing(service, [model]))
+                under += 1
+                await under_way(service, under)
+            status, (answer,) = await service.push(models[-1], stream=False)
+            assert status == 503 and f"{expected} pushes to {hanging.host}" in answer["error"]
+        assert await service.push(well, stream=False) == (200, [{"status": "success"}])
+
+
+@ends
+async def test_clients_of_one_push_leave_room_for_others(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    well = sample(tmp_path, embedded.host)
+    async with Hanging() as hanging:
+        same, *others = [sample(tmp_path, hanging.host, name=f"me/m{number}", weights=100) for number in range(5)]
+        bounds = Bounds(connections=4, clients=16, clients_per_push=4)
+        async with over(tmp_path, bounds=bounds) as service, pushing(service, [same] * 4):
+            await waiting_clients(service, 4)
+            async with service.session.post(f"{service.url}/api/push", json={"model": same}) as answer:
+                assert (answer.status, answer.headers["Retry-After"]) == (503, "10")
+                assert "4 clients wait for this push" in (await answer.json())["error"]
+            async with pushing(service, [others[0]] * 4):
+                await waiting_clients(service, 8)
+                status, (told,) = await service.push(others[1], stream=False)
+                assert status == 503 and f"8 clients wait for pushes to {hanging.host}" in told["error"]
+                assert await service.push(well, stream=False) == (200, [{"status": "success"}])
+                assert await health(service) == 200
 
 
 # ── clients ───────────────────────────────────────────────────────────────────────────────────────
@@ -190,13 +238,12 @@ async def test_idle_clients_make_room_the_oldest_first(tmp_path: Path, sent: byt
 
 @ends
 async def test_where_all_work_who_comes_is_503_with_retry_after(tmp_path: Path) -> None:
-    async with Hanging() as hanging:
-        model = sample(tmp_path, hanging.host)
+    async with Hanging() as one, Hanging() as two, Hanging() as three:
+        models = [sample(tmp_path, hanging.host, name="me/m") for hanging in (one, two, three)]
         bounds = Bounds(connections=4, clients=3)
         async with over(tmp_path, bounds=bounds) as service, connected(service) as connect:
-            async with pushing(service, [model] * 3):
-                while sum("clients 3.0" in line for line in service.hub.metrics.text().decode().splitlines()) == 0:
-                    await asyncio.sleep(0)
+            async with pushing(service, models):
+                await waiting_clients(service, 3)
                 reader = await connect(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 head, _, body = (await reader.read()).partition(b"\r\n\r\n")
                 assert head.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 10\r\n" in head
