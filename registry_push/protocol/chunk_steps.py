@@ -205,7 +205,7 @@ class ChunkSteps(Steps):
                     return None
         elif offset > self.offset:  # some of it was taken: another place to be right or wrong about
             self._trail.elsewhere = self._trail.one_less = None
-        if offset < self.offset and not is_suspect and self._beside is None and not self._pause(answer):
+        if offset < self.offset and not is_suspect and not self._pause(answer):
             return None
         self._move_offset(offset)
         self._heed_cuts()

@@ -51,7 +51,7 @@ class Carrier:
         hasher: Hasher,
         *,
         stall: float,
-        moved: Callable[[int], float],
+        moved: Callable[[int], None],
         check: Check = nothing,
         whole: bool = False,
     ) -> None:

@@ -163,6 +163,7 @@ class SpanPayload(payload.Payload):
             self._span,
             at_once=self._slice,
             stall=self._stall,
+            turn=self._turn,
             moved=self._moved,
             check=self._check,
         )
@@ -198,6 +199,8 @@ class SpanPayload(payload.Payload):
                 while left:
                     part, left = left[:at_once], left[at_once:] or None
                     count = len(part)
+                    if pause := self._turn(count):
+                        await asyncio.sleep(pause)
                     if self._counted + count == self._span.length:
                         self._check()
                     async with asyncio.timeout(self._stall):
@@ -205,8 +208,7 @@ class SpanPayload(payload.Payload):
                         # Encrypted by now: who waits for the line holds no content besides. 3 MB of 55 for four bodies.
                         del part
                         await writer.drain()
-                    if pause := self._moved(count):
-                        await asyncio.sleep(pause)
+                    self._moved(count)
         finally:
             if isinstance(pieces, AsyncGenerator):  # not whenever it is collected
                 await pieces.aclose()
@@ -226,14 +228,16 @@ class SpanPayload(payload.Payload):
         self._check()
         yield content[self._span.start : self._span.stop]
 
-    def _moved(self, count: int) -> float:
-        """Counts, and gives the seconds to rest."""
+    def _turn(self, count: int) -> float:
+        """Return the seconds to wait before the next `count` bytes may go."""
+        return self._bandwidth.turn(count, asyncio.get_running_loop().time()) if self._bandwidth else 0.0
+
+    def _moved(self, count: int) -> None:
         self._counted += count
         now = asyncio.get_running_loop().time()
         if self.complete or count >= _WORTH_TELLING or now - self._told_at >= _TOLD_EVERY:
             self._told_at = now
             self._on_sent(self.sent)
-        return self._bandwidth.moved(count, now) if self._bandwidth else 0.0
 
 
 def _ignore(_: int) -> None:

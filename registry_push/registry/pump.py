@@ -17,9 +17,9 @@ _MOST_A_TURN: Final = 8 * 1024 * 1024
 class Pump:
     """Sends `span` of the open `file`, `at_once` bytes a call, on the socket `line`. Both are descriptor numbers.
 
-    `moved(n)` is told what each call has sent, and gives the seconds to rest before the next. `check` is called before
-    the last bytes are sent; what it raises keeps them back. The pump works in the
-    loop's callbacks, without a task that wakes for each call: 1 GiB on loopback takes some thousand of them, and as
+    `turn(n)` is asked before `n` bytes are sent, and returns the seconds to wait for that; `moved(n)` is told what each
+    call has sent. `check` is called before the last bytes are sent; what it raises keeps them back. The pump works in
+    the loop's callbacks, without a task that wakes for each call: 1 GiB on loopback takes some thousand of them, and as
     awaits they cost 0.1 s of CPU more. The answer can be read all the time, which `loop.sendfile` does not do, and
     uvloop has no sendfile on its transports.
     """
@@ -32,7 +32,8 @@ class Pump:
         *,
         at_once: int,
         stall: float,
-        moved: Callable[[int], float],
+        turn: Callable[[int], float],
+        moved: Callable[[int], None],
         check: Callable[[], None],
     ) -> None:
         self._line = line
@@ -40,6 +41,8 @@ class Pump:
         self._offset, self._stop = span.start, span.stop
         self._at_once = at_once
         self._stall = stall
+        self._turn = turn
+        self._granted = 0  # bytes whose turn has come, and that the kernel has not taken yet
         self._moved = moved
         self._check_last = check
         self._loop = asyncio.get_running_loop()
@@ -75,15 +78,18 @@ class Pump:
             while self._offset < self._stop:
                 if turn >= _MOST_A_TURN:
                     return self._wait()
-                count = min(self._at_once, self._stop - self._offset)
+                if not self._granted:
+                    self._granted = min(self._at_once, self._stop - self._offset)
+                    if pause := self._turn(self._granted):
+                        return self._pause(pause)
+                count = self._granted
                 if self._offset + count == self._stop:
                     self._check_last()
                 count = os.sendfile(self._line, self._file, self._offset, count)
                 if count == 0:
                     return self._end(EOFError())
-                self._offset, turn = self._offset + count, turn + count
-                if pause := self._moved(count):
-                    return self._pause(pause)
+                self._offset, turn, self._granted = self._offset + count, turn + count, self._granted - count
+                self._moved(count)
         except BlockingIOError:
             if turn:
                 self._alive_at = self._loop.time()
