@@ -12,6 +12,7 @@ import click
 from ..errors import RegistryPushError
 from ..events import Event, ModelDone, Retrying
 from ..flags import options, settings_of
+from ..grouped_help import GroupedCommand
 from .render import Renderer
 from .render.units import size as shown
 from .running import Outcome, run
@@ -21,13 +22,18 @@ _WEIGHTS: Final = 24 * 1024 * 1024
 _CUT_AFTER: Final = _WEIGHTS // 2
 
 
-@click.command("demo")
+@click.command("demo", cls=GroupedCommand)
 @options("output")
 def command(**flags: Any) -> None:
     """Push a tiny model to a registry inside this process, and see that it got there.
 
     The registry lets in only who signs with the right key, and breaks the connection once in the middle of the
     weights. No network, no configuration; nothing stays on the disk.
+
+    \b
+    Examples:
+      registry-push demo
+      registry-push demo --json
     """
     settings = settings_of(flags)
 

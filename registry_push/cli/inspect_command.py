@@ -11,10 +11,12 @@ import click
 
 from ..errors import BlobMissing, IntegrityError, UsageError
 from ..flags import options, settings_of
+from ..grouped_help import GroupedCommand
 from ..model import Descriptor, Manifest
 from ..model.name import DEFAULT_TAG
 from ..model.place import LayoutPlace, OllamaPlace, RegistryPlace, parse_place
 from ..settings import Settings
+from .candidates import model_names
 from .render import Renderer
 from .render.tables import BlobRow, ModelView, inspect_lines
 from .running import Outcome, run
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from ..stores.ollama import OllamaStore
 
 
-@click.command("inspect")
-@click.argument("place")
+@click.command("inspect", cls=GroupedCommand)
+@click.argument("place", shell_complete=model_names)
 @click.option("--raw", is_flag=True, help="Print the manifest's own bytes.")
 @options("store", "registry", "output")
 def command(place: str, raw: bool, **flags: Any) -> None:
@@ -32,6 +34,12 @@ def command(place: str, raw: bool, **flags: Any) -> None:
 
     PLACE is a model in the local store (llama3.2:3b), a tag at a registry (registry:HOST/PATH:TAG) or in an OCI image
     layout (oci:DIR:REF).
+
+    \b
+    Examples:
+      registry-push inspect llama3.2:3b
+      registry-push inspect registry:localhost:5000/me/model:v2
+      registry-push inspect --raw me/model:v2 | sha256sum
     """
     settings = settings_of(flags)
 

@@ -11,6 +11,7 @@ import click
 from ..errors import KeyNotFound, UsageError
 from ..events import Warned
 from ..flags import option, options, settings_of
+from ..grouped_help import GroupedCommand
 from ..settings import Settings
 from .render import Renderer
 from .render.tables import KeyView, key_lines
@@ -29,11 +30,17 @@ def command() -> None:
 _KEY = option("--key", type=click.Path(path_type=Path), metavar="FILE", help="The key file. Else ~/.ollama/id_ed25519.")
 
 
-@command.command("show")
+@command.command("show", cls=GroupedCommand)
 @_KEY
 @options("output")
 def show_key(**flags: Any) -> None:
-    """Show the key's public half and fingerprint."""
+    """Show the key's public half and fingerprint.
+
+    \b
+    Examples:
+      registry-push key show
+      registry-push key show --key /run/secrets/id_ed25519
+    """
     settings = settings_of(flags)
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
@@ -48,11 +55,17 @@ def show_key(**flags: Any) -> None:
     run(flags, work)
 
 
-@command.command("create")
+@command.command("create", cls=GroupedCommand)
 @_KEY
 @options("output")
 def create_key(**flags: Any) -> None:
-    """Make a key where there is none. One that is there is never overwritten."""
+    """Make a key where there is none. One that is there is never overwritten.
+
+    \b
+    Examples:
+      registry-push key create
+      registry-push key create --key ./id_ed25519
+    """
     settings = settings_of(flags)
 
     async def work(_: Renderer, _stop: asyncio.Event) -> Outcome:

@@ -11,16 +11,25 @@ import click
 from ..errors import RegistryPushError, Unavailable
 from ..events import Warned
 from ..flags import options, settings_of
+from ..grouped_help import GroupedCommand
+from .candidates import model_names
 from .render import Renderer
 from .render.tables import ModelRow, list_lines
 from .running import Outcome, run
 
 
-@click.command("list")
-@click.argument("pattern", required=False)
+@click.command("list", cls=GroupedCommand)
+@click.argument("pattern", required=False, shell_complete=model_names)
 @options("store", "output")
 def command(pattern: str | None, **flags: Any) -> None:
-    """List the models in the local Ollama store; those that match the glob PATTERN, if one is given."""
+    """List the models in the local Ollama store; those that match the glob PATTERN, if one is given.
+
+    \b
+    Examples:
+      registry-push list
+      registry-push list 'llama3*'
+      registry-push list --json --models /srv/ollama/models
+    """
     settings = settings_of(flags)
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import re
 from typing import Final
 
 import click
 
 from .. import __version__
-from ..errors import RegistryPushError
+from ..errors import RegistryPushError, UsageError, quoted
 from ..user_part import without_login
 
 _COMMANDS: Final = {
@@ -25,8 +26,12 @@ _COMMANDS: Final = {
     "key": "the ed25519 key that signs in at Ollama's registry",
     "serve": "serve Ollama's POST /api/push to programs that push through its API",
     "demo": "push a tiny model to a registry inside this process: signed in, cut, resumed, verified",
+    "completion": "print the script that completes commands and models in bash, zsh or fish",
+    "help": "show a guide, which are read without a network, or the help of a command",
 }
 
+# Where click looks for what a shell asks; see its documentation, "Shell Completion".
+COMPLETE_VARIABLE: Final = "_REGISTRY_PUSH_COMPLETE"
 
 # The service is a face of its own; only its name is known here.
 _ELSEWHERE: Final = {"serve": "registry_push.daemon.command"}
@@ -43,6 +48,16 @@ class _Lazy(click.Group):
         found = module.command
         assert isinstance(found, click.Command)
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in _COMMANDS or args[0].startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from ..suggestions import did_you_mean
+
+        hint = did_you_mean(args[0], _COMMANDS) or "see the commands: registry-push --help"
+        raise UsageError(f"no command is called {quoted(args[0])}", hint=hint)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):  # by the words above: no command is imported to be listed
@@ -68,8 +83,10 @@ def group() -> None:
 
 def command() -> int:
     """Runs the command line in `sys.argv`; gives the exit code."""
+    if COMPLETE_VARIABLE in os.environ:  # a shell asks what could come next
+        from . import shells  # noqa: F401  # registers what it mends
     try:
-        code = group.main(prog_name="registry-push", standalone_mode=False)
+        code = group.main(prog_name="registry-push", complete_var=COMPLETE_VARIABLE, standalone_mode=False)
     except click.ClickException as error:
         said = io.StringIO()
         error.show(said)  # click repeats what it does not understand, be it an address with a login

@@ -10,14 +10,19 @@ import click
 from ..errors import UsageError
 from ..events import as_json
 from ..flags import option, options, settings_of
+from ..grouped_help import GroupedCommand
+from .candidates import hosts, model_names
 from .render import Renderer
 from .running import Outcome, run
 
 
-@click.command("push")
-@click.argument("names", nargs=-1, metavar="[MODEL]…")
+@click.command("push", cls=GroupedCommand)
+@click.argument("names", nargs=-1, metavar="[MODEL]…", shell_complete=model_names)
 @option(
-    "--to", metavar="TARGET", help="Where to: HOST/ or HOST/NS/ keeps names below it, HOST/NS/MODEL:TAG renames one."
+    "--to",
+    metavar="TARGET",
+    help="Where to: HOST/ or HOST/NS/ keeps names below it, HOST/NS/MODEL:TAG renames one.",
+    shell_complete=hosts,
 )
 @option("--tag", "tags", multiple=True, metavar="TAG", help="Put this tag on it too. Can be given several times.")
 @option("--all", "every", env="ALL", is_flag=True, help="Every model in the store.")
@@ -31,9 +36,10 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
     sent again, and the manifest goes last.
 
     \b
-    registry-push push llama3.2:3b --to localhost:5000/
-    registry-push push 'me/*' --to registry.example.com/ml/ --dry-run
-    registry-push push me/model:v2 --to registry.example.com/ml/model:v2 --tag latest
+    Examples:
+      registry-push push llama3.2:3b --to localhost:5000/
+      registry-push push 'me/*' --to registry.example.com/ml/ --dry-run
+      registry-push push me/model:v2 --to registry.example.com/ml/model:v2 --tag latest
     """
     settings = settings_of(flags)
     if settings.password == "":

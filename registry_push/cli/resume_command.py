@@ -12,6 +12,8 @@ import click
 from ..errors import UsageError
 from ..events import Warned, as_json
 from ..flags import options, settings_of
+from ..grouped_help import GroupedCommand
+from .candidates import hosts
 from .render import Renderer
 from .render.tables import PushRow, UploadRow, under_way_lines
 from .running import Outcome, run
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from ..transfer.resume import UnderWay
 
 
-@click.command("resume")
-@click.argument("targets", nargs=-1, metavar="[TARGET]…")
+@click.command("resume", cls=GroupedCommand)
+@click.argument("targets", nargs=-1, metavar="[TARGET]…", shell_complete=hosts)
 @click.option("--list", "lists", is_flag=True, help="Only show what is under way.")
 @click.option("--cancel", "cancels", is_flag=True, help="Give it up: have the registries free what they hold.")
 @options("registry", "transfer", "output")
@@ -33,9 +35,10 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
     was told to reach its registry is remembered, a login is not: it comes from the flags, or from docker's.
 
     \b
-    registry-push resume --list
-    registry-push resume
-    registry-push resume --cancel 'localhost:5000/*'
+    Examples:
+      registry-push resume --list
+      registry-push resume
+      registry-push resume --cancel 'localhost:5000/*'
     """
     settings = settings_of(flags)
     if flags["no_resume"]:

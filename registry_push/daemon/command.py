@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from ..flags import options, settings_of
+from ..grouped_help import GroupedCommand
 
 
-@click.command("serve")
+@click.command("serve", cls=GroupedCommand)
 @options("service", "store", "registries", "transfer")
 def command(**flags: Any) -> None:
     """Serve Ollama's POST /api/push: programs that push through Ollama's API work unchanged.
@@ -19,9 +20,10 @@ def command(**flags: Any) -> None:
     chunks under way and tells the clients, then exits with 0; the second stops at once, with 130.
 
     \b
-    registry-push serve
-    registry-push serve --port 8080 --allow-target 'registry.example.com/ml/*'
-    registry-push serve --host 0.0.0.0 --token-file /run/secrets/token
+    Examples:
+      registry-push serve
+      registry-push serve --port 8080 --allow-target 'registry.example.com/ml/*'
+      registry-push serve --host 0.0.0.0 --token-file /run/secrets/token
     """
     settings = settings_of(flags)
 

@@ -1,0 +1,45 @@
+"""Shows a long text: page by page on a terminal, as it is elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Final
+
+import click
+
+from ..interrupts import raise_on_interrupt
+from .render.outlet import Outlet
+
+# Columns. Longer lines of prose are hard to read, however wide the terminal is.
+_WIDEST: Final = 100
+
+
+def show_text(text: str, *, markdown: bool = False) -> None:
+    """Writes `text` to stdout. On a terminal Markdown is set out, and what is longer than the screen goes to a pager
+    (`$PAGER`, else less)."""
+    out = sys.stdout
+    if out is None:  # closed by the shell
+        return
+    if not out.isatty():
+        outlet = Outlet()
+        outlet.put(out, text.rstrip("\n"))
+        return
+    columns, rows = shutil.get_terminal_size()
+    if markdown:
+        text = _set_out(text, min(columns, _WIDEST))
+    if len(text.splitlines()) < rows:
+        click.echo(text, nl=not text.endswith("\n"))
+        return
+    raise_on_interrupt()  # the pager is waited for, and leaves the terminal as it was
+    click.echo_via_pager(text)
+
+
+def _set_out(text: str, width: int) -> str:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(file=sys.stdout, width=width, highlight=False)
+    with console.capture() as captured:
+        console.print(Markdown(text, code_theme="bw"))
+    return captured.get()

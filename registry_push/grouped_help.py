@@ -1,0 +1,48 @@
+"""`GroupedCommand`: a command whose options are shown in groups, as many of them are read at once by nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import click
+
+# Headings, in the order they are shown, and the parameters below them. What is in none is the command's own.
+SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Store options": ("models",),
+    "Sign-in options": ("key", "username", "password_stdin", "authfile", "allow_realms"),
+    "Connection options": (
+        *("plain_http", "tls_verify", "ca_file", "cert", "key_file", "allow_addresses", "dialect"),
+        *("timeout", "retries", "retry_for", "user_agent"),
+    ),
+    "Transfer options": (
+        *("jobs", "chunk_size", "bwlimit", "verify", "congestion", "recheck", "no_resume", "state_dir"),
+    ),
+    "Output options": ("quiet", "verbose", "debug", "as_json", "no_progress", "log_file"),
+    "General options": ("config", "help"),
+}
+OWN: Final = "Options"
+
+
+def in_sections(parameters: Iterable[click.Parameter]) -> dict[str, list[click.Parameter]]:
+    """The options among the `parameters` below their headings, the command's own first; none that is empty."""
+    headings = {name: heading for heading, names in SECTIONS.items() for name in names}
+    found: dict[str, list[click.Parameter]] = {heading: [] for heading in (OWN, *SECTIONS)}
+    for each in parameters:
+        if not isinstance(each, click.Option):
+            continue  # an argument is in the usage, and the text above says what it is
+        name = "help" if "--help" in each.opts else each.name or ""  # click has a name of its own for that one
+        found[headings.get(name, OWN)].append(each)
+    return {heading: each for heading, each in found.items() if each}
+
+
+class GroupedCommand(click.Command):
+    """A command that shows its options in `SECTIONS`."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options, each section below its heading."""
+        shown = ((each, each.get_help_record(ctx)) for each in self.get_params(ctx))
+        records = {each: record for each, record in shown if record is not None}
+        for heading, options in in_sections(records).items():
+            with formatter.section(heading):
+                formatter.write_dl([records[each] for each in options])
