@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -13,13 +12,13 @@ import click
 
 from .errors import InvalidSettings, NotAtSource, printable
 from .events import Warned
+from .passwords import password_of
 from .settings import (
     DEFAULT_JOBS,
     DEFAULT_RETRIES,
     DEFAULT_RETRY_FOR,
     DEFAULT_TIMEOUT,
     Settings,
-    check_text,
     home_folder,
     parse_duration,
     parse_size,
@@ -74,8 +73,13 @@ _STORE: Final = (
 )
 
 _LOGIN: Final = (
-    option("--username", metavar="NAME", help="Log in as NAME. Else the logins of docker and podman are used."),
-    option("--password-stdin", is_flag=True, help="Read the password from standard input."),
+    option(
+        "--username",
+        metavar="NAME",
+        help="Log in as NAME. The password is in $REGISTRY_PUSH_PASSWORD, on standard input, or asked "
+        "for. Else the logins of docker and podman are used.",
+    ),
+    option("--password-stdin", is_flag=True, help="Read the password from standard input; at a terminal, ask for it."),
 )
 
 _REGISTRY: Final = (
@@ -270,20 +274,15 @@ _EVERY_FLAG: Final = _flags_of_all()
 
 
 def settings_of(flags: Mapping[str, Any]) -> Settings:
-    """The `Settings` that a command's flags mean. Reads the environment, and the password where it was asked to.
+    """The `Settings` that a command's flags mean. Reads the environment, and the password.
 
     Raises `InvalidSettings`.
     """
     known = {field.name for field in fields(Settings)}
     given = {name: value for name, value in flags.items() if name in known and value is not None}
-    password = _read_password() if flags.get("password_stdin") else None
-    if password is None and flags.get("username"):
-        password = os.environ.get("REGISTRY_PUSH_PASSWORD")
-        check_text("password", password or "", "REGISTRY_PUSH_PASSWORD")
-    check_text("user name", flags.get("username") or "", "--username")
     if "state_dir" in flags:
         given["state_dir"] = None if flags["no_resume"] else given.get("state_dir") or _usual_state()
-    return Settings(**given, environ=dict(os.environ), home=_home(), password=password)
+    return Settings(**given, environ=dict(os.environ), home=_home(), password=password_of(flags, os.environ))
 
 
 def homeless_warning(flags: Mapping[str, Any]) -> Warned | None:
@@ -296,19 +295,6 @@ def homeless_warning(flags: Mapping[str, Any]) -> Warned | None:
         lost += ", and an interrupted push can't be resumed"
         named.append("--state-dir DIR")
     return Warned(f"this user has no home folder: {lost}", f"set HOME{'; or give ' if named else ''}{', '.join(named)}")
-
-
-def _read_password() -> str:
-    """The first line of standard input. Raises `InvalidSettings` if there is none, or it is no text."""
-    if sys.stdin is None:  # closed by the shell (`<&-`)
-        raise InvalidSettings("standard input is closed, and the password is to be read from it")
-    try:
-        line = sys.stdin.readline()
-    except UnicodeDecodeError as error:  # it holds what it could not decode
-        line = error.object.decode("utf-8", "surrogateescape")  # as Python reads it where the locale is C
-    password = line.rstrip("\r\n")
-    check_text("password", password, "standard input")
-    return password
 
 
 def _usual_state() -> Path | None:

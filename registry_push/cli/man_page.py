@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterable, Iterator
 
 import click
@@ -19,7 +18,6 @@ _FILES = (
     ("~/.ollama/id_ed25519", "The key that signs in at Ollama's registry."),
     ("~/.docker/config.json", "Logins of docker, which are used; podman's auth.json too."),
 )
-_CELL = re.compile(r"\s*(?<!\\)\|\s*")
 
 
 def man_page(root: click.Context) -> str:
@@ -67,10 +65,11 @@ def _command(command: click.Command, ctx: click.Context) -> Iterator[str]:
 
 def _exit_codes() -> Iterator[str]:
     """The rows of the table in the guide to them."""
-    rows = [line for line in guides()["exit-codes"].text.splitlines() if re.match(r"\| \d", line)]
-    for row in rows:
-        code, meaning, action = (cell.replace("\\|", "|") for cell in _CELL.split(row.strip().strip("|").strip(), 2))
-        yield from _entries([(code, f"{meaning} {action}".replace("`", "").strip())])
+    for line in guides()["exit-codes"].text.splitlines():
+        if line.startswith("| ") and line[2].isdigit():
+            cells = line.replace("\\|", "\0").strip("|").split("|")
+            code, meaning, action = (cell.replace("\0", "|").replace("`", "").strip() for cell in cells)
+            yield from _entries([(code, f"{meaning} {action}".strip())])
 
 
 def _entries(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from ..errors import UsageError
 from ..events import as_json
 from ..flags import option, options, settings_of
 from ..grouped_help import GroupedCommand
@@ -42,8 +41,6 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
       registry-push push me/model:v2 --to registry.example.com/ml/model:v2 --tag latest
     """
     settings = settings_of(flags)
-    if settings.password == "":
-        raise UsageError("the password on standard input is empty")
 
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
         from ..registry.quick_import import import_aiohttp
