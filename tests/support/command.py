@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import leaks
+from .event_schema import checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Finished:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What `--json` printed."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        """What `--json` printed, held against the schema."""
+        return checked(self.out)
 
 
 async def start_command(*arguments: str, home: Path, **variables: str) -> asyncio.subprocess.Process:

@@ -51,7 +51,7 @@ def test_a_resumed_push_shows_at_once_what_moves_how_fast_and_how_long() -> None
         assert screen.frame() == [
             "me/big:latest → localhost:5000/me/big:latest",
             "total                  ━━━━━━━━━━━━━━━━━━━━──────   77%  31.0/40.0 GB   101 MB/s",
-            "1 min 30 s left · 1/2 blobs · 1 there already",
+            "1 min 30 s left · 1/2 blobs · 1 there already · 11 s elapsed",
             f"model     {big.digest.short} ━━━━━━━━━━━━━━━━━━━━──────   77%  31.0/40.0 GB   101 MB/s",
         ]
         screen.clock.now += 6

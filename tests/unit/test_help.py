@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -172,3 +173,8 @@ def test_the_script_is_one_that_the_shell_reads(shell: str, tmp_path: Path) -> N
     script = tmp_path / "script"
     script.write_text(called("completion", shell).output)
     subprocess.run([shell, "-n", str(script)], check=True)
+
+
+def test_help_prints_the_schema_of_the_events() -> None:
+    done = called("help", "--json-schema")
+    assert done.exit_code == 0 and json.loads(done.output)["title"] == "Events of registry-push --json"

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -117,7 +118,8 @@ def test_json_is_thinned_but_keeps_the_last_progress_of_each_blob() -> None:
     progress = [line["offset"] for line in lines if line["event"] == "blob_progress"]
     assert progress == [1, 17, 33, 49, 65, 81, 97, 99]
     assert [line["event"] for line in lines][-2:] == ["blob_done", "result"]
-    assert lines[-1] == {"event": "result", "digest": str(MANIFEST)} and err.getvalue() == ""
+    assert lines[-1] == {"event": "result", "time": ANY, "digest": str(MANIFEST), "elapsed": 1.547}
+    assert err.getvalue() == ""
 
 
 def test_a_json_error_is_the_last_line() -> None:

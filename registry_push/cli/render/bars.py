@@ -300,6 +300,7 @@ class Bars:
             facts.append((f"{run.models_done + run.models_failed}/{run.models} models", ""))
         if run.models_failed:
             facts.append((f"{run.models_failed} failed", "red"))
+        facts.append((f"{units.elapsed(run.run_elapsed(now))} elapsed", ""))
         for text, style in facts:
             line.append(" · " if line else "", style="dim").append(text, style=style)
         return line

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self, TextIO
 
@@ -20,8 +22,9 @@ _THINNED: Final = 0.25
 class JSONLines:
     """Every event as `events.as_json`, but for progress: at most a line in 250 ms for each blob, and its last one.
 
-    The last line is `{"event": "result", …}` or `{"event": "error", …}`. Nothing goes to stderr, unless stdout
-    is gone: then the error does.
+    Each has the `time` of its writing. The last line is `{"event": "result", …}` or `{"event": "error", …}`, and says
+    how many seconds have `elapsed`. `events.schema.json` describes them all. Nothing goes to stderr, unless stdout is
+    gone: then the error does. `now` gives seconds since 1970.
     """
 
     def __init__(
@@ -30,9 +33,11 @@ class JSONLines:
         stream_out: TextIO,
         *,
         clock: Callable[[], float],
+        now: Callable[[], float] = time.time,
         on_lost: Callable[[OSError], None] | None = None,
     ) -> None:
-        self._err, self._out, self._clock = stream_err, stream_out, clock
+        self._err, self._out, self._clock, self._now = stream_err, stream_out, clock, now
+        self._began = clock()
         self._outlet = Outlet(on_lost)
         self._written: dict[Key, float] = {}
         self._withheld: dict[Key, BlobProgress] = {}
@@ -57,11 +62,11 @@ class JSONLines:
                 self._release((event.repository, event.digest))
             case _:
                 pass
-        self._put(as_json(event))
+        self._put(self._line(as_json(event)))
 
     def error(self, error: RegistryPushError) -> None:
         """The last line: the error's class as `code`, its message, hint, origin, URL and exit code."""
-        self._put({"event": "error"} | error_fields(error))
+        self._put(self._line({"event": "error"} | error_fields(error) | self._elapsed()))
         self._outlet.close()  # only what has been written tells whether anybody reads
         if self._outlet.lost(self._out):
             for line in words.error(error):
@@ -69,11 +74,13 @@ class JSONLines:
 
     def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
         """The last line: `fields`, where what JSON does not know (digests, references) becomes its string."""
-        self._put({"event": "result", **(fields or {})})
+        self._put(self._line({"event": "result", **(fields or {}), **self._elapsed()}))
 
     def _thin(self, event: BlobProgress) -> None:
         key, now = (event.repository, event.digest), self._clock()
-        if now - self._written.get(key, -_THINNED) < _THINNED or not self._outlet.offer(self._out, _line(event)):
+        if now - self._written.get(key, -_THINNED) < _THINNED or not self._outlet.offer(
+            self._out, self._line(as_json(event))
+        ):
             self._withheld[key] = event
             return
         self._written[key] = now
@@ -82,11 +89,18 @@ class JSONLines:
     def _release(self, key: Key) -> None:
         self._written.pop(key, None)
         if event := self._withheld.pop(key, None):
-            self._outlet.put(self._out, _line(event))
+            self._put(self._line(as_json(event)))
 
-    def _put(self, fields: Mapping[str, object]) -> None:
-        self._outlet.put(self._out, json.dumps(fields, default=str))
+    def _put(self, line: str) -> None:
+        self._outlet.put(self._out, line)
+
+    def _line(self, fields: Mapping[str, object]) -> str:
+        return json.dumps({"event": fields["event"], "time": timestamp(self._now()), **fields}, default=str)
+
+    def _elapsed(self) -> dict[str, float]:
+        return {"elapsed": round(self._clock() - self._began, 3)}
 
 
-def _line(event: Event) -> str:
-    return json.dumps(as_json(event))
+def timestamp(now: float) -> str:
+    """`2026-11-28T23:24:38.123Z`: RFC 3339, in UTC. `now` are seconds since 1970."""
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -153,4 +153,5 @@ class Plain(_Lines):
             parts.append(units.speed(rate))
         if left := run.remaining(now):
             parts.append(f"{units.remaining(left)} left")
-        return "  ".join([*parts, f"{run.blobs_done:,}/{run.blobs:,} blobs"])
+        parts += (f"{run.blobs_done:,}/{run.blobs:,} blobs", f"{units.elapsed(run.run_elapsed(now))} elapsed")
+        return "  ".join(parts)

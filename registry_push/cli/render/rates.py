@@ -200,6 +200,10 @@ class RunState(Struct):
         """Seconds to go at this speed; None where nothing moves or too little is known."""
         return seconds_left(self.size - self.done, self.speed(now))
 
+    def run_elapsed(self, now: float) -> float:
+        """Seconds since the run began."""
+        return now - self._began if self._began is not None else 0.0
+
     def elapsed(self, event: ModelDone | ModelFailed, now: float) -> float:
         """Seconds since the model began. To be asked before `event` is applied."""
         began = self.running.get((event.model, str(event.target)))

@@ -51,6 +51,12 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if round(seconds, 1) < _MINUTE else _long(round(seconds))
 
 
+def elapsed(seconds: float) -> str:
+    """Time that passes while one looks: `12 s`, `3 min 05 s`; tenths would only flicker."""
+    whole = int(max(0.0, seconds))
+    return f"{whole} s" if whole < _MINUTE else _long(whole)
+
+
 def remaining(seconds: float) -> str:
     """Time still to go: whole seconds, from a minute on in steps of five, from ten minutes on whole minutes.
 

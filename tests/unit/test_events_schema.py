@@ -1,0 +1,90 @@
+"""The schema of the JSON events says what is printed: no event, no field more or less."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, get_args
+
+import jsonschema_rs
+import pytest
+
+from registry_push.cli.render import Kind, renderer
+from registry_push.cli.render.jsonl import timestamp
+from registry_push.errors import ConnectionLost, Denied
+from registry_push.events import (
+    BlobDone,
+    BlobProgress,
+    BlobRewound,
+    BlobStarted,
+    Event,
+    ManifestPushed,
+    ModelDone,
+    ModelFailed,
+    ModelStarted,
+    Placement,
+    Retrying,
+    RunStarted,
+    Warned,
+    as_json,
+)
+from tests.support.event_schema import checked, schema
+from tests.support.pushes import MANIFEST, REPO, TARGET, Clock, blob
+
+BIG = blob("big", 100)
+EVENTS: list[Event] = [
+    RunStarted(1, 2, 100),
+    ModelStarted("me/big:latest", TARGET, 2, 100),
+    BlobStarted(REPO, BIG, 0),
+    BlobProgress(REPO, BIG.digest, 50, 100),
+    BlobRewound(REPO, BIG.digest, 0, 100, "the session was lost", 50),
+    BlobDone(REPO, BIG, Placement.UPLOADED, 150),
+    Retrying("PATCH", "connection reset", 0.5),
+    Warned("a key that others can read", "chmod 600 FILE"),
+    Warned("without a hint"),
+    ManifestPushed(TARGET, MANIFEST, True),
+    ModelDone("me/big:latest", TARGET, MANIFEST, uploaded=1, mounted=0, present=1, sent=150),
+    ModelFailed("me/big:latest", TARGET, Denied("no", url="http://localhost:5000/v2/")),
+]
+
+
+def printed(*events: Event) -> str:
+    out, clock = io.StringIO(), Clock()
+    with renderer(Kind.JSON, io.StringIO(), out, clock=clock) as show:
+        for event in events:
+            show(event)
+            clock.now += 1
+        show.result(fields={"dry_run": False, "models": [as_json(EVENTS[-2])]})
+        show.error(ConnectionLost("gone"))
+    return out.getvalue()
+
+
+def test_each_event_is_valid() -> None:
+    assert {type(event) for event in EVENTS} == {*get_args(Event)}, "one of each"
+    events = checked(printed(*EVENTS))
+    assert [event["event"] for event in events[-2:]] == ["result", "error"]
+    assert events[-1]["elapsed"] == len(EVENTS)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=[event.name for event in EVENTS])
+def test_the_schema_has_each_field_and_none_that_is_gone(event: Event) -> None:
+    described = schema()["$defs"][event.name]
+    assert set(described["properties"]) == set(described["required"]) == set(as_json(event))
+
+
+def test_the_schema_describes_no_event_that_is_gone() -> None:
+    named = {each["$ref"].rpartition("/")[2] for each in schema()["oneOf"]}
+    assert named == {event.name for event in EVENTS} | {"result", "error"}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"offset": "50"}, {"offset": -1}, {"digest": "sha256:1"}, {"time": "yesterday"}, {"event": "gone"}]
+)
+def test_the_schema_refuses_what_is_wrong(wrong: dict[str, Any]) -> None:
+    (event, *_) = checked(printed(EVENTS[3]))
+    with pytest.raises(jsonschema_rs.ValidationError):
+        jsonschema_rs.validate(schema(), event | wrong)
+
+
+def test_the_time_is_utc_with_milliseconds() -> None:
+    assert timestamp(1_795_908_278.1236) == "2026-11-28T23:24:38.123Z"
+    assert timestamp(0) == "1970-01-01T00:00:00.000Z"
