@@ -184,6 +184,12 @@ class Unreadable(NotAllowed):
     default_hint = "run as the user who owns it, or have it made readable"
 
 
+class Unwritable(NotAllowed):
+    """A file that was named for writing may not be written by this user."""
+
+    origin = Origin.LOCAL
+
+
 class InvalidKey(NotAllowed):
     """The key file is no unencrypted OpenSSH ed25519 key."""
 

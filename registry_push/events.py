@@ -137,6 +137,31 @@ class ModelFailed(Struct, frozen=True):
     error: RegistryPushError
 
 
+class HTTPRequest(Struct, frozen=True):
+    """A request is on its way, with a body of `size` bytes. Only if `Settings.debug`; secrets are `…`."""
+
+    name: ClassVar = "http_request"
+    number: int
+    method: str
+    url: str
+    headers: dict[str, str]
+    size: int
+
+
+class HTTPAnswer(Struct, frozen=True):
+    """What came of the request of this `number` after so many `seconds`.
+
+    `status` is None if there was no answer; `said` is what an error's body says, or why there was no answer.
+    """
+
+    name: ClassVar = "http_answer"
+    number: int
+    status: int | None
+    headers: dict[str, str]
+    said: str | None
+    seconds: float
+
+
 Event = (
     RunStarted
     | ModelStarted
@@ -149,6 +174,8 @@ Event = (
     | ManifestPushed
     | ModelDone
     | ModelFailed
+    | HTTPRequest
+    | HTTPAnswer
 )
 Sink = Callable[[Event], None]
 

@@ -158,8 +158,15 @@ _SERVICE: Final = (
 _OUTPUT: Final = (
     option("-q", "--quiet", is_flag=True, help="Warnings and errors only."),
     option("-v", "--verbose", is_flag=True, help="A line for each blob."),
+    option("-vv", "--debug", is_flag=True, help="Each request and answer too, without what is secret in them."),
     option("--json", "as_json", env="JSON", is_flag=True, help="One JSON object a line on standard output."),
     option("--no-progress", is_flag=True, help="No bars and no lines in between."),
+    option(
+        "--log-file",
+        type=_FILE,
+        metavar="FILE",
+        help="Append all that happens to FILE, with times, each request and answer too.",
+    ),
 )
 
 
@@ -280,6 +287,8 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
     """
     known = {field.name for field in fields(Settings)}
     given = {name: value for name, value in flags.items() if name in known and value is not None}
+    if flags.get("log_file"):
+        given["debug"] = True
     if "state_dir" in flags:
         given["state_dir"] = None if flags["no_resume"] else given.get("state_dir") or _usual_state()
     return Settings(**given, environ=dict(os.environ), home=_home(), password=password_of(flags, os.environ))

@@ -113,6 +113,7 @@ class Settings:
     bwlimit: int | None = None  # bytes a second of all bodies together
     congestion: str = "auto"  # of TCP: "auto", "system" or a name the kernel knows
     user_agent: str = f"registry-push/{__version__}"
+    debug: bool = False  # tell of each request and answer, secrets left out
 
     def __post_init__(self) -> None:
         _within("--jobs", self.jobs, 1, 256)

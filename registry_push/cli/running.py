@@ -57,10 +57,16 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
         kind,
         err,
         out,
-        verbose=flags.get("verbose", False),
+        verbose=flags.get("verbose", False) or flags.get("debug", False),
+        debug=flags.get("debug", False),
         progress=not flags.get("no_progress", False),
         on_lost=lost.append,
     )
+    log_lost: list[OSError] = []
+    if (log_file := flags.get("log_file")) is not None:
+        from .log_file import Logged
+
+        shown = Logged(shown, log_file, ["registry-push", *sys.argv[1:]], on_lost=log_lost.append)
     raise_on_interrupt()  # from here on there is a terminal to be left as it was
     with shown as show:
         if warning := homeless_warning(flags):
@@ -76,6 +82,8 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
             else:
                 show.error(outcome.error)
             code = outcome.error.exit_code if outcome.error else 0
+    if log_lost:
+        click.echo(f"warning: the log file {log_file} is not complete: {log_lost[0].strerror}", file=err)
     if lost and not isinstance(lost[0], BrokenPipeError):  # a reader that left knows why
         with suppress(OSError):  # the same disk, perhaps
             click.echo(f"error: what was to be printed could not be written: {lost[0].strerror}", file=err)

@@ -36,6 +36,7 @@ from ..stores.threads import no_thread
 from .answer_body import Pieces, read_whole
 from .answered import Answered
 from .connector import Connector, held_to, judged
+from .exchanges import Exchanges
 from .expect import ImpatientRequest
 from .pauses import Pauses, loop_time
 from .payload import SpanPayload
@@ -97,6 +98,7 @@ class Transport:
         self.secrets = Secrets()
         self._settings = settings
         self._sink = sink
+        self._exchanges = Exchanges(sink, self.secrets, clock) if settings.debug else None
         self._connections = connections
         self._per_host = per_host
         self._session: aiohttp.ClientSession | None = None
@@ -163,7 +165,11 @@ class Transport:
         reading the source raises.
         """
         with self.secrets:
-            return await self._send(method, url, headers, body, patience, most, named_by)
+            if self._exchanges is None:
+                return await self._send(method, url, headers, body, patience, most, named_by)
+            with self._exchanges.told(method, url, headers, body) as exchange:
+                exchange.response = await self._send(method, url, headers, body, patience, most, named_by)
+            return exchange.response
 
     async def _send(
         self,

@@ -118,9 +118,10 @@ def _store(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("basic", [False, True], ids=["token", "Basic"])
+@pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
 @pytest.mark.parametrize("quote", [*QUOTES, *MORE])
 async def test_nothing_that_a_registry_quotes_is_shown_or_kept(
-    quote: Callable[[Seen], Says], basic: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    quote: Callable[[Seen], Says], basic: bool, debug: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     _store(tmp_path)
@@ -134,6 +135,7 @@ async def test_nothing_that_a_registry_quotes_is_shown_or_kept(
             username="me",
             password=PASSWORD,
             retries=0,
+            debug=debug,
         )
         to = f"127.0.0.1:{registry.port}/me/x:latest"
         report = await push(["me/x"], to=to, settings=settings, sink=events.append)
@@ -152,7 +154,8 @@ async def test_nothing_that_a_registry_quotes_is_shown_or_kept(
 async def test_the_command_prints_nothing_of_it(quote: Callable[[Seen], Says], tmp_path: Path) -> None:
     _store(tmp_path)
     async with Echo(quote, basic=True) as registry:
-        for flags in (("--json",), ("-v",)):
+        log = tmp_path / "log"
+        for flags in (("--json",), ("-v",), ("-vv", "--log-file", str(log)), ("--debug", "--json")):
             ended = await command(
                 *("push", "me/x", "--to", f"127.0.0.1:{registry.port}/me/x", "--models", str(tmp_path / "models")),
                 *("--username", "me", "--password-stdin", "--retries", "0", *flags),
@@ -160,7 +163,8 @@ async def test_the_command_prints_nothing_of_it(quote: Callable[[Seen], Says], t
                 stdin=f"{PASSWORD}\n",
             )
             assert ended.code in (4, 6)
-            assert [secret for secret in PLANTED if secret in ended.out + ended.err] == []
+            told = ended.out + ended.err + (log.read_text() if log.exists() else "")
+            assert [secret for secret in PLANTED if secret in told] == []
 
 
 async def test_a_client_of_the_service_is_told_nothing_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,8 @@ from registry_push.events import (
     BlobRewound,
     BlobStarted,
     Event,
+    HTTPAnswer,
+    HTTPRequest,
     ManifestPushed,
     ModelDone,
     ModelFailed,
@@ -44,16 +46,24 @@ EVENTS: list[Event] = [
     ManifestPushed(TARGET, MANIFEST, True),
     ModelDone("me/big:latest", TARGET, MANIFEST, uploaded=1, mounted=0, present=1, sent=150),
     ModelFailed("me/big:latest", TARGET, Denied("no", url="http://localhost:5000/v2/")),
+    HTTPRequest(1, "PUT", "http://localhost:5000/v2/", {"Authorization": "Basic …"}, 100),
+    HTTPAnswer(1, 403, {"Content-Length": "0"}, "no", 0.25),
+    HTTPAnswer(2, None, {}, None, 1.0),
 ]
 
 
 def printed(*events: Event) -> str:
     out, clock = io.StringIO(), Clock()
-    with renderer(Kind.JSON, io.StringIO(), out, clock=clock) as show:
+    with renderer(Kind.JSON, io.StringIO(), out, clock=clock, debug=True) as show:
         for event in events:
             show(event)
             clock.now += 1
-        show.result(fields={"dry_run": False, "models": [as_json(EVENTS[-2])]})
+        show.result(
+            fields={
+                "dry_run": False,
+                "models": [as_json(event) for event in EVENTS if isinstance(event, ModelDone | ModelFailed)],
+            }
+        )
         show.error(ConnectionLost("gone"))
     return out.getvalue()
 

@@ -89,14 +89,15 @@ def renderer(
     *,
     clock: Callable[[], float] = time.monotonic,
     verbose: bool = False,
+    debug: bool = False,
     progress: bool = True,
     on_lost: Callable[[OSError], None] | None = None,
 ) -> Renderer:
     """The face of that kind.
 
-    `clock` gives seconds. `progress=False` leaves the lines in between out of `PLAIN`. A stream that can't be
-    written any more (its reader has gone, its disk is full) is given up without a word, and `on_lost` is called
-    with the error, once a stream, perhaps from another thread.
+    `clock` gives seconds. `debug` shows requests and answers, if the run tells of them. `progress=False` leaves the
+    lines in between out of `PLAIN`. A stream that can't be written any more (its reader has gone, its disk is full) is
+    given up without a word, and `on_lost` is called with the error, once a stream, perhaps from another thread.
     """
     match kind:
         case Kind.BARS:
@@ -110,15 +111,24 @@ def renderer(
                 stream_out,
                 clock=clock,
                 verbose=verbose,
+                debug=debug,
                 out_is_terminal=stream_out.isatty(),
                 on_lost=on_lost,
             )
         case Kind.PLAIN:
-            return Plain(stream_err, stream_out, clock=clock, verbose=verbose, progress=progress, on_lost=on_lost)
+            return Plain(
+                stream_err,
+                stream_out,
+                clock=clock,
+                verbose=verbose,
+                debug=debug,
+                progress=progress,
+                on_lost=on_lost,
+            )
         case Kind.QUIET:
             return Quiet(stream_err, stream_out, on_lost=on_lost)
         case Kind.JSON:
-            return JSONLines(stream_err, stream_out, clock=clock, on_lost=on_lost)
+            return JSONLines(stream_err, stream_out, clock=clock, debug=debug, on_lost=on_lost)
 
 
 __all__ = ["Kind", "Renderer", "choose", "renderer"]

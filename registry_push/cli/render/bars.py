@@ -19,7 +19,18 @@ from rich.live import Live
 from rich.text import Text
 
 from ...errors import RegistryPushError
-from ...events import BlobDone, BlobRewound, Event, ModelDone, ModelFailed, Placement, Retrying, Warned
+from ...events import (
+    BlobDone,
+    BlobRewound,
+    Event,
+    HTTPAnswer,
+    HTTPRequest,
+    ModelDone,
+    ModelFailed,
+    Placement,
+    Retrying,
+    Warned,
+)
 from . import units, words
 from .outlet import Outlet
 from .rates import BlobState, Key, Phase, RunState, seconds_left
@@ -53,12 +64,13 @@ class Bars:
         *,
         clock: Callable[[], float],
         verbose: bool = False,
+        debug: bool = False,
         out_is_terminal: bool = True,
         every: float | None = EVERY,
         on_lost: Callable[[OSError], None] | None = None,
     ) -> None:
         self._console, self._out, self._clock = console, stream_out, clock
-        self._verbose, self._out_is_terminal, self._every = verbose, out_is_terminal, every
+        self._verbose, self._debug, self._out_is_terminal, self._every = verbose, debug, out_is_terminal, every
         self._outlet = Outlet(on_lost)
         self._run = RunState()
         self._lock = threading.Lock()
@@ -113,6 +125,10 @@ class Bars:
                     self._keep(words.retrying(event))
                 case Warned():
                     self._keep(*words.warning(event))
+                case HTTPRequest() if self._debug:
+                    self._keep(*words.request(event))
+                case HTTPAnswer() if self._debug:
+                    self._keep(*words.answer(event))
                 case ModelDone():
                     self._summarise(words.summary(event, self._run.elapsed(event, now)))
                 case ModelFailed():
@@ -178,7 +194,7 @@ class Bars:
             text = Text(line)
             text.stylize("yellow", 0, len("warning:") if line.startswith("warning:") else 0)
             text.stylize("bold red", 0, len("error:") if line.startswith("error:") else 0)
-            if line.startswith(("  →", "  at", "retrying", "blob ")):
+            if line.startswith(("  →", "  at", "retrying", "blob ", "> ", "< ")):
                 text.stylize("dim")
             self._pending.append(text)
 

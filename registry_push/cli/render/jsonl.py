@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self, TextIO
 
 from ...errors import RegistryPushError
-from ...events import BlobDone, BlobProgress, BlobRewound, Event, as_json, error_fields
+from ...events import BlobDone, BlobProgress, BlobRewound, Event, HTTPAnswer, HTTPRequest, as_json, error_fields
 from . import words
 from .outlet import Outlet
 from .rates import Key
@@ -34,9 +34,11 @@ class JSONLines:
         *,
         clock: Callable[[], float],
         now: Callable[[], float] = time.time,
+        debug: bool = False,
         on_lost: Callable[[OSError], None] | None = None,
     ) -> None:
         self._err, self._out, self._clock, self._now = stream_err, stream_out, clock, now
+        self._debug = debug
         self._began = clock()
         self._outlet = Outlet(on_lost)
         self._written: dict[Key, float] = {}
@@ -60,6 +62,8 @@ class JSONLines:
                 self._release((event.repository, event.blob.digest))
             case BlobRewound():
                 self._release((event.repository, event.digest))
+            case HTTPRequest() | HTTPAnswer() if not self._debug:
+                return
             case _:
                 pass
         self._put(self._line(as_json(event)))

@@ -12,6 +12,8 @@ from ...events import (
     BlobProgress,
     BlobRewound,
     Event,
+    HTTPAnswer,
+    HTTPRequest,
     ManifestPushed,
     ModelDone,
     ModelFailed,
@@ -85,7 +87,8 @@ class Quiet(_Lines):
 class Plain(_Lines):
     """A line when a model begins, a line now and then, and one that stays of each model, on stdout.
 
-    `progress=False` (`--no-progress`) leaves out the lines in between, `verbose` adds one for each blob.
+    `progress=False` (`--no-progress`) leaves out the lines in between, `verbose` adds one for each blob, `debug` those
+    of requests and answers.
     """
 
     def __init__(
@@ -95,11 +98,12 @@ class Plain(_Lines):
         *,
         clock: Callable[[], float],
         verbose: bool = False,
+        debug: bool = False,
         progress: bool = True,
         on_lost: Callable[[OSError], None] | None = None,
     ) -> None:
         super().__init__(stream_err, stream_out, on_lost=on_lost)
-        self._clock, self._verbose, self._progress = clock, verbose, progress
+        self._clock, self._verbose, self._debug, self._progress = clock, verbose, debug, progress
         self._run = RunState()
         self._line_at: float | None = None
         self._line_percent = 0
@@ -120,6 +124,10 @@ class Plain(_Lines):
                 self._say(words.retrying(event))
             case Warned():
                 self._say(*words.warning(event))
+            case HTTPRequest() if self._debug:
+                self._say(*words.request(event))
+            case HTTPAnswer() if self._debug:
+                self._say(*words.answer(event))
             case ManifestPushed():
                 state_of = "pushed" if event.sent else "there already"
                 self._say(f"manifest sha256:{event.digest.short} {state_of}: {event.target}")

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ...errors import RegistryPushError, printable
-from ...events import BlobDone, BlobRewound, ModelDone, ModelFailed, ModelStarted, Placement, Retrying, Warned
+from ...events import (
+    BlobDone,
+    BlobRewound,
+    HTTPAnswer,
+    HTTPRequest,
+    ModelDone,
+    ModelFailed,
+    ModelStarted,
+    Placement,
+    Retrying,
+    Warned,
+)
 from . import units
 
 PLACED = {Placement.UPLOADED: "uploaded", Placement.MOUNTED: "mounted", Placement.PRESENT: "there already"}
@@ -53,6 +66,23 @@ def rewound(event: BlobRewound) -> str:
 def retrying(event: Retrying) -> str:
     """`retrying PATCH in 2.1 s: connection reset`."""
     return printable(f"retrying {event.what} in {units.duration(event.delay)}: {event.reason}")
+
+
+def request(event: HTTPRequest) -> list[str]:
+    """`> 12 PUT http://localhost:5000/v2/… (4.19 MB)`, and a line for each header."""
+    body = f" ({units.size(event.size)})" if event.size else ""
+    return [f"> {event.number} {event.method} {event.url}{body}", *_headers(">", event.headers)]
+
+
+def answer(event: HTTPAnswer) -> list[str]:
+    """`< 12 201 in 0.031 s`, a line for each header, and what an error's body says."""
+    status = "no answer" if event.status is None else event.status
+    lines = [f"< {event.number} {status} in {event.seconds:.3f} s", *_headers("<", event.headers)]
+    return [*lines, f"<   {event.said}"] if event.said else lines
+
+
+def _headers(mark: str, headers: Mapping[str, str]) -> list[str]:
+    return [f"{mark}   {name}: {value}" for name, value in headers.items()]
 
 
 def warning(event: Warned) -> list[str]:
