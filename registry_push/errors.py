@@ -253,6 +253,10 @@ class ManifestRefused(Refused):
         self.lacks_blobs = lacks_blobs
 
 
+class TagTaken(Refused):
+    """The tag is there already and names another manifest, which is to stay (`--no-clobber`)."""
+
+
 class ProtocolViolation(Refused):
     """The registry answered something that no version of the protocol allows."""
 

@@ -131,6 +131,11 @@ _TRANSFER: Final = (
         help="TCP congestion control; auto asks for BBR where the kernel lets anyone have it.",
     ),
     option(
+        "--no-clobber",
+        is_flag=True,
+        help="Replace no tag: one that is there and is another manifest's ends the push with 5.",
+    ),
+    option(
         "--recheck",
         is_flag=True,
         help="Ask for every blob, even where the manifest is there already: mends a registry that lost some.",

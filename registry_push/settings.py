@@ -109,6 +109,7 @@ class Settings:
     retries: int = DEFAULT_RETRIES  # tries without progress
     retry_for: float = DEFAULT_RETRY_FOR  # seconds of trouble without progress
     verify: Verify = "changed"
+    no_clobber: bool = False  # leave a tag that is there and names another manifest as it is
     recheck: bool = False  # ask for every blob, also where the manifest is at the target already
     bwlimit: int | None = None  # bytes a second of all bodies together
     congestion: str = "auto"  # of TCP: "auto", "system" or a name the kernel knows

@@ -200,6 +200,16 @@ class Repository:
             raise answer.no_registry(self._client.origin)
         return answer.digest if response.status == 200 else None
 
+    async def read_digest(self, tag: str) -> Digest | None:
+        """As `digest_of`, but if the registry does not say (Ollama's own does not), the manifest is read. None if there
+        is no such tag."""
+        if (digest := await self.digest_of(tag)) is not None:
+            return digest
+        try:
+            return (await self.resolve(tag)).digest
+        except ModelNotFound:
+            return None
+
     async def _put(self, manifest: Manifest, reference: str) -> None:
         url, headers = self._manifest_url(reference), {"Content-Type": manifest.media_type}
         response = await self._client.request("PUT", url, self._push, headers, manifest.raw)

@@ -19,7 +19,7 @@ from .plan import PlannedModel
 # What decides how a registry is reached and what is sent to it. No login: passwords are nothing to keep.
 _PATHS: Final = ("key", "ca_file", "cert", "key_file", "authfile")
 _LISTS: Final = ("allow_realms", "allow_addresses")
-_WORDS: Final = ("plain_http", "tls_verify", "dialect", "chunk_size", "one_put")
+_WORDS: Final = ("plain_http", "tls_verify", "dialect", "chunk_size", "one_put", "no_clobber")
 # A model has one target, and a tag for each `--tag`.
 _MOST_REFERENCES: Final = 1000
 _MOST_REALMS: Final = 1000
@@ -126,6 +126,7 @@ _OPTIONS: Final[Mapping[str, Callable[[object], bool]]] = {
     "dialect": lambda value: value in get_args(Dialect),
     "chunk_size": lambda value: type(value) is int and SMALLEST_CHUNK_SIZE <= value <= LARGEST_CHUNK_SIZE,
     "one_put": lambda value: type(value) is bool,
+    "no_clobber": lambda value: type(value) is bool,
     "allow_realms": _are_realms,
     "allow_addresses": _are_networks,
     **dict.fromkeys(_PATHS, _is_path),

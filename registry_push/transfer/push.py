@@ -18,6 +18,7 @@ from .copy import Copier, Report
 from .dry_run import DryRun
 from .ends import ModelTarget
 from .journal import Journal
+from .kept_tags import KeptTags
 from .orders import Order
 from .plan import PlannedModel, check_collisions, targets_of
 from .shared import Shared, sharing
@@ -118,11 +119,13 @@ async def push_planned(
     What was stopped is in the report as `Interrupted`, and nothing is noted to be gone on with.
     """
     stop = stop or asyncio.Event()
+    digests = {model.target: model.manifest.digest for model in plan}
     async with Registries(settings, sink, shared.journal, stop, shared.means) as registries:
 
         def target_of(reference: Reference) -> ModelTarget:
             repository = registries.repository(reference)
-            return DryRun(repository) if dry_run else repository
+            target = KeptTags(repository, digests[reference]) if settings.no_clobber else repository
+            return DryRun(target) if dry_run else target
 
         copier = Copier(
             store,
