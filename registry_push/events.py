@@ -45,6 +45,14 @@ class ModelStarted(Struct, frozen=True):
     size: int
 
 
+class BlobWaiting(Struct, frozen=True):
+    """Another push, in this process or in another, sends the blob just now; this one waits for that."""
+
+    name: ClassVar = "blob_waiting"
+    repository: str
+    blob: Descriptor
+
+
 class BlobStarted(Struct, frozen=True):
     """An upload begins: the blob is not at the target. Not sent for blobs that are there already."""
 
@@ -106,6 +114,20 @@ class Warned(Struct, frozen=True):
     hint: str | None = None
 
 
+class Stopping(Struct, frozen=True):
+    """The run was told to stop, and finishes the requests under way: `left` bytes, about `seconds` (None: not known).
+
+    To stop at once instead costs `cost` bytes, which go again then; `loses_uploads` if that is because the registry
+    forgets an upload that is cut.
+    """
+
+    name: ClassVar = "stopping"
+    left: int
+    seconds: float | None
+    cost: int
+    loses_uploads: bool
+
+
 class ManifestPushed(Struct, frozen=True):
     """The manifest is at the target under this tag. `sent` is False if it was there already."""
 
@@ -165,12 +187,14 @@ class HTTPAnswer(Struct, frozen=True):
 Event = (
     RunStarted
     | ModelStarted
+    | BlobWaiting
     | BlobStarted
     | BlobProgress
     | BlobRewound
     | BlobDone
     | Retrying
     | Warned
+    | Stopping
     | ManifestPushed
     | ModelDone
     | ModelFailed

@@ -21,6 +21,7 @@ from .settings import (
     Settings,
     home_folder,
     parse_duration,
+    parse_rate,
     parse_size,
     usual_home,
 )
@@ -48,6 +49,21 @@ class Size(click.ParamType[int]):
             return value
         try:
             return parse_size(str(value))
+        except InvalidSettings as error:
+            self.fail(f"{error}; {error.hint}", param, ctx)
+
+
+class Rate(click.ParamType[int]):
+    """`20MB`, `20MiB/s`, `off`."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes a second; 0 for no limit."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_rate(str(value))
         except InvalidSettings as error:
             self.fail(f"{error}; {error.hint}", param, ctx)
 
@@ -115,7 +131,12 @@ _TRANSFER: Final = (
         help="Send each blob in one request, for registries and proxies that take no chunks. "
         "After a cut few of them can resume it.",
     ),
-    option("--bwlimit", type=Size(), metavar="SIZE", help="Bytes a second of all uploads together, e.g. 20MB."),
+    option(
+        "--bwlimit",
+        type=Rate(),
+        metavar="RATE",
+        help="Bytes a second of all uploads together: 20MB, 20MiB/s, or off for no limit.",
+    ),
     option(
         "--verify",
         type=click.Choice(["changed", "always", "never"]),
@@ -220,7 +241,7 @@ def _is_usable(value: object, parameter: click.Parameter) -> bool:
     is_flag = isinstance(parameter, click.Option) and parameter.is_flag
     if is_flag or parameter.type is click.BOOL:
         return isinstance(value, bool)
-    if isinstance(parameter.type, (Size, type(click.INT), type(click.FLOAT))) and isinstance(value, int | float):
+    if isinstance(parameter.type, (Size, Rate, type(click.INT), type(click.FLOAT))) and isinstance(value, int | float):
         return not isinstance(value, bool)
     return isinstance(value, str) and "\0" not in value
 

@@ -111,7 +111,7 @@ class Settings:
     verify: Verify = "changed"
     no_clobber: bool = False  # leave a tag that is there and names another manifest as it is
     recheck: bool = False  # ask for every blob, also where the manifest is at the target already
-    bwlimit: int | None = None  # bytes a second of all bodies together
+    bwlimit: int | None = None  # bytes a second of all bodies together; None and 0: no limit
     congestion: str = "auto"  # of TCP: "auto", "system" or a name the kernel knows
     user_agent: str = f"registry-push/{__version__}"
     debug: bool = False  # tell of each request and answer, secrets left out
@@ -127,7 +127,7 @@ class Settings:
                 raise InvalidSettings(
                     "--one-put sends no chunks, and --chunk-size says how long they are", hint="leave one of them out"
                 )
-        if self.bwlimit is not None:
+        if self.bwlimit:
             _within("--bwlimit", self.bwlimit, 1024, 10**12)
         if (self.cert is None) != (self.key_file is None):
             raise InvalidSettings("a client certificate needs both --cert and --key-file")
@@ -163,6 +163,18 @@ def parse_size(text: str) -> int:
         shown = printable(repr(text), limit=60)
         raise InvalidSettings(f"{shown} is not a size", hint="write a number with B, kB, MB, GB, KiB, MiB or GiB")
     return int(Decimal(found[1]) * unit)
+
+
+def parse_rate(text: str) -> int:
+    """Bytes a second in `20MB`, `20M`, `20MiB/s` or `off`, which is 0: no limit. Raises `InvalidSettings`."""
+    bare = text.strip().lower()
+    if bare in ("0", "off", "none"):
+        return 0
+    try:
+        return parse_size(bare.removesuffix("/s").removesuffix("ps"))
+    except InvalidSettings:
+        shown = printable(repr(text), limit=60)
+        raise InvalidSettings(f"{shown} is not a rate", hint="write bytes a second: 20MB, 20MiB/s, or off") from None
 
 
 def parse_duration(text: str) -> float:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from ..errors import redacted
-from ..events import Event, ModelDone, ModelFailed, ModelStarted, Retrying, Warned
+from ..events import BlobWaiting, Event, ModelDone, ModelFailed, ModelStarted, Retrying, Stopping, Warned
 from .failures import words_of
 
 # What begins the lines of a traceback, as no record begins: none of them can be taken for one.
@@ -144,5 +144,9 @@ def tell(event: Event) -> None:
             LOG.warning("%s: %s; again in %.1f s", event.what, event.reason, event.delay)
         case Warned():
             LOG.warning("%s%s", event.message, f"; {event.hint}" if event.hint else "")
+        case BlobWaiting():
+            LOG.info("blob %s: another push sends it; this one waits for that", event.blob.digest.short)
+        case Stopping():
+            LOG.info("%d bytes under way are left", event.left)
         case _:
             pass

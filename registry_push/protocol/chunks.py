@@ -18,6 +18,8 @@ FIRST_CHUNK: Final = 16 * MiB
 SINGLE_PUT: Final = 8 * MiB
 # GHCR takes 4 MiB; nothing known takes less. Below it a limit is a refusal.
 SMALLEST_CHUNK: Final = 1 * MiB
+# On a slow line chunks are shorter than that: the first Ctrl-C waits for the one under way. Each is a round trip.
+SLOWEST_CHUNK: Final = 64 * 1024
 # R2 takes 10,000 parts, ECR 4,200; some room is left for a last one that is short.
 _MOST_EQUAL: Final = 9_000
 _MOST_AT_ECR: Final = 4_000
@@ -84,11 +86,13 @@ class ChunkPlan(Struct, frozen=True):
         limit: int | None = None,
         one_put: bool = False,
         whole: WholePut = WholePut.SMALL,
+        soon: int | None = None,
     ) -> Self:
         """The plan to begin with.
 
         `chunk` is the user's wish, `limit` what the host is known to take; `whole` says what goes in one PUT there,
-        and `one_put` that everything does.
+        and `one_put` that everything does. `soon` are the bytes that the line takes in a few seconds, if that is known:
+        what is longer goes in chunks.
         """
         wanted = chunk or FIRST_CHUNK
         if limit:
@@ -102,7 +106,8 @@ class ChunkPlan(Struct, frozen=True):
             case WholePut.NEVER:
                 single = size == 0
             case _:
-                single = size <= min(SINGLE_PUT, wanted) or size < 2
+                most = min(SINGLE_PUT, wanted, max(SLOWEST_CHUNK, soon) if soon and chunk is None else SINGLE_PUT)
+                single = size <= most or size < 2
         return cls(size, wanted, single=single, limit=limit, adapts=chunk is None, whole=whole)
 
     def in_one_put(self) -> Self:
@@ -146,10 +151,14 @@ class ChunkPlan(Struct, frozen=True):
         return replace(plan, chunk=plan.chunk - 1) if spare else plan
 
     def paced(self, chunk: int) -> Self:
-        """With chunks of about `chunk` bytes from now on, in whole MiB, within what the host takes."""
+        """With chunks of about `chunk` bytes from now on, within what the host takes.
+
+        They are whole MiB, or on a slow line multiples of `SLOWEST_CHUNK`.
+        """
         if not self.adapts:
             return self
-        wanted = max(SMALLEST_CHUNK, self.least, chunk // MiB * MiB)
+        unit = MiB if chunk >= MiB else SLOWEST_CHUNK
+        wanted = max(SLOWEST_CHUNK, self.least, chunk // unit * unit)
         return replace(self, chunk=min(wanted, self.limit or wanted))
 
     def shrunk(self, refused: int) -> Self | None:

@@ -74,6 +74,11 @@ class Pace:
             seconds = max(seconds, _TRIPS_PER_CHUNK * (self.round_trip or 0.0))
         return min(int(self.rate * seconds), _GROWTH * last, _LONGEST)
 
+    @property
+    def soon(self) -> int | None:
+        """Bytes that the line takes in `CHUNK_SECONDS`; None while nothing is known."""
+        return None if self.rate is None else int(self.rate * CHUNK_SECONDS)
+
 
 class Watch:
     """Watches one body. `moved` says whether it starves: for `window` seconds far under the pace that is known."""

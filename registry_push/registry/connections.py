@@ -42,6 +42,7 @@ class Registries:
         self._means = means or Means(settings, sink)
         self._held = AsyncExitStack()
         self._uploader: Uploader | None = None
+        self._telling: asyncio.Task[None] | None = None
         self._clients: dict[HTTPOrigin, Client] = {}
         self._sign_in: SignIn | None = None
         self._tls: dict[str, bool] = {}  # by `host[:port]`, whether a flag or a folder speaks of it
@@ -54,9 +55,12 @@ class Registries:
         self._uploader = Uploader(
             self._settings, limits, self._means.hasher, self._sink, keeper=self._keeper, stop=self._stop
         )
+        self._telling = asyncio.create_task(self._uploader.tell_when_stopping())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
         await self._held.aclose()
 
     def repository(self, reference: Reference) -> Repository:

@@ -88,6 +88,11 @@ class SpanPayload(payload.Payload):
         return self._counted if self._carrier is None else self._carrier.sent
 
     @property
+    def length(self) -> int:
+        """Bytes of it all."""
+        return self._span.length
+
+    @property
     def complete(self) -> bool:
         """Whether every byte was given to the kernel."""
         return self.sent == self._span.length

@@ -41,6 +41,7 @@ from .part_workers import send_parts
 from .payload import ENCRYPTED_AT_ONCE, SpanPayload
 from .progress import Progress
 from .trust import Trust
+from .under_way import UnderWay
 from .verification import Verification
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Upload:
     pace: Pace
     progress: Progress
     trust: Trust
+    under_way: UnderWay
     save: Callable[[UploadRecord | None], None]
     exact: bool = False  # what is sent is hashed as it passes: before, the file was touched meanwhile
     sent: int = field(default=0, init=False)
@@ -210,14 +212,15 @@ class Upload:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
-            response = await self.client.attempt(
-                request.method,
-                request.url,
-                () if request.is_anonymous else self._scopes(request),
-                request.headers,
-                payload,
-                patience=self._patience(request),
-            )
+            with self.under_way.body(payload, self.session, self.pace) if payload else nullcontext():
+                response = await self.client.attempt(
+                    request.method,
+                    request.url,
+                    () if request.is_anonymous else self._scopes(request),
+                    request.headers,
+                    payload,
+                    patience=self._patience(request),
+                )
         finally:
             self.sent += payload.end() if payload else 0
         if payload is None:

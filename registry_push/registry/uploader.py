@@ -28,6 +28,7 @@ from .profile import Profile, known_profile
 from .progress import Progress
 from .record_writer import WORTH_A_RECORD, RecordWriter
 from .trust import Trust
+from .under_way import UnderWay
 from .upload import Upload
 from .verification import InDoubt
 
@@ -50,7 +51,10 @@ class Uploader:
         self._sink = sink
         self._profiles: dict[str, Profile] = {}
         self._warned = False
+        # Bytes a second that each body may have, if all go at once; None: any number.
+        self._allowed = settings.bwlimit / settings.jobs if settings.bwlimit else None
         self._paces: dict[str, Pace] = {}
+        self._under_way = UnderWay(asyncio.get_running_loop().time)
         self._large: set[UploadSession] = set()  # those under way that go in chunks
 
     async def upload(
@@ -107,6 +111,7 @@ class Uploader:
             limit=profile.chunk_limit,
             one_put=self._settings.one_put,
             whole=profile.whole,
+            soon=pace.soon,
         )
         if profile.ecr:
             plan = plan.at_ecr()
@@ -167,6 +172,7 @@ class Uploader:
             pace,
             progress,
             Trust(settings.verify, self._keeper),
+            self._under_way,
             lambda record: writer.write(session, record),
             exact=after is not None,
         )
@@ -210,6 +216,12 @@ class Uploader:
         for session in self._large:
             session.bodies = bodies
 
+    async def tell_when_stopping(self) -> None:
+        """Tell the sink what is waited for when the run is told to stop. Cancelling is safe."""
+        await self._stop.wait()
+        if (stopping := self._under_way.stopping()) is not None:
+            self._sink(stopping)
+
     def profile(self, client: Client) -> Profile:
         """What is known of the registry."""
         origin = str(client.origin)
@@ -227,7 +239,11 @@ class Uploader:
 
     def pace(self, client: Client) -> Pace:
         """What this run has seen of the line to the registry."""
-        return self._paces.setdefault(str(client.origin), Pace(self.profile(client).rate))
+        origin = str(client.origin)
+        if origin not in self._paces:
+            rates = [self.profile(client).rate, self._allowed]
+            self._paces[origin] = Pace(min((rate for rate in rates if rate), default=None))
+        return self._paces[origin]
 
     def learn(self, client: Client, *, mounts_itself: bool) -> None:
         """Keeps what was found out about the registry."""
@@ -237,7 +253,7 @@ class Uploader:
 
     def _learn_from(self, client: Client, session: UploadSession, pace: Pace) -> None:
         origin, before = str(client.origin), self.profile(client)
-        if not session.has_learned and (before.rate or not pace.rate):
+        if not session.has_learned and (before.rate or not pace.rate or self._allowed):
             return  # as with every blob but the first few
         self._profiles[origin] = now = replace(
             before,
@@ -245,7 +261,7 @@ class Uploader:
             whole=session.learned_whole if session.is_done and session.learned_whole is not None else before.whole,
             kept=before.kept if session.kept is Kept.UNKNOWN else session.kept,
             ollama=before.ollama or session.ollama is not None,
-            rate=pace.rate,
+            rate=before.rate if self._allowed else pace.rate,  # what was allowed is not what the line can do
             ecr=before.ecr or (session.is_done and session.plan.last_in_put),
         )
         # The rate alone is worth no write: it is written with what else is learned, and after the first body.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from ..errors import Interrupted, ManifestRefused, RegistryPushError, Unavailable, UsageError, unwrapped
-from ..events import BlobDone, ManifestPushed, ModelDone, Placement, Retrying, Warned
+from ..events import BlobDone, BlobWaiting, ManifestPushed, ModelDone, Placement, Retrying, Warned
 from ..model import Descriptor, Digest, HTTPOrigin, ModelName, Reference
 from ..protocol.chunks import SINGLE_PUT
 from ..protocol.pace import NEAR
@@ -169,8 +169,7 @@ class ModelCopy(Struct):
         """Keeps other pushes and processes from sending the same blob; when one has sent it, it is found there."""
 
         def waiting() -> None:
-            who = "another process, or another push of this one,"
-            self.run_of.sink(Warned(f"{who} is sending {blob.digest.short}; waiting for it"))
+            self.run_of.sink(BlobWaiting(self.target.name, blob))
 
         if self.run_of.journal is None:
             return held(slot_of(str(self.origin), blob.digest), None, waiting, self.run_of.stop)

@@ -90,7 +90,8 @@ def test_a_starving_body_gets_another_connection(tmp_path: Path, on_cut: OnCut) 
     reasons = [event.reason for event in told if isinstance(event, Retrying)]
     assert len(reasons) == 1 and "far slower than before" in reasons[0]
     assert patches > 2
-    assert received <= LARGE + 64 * MiB
+    # How much of the slow chunk had gone is the kernel's; what was acknowledged before it goes once.
+    assert received <= FIRST_CHUNK + 2 * (LARGE - FIRST_CHUNK) + MiB
 
 
 def test_where_a_cut_costs_everything_slow_is_better_than_again(tmp_path: Path) -> None:

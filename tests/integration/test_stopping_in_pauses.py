@@ -86,7 +86,7 @@ async def test_the_first_signal_ends_the_wait_for_another_process(
         async with journal.held(UploadKey(f"http://{registry.host}", "before", blob.digest), lambda: None):
             process = await start_command("push", "me/tiny", "--to", f"{registry.host}/after", home=tmp_path)
             assert process.stderr is not None
-            while b"waiting for it" not in await process.stderr.readline():
+            while b"waiting for another push" not in await process.stderr.readline():
                 pass
             process.send_signal(signal.SIGINT)
             await process.communicate()

@@ -4,18 +4,54 @@ from __future__ import annotations
 
 import pytest
 
+from registry_push.cli.render import words
 from registry_push.errors import ConnectionLost, Denied
 from registry_push.events import (
     BlobDone,
     BlobProgress,
     BlobRewound,
     BlobStarted,
+    BlobWaiting,
     ModelFailed,
     Placement,
     Retrying,
+    Stopping,
     Warned,
 )
 from tests.support.pushes import GB, MANIFEST, REPO, TARGET, Screen, begin, blob, finish, move
+
+
+def test_who_waits_for_another_push_shows_no_speed_and_no_time_left_and_says_so_once() -> None:
+    screen, first, second = Screen(120, 24), blob("first", 40 * GB), blob("second", GB)
+    with screen.bars as sink:
+        begin(sink, first, second)
+        sink(BlobStarted(REPO, second, 0))
+        move(sink, screen.clock, second, 0, GB, rate=100e6, step=10**7)
+        sink(BlobDone(REPO, second, Placement.UPLOADED, GB))
+        sink(BlobWaiting(REPO, first))
+        sink(BlobWaiting(REPO, blob("third", 5)))
+        screen.clock.now += 60
+        screen.bars.draw()
+        text = screen.written()
+        assert text.count("waiting for another push") == 1
+        lines = screen.frame()
+        total = next(line for line in lines if line.startswith("total"))
+        assert "waiting" in total and "/s" not in total and "left" not in total
+        assert any(line.startswith("2 sent by another push · 1/2 blobs") for line in lines)
+        sink(BlobStarted(REPO, first, 0))
+        assert not any(line.startswith("total") and "waiting" in line for line in screen.frame())
+
+
+def test_a_stop_says_what_is_waited_for_and_what_it_costs_not_to() -> None:
+    assert words.stopping(Stopping(14_300_000, 140.0, 2_100_000, loses_uploads=False)) == [
+        "stopping: 14.3 MB under way are left, about 2 min 20 s",
+        "  → press Ctrl-C again to stop now, which costs 2.10 MB",
+    ]
+    assert words.stopping(Stopping(5, None, 2_100_000, loses_uploads=True)) == [
+        "stopping: 5 B under way are left",
+        "  → press Ctrl-C again to stop now, which costs 2.10 MB: this registry forgets an upload that is cut",
+    ]
+
 
 # ── bars ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -21,6 +21,7 @@ from registry_push.events import (
     BlobDone,
     BlobProgress,
     BlobStarted,
+    BlobWaiting,
     ModelFailed,
     Placement,
     Retrying,
@@ -232,3 +233,18 @@ def test_tables() -> None:
     assert len(every) == 6 + 2000 and every[6 + 7].endswith("missing") and str(blobs[7].blob.digest) in every[6 + 7]
     key = tables.KeyView("/k", "ssh-ed25519 AAAA", "SHA256:x", 0o600)
     assert tables.key_lines(key)[1] == "mode         0600"
+
+
+def test_waiting_for_another_push_is_one_line_and_none_when_quiet() -> None:
+    for kind, lines in ((Kind.PLAIN, 1), (Kind.QUIET, 0)):
+        sink, clock, err, _ = shown(kind)
+        with sink:
+            begin(sink, blob("big", GB), blob("other", 5))
+            for name in ("big", "other"):
+                sink(BlobWaiting(REPO, blob(name, GB)))
+            clock.now += 3600
+            sink(BlobWaiting(REPO, blob("third", 5)))
+        said = err.getvalue().splitlines()
+        assert len([line for line in said if line.startswith("waiting for another push")]) == lines
+        assert not any("left" in line for line in said)
+        assert any("  waiting" in line for line in said) is bool(lines)

@@ -22,6 +22,7 @@ from ...errors import RegistryPushError
 from ...events import (
     BlobDone,
     BlobRewound,
+    BlobWaiting,
     Event,
     HTTPAnswer,
     HTTPRequest,
@@ -29,6 +30,7 @@ from ...events import (
     ModelFailed,
     Placement,
     Retrying,
+    Stopping,
     Warned,
 )
 from . import units, words
@@ -75,6 +77,7 @@ class Bars:
         self._run = RunState()
         self._lock = threading.Lock()
         self._pending: list[Text] = []
+        self._has_waited = False
         self._results: list[str] = []
         self._shown: RegistryPushError | None = None
         self._rows: list[Key] = []
@@ -119,12 +122,17 @@ class Bars:
                 case BlobDone() if self._verbose:
                     state = self._run.active.get((event.repository, event.blob.digest))
                     self._keep(words.blob(event, now - state.started if state else None))
+                case BlobWaiting() if not self._has_waited:
+                    self._has_waited = True
+                    self._keep(words.WAITING)
                 case BlobRewound():
                     self._keep(words.rewound(event))
                 case Retrying():
                     self._keep(words.retrying(event))
                 case Warned():
                     self._keep(*words.warning(event))
+                case Stopping():
+                    self._keep(*words.stopping(event))
                 case HTTPRequest() if self._debug:
                     self._keep(*words.request(event))
                 case HTTPAnswer() if self._debug:
@@ -247,7 +255,8 @@ class Bars:
     def _total(self, now: float, width: int) -> Text:
         run = self._run
         label = Text("total".ljust(_LABEL), style="bold")
-        return self._columns(label, *run.shown, run.speed(now), run.remaining(now), width)
+        instead = Phase.WAITING.value if run.only_waits else None
+        return self._columns(label, *run.shown, run.speed(now), run.remaining(now), width, instead=instead)
 
     def _row(self, state: BlobState, now: float, width: int) -> Text:
         blob, rate, phase = state.blob, state.meter.speed(now), state.phase(now)
@@ -300,7 +309,9 @@ class Bars:
         line = Text()
         rate, left = run.speed(now), run.remaining(now)
         facts: list[tuple[str, str]] = []
-        if not run.active and not run.moved and run.blobs_done < run.blobs:
+        if run.waiting:
+            facts.append((f"{len(run.waiting):,} sent by another push", ""))
+        elif not run.active and not run.moved and run.blobs_done < run.blobs:
             facts.append(("looking what is there already", ""))
         if rate is not None and width < _WITH_SPEED:
             facts.append((units.speed(rate), "bold"))

@@ -11,6 +11,7 @@ from ...events import (
     BlobDone,
     BlobProgress,
     BlobRewound,
+    BlobWaiting,
     Event,
     HTTPAnswer,
     HTTPRequest,
@@ -19,6 +20,7 @@ from ...events import (
     ModelFailed,
     ModelStarted,
     Retrying,
+    Stopping,
     Warned,
 )
 from . import units, words
@@ -78,6 +80,8 @@ class Quiet(_Lines):
         match event:
             case Warned():
                 self._say(*words.warning(event))
+            case Stopping():
+                self._say(*words.stopping(event))
             case ModelFailed():
                 self._fail(event)
             case _:
@@ -107,6 +111,7 @@ class Plain(_Lines):
         self._run = RunState()
         self._line_at: float | None = None
         self._line_percent = 0
+        self._has_waited = False
 
     def __call__(self, event: Event) -> None:
         now = self._clock()
@@ -118,12 +123,17 @@ class Plain(_Lines):
             case BlobDone() if self._verbose:
                 state = self._run.active.get((event.repository, event.blob.digest))
                 self._say(words.blob(event, now - state.started if state else None))
+            case BlobWaiting() if not self._has_waited:
+                self._has_waited = True
+                self._say(words.WAITING)
             case BlobRewound():
                 self._say(words.rewound(event))
             case Retrying():
                 self._say(words.retrying(event))
             case Warned():
                 self._say(*words.warning(event))
+            case Stopping():
+                self._say(*words.stopping(event))
             case HTTPRequest() if self._debug:
                 self._say(*words.request(event))
             case HTTPAnswer() if self._debug:
@@ -157,6 +167,8 @@ class Plain(_Lines):
     def _progress_line(self, percent: int, now: float) -> str:
         run = self._run
         parts = [f"{percent:3d}%  {units.part(*run.shown)}"]
+        if run.only_waits:
+            parts.append("waiting")
         if (rate := run.speed(now)) is not None:
             parts.append(units.speed(rate))
         if left := run.remaining(now):

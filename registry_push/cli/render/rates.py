@@ -16,6 +16,7 @@ from ...events import (
     BlobProgress,
     BlobRewound,
     BlobStarted,
+    BlobWaiting,
     Event,
     ModelDone,
     ModelFailed,
@@ -130,6 +131,7 @@ class RunState(Struct):
     active: dict[Key, BlobState] = field(default_factory=dict)
     running: dict[tuple[str, str], tuple[ModelStarted, float]] = field(default_factory=dict)
     meter: SpeedMeter = field(default_factory=SpeedMeter)
+    waiting: set[Key] = field(default_factory=set)  # for another push that sends them
     counts: dict[Placement, int] = field(default_factory=lambda: dict.fromkeys(Placement, 0))
     _size: int = 0
     _abandoned: int = 0
@@ -142,13 +144,17 @@ class RunState(Struct):
         match event:
             case BlobProgress():
                 self._move((event.repository, event.digest), event.offset, now)
+            case BlobWaiting():
+                self.waiting.add((event.repository, event.blob.digest))
             case BlobStarted():
+                self.waiting.discard((event.repository, event.blob.digest))
                 self._start(event, now)
             case BlobRewound():
                 # What is sent again from here moves again: it counts for the speed, as it costs time.
                 if state := self.active.get((event.repository, event.digest)):
                     state.offset, state.heard, state.last_moved = event.offset, True, now
             case BlobDone():
+                self.waiting.discard((event.repository, event.blob.digest))
                 self._settle(event, now)
             case RunStarted():
                 self.models, self.blobs, self._size, self._began = event.models, event.blobs, event.size, now
@@ -192,9 +198,14 @@ class RunState(Struct):
         """Blobs that are confirmed at the target."""
         return len(self._settled)
 
+    @property
+    def only_waits(self) -> bool:
+        """Whether all that is left to do just now is to wait for another push."""
+        return bool(self.waiting) and not self.active
+
     def speed(self, now: float) -> float | None:
         """Bytes a second, smoothed; None while there is too little to tell."""
-        return self.meter.speed(now)
+        return None if self.only_waits else self.meter.speed(now)
 
     def remaining(self, now: float) -> float | None:
         """Seconds to go at this speed; None where nothing moves or too little is known."""
@@ -241,6 +252,7 @@ class RunState(Struct):
     def _abandon(self, event: ModelFailed) -> None:
         self.models_failed += 1
         began = self.running.pop((event.model, str(event.target)), None)
+        self.waiting = {key for key in self.waiting if not _is_in(key[0], event.target)}
         if any(_is_in(event.target.repository, other.target) for other, _ in self.running.values()):
             return  # another tag of the same repository may still need the same blobs
         for key in [key for key in self.active if _is_in(key[0], event.target)]:

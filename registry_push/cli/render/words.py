@@ -15,6 +15,7 @@ from ...events import (
     ModelStarted,
     Placement,
     Retrying,
+    Stopping,
     Warned,
 )
 from . import units
@@ -61,6 +62,19 @@ def rewound(event: BlobRewound) -> str:
     where = f"from {units.size(event.offset)} on" if event.offset else "from its beginning"
     lost = f"{units.size(event.lost) if event.lost else 'unacknowledged bytes'} are sent again, {where}"
     return f"blob {event.digest.short}: {lost}: {printable(event.reason)}"
+
+
+# Said once, however many blobs are waited for.
+WAITING = "waiting for another push, which is sending some of these blobs"
+
+
+def stopping(event: Stopping) -> list[str]:
+    """`stopping: 14.3 MB under way are left, 2 min 20 s`, and below it what it costs not to wait for them."""
+    took = f", about {units.remaining(event.seconds)}" if event.seconds is not None else ""
+    cost = f"press Ctrl-C again to stop now, which costs {units.size(event.cost)}"
+    if event.loses_uploads:
+        cost += ": this registry forgets an upload that is cut"
+    return [f"stopping: {units.size(event.left)} under way are left{took}", *_hint(cost if event.cost else None)]
 
 
 def retrying(event: Retrying) -> str:

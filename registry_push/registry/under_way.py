@@ -1,0 +1,74 @@
+"""`UnderWay`: the bodies that go just now, and what it takes to let them end, or costs to stop them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from msgspec import Struct
+
+from ..events import Stopping
+from ..protocol.kept import Kept
+from ..protocol.pace import Pace
+from ..protocol.upload import UploadSession
+from .payload import SpanPayload
+
+# Seconds. What has gone in less says more about buffers than about the line.
+_TELLING: Final = 1.0
+
+
+class _Body(Struct, frozen=True, eq=False):
+    payload: SpanPayload
+    session: UploadSession
+    pace: Pace
+    began: float
+
+    @property
+    def left(self) -> int:
+        # Where every byte is kept, a body is not waited for.
+        return 0 if self.session.kept is Kept.EVERYTHING else self.payload.length - self.payload.sent
+
+    def seconds(self, now: float) -> float | None:
+        elapsed, sent = now - self.began, self.payload.sent
+        rate = sent / elapsed if sent and elapsed > _TELLING else self.pace.rate
+        return self.left / rate if rate else None
+
+    @property
+    def cost(self) -> int:
+        """Bytes that have to go again if it is stopped now."""
+        record = self.session.record
+        whole = record.acknowledged(self.session.plan.size) if record and self.session.kept is Kept.NOTHING else 0
+        return 0 if self.session.kept is Kept.EVERYTHING else whole + self.payload.sent
+
+
+class UnderWay:
+    """Of one run. `clock` tells seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._bodies: set[_Body] = set()
+
+    @contextmanager
+    def body(self, payload: SpanPayload, session: UploadSession, pace: Pace) -> Iterator[None]:
+        """Count a body of `session` while its request is under way."""
+        body = _Body(payload, session, pace, self._clock())
+        self._bodies.add(body)
+        try:
+            yield
+        finally:
+            self._bodies.discard(body)
+
+    def stopping(self) -> Stopping | None:
+        """What is waited for from now on; None if nothing is."""
+        now = self._clock()
+        waited = [body for body in self._bodies if body.left]
+        if not waited:
+            return None
+        seconds = [each for body in waited if (each := body.seconds(now)) is not None]
+        return Stopping(
+            sum(body.left for body in waited),
+            max(seconds) if len(seconds) == len(waited) else None,
+            sum(body.cost for body in waited),
+            loses_uploads=any(body.session.kept is Kept.NOTHING for body in waited),
+        )
