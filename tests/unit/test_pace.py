@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_push.protocol.chunks import FIRST_CHUNK, SMALLEST_CHUNK, ChunkPlan, MiB
+from registry_push.protocol.chunks import FIRST_CHUNK, SLOWEST_CHUNK, ChunkPlan, MiB
 from registry_push.protocol.kept import Kept, after_cut
 from registry_push.protocol.pace import CHUNK_SECONDS, Pace, Watch
 
@@ -83,10 +83,10 @@ def test_cuts_make_chunks_shorter_and_chunks_that_get_through_longer_again() -> 
     assert pace.chunk(1000 * MB) == 10 * MB * CHUNK_SECONDS
 
 
-@given(st.integers(0, 10**12), st.one_of(st.none(), st.integers(SMALLEST_CHUNK, 10**9)))
+@given(st.integers(0, 10**12), st.one_of(st.none(), st.integers(SLOWEST_CHUNK, 10**9)))
 def test_a_paced_plan_keeps_to_whole_mebibytes_and_to_the_hosts_limit(chunk: int, limit: int | None) -> None:
     plan = ChunkPlan.for_blob(10**12, limit=limit).paced(chunk)
-    assert plan.chunk == limit or (plan.chunk % MiB == 0 and plan.chunk >= SMALLEST_CHUNK)
+    assert plan.chunk == limit or (plan.chunk % MiB == 0 and plan.chunk >= SLOWEST_CHUNK)
     assert limit is None or plan.chunk <= limit
 
 
