@@ -30,14 +30,15 @@ _OPAQUE: Final = 16
 _OURS: Final = frozenset({"mount", "from", "digest", "etag", "service", "scope", "account", "client_id", "ts"})
 # Fields of one query that are looked for, the longest: presigned URLs have seven to ten.
 _FIELDS: Final = 32
-# Times that a text may have been escaped on its way: JSON in a string of JSON, an encoded URL in a page.
+# Times that a text may have been escaped on its way: JSON in a string of JSON, an encoded URL in a page. What is
+# escaped more often is nobody's message, and nothing of it is shown.
 _DEPTH: Final = 4
 # Bytes of a value at the very end of a text that was cut there, which are hidden as the whole is.
 _BEGINNING: Final = 6
 
 _ESCAPE: Final = LazyPattern(
     rb"%[0-9A-F]{2}|\\u[D][89AB][0-9A-F]{2}\\u[D][C-F][0-9A-F]{2}|\\u[0-9A-F]{4}|\\x[0-9A-F]{2}|\\U000[0-9A-F]{5}"
-    rb"|\\[\"'\\/bfnrt]|&(?:amp|lt|gt|quot|apos);|&#[0-9]{1,7};|&#X[0-9A-F]{1,6};",
+    rb"|\\[0-3][0-7]{2}|[\r\n]++[ \t]*+|\\[\"'\\/bfnrt]|&(?:amp|lt|gt|quot|apos);|&#[0-9]{1,7};|&#X[0-9A-F]{1,6};",
     re.IGNORECASE,
 )
 _NAMED: Final = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
@@ -149,13 +150,16 @@ class Secrets:
         """Where in `text` they are: as they stand, or when its escapes are undone."""
         level: bytes = text
         places: Sequence[int] = range(len(text) + 1)
-        for _ in range(_DEPTH):
+        for depth in range(1 + _DEPTH if needles else 0):
             lower = level.lower()
             for needle in needles:
                 for start, stop in _occurrences(lower, needle):
                     yield places[start], places[stop]
             unescaped, starts = _unescaped(level)
             if unescaped == level:
+                return
+            if depth == _DEPTH:
+                yield 0, len(text)
                 return
             level, places = unescaped, [places[start] for start in starts]
 
@@ -214,11 +218,11 @@ def _secrets_of_form(form: bytes) -> Iterator[str]:
 
 
 def _needles(*secrets: str) -> tuple[bytes, ...]:
-    """As bytes to look for, in lower case: as they were sent, without escapes, and read as Latin-1."""
+    """As bytes to look for, in lower case: as they were sent, without escapes, read as Latin-1, and in hexadecimals."""
     needles = dict[bytes, None]()
     for secret in secrets:
         sent = secret.encode("utf-8", "surrogatepass")
-        for needle in (sent, _unescaped(sent)[0], sent.decode("latin-1").encode()):
+        for needle in (sent, _unescaped(sent)[0], sent.decode("latin-1").encode(), sent.hex().encode()):
             if needle:
                 needles[needle.lower()] = None
     return tuple(needles)
@@ -254,6 +258,8 @@ def _unescaped(text: bytes) -> tuple[bytes, list[int]]:
 
 def _meaning(escape: bytes) -> bytes:
     kind, rest = escape[:1], escape[1:]
+    if kind in b"\r\n":  # a line that was folded, as base64 is in mails
+        return b""
     if kind == b"%":
         return bytes.fromhex(rest.decode())
     if kind == b"&" and rest[:1] != b"#":
@@ -262,6 +268,8 @@ def _meaning(escape: bytes) -> bytes:
         return _character(int(rest[2:-1], 16) if rest[1:2] in b"xX" else int(rest[1:-1]))
     if len(rest) == 11:  # two halves of a character
         return bytes.fromhex((rest[1:5] + rest[7:]).decode()).decode("utf-16-be").encode()
+    if len(rest) == 3 and rest.isdigit():
+        return bytes([int(rest, 8)])
     if len(rest) == 3:
         return bytes.fromhex(rest[1:].decode())
     if len(rest) > 1:

@@ -87,7 +87,8 @@ class Repository:
         try:
             return await self._holds(blob, self._push)
         except RemoteMismatch as mismatch:
-            self._uploader.warn_once(f"{mismatch.message}; it is sent again")
+            told = self._client.transport.secrets.hide(mismatch.message)
+            self._uploader.warn_once(f"{told}; it is sent again")
             return False
 
     async def _holds(self, blob: Descriptor, scopes: Scopes) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from registry_push.errors import RegistryPushError
-from registry_push.events import Event, as_json
+from registry_push.events import Event, Warned, as_json
 from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.model import ModelName
 from registry_push.settings import Settings
@@ -148,6 +148,26 @@ async def test_nothing_that_a_registry_quotes_is_shown_or_kept(
     kept = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())
     assert [secret for secret in PLANTED if secret in told] == []
     assert [secret for secret in PLANTED[:-1] if secret.encode() in kept] == []
+
+
+async def test_a_password_that_comes_back_as_a_digest_is_not_shown_in_a_warning(tmp_path: Path) -> None:
+    password = "0123456789abcdef" * 4
+    _store(tmp_path)
+
+    def quote(seen: Seen) -> Says:
+        if seen.method == "HEAD":
+            return Says(200, (("Docker-Content-Digest", f"sha256:{password}"), ("Content-Length", "0")))
+        return Says(403)
+
+    events: list[Event] = []
+    async with Echo(quote, basic=True) as registry:
+        settings = Settings(models=tmp_path / "models", home=tmp_path, username="me", password=password, retries=0)
+        report = await push(
+            ["me/x"], to=f"127.0.0.1:{registry.port}/me/x:latest", settings=settings, sink=events.append
+        )
+    assert report.error is not None
+    warnings = [event.message for event in events if isinstance(event, Warned)]
+    assert warnings and password not in str([as_json(event) for event in events])
 
 
 @pytest.mark.parametrize("quote", [_in_a_body, _in_a_path])

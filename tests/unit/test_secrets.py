@@ -31,6 +31,11 @@ def _sent(authorization: str, url: str = "https://h/v2/") -> Secrets:
     return secrets
 
 
+def folded(text: str, end: str) -> str:
+    """`text` in lines of eight characters."""
+    return end.join(text[start : start + 8] for start in range(0, len(text), 8))
+
+
 ESCAPED: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "JSON": json.dumps,
@@ -44,6 +49,13 @@ ESCAPED: dict[str, Callable[[str], str]] = {
     "percent in JSON": lambda text: json.dumps(quote(text)),
     "a Python string": repr,
     "bytes of a Python program": lambda text: repr(text.encode()),
+    "percent, four times": lambda text: quote(quote(quote(quote(text)))),
+    "octal": lambda text: "".join(f"\\{each:03o}" for each in text.encode()),
+    "hexadecimals": lambda text: text.encode().hex(),
+    "capital hexadecimals": lambda text: text.encode().hex().upper(),
+    "folded": lambda text: folded(text, "\n"),
+    "folded and indented": lambda text: folded(text, "\r\n\t"),
+    "folded in JSON": lambda text: json.dumps(folded(text, "\r\n"))[1:-1],
 }
 
 
@@ -55,6 +67,14 @@ def test_a_login_is_hidden_however_it_is_escaped(how: str, part: str) -> None:
     assert said.strip("'\"") not in shown
     assert shown.startswith("you sent (") and shown.endswith(")!")
     assert len(shown) < len("you sent ()!") + 12
+
+
+def test_of_what_is_escaped_too_often_nothing_is_shown() -> None:
+    said = PASSWORD
+    for _ in range(9):
+        said = quote(said, safe="")
+    assert _sent(_basic(f"me:{PASSWORD}")).hide(f"you sent {said}") == "…"
+    assert Secrets().hide(said) == said, "nothing was sent"
 
 
 @pytest.mark.parametrize("part", [f"Bearer {TOKEN}", TOKEN, *TOKEN.split("."), TOKEN.rpartition(".")[0]])
