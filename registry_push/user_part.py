@@ -13,8 +13,11 @@ _SCHEME: Final = LazyPattern(r"[a-z][a-z0-9+.-]*+://", re.IGNORECASE)
 _AUTHORITY_END: Final = LazyPattern(r"[/?#]")
 _QUERY: Final = LazyPattern(r"[?#]")
 _HOST_AND_PORT: Final = LazyPattern(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::[0-9]{0,5})?")
-# What stands behind the @ of a reference, which is no login's.
-_DIGEST: Final = LazyPattern(r"sha[0-9]{3}[:-]")
+# What Unicode takes for the same as an @ (NFKC), and input methods write for it.
+OTHER_ATS: Final = "\uff20\ufe6b"
+# The @ that ends a login. That of a reference is none: a whole digest follows it, and nothing after that. A host may be
+# called `sha256`.
+_AT: Final = LazyPattern(rf"[@{OTHER_ATS}](?!sha[0-9]{{3}}[:-][0-9a-f]{{64,128}}+(?![\w/:@{OTHER_ATS}-]))")
 # What `printable` ends with when it had to cut.
 _CUT: Final = "…"
 
@@ -40,7 +43,7 @@ def _without_user_part(url: re.Match[str]) -> str:
     start, rest = url.groups()
     ends = _AUTHORITY_END.compiled.search(rest)
     authority = rest[: ends.start()] if ends else rest
-    is_host = _HOST_AND_PORT.compiled.fullmatch(authority.rpartition("@")[2]) is not None
+    is_host = _HOST_AND_PORT.compiled.fullmatch(authority[_last_at(authority) + 1 :]) is not None
     query = _QUERY.compiled.search(rest)
     # An @ in the query of a host is the query's; after what can be no host, it is still a password's.
     at = _last_at(rest[: query.start()] if is_host and query else rest)
@@ -50,7 +53,7 @@ def _without_user_part(url: re.Match[str]) -> str:
 
 
 def _last_at(text: str) -> int:
-    at = text.rfind("@")
-    while at >= 0 and _DIGEST.compiled.match(text, at + 1):
-        at = text.rfind("@", 0, at)
+    at = -1
+    for found in _AT.compiled.finditer(text):
+        at = found.start()
     return at

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..errors import InvalidName, NameNotMappable, quoted
+from ..user_part import OTHER_ATS
 from .digest import Digest
 from .name import DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG, ModelName
 from .origin import HTTPOrigin
@@ -75,7 +76,7 @@ class Reference(Struct, frozen=True):
             rest = text
         elif scheme not in ("http", "https"):
             raise InvalidName(f"{quoted(text)} has the scheme {quoted(scheme)}")
-        if "@" in rest.partition("/")[0]:
+        if "@" in rest.partition("/")[0] or any(at in rest for at in OTHER_ATS):
             raise InvalidName(
                 f"{quoted(text)} has a login in it",
                 hint="leave it out, and log in with: docker login HOST; or give --username NAME --password-stdin",

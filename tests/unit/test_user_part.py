@@ -44,6 +44,7 @@ def test_urls_in_messages_lose_their_user_part(scheme: str, login: str) -> None:
     "text",
     [
         "http://localhost:5000/ns/m@sha256:" + "0" * 64,
+        "it is https://host.example/ns/m@sha512:" + "0" * 128 + ", they say",
         "https://host.example/v2/a/blobs/sha256:00",
         "write to me@host.example, or see https://host.example/",
         "curl -i SCHEME://HOST/v2/",
@@ -63,11 +64,23 @@ def test_an_at_in_a_query_leaves_the_host() -> None:
 
 def test_a_megabyte_of_addresses_takes_no_time() -> None:
     # Patterns that look back would take hours for it.
-    for text in ("http://" * 150_000, "a" * 1_000_000, "@sha256:" * 100_000, "http://a@" * 100_000, "a:" * 500_000):
+    for text in (
+        "http://" * 150_000,
+        "a" * 1_000_000,
+        "@sha256:" * 100_000,
+        "http://a@" * 100_000,
+        "＠sha256:" + "0" * 900_000,
+        "@" * 900_000,
+        "a:" * 500_000,
+    ):
         without_user_parts(text)
 
 
-TYPED = ["{}@host.example/ns/", "{}@host.example/ns/m:tag", "{}@host.example", "{}@host/", "{}@localhost:5000/ns/m"]
+TYPED = [
+    "{}@sha256:abc/x", "{}@sha256:5000/ns/m", "{}@sha256-abc/x", "{}@sha256:" + "0" * 64 + "/x", "{}@sha512/ns/m",
+    "{}＠host/x", "{}﹫host.example/ns/", "{}＠host.example/ns/m@sha256:" + "0" * 64,
+    "{}@host.example/ns/", "{}@host.example/ns/m:tag", "{}@host.example", "{}@host/", "{}@localhost:5000/ns/m",
+]  # fmt: skip
 
 
 PREFIXES = ["", "http://", "https://", "registry:", "docker://", "oci:", "ftp://", "ollama:"]
