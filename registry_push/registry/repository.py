@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ..protocol.challenge import Scopes
 
 # Ollama's registry serves Ollama manifests only to those who accept docker's type; the spec wants the rest named.
+# Of no content that anybody knows: who has it has everything.
+_NOBODYS: Final = Digest("0" * 64)
 _ACCEPT: Final = {"Accept": ", ".join(MANIFEST_TYPES)}
 
 Arguments = ParamSpec("Arguments")
@@ -138,8 +140,12 @@ class Repository:
 
     @_hides_secrets
     async def check_is_there(self) -> None:
-        """Raise `NotARegistry` if what answers there is none."""
+        """Raise `NotARegistry` if what answers there is none: a registry has not everything."""
         await self._client.root.check()
+        if not self._client.root.is_registry:
+            answer = self._read(await self._client.request("HEAD", self._blob_url(_NOBODYS), self._push))
+            if 200 <= answer.status < 300:
+                raise answer.no_registry(self._client.origin)
 
     async def open_connections(self, count: int) -> None:
         """Open `count` connections for what will be asked, once the registry has answered and if it keeps them.
@@ -194,12 +200,16 @@ class Repository:
     @_hides_secrets
     async def digest_of(self, tag: str) -> Digest | None:
         """The digest of the manifest under `tag`; None where there is none, or the registry does not say."""
-        response = await self._client.request("HEAD", self._manifest_url(tag), self._push, _ACCEPT)
+        answer = await self._head_of_manifest(tag)
+        return answer.digest if answer.status == 200 else None
+
+    async def _head_of_manifest(self, reference: str) -> Answer:
+        response = await self._client.request("HEAD", self._manifest_url(reference), self._push, _ACCEPT)
         self._uploader.pace(self._client).asked(response.waited)
         answer = self._read(response)
         if answer.kind is Kind.NO_REGISTRY:
             raise answer.no_registry(self._client.origin)
-        return answer.digest if response.status == 200 else None
+        return answer
 
     async def read_digest(self, tag: str) -> Digest | None:
         """As `digest_of`, but if the registry does not say (Ollama's own does not), the manifest is read. None if there
@@ -228,13 +238,24 @@ class Repository:
             )
         if answer.digest is not None and answer.digest != manifest.digest:
             raise RemoteMismatch(f"the registry stored {answer.digest} where {manifest.digest} was sent", url=url)
-        # Only 201 or our digest is a registry's word; whatever else says yes may say so to everything.
-        if (
-            answer.kind is not Kind.CREATED
-            and answer.digest is None
-            and await self.digest_of(reference) != manifest.digest
+        # Only our digest, or 201 with a Location (a MUST), is a registry's word; what else says yes may say it to all.
+        is_its_word = answer.digest is not None or (answer.kind is Kind.CREATED and answer.location is not None)
+        if not is_its_word and not await self._has_manifest(
+            manifest, reference, is_created=answer.kind is Kind.CREATED
         ):
             raise answer.no_registry(self._client.origin)
+
+    async def _has_manifest(self, manifest: Manifest, reference: str, *, is_created: bool) -> bool:
+        """Whether a HEAD of `reference` confirms the manifest; if it `is_created`, whether nothing contradicts that.
+
+        Who writes there may have no right to read, and a registry may know no HEAD.
+        """
+        answer = await self._head_of_manifest(reference)
+        if answer.digest is not None or not is_created:
+            return answer.status == 200 and answer.digest == manifest.digest
+        if answer.status == 200:
+            return answer.length == len(manifest.raw)
+        return answer.status >= 400 and answer.status != 404
 
     # ── Source ────────────────────────────────────────────────────────────────────────────────────
 

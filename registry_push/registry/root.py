@@ -24,11 +24,11 @@ class Root:
         self._asking = asyncio.Lock()
         self._is_asked = False
         self._answer: Response | None = None
-        self._is_registry = False  # something has answered as only registries do
+        self.is_registry = False  # something has answered as only registries do
 
     def saw(self, response: Response) -> None:
         """Learn from an answer to anything that was asked."""
-        self._is_registry = self._is_registry or shows_registry(response.status, response.headers)
+        self.is_registry = self.is_registry or shows_registry(response.status, response.headers)
 
     async def answer(self) -> Response | None:
         """The answer to a GET of it; None if there is none."""
@@ -43,7 +43,7 @@ class Root:
 
     async def check(self) -> None:
         """Raise `NotARegistry` if what answers at this origin is none."""
-        if self._is_registry:
+        if self.is_registry:
             return
         response = await self.answer()
         if response is None:

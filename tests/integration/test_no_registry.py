@@ -107,6 +107,41 @@ async def test_a_manifest_that_is_taken_with_another_2xx_counts_if_its_tag_is_th
         assert server.requests("PUT", where)[0].body == manifest
 
 
+def _keeps_no_manifest(seen: Seen) -> Says:
+    """A server that takes whatever is put there with a bare 201, and has nothing of it afterwards."""
+    if seen.method == "POST":
+        return Says(202, (("Location", "/up"),))
+    return Says(201) if seen.method == "PUT" else Says(404)
+
+
+@pytest.mark.parametrize(
+    "head", [Says(404), Says(200), Says(200, (("Content-Length", "2"),)), Says(204), Says(200, HTML)]
+)
+async def test_a_bare_201_for_a_manifest_that_is_not_there_afterwards_is_no_success(tmp_path: Path, head: Says) -> None:
+    write_sample_store(tmp_path / "models", weights=SMALL)
+    async with Scripted(otherwise=_keeps_no_manifest) as server:
+        server.on("HEAD", "/v2/me/tiny/manifests/latest", Says(404), head)
+        report = await _push(tmp_path, server.origin)
+    assert isinstance(report.error, NotARegistry)
+
+
+@pytest.mark.parametrize("how", ["Location", "digest", "HEAD with a digest", "HEAD with the length", "HEAD 403"])
+async def test_a_201_for_a_manifest_counts_if_anything_confirms_it(tmp_path: Path, how: str) -> None:
+    name = write_sample_store(tmp_path / "models", weights=SMALL)
+    manifest = (tmp_path / "models/manifests").joinpath(*name.path_parts).read_bytes()
+    digest = ("Docker-Content-Digest", str(Digest.of(manifest)))
+    async with Scripted(otherwise=_keeps_no_manifest) as server:
+        where = "/v2/me/tiny/manifests/latest"
+        said = {"Location": (("Location", where),), "digest": (digest,)}.get(how, ())
+        there = 403 if how == "HEAD 403" else 200
+        head = (digest,) if how == "HEAD with a digest" else (("Content-Length", str(len(manifest))),)
+        server.on("PUT", where, Says(201, said))
+        server.on("HEAD", where, Says(404), Says(there, head) if how.startswith("HEAD") else Says(404))
+        report = await _push(tmp_path, server.origin)
+        assert report.error is None
+        assert len(server.requests("HEAD", where)) == (2 if how.startswith("HEAD") else 1)
+
+
 async def test_a_portal_in_the_middle_costs_no_byte_and_no_record(
     embedded_with: EmbeddedFactory, tmp_path: Path
 ) -> None:
@@ -159,6 +194,23 @@ async def test_a_plain_web_server_is_5_and_named_before_and_after_bytes_are_sent
         assert isinstance(report.error, NotARegistry), str(report.error)
         assert f"127.0.0.1:{server.port} is no registry: " in report.error.message
         assert f"curl -i {server.origin}/v2/" in str(report.error.hint)
+
+
+@pytest.mark.parametrize("portal", PORTALS)
+async def test_a_portal_is_5_in_a_dry_run_too(tmp_path: Path, portal: Answer) -> None:
+    write_sample_store(tmp_path / "models", weights=SMALL)
+    async with Scripted(otherwise=portal) as server:
+        report = await _push(tmp_path, server.origin, dry_run=True)
+        assert not server.requests("POST", "/v2/me/tiny/blobs/uploads/")
+    assert report.error is not None and report.error.exit_code == 5
+    assert isinstance(report.error, NotARegistry) or "redirects" in str(report.error), str(report.error)
+
+
+async def test_a_registry_that_says_no_more_than_it_must_passes_a_dry_run(tmp_path: Path) -> None:
+    write_sample_store(tmp_path / "models", weights=SMALL)
+    async with Scripted(otherwise=Says(404)) as server:
+        server.on("GET", "/v2/", Says(200, (("Content-Type", "application/json"),), b"{}"))
+        assert (await _push(tmp_path, server.origin, dry_run=True)).error is None
 
 
 @pytest.mark.parametrize("answer", [*PORTALS[:2], *NOT_FOUND])
