@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import groupby
+from typing import Final
 
 from msgspec import Struct
 
-from ..errors import RegistryPushError
+from ..errors import RegistryPushError, unwrapped
 from ..events import ModelDone, ModelFailed, Sink, Warned, ignore
 from ..model import ModelName, Reference
 from ..protocol.clear_text import may_sign_in
@@ -24,6 +25,9 @@ from .journal import Journal
 from .orders import Order
 from .push import carry_out, planned_model
 from .rows import Entry
+
+# Uploads that are freed at once: one that hangs takes a minute, and each is a request or three.
+_AT_ONCE: Final = 8
 
 
 class UnderWay(Struct, frozen=True):
@@ -83,20 +87,22 @@ async def go_on(
 
 
 async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sink: Sink = ignore) -> Freed:
-    """Frees the uploads at their registries and forgets them and the pushes.
+    """Free the uploads at their registries, a few at a time, and forget them and the pushes.
 
     What another process is sending is left to it. What a registry can't be told to free now is only forgotten, with a
-    warning: it will forget it too. Ollama's knows no request for it. Cancelling is safe.
+    warning, in the order of `wanted`: it will forget it too. Ollama's knows no request for it. Cancelling is safe.
     """
-    freed = forgotten = busy = 0
     # A service notes uploads over http that its clients asked for: they are none of the word of who runs this.
     wary = replace(settings, username=None, password=None, http_said_by="request")
     said = frozenset(order.origin for order, _ in journal.orders())
-    async with Registries(settings, sink) as trusted, Registries(wary, sink) as others:
-        for entry in wanted.uploads:
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def free(entry: Entry) -> bool | RegistryPushError | None:
+        """Whether its registry knew of it, or why nobody can say; None for one that is another process's."""
+        async with turns:
             if journal.is_held(entry.key):
-                busy += 1
-                continue
+                return None
+            outcome: bool | RegistryPushError
             try:
                 record = entry.record
                 reference = Reference.parse(f"{entry.key.origin}/{entry.key.repository}")
@@ -104,16 +110,32 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
                 by: Party = "runner" if settings.plain_http or origin in said else "request"
                 registries = trusted if may_sign_in(origin, login_of="runner", said_by=by) else others
                 is_plain = not (record.part or record.direct)
-                was_there = is_plain and await registries.repository(reference).free(record.location)
+                outcome = is_plain and await registries.repository(reference).free(record.location)
             except RegistryPushError as error:  # away, broken, no right to, or a registry without DELETE
-                sink(Warned(f"an upload of {entry.key.digest.short} could not be freed: {error.message}", error.hint))
-                was_there = False
+                outcome = error
             journal.save(entry.key, entry.size, None)
-            freed, forgotten = freed + was_there, forgotten + (not was_there)
+            return outcome
+
+    outcomes = []
+    try:
+        async with (
+            Registries(settings, sink) as trusted,
+            Registries(wary, sink) as others,
+            asyncio.TaskGroup() as group,
+        ):
+            tasks = [group.create_task(free(entry)) for entry in wanted.uploads]
+            for entry, task in zip(wanted.uploads, tasks, strict=True):
+                outcomes.append(outcome := await task)
+                if isinstance(outcome, RegistryPushError):
+                    words = f"an upload of {entry.key.digest.short} could not be freed: {outcome.message}"
+                    sink(Warned(words, outcome.hint))
+    except BaseExceptionGroup as group_error:
+        raise unwrapped(group_error) from None
+    freed, busy = outcomes.count(True), outcomes.count(None)
     if not busy:
         for order, _ in wanted.orders:
             journal.end(order)
-    return Freed(freed, forgotten, busy)
+    return Freed(freed, len(outcomes) - freed - busy, busy)
 
 
 def _alike(settings: Settings, sink: Sink, targets: Sequence[str]) -> list[list[Order]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,8 +17,8 @@ from registry_push.registry.freeing import freed
 from registry_push.registry.keeper import UploadKey
 from registry_push.settings import Settings
 from registry_push.transfer.journal import Journal
-from registry_push.transfer.resume import Freed, give_up, under_way
-from tests.support.scripted import NOWHERE, Says, Scripted, opened
+from registry_push.transfer.resume import Freed, UnderWay, give_up, under_way
+from tests.support.scripted import NOWHERE, Says, Scripted, Seen, opened
 
 OLD, NEW = "/v2/a/b/blobs/uploads/1", "/v2/a/b/blobs/uploads/1/now"
 SCOPES = ("repository:a/b:pull,push",)
@@ -72,6 +73,39 @@ async def test_what_can_not_be_freed_is_said(tmp_path: Path) -> None:
         async with given_up(server, tmp_path, events) as done:
             assert done == Freed(0, 1, 0)
         assert [isinstance(event, Warned) and "could not be freed" in event.message for event in events] == [True]
+
+
+async def test_a_few_are_freed_at_once_and_told_of_in_the_order_of_the_list(tmp_path: Path) -> None:
+    """The first hangs longest."""
+    events: list[Event] = []
+    journal, first, others = Journal(tmp_path, events.append), asyncio.Event(), asyncio.Event()
+
+    def answer(seen: Seen) -> Says:
+        return Says(403, after=first if seen.path.endswith("/0") else others)
+
+    async with Scripted(otherwise=answer) as server:
+        for number in range(20):
+            key = UploadKey(server.origin, "a/b", Digest.of(f"{number}".encode()))
+            journal.save(key, 1000, UploadRecord(f"{server.origin}/v2/a/b/blobs/uploads/{number}", 64))
+        wanted = under_way(journal)
+        wanted = UnderWay((), tuple(sorted(wanted.uploads, key=lambda each: int(each.record.location.split("/")[-1]))))
+        giving_up = asyncio.create_task(
+            give_up(journal, wanted, settings=Settings(home=NOWHERE, retries=0), sink=events.append)
+        )
+        while len(server.seen) < 8:
+            await asyncio.sleep(0)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(server.seen) == 8, "a few at once"
+        others.set()
+        while len(under_way(journal).uploads) > 1:
+            await asyncio.sleep(0)
+        assert events == [], "the first is told of first"
+        first.set()
+        assert await giving_up == Freed(0, 20, 0)
+    journal.close()
+    told = [event.message.split()[3] for event in events if isinstance(event, Warned)]
+    assert told == [each.key.digest.short for each in wanted.uploads]
 
 
 async def test_a_location_that_was_right_a_moment_ago_is_asked_for_only_if_it_is_refused() -> None:
