@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..errors import BlobMissing, IntegrityError, UsageError
+from ..errors import BlobMissing, IntegrityError, ModelNotFound, RegistryPushError, UsageError
 from ..flags import options, settings_of
 from ..grouped_help import GroupedCommand
 from ..model import Descriptor, Manifest
 from ..model.name import DEFAULT_TAG
 from ..model.place import LayoutPlace, OllamaPlace, RegistryPlace, parse_place
 from ..settings import Settings
+from ..suggestions import did_you_mean
 from .candidates import model_names
 from .render import Renderer
 from .render.tables import BlobRow, ModelView, inspect_lines
 from .running import Outcome, run
 
 if TYPE_CHECKING:
+    from ..registry.repository import Repository
     from ..stores.ollama import OllamaStore
+
+# How many tags a message names.
+_MOST_TAGS: Final = 10
 
 
 @click.command("inspect", cls=GroupedCommand)
@@ -78,7 +83,11 @@ async def _look(text: str, settings: Settings, show: Renderer) -> tuple[str, Man
             async with Registries(settings, show) as registries:
                 target = str(reference.digest) if reference.digest else reference.tag or DEFAULT_TAG
                 repository = registries.repository(reference)
-                manifest = await repository.resolve(target)
+                try:
+                    manifest = await repository.resolve(target)
+                except ModelNotFound as error:
+                    hint = await _tags_of(repository, target)
+                    raise ModelNotFound(error.message, hint=hint, url=error.url) from error
                 children = [
                     manifest.child(entry, (await repository.resolve(str(entry.digest))).raw)
                     for entry in manifest.manifests
@@ -94,6 +103,16 @@ async def _look(text: str, settings: Settings, show: Renderer) -> tuple[str, Man
             content = _content(manifest, await layout.children(manifest))
             present = [(blob, await layout.exists(blob)) for blob in content]
             return text, manifest, [BlobRow(blob, "present" if there else "missing") for blob, there in present]
+
+
+async def _tags_of(repository: Repository, missing: str) -> str:
+    """What to do about a tag that is not there."""
+    try:
+        tags = await repository.tags()
+    except RegistryPushError:  # that the tag is not there is what is to be told
+        tags = ()
+    some = ", ".join(tags[:_MOST_TAGS]) + (", …" if len(tags) > _MOST_TAGS else "")
+    return did_you_mean(missing, tags) or (f"it has: {some}" if tags else "check the name and the tag")
 
 
 def _content(manifest: Manifest, children: Iterable[Manifest]) -> tuple[Descriptor, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from functools import wraps
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from ..errors import (
 )
 from ..events import Placement
 from ..model import Descriptor, Digest, Manifest
+from ..model.json_document import decoded
 from ..model.manifest import MANIFEST_TYPES
 from ..protocol.answer import Answer, Kind
 from ..protocol.location import resolve
@@ -63,6 +65,8 @@ def _hides_secrets(
     return call
 
 
+# More tags than this are not looked at: to find those that are like another takes a second then.
+_MOST_TAGS: Final = 10_000
 # What a storage answers to HEAD for a URL that was signed for GET. The redirect itself says whose content it is.
 _NOT_FOR_HEAD: Final = (400, 401, 403, 405, 501)
 
@@ -282,6 +286,16 @@ class Repository:
         if wanted is not None and manifest.digest != wanted:
             raise RemoteMismatch(f"{self} gave {manifest.digest} where {wanted} was asked for", url=url)
         return manifest
+
+    @_hides_secrets
+    async def tags(self) -> tuple[str, ...]:
+        """The tags that the registry lists at once; none if it lists none. Raises `ManifestCorrupt` if it is no list."""
+        response = await self._client.request("GET", self._client.url(f"/v2/{self.name}/tags/list"), self._pull)
+        if response.status != 200:
+            return ()
+        found = decoded(response.body, f"the list of tags of {self}").get("tags")
+        named = (tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else ()
+        return tuple(islice(named, _MOST_TAGS))
 
     @_hides_secrets
     async def open(self, blob: Descriptor) -> BlobBody:

@@ -122,6 +122,34 @@ async def test_inspect_looks_at_a_registry(embedded: EmbeddedRegistry, tmp_path:
     assert missing.code == 3
 
 
+@pytest.mark.parametrize(
+    ("tag", "hint"), [("lates", "did you mean latest?"), ("v9", "it has: latest"), ("sha256:" + 64 * "0", "latest")]
+)
+async def test_a_tag_that_a_registry_has_not_is_answered_with_the_nearest(
+    embedded: EmbeddedRegistry, tmp_path: Path, tag: str, hint: str
+) -> None:
+    write_sample_store(tmp_path / ".ollama/models", weights=70_000)
+    assert (await command("push", "me/tiny", "--to", f"{embedded.host}/", home=tmp_path)).code == 0
+    mark = "@" if ":" in tag else ":"
+    done = await command("inspect", f"registry:{embedded.host}/me/tiny{mark}{tag}", home=tmp_path)
+    assert done.code == 3 and hint in done.err and "registry-push list" not in done.err
+
+
+async def test_a_repository_that_is_not_there_has_no_tags_to_name(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    done = await command("inspect", f"registry:{embedded.host}/me/none:v1", home=tmp_path)
+    assert done.code == 3 and "check the name and the tag" in done.err
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("me/tiny:v22", "me/tiny:v2"), ("me/tiny:latset", "me/tiny:latest")])
+async def test_a_mistyped_tag_of_a_local_model_is_answered_with_the_nearest(
+    tmp_path: Path, typed: str, meant: str
+) -> None:
+    for tag in ("latest", "v2"):
+        write_sample_store(tmp_path / ".ollama/models", name=f"me/tiny:{tag}", weights=70_000)
+    done = await command("push", typed, "--to", "localhost:1/", home=tmp_path)
+    assert done.code == 3 and f"did you mean {meant}" in done.err
+
+
 async def test_key_create_then_show_and_never_twice(tmp_path: Path) -> None:
     created = await command("key", "create", home=tmp_path)
     assert created.code == 0 and "ssh-ed25519 " in created.out
