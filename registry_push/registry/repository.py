@@ -289,7 +289,7 @@ class Repository:
 
     @_hides_secrets
     async def tags(self) -> tuple[str, ...]:
-        """The tags that the registry lists at once; none if it lists none. Raises `ManifestCorrupt` if it is no list."""
+        """The tags that the registry lists at once, if it lists any. Raises `ManifestCorrupt` if it is no list."""
         response = await self._client.request("GET", self._client.url(f"/v2/{self.name}/tags/list"), self._pull)
         if response.status != 200:
             return ()
