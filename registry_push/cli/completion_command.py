@@ -16,9 +16,9 @@ def command(ctx: click.Context, shell: str) -> None:
 
     \b
     Examples:
-      eval "$(registry-push completion bash)"                    # in ~/.bashrc
-      eval "$(registry-push completion zsh)"                     # in ~/.zshrc, after compinit
-      registry-push completion fish > ~/.config/fish/completions/registry-push.fish
+      eval "$(registry-push completion bash)"    # in ~/.bashrc
+      eval "$(registry-push completion zsh)"     # in ~/.zshrc, after compinit
+      registry-push completion fish | source     # in ~/.config/fish/config.fish
     """
     from click.shell_completion import get_completion_class
 

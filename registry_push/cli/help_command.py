@@ -72,5 +72,10 @@ def _contents(there: dict[str, Guide], root: click.Context) -> str:
     with formatter.section("Guides"):
         formatter.write_dl([(guide.topic, guide.title) for guide in there.values()])
     formatter.write_paragraph()
-    formatter.write_text("Read one: registry-push help TOPIC. Commands and their flags: registry-push --help.")
+    formatter.write_dl(
+        [
+            ("registry-push help TOPIC", "shows a guide, or the help of a command"),
+            ("registry-push --help", "lists the commands"),
+        ]
+    )
     return formatter.getvalue()

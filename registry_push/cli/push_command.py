@@ -38,7 +38,7 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
     Examples:
       registry-push push llama3.2:3b --to localhost:5000/
       registry-push push 'me/*' --to registry.example.com/ml/ --dry-run
-      registry-push push me/model:v2 --to registry.example.com/ml/model:v2 --tag latest
+      registry-push push me/model:v2 --to localhost:5000/ml/model:v2 --tag latest
     """
     settings = settings_of(flags)
 

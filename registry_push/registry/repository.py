@@ -65,7 +65,7 @@ def _hides_secrets(
     return call
 
 
-# More tags than this are not looked at: to find those that are like another takes a second then.
+# More tags than this are not looked at: to find those that are like another takes a quarter of a second then.
 _MOST_TAGS: Final = 10_000
 # What a storage answers to HEAD for a URL that was signed for GET. The redirect itself says whose content it is.
 _NOT_FOR_HEAD: Final = (400, 401, 403, 405, 501)

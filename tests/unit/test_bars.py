@@ -12,6 +12,8 @@ from registry_push.events import (
     BlobRewound,
     BlobStarted,
     BlobWaiting,
+    HTTPAnswer,
+    HTTPRequest,
     ModelFailed,
     Placement,
     Retrying,
@@ -72,6 +74,17 @@ def test_every_line_fits_the_terminal(width: int, height: int) -> None:
     total = next(line for line in lines if line.startswith("total"))
     assert "%" in total and ("GB" in total) is (width >= 60)
     assert any("left" in line for line in lines) is (width >= 40)
+
+
+def test_what_is_asked_and_answered_is_shown_with_debug_only() -> None:
+    for debug in (False, True):
+        screen = Screen(80, 24, debug=debug)
+        with screen.bars as sink:
+            sink(HTTPRequest(1, "PUT", "http://localhost:5000/" + "x" * 80, {"Authorization": "Basic …"}, 4))
+            sink(HTTPAnswer(1, 403, {}, "no", 0.25))
+        shown = screen.written()
+        assert ("> 1 PUT http://localhost:5000/" + "x" * 80 in shown) == debug, "an address is left whole"
+        assert ("< 1 403 in 0.250 s" in shown) == debug
 
 
 def test_a_resumed_push_shows_at_once_what_moves_how_fast_and_how_long() -> None:

@@ -48,6 +48,7 @@ def test_each_command_shows_examples_that_it_understands(name: str) -> None:
     shown = called(*name.split(), "--help").output
     examples = re.findall(rf"registry-push {name}(?: .*)?$", shown.partition("Examples:")[2], re.MULTILINE)
     assert examples
+    assert max(map(len, shown.partition("Examples:")[2].partition("\n\n")[0].splitlines())) <= 80
     flags = {flag for each in COMMANDS[name].get_params(ROOT) for flag in each.opts} | {"-h", "--help"}
     for example in examples:
         own = re.split(r" [|>#] ?|\)", example)[0]

@@ -194,8 +194,8 @@ class Bars:
     def _print(self, lines: list[Text]) -> None:
         # `Text`, so that brackets in a message are no markup. An address is left to the terminal to wrap, so that it
         # can be copied whole.
-        for address, group in groupby(lines, key=lambda line: line.plain.startswith("  at ")):
-            self._console.print(Text("\n").join(group), soft_wrap=address)
+        for has_address, group in groupby(lines, key=lambda line: line.plain.startswith(("  at ", "> ", "< "))):
+            self._console.print(Text("\n").join(group), soft_wrap=has_address)
 
     def _keep(self, *lines: str) -> None:
         for line in lines:
