@@ -16,13 +16,14 @@ from ..settings import Settings
 from .render import Renderer
 from .render.tables import KeyView, key_lines
 from .running import Outcome, run
+from .suggesting import SuggestingGroup
 
 _NO_HOME = "this user has no home folder that could hold a key"
 _NAME_IT = "name the file: --key FILE; or set HOME"
 _WHERE = "add the public line at https://ollama.com/settings/keys, or at your registry"
 
 
-@click.group("key")
+@click.group("key", cls=SuggestingGroup)
 def command() -> None:
     """The ed25519 key that signs in at Ollama's registry."""
 

@@ -15,8 +15,9 @@ from typing import Final
 import click
 
 from .. import __version__
-from ..errors import RegistryPushError, UsageError, quoted
+from ..errors import RegistryPushError
 from ..user_part import without_login
+from .suggesting import SuggestingGroup
 
 _COMMANDS: Final = {
     "push": "push models from the local Ollama store to a registry",
@@ -37,7 +38,7 @@ COMPLETE_VARIABLE: Final = "_REGISTRY_PUSH_COMPLETE"
 _ELSEWHERE: Final = {"serve": "registry_push.daemon.command"}
 
 
-class _Lazy(click.Group):
+class _Lazy(SuggestingGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -48,16 +49,6 @@ class _Lazy(click.Group):
         found = module.command
         assert isinstance(found, click.Command)
         return found
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in _COMMANDS or args[0].startswith("-") or ctx.resilient_parsing:
-            return super().resolve_command(ctx, args)
-        from ..suggestions import did_you_mean
-
-        hint = did_you_mean(args[0], _COMMANDS) or "see the commands: registry-push --help"
-        raise UsageError(f"no command is called {quoted(args[0])}", hint=hint)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):  # by the words above: no command is imported to be listed

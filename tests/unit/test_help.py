@@ -136,10 +136,11 @@ def test_the_manual_page_is_good_roff() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("psuh", "push"), ("PUSH", "push"), ("lits", "list"), ("complete", "completion")]
+    ("typed", "meant"),
+    [("psuh", "push"), ("PUSH", "push"), ("lits", "list"), ("complete", "completion"), ("key shwo", "show")],
 )
 def test_a_mistyped_command_is_answered_with_the_nearest(typed: str, meant: str) -> None:
-    error = called(typed).exception
+    error = called(*typed.split()).exception
     assert isinstance(error, UsageError) and error.exit_code == 2
     assert error.hint == f"did you mean {meant}?"
 
