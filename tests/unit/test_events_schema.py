@@ -8,6 +8,7 @@ from typing import Any, get_args
 import jsonschema_rs
 import pytest
 
+from registry_push.cli.guides import guides
 from registry_push.cli.render import Kind, renderer
 from registry_push.cli.render.jsonl import timestamp
 from registry_push.errors import ConnectionLost, Denied
@@ -89,6 +90,11 @@ def test_the_schema_has_each_field_and_none_that_is_gone(event: Event) -> None:
 def test_the_schema_describes_no_event_that_is_gone() -> None:
     named = {each["$ref"].rpartition("/")[2] for each in schema()["oneOf"]}
     assert named == {event.name for event in EVENTS} | {"result", "error"}
+
+
+def test_the_guide_names_each_event() -> None:
+    text = guides()["json"].text
+    assert [each["$ref"] for each in schema()["oneOf"] if f"`{each['$ref'].rpartition('/')[2]}`" not in text] == []
 
 
 @pytest.mark.parametrize(
