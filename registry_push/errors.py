@@ -339,6 +339,12 @@ class ManifestCorrupt(IntegrityError):
     """A manifest that is no manifest."""
 
 
+class StrayFile(ManifestCorrupt):
+    """A file among the manifests that was never one, such as a file manager's or an editor's."""
+
+    default_hint = "it is no model; remove the file, or leave it"
+
+
 class RemoteMismatch(IntegrityError):
     """The registry holds, or confirmed, something else than what was asked for."""
 

@@ -26,7 +26,13 @@ class Placement(StrEnum):
     UPLOADED = "uploaded"
 
 
-class RunStarted(Struct, frozen=True):
+class _Told(Struct, frozen=True, kw_only=True):
+    """What every event says. In a `dry_run` nothing was done: `sent` is what would be."""
+
+    dry_run: bool = False
+
+
+class RunStarted(_Told, frozen=True):
     """Always first. `size` counts each digest of a repository once, in bytes."""
 
     name: ClassVar = "run_started"
@@ -35,7 +41,7 @@ class RunStarted(Struct, frozen=True):
     size: int
 
 
-class ModelStarted(Struct, frozen=True):
+class ModelStarted(_Told, frozen=True):
     """Work on one model begins."""
 
     name: ClassVar = "model_started"
@@ -45,7 +51,7 @@ class ModelStarted(Struct, frozen=True):
     size: int
 
 
-class BlobWaiting(Struct, frozen=True):
+class BlobWaiting(_Told, frozen=True):
     """Another push, in this process or in another, sends the blob just now; this one waits for that."""
 
     name: ClassVar = "blob_waiting"
@@ -53,7 +59,7 @@ class BlobWaiting(Struct, frozen=True):
     blob: Descriptor
 
 
-class BlobStarted(Struct, frozen=True):
+class BlobStarted(_Told, frozen=True):
     """An upload begins: the blob is not at the target. Not sent for blobs that are there already."""
 
     name: ClassVar = "blob_started"
@@ -62,7 +68,7 @@ class BlobStarted(Struct, frozen=True):
     offset: int
 
 
-class BlobProgress(Struct, frozen=True):
+class BlobProgress(_Told, frozen=True):
     """`offset` bytes of the blob have been given to the line, or are known to be there."""
 
     name: ClassVar = "blob_progress"
@@ -72,7 +78,7 @@ class BlobProgress(Struct, frozen=True):
     size: int
 
 
-class BlobRewound(Struct, frozen=True):
+class BlobRewound(_Told, frozen=True):
     """The `lost` bytes behind `offset` have to be sent again; `reason` says why.
 
     0 are lost where an earlier process had sent some, none of which was acknowledged.
@@ -87,7 +93,7 @@ class BlobRewound(Struct, frozen=True):
     lost: int
 
 
-class BlobDone(Struct, frozen=True):
+class BlobDone(_Told, frozen=True):
     """The blob is confirmed at the target. `sent` counts its body bytes that went over the line."""
 
     name: ClassVar = "blob_done"
@@ -97,7 +103,7 @@ class BlobDone(Struct, frozen=True):
     sent: int
 
 
-class Retrying(Struct, frozen=True):
+class Retrying(_Told, frozen=True):
     """A request failed in a way that may pass; it is tried again after `delay` seconds."""
 
     name: ClassVar = "retrying"
@@ -106,7 +112,7 @@ class Retrying(Struct, frozen=True):
     delay: float
 
 
-class Warned(Struct, frozen=True):
+class Warned(_Told, frozen=True):
     """Something the user should know; the work goes on."""
 
     name: ClassVar = "warning"
@@ -114,7 +120,7 @@ class Warned(Struct, frozen=True):
     hint: str | None = None
 
 
-class Stopping(Struct, frozen=True):
+class Stopping(_Told, frozen=True):
     """The run was told to stop, and finishes the requests under way: `left` bytes, about `seconds` (None: not known).
 
     To stop at once instead costs `cost` bytes, which go again then; `loses_uploads` if that is because the registry
@@ -128,16 +134,27 @@ class Stopping(Struct, frozen=True):
     loses_uploads: bool
 
 
-class ManifestPushed(Struct, frozen=True):
-    """The manifest is at the target under this tag. `sent` is False if it was there already."""
+class ManifestPushed(_Told, frozen=True):
+    """The manifest is at the target under this tag. `sent` is False if it was there already.
+
+    `previous` is what the tag named before; None if there was no such tag.
+    """
 
     name: ClassVar = "manifest_pushed"
     target: Reference
     digest: Digest
     sent: bool
+    previous: Digest | None = None
 
 
-class ModelDone(Struct, frozen=True):
+class TagSet(Struct, frozen=True):
+    """A tag that a model has at its target, and the manifest that it named before; None if there was no such tag."""
+
+    tag: str
+    previous: Digest | None
+
+
+class ModelDone(_Told, frozen=True):
     """All of a model is at the target."""
 
     name: ClassVar = "model_done"
@@ -148,18 +165,19 @@ class ModelDone(Struct, frozen=True):
     mounted: int
     present: int
     sent: int
+    tags: tuple[TagSet, ...] = ()
 
 
-class ModelFailed(Struct, frozen=True):
-    """A model did not get to the target; others may have."""
+class ModelFailed(_Told, frozen=True):
+    """A model did not get to the target; others may have. `target` is None if it has no name that would do there."""
 
     name: ClassVar = "model_failed"
     model: str
-    target: Reference
+    target: Reference | None
     error: RegistryPushError
 
 
-class HTTPRequest(Struct, frozen=True):
+class HTTPRequest(_Told, frozen=True):
     """A request is on its way, with a body of `size` bytes. Only if `Settings.debug`; secrets are `…`."""
 
     name: ClassVar = "http_request"
@@ -170,7 +188,7 @@ class HTTPRequest(Struct, frozen=True):
     size: int
 
 
-class HTTPAnswer(Struct, frozen=True):
+class HTTPAnswer(_Told, frozen=True):
     """What came of the request of this `number` after so many `seconds`.
 
     `status` is None if there was no answer; `said` is what an error's body says, or why there was no answer.
@@ -221,8 +239,17 @@ def error_fields(error: RegistryPushError) -> dict[str, Any]:
 
 
 def as_json(event: Event) -> dict[str, Any]:
-    """The event as `--json` prints it: `{"event": name, …}` with digests and references as strings."""
-    return {"event": event.name} | {field: _plain(value) for field, value in asdict(event).items()}
+    """The event as `--json` prints it: `{"event": name, …}` with digests and references as strings.
+
+    What was sent and what a dry run would send are fields of their own.
+    """
+    fields = {field: _plain(value) for field, value in asdict(event).items()}
+    if "sent" in fields:
+        none = type(fields["sent"])()  # 0 or False
+        fields["would_send"] = none
+        if event.dry_run:
+            fields["sent"], fields["would_send"] = none, fields["sent"]
+    return {"event": event.name} | fields
 
 
 def _plain(value: Any) -> Any:
@@ -233,6 +260,10 @@ def _plain(value: Any) -> Any:
             return str(value)
         case RegistryPushError():
             return error_fields(value)
+        case TagSet():
+            return {"tag": value.tag, "previous": _plain(value.previous)}
+        case tuple():
+            return [_plain(each) for each in value]
         case float():
             return round(value, 3)
         case _:

@@ -25,14 +25,24 @@ from .running import Outcome, run
 )
 @option("--tag", "tags", multiple=True, metavar="TAG", help="Put this tag on it too. Can be given several times.")
 @option("--all", "every", env="ALL", is_flag=True, help="Every model in the store.")
+@option("--exclude", multiple=True, metavar="GLOB", help="Leave out the models that match. Can be given several times.")
+@option(
+    "--rename",
+    multiple=True,
+    metavar="PATTERN=REPLACEMENT",
+    help="Change NAMESPACE/MODEL for the target, by a regular expression: 'Bartowski/(.*)=bartowski/\\1'.",
+)
+@option(
+    "--lowercase", is_flag=True, help="Put NAMESPACE/MODEL in lower case for the target, as OCI registries want it."
+)
 @option("-n", "--dry-run", is_flag=True, help="Ask the registry what is there, say what would be sent, send nothing.")
 @options("store", "registry", "transfer", "output")
 def command(names: tuple[str, ...], **flags: Any) -> None:
     """Push models from the local Ollama store to a registry.
 
     MODEL is a name as Ollama has it (llama3.2:3b, me/model:tag, host:5000/ns/model:tag) or a glob in quotes
-    ('llama3*', 'me/*'). Without --to a model goes to the registry in its name. What is at the registry already is not
-    sent again, and the manifest goes last.
+    ('llama3*', 'me/*'); with a ! before it ('!*-fp16') a glob leaves models out. Without --to a model goes to the
+    registry in its name. What is at the registry already is not sent again, and the manifest goes last.
 
     \b
     Examples:
@@ -53,12 +63,22 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
             to=flags["to"],
             tags=flags["tags"],
             every=flags["every"],
+            exclude=flags["exclude"],
+            rename=flags["rename"],
+            lowercase=flags["lowercase"],
             dry_run=flags["dry_run"],
             settings=settings,
             sink=show,
             stop=stop,
         )
         models = [as_json(model) for model in report.models]
-        return Outcome(fields={"dry_run": flags["dry_run"], "models": models}, error=report.error)
+        fields: dict[str, object] = {"dry_run": flags["dry_run"], "models": models}
+        if not flags["dry_run"]:
+            return Outcome(fields=fields, error=report.error)
+        from ..transfer.dry_run import NOT_CHECKED
+
+        lines = ["", "This was a dry run: nothing was sent. It did not check:", *(f"- {each}" for each in NOT_CHECKED)]
+        fields["not_checked"] = list(NOT_CHECKED)
+        return Outcome([] if flags["quiet"] else lines, fields, report.error)
 
     run(flags, work, finishes=True)

@@ -59,6 +59,7 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
         out,
         verbose=flags.get("verbose", False) or flags.get("debug", False),
         debug=flags.get("debug", False),
+        dry_run=flags.get("dry_run", False),
         progress=not flags.get("no_progress", False),
         on_lost=lost.append,
     )

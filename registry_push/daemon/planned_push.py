@@ -14,7 +14,7 @@ from ..model.origin import is_loopback
 from ..settings import Settings
 from ..stores.ollama import OllamaStore, open_store
 from ..transfer.plan import PlannedModel
-from ..transfer.push import planned_model
+from ..transfer.selection import planned_model
 from .access import bare_host
 from .push_request import PushRequest
 from .targets import AllowedTargets

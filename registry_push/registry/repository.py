@@ -215,11 +215,15 @@ class Repository:
             raise answer.no_registry(self._client.origin)
         return answer
 
-    async def read_digest(self, tag: str) -> Digest | None:
+    @_hides_secrets
+    async def read_digest(self, tag: str, *, doubt_absence: bool = True) -> Digest | None:
         """As `digest_of`, but if the registry does not say (Ollama's own does not), the manifest is read. None if there
-        is no such tag."""
-        if (digest := await self.digest_of(tag)) is not None:
-            return digest
+        is no such tag, which is asked for in both ways if `doubt_absence`."""
+        answer = await self._head_of_manifest(tag)
+        if answer.status == 200 and answer.digest is not None:
+            return answer.digest
+        if answer.status == 404 and not doubt_absence:
+            return None
         try:
             return (await self.resolve(tag)).digest
         except ModelNotFound:

@@ -19,6 +19,7 @@ from ..errors import (
     ModelNotFound,
     NothingToPush,
     RegistryPushError,
+    StrayFile,
     Unavailable,
     Unreadable,
 )
@@ -27,7 +28,7 @@ from ..model.manifest import MAX_MANIFEST_BYTES, ManifestEntry
 from ..settings import Settings
 from ..user_part import without_login
 from .body import BytesBody, FileBody, opened
-from .ollama_names import Listing, StoredModel, closest, entries, matching, named_paths
+from .ollama_names import Listing, StoredModel, closest, entries, is_stray, matching, named_paths
 from .ollama_paths import find_root, kind_of, open_regular, read_bounded
 from .read_errors import Cause, cause_of, passes, read_error, unreadable
 from .threads import in_thread
@@ -101,9 +102,9 @@ class OllamaStore:
         """
         return await in_thread(manifest.children, self.read_child)
 
-    async def refuse_stub(self, manifest: Manifest) -> None:
+    async def refuse_stub(self, manifest: Manifest, name: ModelName | None = None) -> None:
         """Raises `NothingToPush` for a cloud stub: a config that points to another host, and no weights."""
-        await in_thread(self.check_stub, manifest)
+        await in_thread(self.check_stub, manifest, name)
 
     # ── the same, without an event loop ───────────────────────────────────────────────────────────
 
@@ -139,6 +140,8 @@ class OllamaStore:
         try:
             manifest = Manifest.parse(raw)
         except ManifestCorrupt as error:
+            if is_stray(path.name, raw):
+                raise StrayFile(f"{path} is a stray file, not a manifest") from error
             hint = f"the file is damaged; fetch the model again: ollama pull {name.short}"
             raise ManifestCorrupt(f"{name.short}: {error}", hint=hint) from error
         # A link into blobs/ promises its content by name, as entries of manifests-v2 do.
@@ -209,17 +212,24 @@ class OllamaStore:
         what = "missing" if missing else "damaged"
         raise type(broken[0])(f"{len(broken)} of {len(manifest.blobs)} blobs are {what}: {shown}", hint=broken[0].hint)
 
-    def check_stub(self, manifest: Manifest) -> None:
-        """As `refuse_stub`. A config that is missing or no JSON is another check's business."""
-        if any(layer.kind in ("model", "tensor") for layer in manifest.layers):
-            return
-        config = self.read_config(manifest)
-        remote = config.get("remote_host") or config.get("remote_model")
-        if remote:
+    def check_stub(self, manifest: Manifest, name: ModelName | None = None) -> None:
+        """As `refuse_stub`."""
+        if remote := self.remote(manifest):
             raise NothingToPush(
-                f"this model runs at {remote}; only a pointer to it is here",
+                f"{name.short if name is not None else 'this model'} runs at {remote}; only a pointer to it is here",
                 hint="push a model whose weights are on this machine: registry-push list",
             )
+
+    def remote(self, manifest: Manifest) -> str | None:
+        """Where a cloud stub's model runs; None for a model that is here.
+
+        A config that is missing or no JSON is another check's business.
+        """
+        if any(layer.kind in ("model", "tensor") for layer in manifest.layers):
+            return None
+        config = self.read_config(manifest)
+        remote = config.get("remote_host") or config.get("remote_model")
+        return str(remote) if remote else None
 
     def read_config(self, manifest: Manifest) -> dict[str, Any]:
         """The fields of the model's config; none if there is no config that could be read.

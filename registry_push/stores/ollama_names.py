@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,9 @@ _V2: Final = "manifests-v2"
 _V2_HOST: Final = "ollama.com"
 # difflib's own measure of what is worth showing.
 _ALIKE: Final = 0.6
+# A file's extension: `.ini`, `.meta`, `.bak`, `.db3`. Versions (`.5b`, `.0`) begin with a digit.
+_SUFFIX: Final = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}\Z")
+_OF_MANIFESTS: Final = frozenset({"schemaVersion", "mediaType", "config", "layers", "manifests"})
 
 
 class StoredModel(Struct, frozen=True):
@@ -82,6 +86,28 @@ def entries(root: Path, problems: list[str]) -> Iterator[tuple[ModelName, Path]]
                 problems.append(f"{path}: {error}")
 
 
+def is_glob(pattern: str) -> bool:
+    """Whether `pattern` has wildcards; one without is a name."""
+    return any(character in pattern for character in "*?[")
+
+
+def is_stray(tag: str, content: bytes) -> bool:
+    """Whether a file with this name and content, which is no manifest, was never one.
+
+    Such are `desktop.ini`, `Thumbs.db` and `v1.meta`: their names end as files' names do, and in them is no object of
+    JSON, or one that says nothing that a manifest says. Anything else is taken for a manifest that is damaged.
+    """
+    if not _SUFFIX.search(tag):
+        return False
+    if not content.lstrip().startswith(b"{"):
+        return True
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return _OF_MANIFESTS.isdisjoint(document)
+
+
 def matching(pattern: str, names: Iterable[ModelName]) -> list[ModelName]:
     """The names that the glob `pattern` (`*`, `?`, `[…]`) means, compared without case.
 
@@ -89,7 +115,7 @@ def matching(pattern: str, names: Iterable[ModelName]) -> list[ModelName]:
     `llama3.?` means every tag of those models. A pattern without wildcards is a name, and means one model.
     Raises `InvalidName` for such a name that breaks the grammar.
     """
-    if not any(character in pattern for character in "*?["):
+    if not is_glob(pattern):
         wanted = ModelName.parse(pattern)
         return [name for name in names if name.same_as(wanted)]
     folded = pattern.lower()

@@ -46,8 +46,9 @@ class Report(Struct, frozen=True):
         failed = self.failed
         if not failed or len(self.models) == 1:
             return failed[0].error if failed else None
+        names = ", ".join(model.model for model in failed)
         return SomeFailed(
-            f"{len(failed)} of {len(self.models)} models failed; the first because: {failed[0].error.message}",
+            f"{len(failed)} of {len(self.models)} models {'was' if len(failed) == 1 else 'were'} not pushed: {names}",
             hint="mend what is named above and run the same command again: what is there is not sent twice",
         )
 

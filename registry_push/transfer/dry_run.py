@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from ..events import Placement
+from ..events import Placement, Sink
 from ..model import Descriptor, Digest, Manifest
 from ..stores.base import BlobBody, Placed
 from .ends import ModelTarget
@@ -18,6 +19,13 @@ class CheckableTarget(ModelTarget, Protocol):
 
     async def check_is_there(self) -> None:
         """Raise `RegistryPushError` if there is nothing that could be pushed to."""
+        ...
+
+    async def read_digest(self, tag: str, *, doubt_absence: bool = True) -> Digest | None:
+        """As `digest_of`, but found out even if the target does not tell: None means that there is no such tag.
+
+        If `doubt_absence`, a target that has just said that there is none is asked in another way too.
+        """
         ...
 
 
@@ -54,7 +62,7 @@ class DryRun(Struct, frozen=True):
 
     async def digest_of(self, tag: str) -> Digest | None:
         """As the wrapped target. What is new there may be so because nobody is there who keeps manifests."""
-        digest = await self.target.digest_of(tag)
+        digest = await self.target.read_digest(tag, doubt_absence=False)
         if digest is None:
             await self.target.check_is_there()
         return digest
@@ -72,3 +80,16 @@ class DryRun(Struct, frozen=True):
 
     async def put_by_digest(self, manifest: Manifest) -> None:
         """Puts nothing."""
+
+
+# What only a push finds out.
+NOT_CHECKED: Final = (
+    "that this login may write there",
+    "the content of blobs, which are hashed while they are sent",
+    "that the registry has room, mounts what it could mount, and takes the manifest",
+)
+
+
+def marked(sink: Sink) -> Sink:
+    """A sink that passes on what it is told as events of a dry run."""
+    return lambda event: sink(replace(event, dry_run=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -14,21 +13,13 @@ from ..stores.base import BlobBody, Placed
 from .dry_run import CheckableTarget
 
 
-class ReadableTarget(CheckableTarget, Protocol):
-    """A target whose manifests can be read."""
-
-    async def read_digest(self, tag: str) -> Digest | None:
-        """As `digest_of`, but found out even if the target does not tell: None means that there is no such tag."""
-        ...
-
-
 class KeptTags(Struct, frozen=True):
     """Wraps a target: a tag under which there is another manifest than `digest` is an error.
 
     It is looked at before anything is sent, and again before the tag is set: somebody else may have been quicker.
     """
 
-    target: ReadableTarget
+    target: CheckableTarget
     digest: Digest
 
     @property
@@ -72,6 +63,10 @@ class KeptTags(Struct, frozen=True):
                 "--no-clobber",
             )
         return found
+
+    async def read_digest(self, tag: str, *, doubt_absence: bool = True) -> Digest | None:
+        """As `digest_of`."""
+        return await self.digest_of(tag)
 
     async def push(self, blob: Descriptor, body: BlobBody) -> Placement:
         """As the wrapped target."""

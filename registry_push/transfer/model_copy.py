@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from ..errors import Interrupted, ManifestRefused, RegistryPushError, Unavailable, UsageError, unwrapped
-from ..events import BlobDone, BlobWaiting, ManifestPushed, ModelDone, Placement, Retrying, Warned
+from ..events import BlobDone, BlobWaiting, ManifestPushed, ModelDone, Placement, Retrying, TagSet, Warned
 from ..model import Descriptor, Digest, HTTPOrigin, ModelName, Reference
 from ..protocol.chunks import SINGLE_PUT
 from ..protocol.pace import NEAR
@@ -59,7 +59,8 @@ class ModelCopy(Struct):
         """Brings the model there and says what that took. Cancelling is safe: the manifest is put behind its blobs."""
         for manifest in (self.model.manifest, *self.model.children):
             await self.run_of.source.check(manifest)
-        there = await self._look()
+        before = await self._look()
+        there = frozenset(tag for tag, digest in before.items() if digest == self.model.manifest.digest)
         if len(there) == len(self.model.references) and not self.run_of.recheck:
             # A registry takes a manifest only with all its blobs, and keeps those that one names: one request instead
             # of one for each blob, as regctl has it.
@@ -67,7 +68,7 @@ class ModelCopy(Struct):
         else:
             await self._copy_blobs()
         assert len(self.placements) == len(self.model.blobs), "the manifest goes behind all of its blobs (P1)"
-        await self._put_manifests(there)
+        await self._put_manifests(there, before)
         counts = Counter(self.placements.values())
         return ModelDone(
             self.model.name.short,
@@ -77,6 +78,7 @@ class ModelCopy(Struct):
             mounted=counts[Placement.MOUNTED],
             present=counts[Placement.PRESENT],
             sent=self.sent,
+            tags=tuple(TagSet(tag, digest) for tag, digest in before.items()),
         )
 
     async def _copy_blobs(self) -> None:
@@ -242,16 +244,16 @@ class ModelCopy(Struct):
         elsewhere = run.journal.placed_in(self._key(blob), run.began)
         return [elsewhere] if elsewhere is not None else []
 
-    async def _look(self) -> frozenset[str]:
-        """As `_tags_there`. Meanwhile, connections are opened for the blobs."""
+    async def _look(self) -> dict[str, Digest | None]:
+        """As `_digests`. Meanwhile, connections are opened for the blobs."""
         try:
             async with asyncio.TaskGroup() as group:
                 opening = group.create_task(self._open_connections())
-                there = await self._tags_there()
+                before = await self._digests()
                 opening.cancel()
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None
-        return there
+        return before
 
     async def _open_connections(self) -> None:
         """One for each body, to a registry that is far: their round trips pass beside the first answer's.
@@ -263,10 +265,10 @@ class ModelCopy(Struct):
             self.run_of.opened.add(self.origin)
             await self.target.open_connections(min(self.run_of.jobs, len(self.model.blobs)) - 1)
 
-    async def _tags_there(self) -> frozenset[str]:
-        """The tags under which the target has this very manifest."""
+    async def _digests(self) -> dict[str, Digest | None]:
+        """What the target has under each of the tags."""
         tags = [reference.tag or "" for reference in self.model.references]
-        return frozenset([tag for tag in tags if await self.target.digest_of(tag) == self.model.manifest.digest])
+        return {tag: await self.target.digest_of(tag) for tag in tags}
 
     def _all_present(self) -> None:
         for blob in self.model.blobs:
@@ -276,7 +278,7 @@ class ModelCopy(Struct):
         self.run_of.confirm(self.origin, self.target.name, blob.digest)
         self._count(blob, Placed(Placement.PRESENT))
 
-    async def _put_manifests(self, there: frozenset[str]) -> None:
+    async def _put_manifests(self, there: frozenset[str], before: Mapping[str, Digest | None]) -> None:
         if not there:
             await self._put_children()
         for reference in self.model.references:
@@ -284,7 +286,8 @@ class ModelCopy(Struct):
             if tag not in there:
                 await self._put(partial(self.target.tag, self.model.manifest, tag), self._put_children)
                 self.run_of.mounts_again(self.origin)
-            self.run_of.sink(ManifestPushed(reference, self.model.manifest.digest, sent=tag not in there))
+            sent = tag not in there
+            self.run_of.sink(ManifestPushed(reference, self.model.manifest.digest, sent=sent, previous=before[tag]))
 
     async def _put_children(self) -> None:
         for child in self.model.children:

@@ -58,6 +58,12 @@ def targets_of(name: ModelName, to: Destination | None, tags: Sequence[str]) -> 
     return (main, *(main.at(tag=tag) for tag in dict.fromkeys(tags) if tag != main.tag))
 
 
+def check_tags(tags: Iterable[str]) -> None:
+    """Raises `InvalidName` for a tag that no model can have."""
+    for tag in tags:
+        Reference("localhost", "any", tag)
+
+
 def check_collisions(models: Iterable[tuple[ModelName, tuple[Reference, ...]]]) -> None:
     """Raises `NameCollision` where two models would get one name at the target."""
     taken: dict[Reference, ModelName] = {}
@@ -67,7 +73,7 @@ def check_collisions(models: Iterable[tuple[ModelName, tuple[Reference, ...]]]) 
             if other != name:
                 raise NameCollision(
                     f"{other.short} and {name.short} would both become {reference}",
-                    hint="push them one by one, each with its own --to HOST/NS/MODEL:TAG",
+                    hint="push them one by one, each with its own --to HOST/NS/MODEL:TAG; or leave one out: --exclude",
                 )
 
 

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
 
-from ..errors import Interrupted, ModelNotFound, NotARegistry, Unavailable, UsageError
-from ..events import BlobStarted, Event, ModelFailed, ModelStarted, Sink, Warned, ignore
-from ..model import ModelName, Reference
-from ..model.place import Destination, Exactly, parse_destination
+from msgspec.structs import replace
+
+from ..errors import Interrupted, NotARegistry, Unavailable, UsageError
+from ..events import BlobStarted, Event, ModelDone, ModelFailed, ModelStarted, RunStarted, Sink, ignore
+from ..model import Reference
+from ..model.renaming import Renaming
 from ..registry.connections import Registries
 from ..registry.proxies import Proxies
 from ..settings import Settings
-from ..stores.ollama import OllamaStore, open_store, privacy_warnings
+from ..stores.ollama import OllamaStore, open_store
 from .copy import Copier, Report
-from .dry_run import DryRun
+from .dry_run import DryRun, marked
 from .ends import ModelTarget
 from .journal import Journal
 from .kept_tags import KeptTags
 from .orders import Order
-from .plan import PlannedModel, check_collisions, targets_of
+from .plan import PlannedModel
+from .selection import Selection, planned
 from .shared import Shared, sharing
 
 # What may end so and be gone on with later. A captive portal has taken nothing away.
 _PASSING = Unavailable | NotARegistry | Interrupted
-_GLOB_CHARACTERS = frozenset("*?[")
 
 
 async def push(
@@ -34,6 +36,9 @@ async def push(
     to: str | None = None,
     tags: Sequence[str] = (),
     every: bool = False,
+    exclude: Sequence[str] = (),
+    rename: Sequence[str] = (),
+    lowercase: bool = False,
     dry_run: bool = False,
     settings: Settings | None = None,
     sink: Sink = ignore,
@@ -41,16 +46,43 @@ async def push(
 ) -> Report:
     """Pushes `models` (names or globs; all there are with `every`) to `to`, or to the registry in each name.
 
+    Those that match `exclude`, or a glob of `models` with a `!` before it, stay here. `rename` has rules as `--rename`
+    takes them; `lowercase` puts the target's path in lower case.
+
     Nothing is sent before every model is found, its manifest read and its target's name settled. One model that fails
-    does not keep the others back: the report says of each how it ended. Raises an error of the tree for what concerns
-    all of them. Cancelling is safe. Once `stop` is set, chunks under way are finished, nothing new is begun, and
-    `Interrupted` is raised.
+    does not keep the others back, and neither does one that a glob or `every` has found and that can't be pushed: the
+    report says of each how it ended. Raises an error of the tree for what concerns all of them, and for a model that
+    is named and can't be pushed. Cancelling is safe. Once `stop` is set, chunks under way are finished, nothing new is
+    begun, and `Interrupted` is raised.
     """
     settings = settings or Settings()
     Proxies.of(settings.environ)  # one that can't be used is told before anything else is looked at
+    selection = Selection(models, every, exclude, Renaming.parse(rename, lowercase=lowercase))
+    told = marked(sink) if dry_run else sink
     store = open_store(settings)
-    plan = await planned(store, models, to=to, tags=tags, every=every, sink=sink)
-    return await carry_out(store, plan, settings=settings, dry_run=dry_run, sink=sink, stop=stop)
+    plan = await planned(store, selection, to=to, tags=tags, sink=told)
+    told = _telling(told, plan.left_out)
+    if plan.models:
+        report = await carry_out(store, plan.models, settings=settings, dry_run=dry_run, sink=told, stop=stop)
+    else:
+        told(RunStarted(0, 0, 0))
+        report = Report(())
+    ended: list[ModelDone | ModelFailed] = [*report.models, *plan.left_out]
+    return Report(tuple(replace(model, dry_run=dry_run) for model in ended))
+
+
+def _telling(sink: Sink, left_out: Sequence[ModelFailed]) -> Sink:
+    """A sink that tells, when the run has begun, what was left out of it."""
+
+    def told(event: Event) -> None:
+        if not isinstance(event, RunStarted):
+            sink(event)
+            return
+        sink(replace(event, models=event.models + len(left_out)))
+        for model in left_out:
+            sink(model)
+
+    return told if left_out else sink
 
 
 async def carry_out(
@@ -65,7 +97,7 @@ async def carry_out(
     """Does what is planned; see `push`. What is begun is noted, until it is done or can't be gone on with."""
     _check_login(settings, plan)
     if dry_run:
-        settings = replace(settings, state_dir=None)
+        settings = dataclasses.replace(settings, state_dir=None)
     async with sharing(settings, sink) as shared:
         orders = [Order.of(store.root, model, settings) for model in plan]
         noting = _Noting(sink, shared.journal, dict(zip((model.target for model in plan), orders, strict=True)))
@@ -142,51 +174,6 @@ async def push_planned(
         return await copier.copy(plan)
 
 
-async def planned(
-    store: OllamaStore,
-    models: Sequence[str],
-    *,
-    to: str | None = None,
-    tags: Sequence[str] = (),
-    every: bool = False,
-    sink: Sink = ignore,
-) -> list[PlannedModel]:
-    """What goes where. Raises `UsageError`, `ModelNotFound`, and what reading a manifest raises."""
-    if every == bool(models):
-        raise UsageError("name the models to push, or give --all for every one", hint="see them: registry-push list")
-    destination = parse_destination(to) if to is not None else None
-    names = await _chosen(store, models, every=every, sink=sink)
-    _check_target(names, destination)
-    targets = [(name, targets_of(name, destination, tags)) for name in names]
-    check_collisions(targets)
-    return [await planned_model(store, name, references, sink) for name, references in targets]
-
-
-async def _chosen(store: OllamaStore, models: Sequence[str], *, every: bool, sink: Sink) -> list[ModelName]:
-    if every:
-        listing = await store.listing()
-        for problem in listing.problems:
-            sink(Warned(problem))
-        if not listing.models:
-            raise ModelNotFound(f"the store {store.root} has no models")
-        return [model.name for model in listing.models]
-    names: dict[ModelName, None] = {}
-    for text in models:
-        text = text.removeprefix("ollama:")
-        found = await store.match(text) if _GLOB_CHARACTERS & {*text} else [ModelName.parse(text)]
-        names.update(dict.fromkeys(found))
-    return list(names)
-
-
-def _check_target(names: Sequence[ModelName], destination: Destination | None) -> None:
-    if isinstance(destination, Exactly) and len(names) > 1:
-        reference = destination.reference
-        raise UsageError(
-            f"{len(names)} models can't all become {reference}",
-            hint=f"to keep their names, end the target with a slash: --to {reference.host}/{reference.repository}/",
-        )
-
-
 def _check_login(settings: Settings, plan: Sequence[PlannedModel]) -> None:
     hosts = sorted({model.target.host for model in plan})
     if settings.username is not None and len(hosts) > 1:
@@ -194,14 +181,3 @@ def _check_login(settings: Settings, plan: Sequence[PlannedModel]) -> None:
             f"--username is one registry's login, and the models go to {', '.join(hosts)}",
             hint="push to one registry at a time, or log in with: docker login HOST",
         )
-
-
-async def planned_model(
-    store: OllamaStore, name: ModelName, references: tuple[Reference, ...], sink: Sink
-) -> PlannedModel:
-    """One model on its way. Raises what reading its manifest raises, and `NothingToPush` for a cloud stub."""
-    manifest = await store.resolve(name)
-    await store.refuse_stub(manifest)
-    for warning in privacy_warnings(manifest):
-        sink(Warned(f"{name.short}: {warning}"))
-    return PlannedModel(name, manifest, references, await store.children(manifest))

@@ -23,8 +23,9 @@ from ..stores.threads import in_thread
 from .copy import Report
 from .journal import Journal
 from .orders import Order
-from .push import carry_out, planned_model
+from .push import carry_out
 from .rows import Entry
+from .selection import planned_model
 
 # Uploads that are freed at once: one that hangs takes a minute, and each is a request or three.
 _AT_ONCE: Final = 8

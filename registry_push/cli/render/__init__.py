@@ -90,12 +90,14 @@ def renderer(
     clock: Callable[[], float] = time.monotonic,
     verbose: bool = False,
     debug: bool = False,
+    dry_run: bool = False,
     progress: bool = True,
     on_lost: Callable[[OSError], None] | None = None,
 ) -> Renderer:
     """The face of that kind.
 
-    `clock` gives seconds. `debug` shows requests and answers, if the run tells of them. `progress=False` leaves the
+    `clock` gives seconds. `dry_run` is said of all that `JSON` prints. `debug` shows requests and answers, if the run
+    tells of them. `progress=False` leaves the
     lines in between out of `PLAIN`. A stream that can't be written any more (its reader has gone, its disk is full) is
     given up without a word, and `on_lost` is called with the error, once a stream, perhaps from another thread.
     """
@@ -128,7 +130,7 @@ def renderer(
         case Kind.QUIET:
             return Quiet(stream_err, stream_out, on_lost=on_lost)
         case Kind.JSON:
-            return JSONLines(stream_err, stream_out, clock=clock, debug=debug, on_lost=on_lost)
+            return JSONLines(stream_err, stream_out, clock=clock, debug=debug, dry_run=dry_run, on_lost=on_lost)
 
 
 __all__ = ["Kind", "Renderer", "choose", "renderer"]

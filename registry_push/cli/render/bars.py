@@ -225,7 +225,10 @@ class Bars:
         if not run.has_begun:  # nothing of nothing would be all of it
             return []
         lines = [self._heading()] if run.running and height >= _ROWS + 4 else []
-        lines += [self._total(now, width), self._status(now, width)]
+        if run.dry_run:  # nothing moves
+            lines.append(Text(f"{run.blobs_done:,}/{units.count(run.blobs, 'blob')} looked for"))
+        else:
+            lines += [self._total(now, width), self._status(now, width)]
         shown = self._choose_rows(now, min(_ROWS, height - len(lines) - 1))
         lines += [self._row(run.active[key], now, width) for key in shown]
         # Never lower than before: the screen would jump each time a blob ends.

@@ -35,10 +35,12 @@ class JSONLines:
         clock: Callable[[], float],
         now: Callable[[], float] = time.time,
         debug: bool = False,
+        dry_run: bool = False,
         on_lost: Callable[[OSError], None] | None = None,
     ) -> None:
         self._err, self._out, self._clock, self._now = stream_err, stream_out, clock, now
         self._debug = debug
+        self._said_of_all = {"dry_run": True} if dry_run else {}
         self._began = clock()
         self._outlet = Outlet(on_lost)
         self._written: dict[Key, float] = {}
@@ -99,7 +101,9 @@ class JSONLines:
         self._outlet.put(self._out, line)
 
     def _line(self, fields: Mapping[str, object]) -> str:
-        return json.dumps({"event": fields["event"], "time": timestamp(self._now()), **fields}, default=str)
+        return json.dumps(
+            {"event": fields["event"], "time": timestamp(self._now()), **fields, **self._said_of_all}, default=str
+        )
 
     def _elapsed(self) -> dict[str, float]:
         return {"elapsed": round(self._clock() - self._began, 3)}

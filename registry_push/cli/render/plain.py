@@ -138,22 +138,23 @@ class Plain(_Lines):
                 self._say(*words.request(event))
             case HTTPAnswer() if self._debug:
                 self._say(*words.answer(event))
-            case ManifestPushed():
+            case ManifestPushed() if not event.dry_run:
                 state_of = "pushed" if event.sent else "there already"
                 self._say(f"manifest sha256:{event.digest.short} {state_of}: {event.target}")
             case ModelDone():
                 self._outlet.put(self._out, "  ".join(words.summary(event, self._run.elapsed(event, now))))
             case ModelFailed():
+                self._now_and_then(now)  # how far it came, before it is said why it came no farther
                 self._fail(event)
             case _:
                 pass
         self._run.apply(event, now)
-        if self._progress:
-            self._now_and_then(now)
+        self._now_and_then(now)
 
     def _now_and_then(self, now: float) -> None:
-        if not self._run.has_begun:
-            return
+        run = self._run
+        if not self._progress or not run.has_begun or (run.models_failed and not run.running):
+            return  # after the last error, nothing that could be taken for success
         if self._line_at is None:
             self._line_at = now
         silent = now - self._line_at
@@ -166,6 +167,8 @@ class Plain(_Lines):
 
     def _progress_line(self, percent: int, now: float) -> str:
         run = self._run
+        if run.dry_run:
+            return f"{run.blobs_done:,}/{units.count(run.blobs, 'blob')} looked for"
         parts = [f"{percent:3d}%  {units.part(*run.shown)}"]
         if run.only_waits:
             parts.append("waiting")

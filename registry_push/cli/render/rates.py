@@ -132,6 +132,7 @@ class RunState(Struct):
     running: dict[tuple[str, str], tuple[ModelStarted, float]] = field(default_factory=dict)
     meter: SpeedMeter = field(default_factory=SpeedMeter)
     waiting: set[Key] = field(default_factory=set)  # for another push that sends them
+    dry_run: bool = False
     counts: dict[Placement, int] = field(default_factory=lambda: dict.fromkeys(Placement, 0))
     _size: int = 0
     _abandoned: int = 0
@@ -158,6 +159,7 @@ class RunState(Struct):
                 self._settle(event, now)
             case RunStarted():
                 self.models, self.blobs, self._size, self._began = event.models, event.blobs, event.size, now
+                self.dry_run = event.dry_run
             case ModelStarted():
                 self.running[event.model, str(event.target)] = (event, now)
             case ModelDone():
@@ -239,7 +241,7 @@ class RunState(Struct):
     def _settle(self, event: BlobDone, now: float) -> None:
         key = (event.repository, event.blob.digest)
         state = self.active.pop(key, None)
-        unseen = event.sent - (state.moved if state else 0)
+        unseen = 0 if event.dry_run else event.sent - (state.moved if state else 0)
         self.moved += unseen
         if unseen > 0:
             self.meter.begin(state.started if state else now)
@@ -251,14 +253,17 @@ class RunState(Struct):
 
     def _abandon(self, event: ModelFailed) -> None:
         self.models_failed += 1
-        began = self.running.pop((event.model, str(event.target)), None)
-        self.waiting = {key for key in self.waiting if not _is_in(key[0], event.target)}
-        if any(_is_in(event.target.repository, other.target) for other, _ in self.running.values()):
+        target = event.target
+        if target is None:
+            return  # it never began
+        began = self.running.pop((event.model, str(target)), None)
+        self.waiting = {key for key in self.waiting if not _is_in(key[0], target)}
+        if any(_is_in(target.repository, other.target) for other, _ in self.running.values()):
             return  # another tag of the same repository may still need the same blobs
-        for key in [key for key in self.active if _is_in(key[0], event.target)]:
+        for key in [key for key in self.active if _is_in(key[0], target)]:
             del self.active[key]
         if began:
-            there = sum(done.blob.size for key, done in self._settled.items() if _is_in(key[0], event.target))
+            there = sum(done.blob.size for key, done in self._settled.items() if _is_in(key[0], target))
             self._abandoned += max(0, began[0].size - there)
 
 

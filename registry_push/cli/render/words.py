@@ -22,6 +22,8 @@ from . import units
 
 PLACED = {Placement.UPLOADED: "uploaded", Placement.MOUNTED: "mounted", Placement.PRESENT: "there already"}
 
+WOULD = {Placement.UPLOADED: "would be sent", Placement.MOUNTED: "would be mounted", Placement.PRESENT: "there already"}
+
 
 def heading(event: ModelStarted) -> str:
     """`me/tiny:latest → localhost:5000/me/tiny:latest`."""
@@ -30,11 +32,14 @@ def heading(event: ModelStarted) -> str:
 
 def start(event: ModelStarted) -> str:
     """`pushing me/tiny:latest → localhost:5000/me/tiny:latest: 6 blobs, 1.93 GB`."""
-    return f"pushing {heading(event)}: {units.count(event.blobs, 'blob')}, {units.size(event.size)}"
+    doing = "checking" if event.dry_run else "pushing"
+    return f"{doing} {heading(event)}: {units.count(event.blobs, 'blob')}, {units.size(event.size)}"
 
 
 def summary(event: ModelDone, seconds: float) -> tuple[str, str, str]:
     """What stays of a model, in three parts: from where to where, its ID, and what it took, `seconds` in all."""
+    if event.dry_run:
+        return would(event)
     placed = {
         Placement.UPLOADED: event.uploaded,
         Placement.MOUNTED: event.mounted,
@@ -46,14 +51,39 @@ def summary(event: ModelDone, seconds: float) -> tuple[str, str, str]:
         took = f"{units.size(event.sent)} {took}"
         if seconds > 0:
             took += f" ({units.speed(event.sent / seconds)})"
+    took += "".join(
+        f"; {each.tag} was sha256:{each.previous.short} before"
+        for each in event.tags
+        if each.previous not in (None, event.digest)
+    )
     names = printable(f"{event.model} → {event.target}")
     return names, f"sha256:{event.digest.short}", ", ".join([*counts, took])
+
+
+def would(event: ModelDone) -> tuple[str, str, str]:
+    """What a push of a model would do, in three parts as `summary`."""
+    facts = [
+        f"would send {units.count(event.uploaded, 'blob')}, {units.size(event.sent)}"
+        if event.uploaded
+        else "would send no blob"
+    ]
+    if event.mounted:
+        facts.append(f"would mount {event.mounted:,}")
+    if event.present:
+        facts.append(f"{event.present:,} there already")
+    for each in event.tags:
+        if each.previous == event.digest:
+            facts.append(f"the tag {each.tag} is there already")
+        else:
+            now = "new" if each.previous is None else f"replaces sha256:{each.previous.short}"
+            facts.append(f"would set the tag {each.tag} ({now})")
+    return printable(f"{event.model} → {event.target}"), f"sha256:{event.digest.short}", "; ".join(facts)
 
 
 def blob(event: BlobDone, seconds: float | None) -> str:
     """A finished blob, for `--verbose`; `seconds` is None where no upload was seen to begin."""
     line = f"{printable(event.blob.kind, limit=40)} {event.blob.digest.short}  {units.size(event.blob.size)}"
-    line += f"  {PLACED[event.placement]}"
+    line += f"  {(WOULD if event.dry_run else PLACED)[event.placement]}"
     return f"{line} in {units.duration(seconds)}" if seconds is not None else line
 
 
