@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .patterns import LazyPattern
 from .user_part import without_login, without_user_parts
@@ -93,6 +93,11 @@ class RegistryPushError(Exception):
         self.url = changed(self.url) if self.url is not None else None
         self.args = (self.message,)
 
+    def locate(self, where: str) -> None:
+        """Add to the message `where` the value at fault was set."""
+        self.message = f"{self.message} ({printable(redacted(where))})"
+        self.args = (self.message,)
+
     def __str__(self) -> str:
         return self.message
 
@@ -124,7 +129,21 @@ class NameCollision(UsageError):
 
 
 class InvalidSettings(UsageError):
-    """A flag, a variable or a line of the configuration file with a value out of its range."""
+    """A setting, a flag, a variable or a line of the configuration file with a value that it can't have.
+
+    `setting` is the field of `Settings` at fault, None if it is something else; the message begins with its name.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, url: str | None = None, setting: str | None = None
+    ) -> None:
+        super().__init__(f"{setting} {message}" if setting else message, hint=hint, url=url)
+        self.setting = setting
+        self._complaint = message
+
+    def about(self, name: str) -> InvalidSettings:
+        """Return the same error about a setting that this face calls `name`."""
+        return InvalidSettings(f"{name} {self._complaint}", hint=self.hint, url=self.url)
 
 
 # ── 3: not at the source ──────────────────────────────────────────────────────────────────────────
@@ -356,9 +375,16 @@ class RemoteMismatch(IntegrityError):
 
 
 class SomeFailed(RegistryPushError):
-    """Some models of several failed; the others are at the target."""
+    """Some models of several failed; the others are at the target.
+
+    `report` is the run's `Report`: its `done` and `failed` say of each model how it ended.
+    """
 
     exit_code = 8
+
+    def __init__(self, message: str, *, hint: str | None = None, url: str | None = None, report: Any = None) -> None:
+        super().__init__(message, hint=hint, url=url)
+        self.report = report
 
 
 class Interrupted(RegistryPushError):

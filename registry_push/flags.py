@@ -19,13 +19,12 @@ from .settings import (
     DEFAULT_RETRY_FOR,
     DEFAULT_TIMEOUT,
     Settings,
-    home_folder,
     parse_duration,
     parse_rate,
     parse_size,
-    usual_home,
 )
 from .stores.optional_files import is_there
+from .usual_folders import home_of, usual_config, usual_state
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -199,7 +198,7 @@ _OUTPUT: Final = (
 def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
     """Makes the file's lines the defaults of the flags: the environment and the command line go before them."""
     named = path is not None
-    file = path or _usual_config()
+    file = path or usual_config()
     if file is None or (not named and not is_there(file)):
         return path
     import tomllib  # 2 ms, which those without a file need not wait
@@ -252,22 +251,6 @@ def _word_for(parameter: click.Parameter) -> str:
     return "a string" if isinstance(parameter.type, click.Path | click.Choice) else f"a {parameter.type.name}"
 
 
-def _usual_config() -> Path | None:
-    from platformdirs import user_config_path
-
-    folder = _usual(user_config_path)
-    return None if folder is None else folder / "config.toml"
-
-
-def _usual(folder: Callable[..., Path]) -> Path | None:
-    """Our folder among those of platformdirs; None if it would be in a home and this user has none."""
-    try:
-        ours = folder("registry-push", appauthor=False)
-    except RuntimeError:
-        return None
-    return ours if ours.is_absolute() else None  # versions before 4.14 leave the ~ where it was
-
-
 _CONFIG: Final = (
     option("--config", type=_FILE, metavar="FILE", is_eager=True, callback=_read_config,
            help="Read defaults from FILE. Else from registry-push/config.toml in the configuration folder."),
@@ -316,7 +299,7 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
     if flags.get("log_file"):
         given["debug"] = True
     if "state_dir" in flags:
-        given["state_dir"] = None if flags["no_resume"] else given.get("state_dir") or _usual_state()
+        given["state_dir"] = None if flags["no_resume"] else given.get("state_dir") or usual_state()
     return Settings(**given, environ=dict(os.environ), home=_home(), password=password_of(flags, os.environ))
 
 
@@ -326,17 +309,11 @@ def homeless_warning(flags: Mapping[str, Any]) -> Warned | None:
         return None
     lost = "no configuration, login or key is looked for there"
     named = [flag for name, flag in (("key", "--key FILE"), ("authfile", "--authfile FILE")) if name in flags]
-    if "state_dir" in flags and not flags["no_resume"] and (flags["state_dir"] or _usual_state()) is None:
+    if "state_dir" in flags and not flags["no_resume"] and (flags["state_dir"] or usual_state()) is None:
         lost += ", and an interrupted push can't be resumed"
         named.append("--state-dir DIR")
     return Warned(f"this user has no home folder: {lost}", f"set HOME{'; or give ' if named else ''}{', '.join(named)}")
 
 
-def _usual_state() -> Path | None:
-    from platformdirs import user_state_path
-
-    return _usual(user_state_path)
-
-
 def _home() -> Path | None:
-    return home_folder(os.environ.get("HOME")) if os.name == "posix" else usual_home()
+    return home_of(os.environ, posix=os.name == "posix")

@@ -50,6 +50,7 @@ class Report(Struct, frozen=True):
         return SomeFailed(
             f"{len(failed)} of {len(self.models)} models {'was' if len(failed) == 1 else 'were'} not pushed: {names}",
             hint="mend what is named above and run the same command again: what is there is not sent twice",
+            report=self,
         )
 
 
