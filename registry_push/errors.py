@@ -134,16 +134,14 @@ class InvalidSettings(UsageError):
     `setting` is the field of `Settings` at fault, None if it is something else; the message begins with its name.
     """
 
-    def __init__(
-        self, message: str, *, hint: str | None = None, url: str | None = None, setting: str | None = None
-    ) -> None:
-        super().__init__(f"{setting} {message}" if setting else message, hint=hint, url=url)
+    def __init__(self, message: str, *, hint: str | None = None, setting: str | None = None) -> None:
+        super().__init__(f"{setting} {message}" if setting else message, hint=hint)
         self.setting = setting
         self._complaint = message
 
     def about(self, name: str) -> InvalidSettings:
         """Return the same error about a setting that this face calls `name`."""
-        return InvalidSettings(f"{name} {self._complaint}", hint=self.hint, url=self.url)
+        return InvalidSettings(f"{name} {self._complaint}", hint=self.hint)
 
 
 # ── 3: not at the source ──────────────────────────────────────────────────────────────────────────
@@ -375,15 +373,12 @@ class RemoteMismatch(IntegrityError):
 
 
 class SomeFailed(RegistryPushError):
-    """Some models of several failed; the others are at the target.
-
-    `report` is the run's `Report`: its `done` and `failed` say of each model how it ended.
-    """
+    """Some models of several failed; of each, `report` (a `Report`) says in `done` or `failed` how it ended."""
 
     exit_code = 8
 
-    def __init__(self, message: str, *, hint: str | None = None, url: str | None = None, report: Any = None) -> None:
-        super().__init__(message, hint=hint, url=url)
+    def __init__(self, message: str, *, hint: str | None = None, report: Any = None) -> None:
+        super().__init__(message, hint=hint)
         self.report = report
 
 

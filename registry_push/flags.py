@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import click
 
-from .errors import InvalidSettings, NotAtSource, printable
+from .configuration import read_configuration
+from .errors import InvalidSettings, RegistryPushError, quoted
 from .events import Warned
+from .option import CONFIGURATION, Option, located, own, renamed, table
 from .passwords import password_of
 from .settings import (
     DEFAULT_JOBS,
@@ -19,22 +22,38 @@ from .settings import (
     DEFAULT_RETRY_FOR,
     DEFAULT_TIMEOUT,
     Settings,
+    expanded,
     parse_duration,
     parse_rate,
     parse_size,
 )
-from .stores.optional_files import is_there
-from .usual_folders import home_of, usual_config, usual_state
+from .suggestions import did_you_mean
+from .usual_folders import home_of, usual_state
 
+# What the name of each flag's variable begins with.
+PREFIX: Final = "REGISTRY_PUSH_"
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-_FILE: Final = click.Path(path_type=Path)
+
+class _File(click.Path):
+    """A path, a `~` at its beginning expanded: no shell does that in a variable, a file or `--flag=~/…`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail("the path is empty", param, ctx)
+        try:
+            return super().convert(expanded(value, _home()) if isinstance(value, str) else value, param, ctx)
+        except InvalidSettings as error:
+            self.fail(f"{error}; {error.hint}", param, ctx)
+
+
+FILE: Final = _File(path_type=Path)
 
 
 def option(*flags: str, env: str | None = None, **attributes: Any) -> Callable[[Decorated], Decorated]:
     """A click option with its environment variable: `--chunk-size` reads `REGISTRY_PUSH_CHUNK_SIZE`."""
     name = env or max(flags, key=len).lstrip("-").partition("/")[0].replace("-", "_").upper()
-    return click.option(*flags, envvar=f"REGISTRY_PUSH_{name}", show_envvar=False, **attributes)
+    return click.option(*flags, cls=Option, envvar=f"{PREFIX}{name}", show_envvar=True, **attributes)
 
 
 class Size(click.ParamType[int]):
@@ -80,11 +99,8 @@ class Duration(click.ParamType[float]):
             self.fail(f"{error}; {error.hint}", param, ctx)
 
 
-# Bytes. A configuration has some lines; this bounds what a wrong file can make us parse.
-_MAX_CONFIG: Final = 256 * 1024
-
 _STORE: Final = (
-    option("--models", type=_FILE, metavar="DIR", help="The Ollama store. Else $OLLAMA_MODELS, else the usual places."),
+    option("--models", type=FILE, metavar="DIR", help="The Ollama store. Else $OLLAMA_MODELS, else the usual places."),
 )
 
 _LOGIN: Final = (
@@ -98,17 +114,17 @@ _LOGIN: Final = (
 )
 
 _REGISTRY: Final = (
-    option("--key", type=_FILE, metavar="FILE", help="The ed25519 key to sign in with. Else ~/.ollama/id_ed25519."),
-    option("--authfile", type=_FILE, metavar="FILE", help="Read logins from FILE only."),
+    option("--key", type=FILE, metavar="FILE", help="The ed25519 key to sign in with. Else ~/.ollama/id_ed25519."),
+    option("--authfile", type=FILE, metavar="FILE", help="Read logins from FILE only."),
     option("--allow-realm", "allow_realms", multiple=True, metavar="HOST",
            help="Send the login to this token service too."),
     option("--allow-address", "allow_addresses", multiple=True, metavar="NETWORK",
            help="Let registries send uploads and redirects to these addresses, though they are internal."),
     option("--plain-http", is_flag=True, help="Talk http. Hosts on this machine need no flag."),
     option("--tls-verify", type=bool, default=True, metavar="BOOL", help="--tls-verify=false takes any certificate."),
-    option("--ca-file", type=_FILE, metavar="FILE", help="Trust the certificates in FILE as well."),
-    option("--cert", type=_FILE, metavar="FILE", help="Show this client certificate …"),
-    option("--key-file", type=_FILE, metavar="FILE", help="… with this key."),
+    option("--ca-file", type=FILE, metavar="FILE", help="Trust the certificates in FILE as well."),
+    option("--cert", type=FILE, metavar="FILE", help="Show this client certificate …"),
+    option("--key-file", type=FILE, metavar="FILE", help="… with this key."),
     option("--dialect", type=click.Choice(["auto", "oci", "ollama"]), default="auto", show_default=True,
            help="ollama: sign in with the key first, as at Ollama's own registry."),
     option("--timeout", type=float, default=DEFAULT_TIMEOUT, show_default=True, metavar="SECONDS",
@@ -161,17 +177,17 @@ _TRANSFER: Final = (
         help="Ask for every blob, even where the manifest is there already: mends a registry that lost some.",
     ),
     option("--no-resume", is_flag=True, help="Note nothing, and go on with nothing that was noted."),
-    option("--state-dir", type=_FILE, metavar="DIR", help="Where uploads under way are noted, to be gone on with."),
+    option("--state-dir", type=FILE, metavar="DIR", help="Where uploads under way are noted, to be gone on with."),
 )
 
 _SERVICE: Final = (
     option("--host", metavar="ADDRESS", help="Listen on this address. Else on $OLLAMA_HOST, else on 127.0.0.1."),
     option("--port", type=int, metavar="PORT", help="Listen on this port. Else on $OLLAMA_HOST's, else on 11434."),
-    option("--unix", type=_FILE, metavar="PATH", help="Listen on a socket in the file system, for this user alone."),
+    option("--unix", type=FILE, metavar="PATH", help="Listen on a socket in the file system, for this user alone."),
     option("--allow-target", "allow_targets", multiple=True, metavar="GLOB",
            help="Push to these only: HOST[:PORT], or HOST[:PORT]/NAMESPACE/MODEL; with * and ?. Else wherever a "
            "model's own name says."),
-    option("--token-file", type=_FILE, metavar="FILE", help="Serve only those who send this bearer token."),
+    option("--token-file", type=FILE, metavar="FILE", help="Serve only those who send this bearer token."),
     option("--allow-anonymous", is_flag=True, help="Serve everyone who can reach an address beyond this machine."),
     option("--wait-for-store", is_flag=True, help="Start even if there is no store yet, for example on a volume that "
            "is mounted later. Until then /readyz answers 503."),
@@ -188,71 +204,49 @@ _OUTPUT: Final = (
     option("--no-progress", is_flag=True, help="No bars and no lines in between."),
     option(
         "--log-file",
-        type=_FILE,
+        type=FILE,
         metavar="FILE",
         help="Append all that happens to FILE, with times, each request and answer too.",
     ),
 )
 
 
-def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
+def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None) -> Path | None:
     """Makes the file's lines the defaults of the flags: the environment and the command line go before them."""
-    named = path is not None
-    file = path or usual_config()
-    if file is None or (not named and not is_there(file)):
-        return path
-    import tomllib  # 2 ms, which those without a file need not wait
-
-    from .stores.ollama_paths import read_small
-    from .stores.read_errors import passes, read_error, unreadable
-
     try:
-        content = tomllib.loads(read_small(file, _MAX_CONFIG).decode())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if named:
-            raise NotAtSource(f"the configuration file {file} is not there", hint="check --config") from error
+        configuration = read_configuration(path)
+    except RegistryPushError as error:
+        if isinstance(config, Option) and config.source(ctx).kind == "environment":
+            error.locate(f"config is set by {config.variable}")
+        raise
+    if configuration is None:
         return path
-    except PermissionError as error:
-        raise unreadable(file, what="the configuration file") from error
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, OSError) and passes(error):
-            raise read_error(error, "the configuration file", path=file) from error
-        raise InvalidSettings(f"the configuration file {file} can't be used: {error}", hint="check --config") from error
-    known = {each.lstrip("-"): parameter for parameter in ctx.command.params for each in parameter.opts}
-    for key, value in content.items():
-        if key not in _EVERY_FLAG:
-            raise InvalidSettings(f"{file} sets {key!r}, which is no flag", hint="use the long names, without --")
+    ctx.meta[CONFIGURATION] = configuration
+    own_options = {each.key: each for each in own(ctx)}
+    lines: dict[str, object] = {}
+    for key, value in configuration.values.items():
+        option = own_options.get(key) or table(ctx).get(key)
+        where = configuration.where
+        if option is None:
+            hint = (
+                did_you_mean(key, table(ctx)) or "use a flag's long name, without --: registry-push config lists them"
+            )
+            raise InvalidSettings(f"{where(key)}: {quoted(key)} is no flag", hint=hint)
+        if key == "config":
+            raise InvalidSettings(f"{where(key)}: a configuration file can't name another", hint="remove the line")
         if isinstance(value, dict):
-            raise InvalidSettings(f"{file}: {key!r} is a table, not a value")
-        parameter = known.get(key)
-        if parameter is None or parameter.name is None:
-            continue
-        values = value if parameter.multiple and isinstance(value, list) else [value]
-        if not all(_is_usable(each, parameter) for each in values):
-            wanted = "a list of strings" if parameter.multiple else _word_for(parameter)
-            raise InvalidSettings(f"{file}: {key} is {printable(repr(value), limit=60)}; it has to be {wanted}")
-        ctx.default_map = {**(ctx.default_map or {}), parameter.name: value}
+            hint = f"write all lines at the top level, as: {key} = …"
+            raise InvalidSettings(f"{where(key)}: {key!r} is a table, not a value", hint=hint)
+        try:
+            lines[option.name or key] = option.from_line(value)
+        except InvalidSettings as error:
+            raise error.about(f"{where(key)}: {key}") from error
+    ctx.default_map = {**(ctx.default_map or {}), **lines}
     return path
 
 
-def _is_usable(value: object, parameter: click.Parameter) -> bool:
-    """Whether a line of the configuration has the type of its flag; a number may be written as a string."""
-    is_flag = isinstance(parameter, click.Option) and parameter.is_flag
-    if is_flag or parameter.type is click.BOOL:
-        return isinstance(value, bool)
-    if isinstance(parameter.type, (Size, Rate, type(click.INT), type(click.FLOAT))) and isinstance(value, int | float):
-        return not isinstance(value, bool)
-    return isinstance(value, str) and "\0" not in value
-
-
-def _word_for(parameter: click.Parameter) -> str:
-    if (isinstance(parameter, click.Option) and parameter.is_flag) or parameter.type is click.BOOL:
-        return "true or false"
-    return "a string" if isinstance(parameter.type, click.Path | click.Choice) else f"a {parameter.type.name}"
-
-
 _CONFIG: Final = (
-    option("--config", type=_FILE, metavar="FILE", is_eager=True, callback=_read_config,
+    option("--config", type=FILE, metavar="FILE", is_eager=True, callback=_read_config,
            help="Read defaults from FILE. Else from registry-push/config.toml in the configuration folder."),
 )  # fmt: skip
 _GROUPS: Final = {
@@ -267,9 +261,13 @@ _GROUPS: Final = {
 
 
 def options(*groups: str) -> Callable[[Decorated], Decorated]:
-    """Adds groups of flags to a command, in the order given; `config` always last."""
+    """Adds groups of flags to a command, in the order given; `config` always last.
+
+    What the command raises for a value says where that was set.
+    """
 
     def add(function: Decorated) -> Decorated:
+        function = _locating(function)
         for group in reversed((*groups, "config")):
             for each in reversed(_GROUPS[group]):
                 function = each(function)
@@ -278,15 +276,15 @@ def options(*groups: str) -> Callable[[Decorated], Decorated]:
     return add
 
 
-def _flags_of_all() -> frozenset[str]:
-    @options("store", "registry", "transfer", "service", "output")
-    def probe(**_: Any) -> None: ...
+def _locating(function: Decorated) -> Decorated:
+    @wraps(function)
+    def call(*arguments: Any, **flags: Any) -> Any:
+        try:
+            return function(*arguments, **flags)
+        except RegistryPushError as error:
+            raise located(error) from error.__cause__
 
-    parameters: list[click.Option] = probe.__click_params__  # type: ignore[attr-defined]  # where click keeps them
-    return frozenset(flag.lstrip("-") for parameter in parameters for flag in parameter.opts)
-
-
-_EVERY_FLAG: Final = _flags_of_all()
+    return cast(Decorated, call)
 
 
 def settings_of(flags: Mapping[str, Any]) -> Settings:
@@ -300,7 +298,10 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
         given["debug"] = True
     if "state_dir" in flags:
         given["state_dir"] = None if flags["no_resume"] else given.get("state_dir") or usual_state()
-    return Settings(**given, environ=dict(os.environ), home=_home(), password=password_of(flags, os.environ))
+    try:
+        return Settings(**given, environ=dict(os.environ), home=_home(), password=password_of(flags, os.environ))
+    except InvalidSettings as error:
+        raise renamed(error) from error
 
 
 def homeless_warning(flags: Mapping[str, Any]) -> Warned | None:

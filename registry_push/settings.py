@@ -195,14 +195,16 @@ def _number(number: float) -> str:
     return f"{number:g}"
 
 
-def _size(number: float) -> str:
+def spelt_size(number: float) -> str:
+    """Bytes as people write them: `64 KiB`, `20 MB`."""
     for factor, unit in _SPELT:
         if number >= factor and number % factor == 0:
             return f"{number / factor:g} {unit}"
-    return f"{number:g} bytes"
+    return f"{number:g} B"
 
 
-def _duration(number: float) -> str:
+def spelt_duration(number: float) -> str:
+    """Seconds as people write them: `90 s`, `5 min`."""
     for factor, unit in zip(_SECONDS, ("d", "h", "min"), strict=False):
         if number >= factor and number % factor == 0:
             return f"{number / factor:g} {unit}"
@@ -364,11 +366,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check_range("jobs", self.jobs, 1, 256, _number)
-        _check_range("timeout", self.timeout, 1, 24 * 3600, _duration)
+        _check_range("timeout", self.timeout, 1, 24 * 3600, spelt_duration)
         _check_range("retries", self.retries, 0, 100, _number)
-        _check_range("retry_for", self.retry_for, 0, 7 * 24 * 3600, _duration)
+        _check_range("retry_for", self.retry_for, 0, 7 * 24 * 3600, spelt_duration)
         if self.chunk_size is not None:
-            _check_range("chunk_size", self.chunk_size, SMALLEST_CHUNK_SIZE, LARGEST_CHUNK_SIZE, _size)
+            _check_range("chunk_size", self.chunk_size, SMALLEST_CHUNK_SIZE, LARGEST_CHUNK_SIZE, spelt_size)
             if self.one_put:
                 raise InvalidSettings(
                     "says how long chunks are, and one-put sends none",
@@ -376,7 +378,7 @@ class Settings:
                     setting="chunk_size",
                 )
         if self.bwlimit:
-            _check_range("bwlimit", self.bwlimit, 1024, 10**12, _size)
+            _check_range("bwlimit", self.bwlimit, 1024, 10**12, spelt_size)
         for one, other in (("cert", "key_file"), ("key_file", "cert")):
             if getattr(self, one) is not None and getattr(self, other) is None:
                 raise InvalidSettings(

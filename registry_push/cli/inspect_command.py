@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..errors import BlobMissing, IntegrityError, ModelNotFound, RegistryPushError, UsageError
-from ..flags import options, settings_of
+from ..flags import option, options, settings_of
 from ..grouped_help import GroupedCommand
 from ..model import Descriptor, Manifest
 from ..model.name import DEFAULT_TAG
@@ -32,7 +32,7 @@ _MOST_TAGS: Final = 10
 
 @click.command("inspect", cls=GroupedCommand)
 @click.argument("place", shell_complete=model_names)
-@click.option("--raw", is_flag=True, help="Print the manifest's own bytes.")
+@option("--raw", is_flag=True, help="Print the manifest's own bytes.")
 @options("store", "registry", "output")
 def command(place: str, raw: bool, **flags: Any) -> None:
     """Show what a model is made of: its manifest, its blobs, and whether they are there.

@@ -10,7 +10,7 @@ import click
 
 from ..errors import KeyNotFound, UsageError
 from ..events import Warned
-from ..flags import option, options, settings_of
+from ..flags import FILE, option, options, settings_of
 from ..grouped_help import GroupedCommand
 from ..settings import Settings
 from .render import Renderer
@@ -28,7 +28,7 @@ def command() -> None:
     """The ed25519 key that signs in at Ollama's registry."""
 
 
-_KEY = option("--key", type=click.Path(path_type=Path), metavar="FILE", help="The key file. Else ~/.ollama/id_ed25519.")
+_KEY = option("--key", type=FILE, metavar="FILE", help="The key file. Else ~/.ollama/id_ed25519.")
 
 
 @command.command("show", cls=GroupedCommand)

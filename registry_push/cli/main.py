@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "resume": "go on with what was interrupted, list it, or give it up",
     "list": "list the models in the local Ollama store",
     "inspect": "show what a model is made of, here or at a registry",
+    "config": "show every setting, and where its value comes from",
     "key": "the ed25519 key that signs in at Ollama's registry",
     "serve": "serve Ollama's POST /api/push to programs that push through its API",
     "demo": "push a tiny model to a registry inside this process: signed in, cut, resumed, verified",

@@ -10,6 +10,7 @@ import click
 from ..events import as_json
 from ..flags import option, options, settings_of
 from ..grouped_help import GroupedCommand
+from ..option import was_typed
 from .candidates import hosts, model_names
 from .render import Renderer
 from .running import Outcome, run
@@ -50,6 +51,8 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
       registry-push push 'me/*' --to registry.example.com/ml/ --dry-run
       registry-push push me/model:v2 --to localhost:5000/ml/model:v2 --tag latest
     """
+    if names and not was_typed("every"):
+        flags["every"] = False  # what was typed goes before a variable or a line that says "all"
     settings = settings_of(flags)
 
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:

@@ -11,7 +11,7 @@ import click
 
 from ..errors import UsageError
 from ..events import Warned, as_json
-from ..flags import options, settings_of
+from ..flags import option, options, settings_of
 from ..grouped_help import GroupedCommand
 from .candidates import hosts
 from .render import Renderer
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 @click.command("resume", cls=GroupedCommand)
 @click.argument("targets", nargs=-1, metavar="[TARGET]…", shell_complete=hosts)
-@click.option("--list", "lists", is_flag=True, help="Only show what is under way.")
-@click.option("--cancel", "cancels", is_flag=True, help="Give it up: have the registries free what they hold.")
+@option("--list", "lists", is_flag=True, help="Only show what is under way.")
+@option("--cancel", "cancels", is_flag=True, help="Give it up: have the registries free what they hold.")
 @options("registry", "transfer", "output")
 def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) -> None:
     """Go on with the pushes that were interrupted: by Ctrl-C, a crash, a reboot, a registry that went away.

@@ -9,16 +9,17 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final, TextIO
+from types import FrameType, TracebackType
+from typing import Any, Final, Self, TextIO
 
 import click
 from msgspec import Struct
 
 from ..errors import Interrupted, RegistryPushError
-from ..events import Warned
+from ..events import Event, ModelFailed, Warned
 from ..flags import homeless_warning
 from ..interrupts import raise_on_interrupt
+from ..option import located
 from ..stores.threads import no_thread
 from .render import Renderer, choose, renderer
 
@@ -53,15 +54,17 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
         no_progress=flags.get("no_progress", False),
     )
     lost: list[OSError] = []
-    shown = renderer(
-        kind,
-        err,
-        out,
-        verbose=flags.get("verbose", False) or flags.get("debug", False),
-        debug=flags.get("debug", False),
-        dry_run=flags.get("dry_run", False),
-        progress=not flags.get("no_progress", False),
-        on_lost=lost.append,
+    shown: Renderer = _Locating(
+        renderer(
+            kind,
+            err,
+            out,
+            verbose=flags.get("verbose", False) or flags.get("debug", False),
+            debug=flags.get("debug", False),
+            dry_run=flags.get("dry_run", False),
+            progress=not flags.get("no_progress", False),
+            on_lost=lost.append,
+        )
     )
     log_lost: list[OSError] = []
     if (log_file := flags.get("log_file")) is not None:
@@ -89,6 +92,33 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
         with suppress(OSError):  # the same disk, perhaps
             click.echo(f"error: what was to be printed could not be written: {lost[0].strerror}", file=err)
     raise click.exceptions.Exit(code or (_BROKEN_PIPE if lost else 0))
+
+
+class _Locating:
+    """A renderer that says of a value at fault where it was set."""
+
+    def __init__(self, shown: Renderer) -> None:
+        self._shown = shown
+
+    def __enter__(self) -> Self:
+        self._shown.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._shown.__exit__(kind, error, traceback)
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, ModelFailed):
+            located(event.error)
+        self._shown(event)
+
+    def error(self, error: RegistryPushError) -> None:
+        self._shown.error(located(error))
+
+    def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
+        self._shown.result(lines, fields)
 
 
 def _nowhere() -> TextIO:

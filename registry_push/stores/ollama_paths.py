@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from ..errors import StoreNotFound, Unreadable
+from ..errors import StoreNotFound, Unavailable, Unreadable
 from .read_errors import passes, read_error, unreadable
 
 # O_NONBLOCK: opening a FIFO must not wait for its writer. Regular files don't heed it.
@@ -63,6 +63,14 @@ def find_root(
         f"no Ollama store in {', '.join(map(str, roots)) or 'the home folder that this user does not have'}",
         hint="say where it is: --models DIR, or OLLAMA_MODELS=DIR",
     )
+
+
+def usual_root(home: Path | None, *, platform: str = sys.platform) -> Path | None:
+    """The folder of the store that is used when none is named; None if there is none that can be looked into."""
+    try:
+        return find_root(None, None, home, platform=platform)
+    except (StoreNotFound, Unreadable, Unavailable):
+        return None
 
 
 def open_regular(path: Path) -> io.FileIO:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from ...errors import printable
 from ...model import Descriptor, Digest
+from ...settings import spelt_duration, spelt_size
+from ...source import Source
 from . import units
 
 # Layers. `inspect` lists so many one by one; more are grouped by kind: tensor models have thousands.
@@ -59,6 +62,18 @@ class UploadRow(Struct, frozen=True):
     saved: float
 
 
+class SettingRow(Struct, frozen=True):
+    """A line of `config`. `kind` is the name of its type, for what is written with a unit; `absent`: a file that isn't
+    there.
+    """
+
+    name: str
+    value: object
+    kind: str
+    source: Source
+    absent: bool = False
+
+
 class KeyView(Struct, frozen=True):
     """What `key show` shows: the public half only. `mode` is the file's permission bits."""
 
@@ -104,6 +119,38 @@ def key_lines(view: KeyView) -> list[str]:
     """Where the key is and its public half, ready to be copied to a registry's page."""
     mode = [] if view.mode is None else [("mode", f"{view.mode:04o}")]
     return _pairs(("key", view.path), *mode, ("fingerprint", view.fingerprint), ("public", view.public_key))
+
+
+def setting_lines(rows: Iterable[SettingRow], *, home: Path | None) -> list[str]:
+    """SETTING, VALUE and FROM; values as a person would write them on the setting's line, the `home` as `~`."""
+
+    def short(text: str) -> str:
+        return f"~{text[len(str(home)) :]}" if text.startswith(f"{home}/") else text
+
+    cells = [
+        (row.name, short(_value(row)), f"{short(str(row.source))}{', no such file' if row.absent else ''}")
+        for row in rows
+    ]
+    return _table(("SETTING", "VALUE", "FROM"), cells, right=())
+
+
+def _value(row: SettingRow) -> str:
+    match row.value:
+        case None | []:
+            return "-"
+        case bool():
+            return str(row.value).lower()
+        case list():
+            return ", ".join(map(str, row.value))
+        case 0 if row.kind == "rate":
+            return "off"
+        case int() | float() if row.kind in ("size", "rate"):
+            return spelt_size(row.value)
+        case int() | float() if row.kind == "duration":
+            return spelt_duration(row.value)
+        case float():
+            return f"{row.value:g}"
+    return str(row.value)
 
 
 def _each_blob(rows: Sequence[BlobRow], *, verbose: bool) -> list[str]:

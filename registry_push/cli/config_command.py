@@ -1,0 +1,136 @@
+"""`registry-push config`."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ..errors import redacted
+from ..events import Warned
+from ..flags import PREFIX, settings_of
+from ..option import CONFIGURATION, Option, own, table
+from ..passwords import PASSWORD_VARIABLE
+from ..settings import Settings
+from ..source import Source
+from ..suggestions import did_you_mean
+from ..user_part import without_login
+from ..usual_folders import usual_config
+from .render import Renderer
+from .render.tables import SettingRow, setting_lines
+from .running import Outcome, run
+
+# Shown instead of a secret.
+_SET: Final = "(set, not shown)"
+
+
+class _EveryFlag(click.Command):
+    """A command that takes every flag that any command takes, so that each is found as that command would."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The options of all commands, and `--help`."""
+        return [*map(_optional, table(ctx).values()), *super().get_params(ctx)]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options that are about this command; what the others are, it prints itself."""
+        shown = [each for each in self.get_params(ctx) if {*each.opts} & {"--json", "--config", "--help"}]
+        with formatter.section("Options"):
+            formatter.write_dl([record for each in shown if (record := each.get_help_record(ctx))])
+
+
+def _optional(option: Option) -> Option:
+    if not option.required:
+        return option
+    found = copy.copy(option)
+    found.required = False
+    return found
+
+
+@click.command("config", cls=_EveryFlag)
+def command(**flags: Any) -> None:
+    """Show every setting: its value, and whether it is from the command line, a variable, a file or the default.
+
+    A flag goes before its variable, REGISTRY_PUSH_<FLAG>, the variable before a line of the configuration file, which
+    is the flag's long name: jobs = 4. Takes the flags of all commands, to see what they would change.
+
+    \b
+    Examples:
+      registry-push config
+      registry-push config --config ./mine.toml --json
+    """
+    ctx = click.get_current_context()
+    settings = settings_of({**flags, "username": None, "password_stdin": False})  # nobody is asked for a password
+    rows = list(_rows(ctx, settings))
+
+    async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
+        for warning in _misspelt(ctx, settings.environ):
+            show(warning)
+        return Outcome(setting_lines(rows, home=settings.home), {"settings": [_fields(row) for row in rows]})
+
+    run(flags, work)
+
+
+def _rows(ctx: click.Context, settings: Settings) -> Iterator[SettingRow]:
+    for option in own(ctx):
+        value, source = ctx.params[option.name or ""], option.source(ctx)
+        if value is None or value == ():
+            value, source = _usual(option.key, ctx.params, settings, source)
+        absent = option.key == "config" and CONFIGURATION not in ctx.meta
+        yield SettingRow(option.key, _safe(option, value), option.type.name, source, absent)
+        if option.key == "username" and PASSWORD_VARIABLE in settings.environ:
+            yield SettingRow("password", _SET, "text", Source("environment", PASSWORD_VARIABLE))
+
+
+def _usual(key: str, flags: Mapping[str, Any], settings: Settings, source: Source) -> tuple[object, Source]:
+    """What holds where nobody set anything."""
+    from ..registry.identity import default_key_path
+    from ..stores.ollama_paths import usual_root
+
+    variable = {"models": "OLLAMA_MODELS", "host": "OLLAMA_HOST", "port": "OLLAMA_HOST"}.get(key)
+    if variable is not None and settings.environ.get(variable):
+        return settings.environ[variable], Source("environment", variable)
+    match key:
+        case "models":
+            return usual_root(settings.home), source
+        case "key":
+            return default_key_path(settings.home), source
+        case "state-dir":
+            return settings.state_dir, source
+        case "config":
+            return usual_config(), source
+    return flags.get(key), source
+
+
+def _safe(option: Option, value: object) -> object:
+    """The value as JSON can hold it, without what may be secret."""
+    if isinstance(value, Path):
+        return redacted(str(value))
+    if isinstance(value, str):
+        # A user name may be an address; nothing else with an @ in it is without a login.
+        return redacted(value if option.key == "username" else without_login(value))
+    if isinstance(value, tuple):
+        return [_safe(option, each) for each in value]
+    return value
+
+
+def _misspelt(ctx: click.Context, environ: Mapping[str, str]) -> Iterator[Warned]:
+    """What variables begin as ours and are nearly one of them."""
+    known = [each.variable.removeprefix(PREFIX) for each in own(ctx)]
+    for variable in environ:
+        typed = variable.removeprefix(PREFIX)
+        if typed == variable or typed in known or variable == PASSWORD_VARIABLE:
+            continue
+        if hint := did_you_mean(typed, known):
+            yield Warned(f"{variable} is no setting", hint.replace("did you mean ", f"did you mean {PREFIX}"))
+
+
+def _fields(row: SettingRow) -> dict[str, object]:
+    source = row.source
+    names = {"environment": "variable", "file": "file"}
+    where = {names[source.kind]: source.name} if source.kind in names else {}
+    line = {"line": source.line} if source.line is not None else {}
+    return {"name": row.name, "value": row.value, "source": source.kind, **where, **line}
