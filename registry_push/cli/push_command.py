@@ -51,7 +51,7 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
       registry-push push 'me/*' --to registry.example.com/ml/ --dry-run
       registry-push push me/model:v2 --to localhost:5000/ml/model:v2 --tag latest
     """
-    if names and not was_typed("every"):
+    if any(not name.startswith("!") for name in names) and not was_typed("every"):
         flags["every"] = False  # what was typed goes before a variable or a line that says "all"
     settings = settings_of(flags)
 

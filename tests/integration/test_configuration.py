@@ -75,6 +75,14 @@ async def test_a_name_that_is_typed_goes_before_a_line_that_says_all(embedded: E
     assert len(tags(embedded)) == 1
 
 
+async def test_what_is_left_out_of_a_line_that_says_all_is_typed(embedded: EmbeddedRegistry, home: Path) -> None:
+    write_sample_store(home / ".ollama/models", name="me/other:latest", weights=80_000)
+    configure(home, "all = true\n")
+    done = await pushed(home, "!me/other*", "--to", f"{embedded.host}/")
+    assert done.code == 0, done.err
+    assert len(tags(embedded)) == 1
+
+
 async def test_one_text_is_no_list_of_letters(embedded: EmbeddedRegistry, home: Path) -> None:
     configure(home, 'tag = "stable"\n')
     done = await pushed(home, "me/tiny", "--to", f"{embedded.host}/")
