@@ -86,7 +86,7 @@ def _config(folder: Path) -> Call:
     file = folder / "config.toml"
 
     @click.command()
-    @options("store", "registry", "transfer", "service", "output")
+    @options("store", "registry", "transfer", "service")
     def probe(**flags: Any) -> None:
         settings_of(flags)
 
