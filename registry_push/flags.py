@@ -47,7 +47,8 @@ class _File(click.Path):
             self.fail(f"{error}; {error.hint}", param, ctx)
 
 
-FILE: Final = _File(path_type=Path)
+# Who opens a file says why it can't be read, and whose it is; click would say that it is bad usage.
+FILE: Final = _File(readable=False, path_type=Path)
 
 
 def option(*flags: str, env: str | None = None, **attributes: Any) -> Callable[[Decorated], Decorated]:
@@ -127,7 +128,7 @@ _REGISTRY: Final = (
     option("--key-file", type=FILE, metavar="FILE", help="… with this key."),
     option("--dialect", type=click.Choice(["auto", "oci", "ollama"]), default="auto", show_default=True,
            help="ollama: sign in with the key first, as at Ollama's own registry."),
-    option("--timeout", type=float, default=DEFAULT_TIMEOUT, show_default=True, metavar="SECONDS",
+    option("--timeout", type=Duration(), default=f"{DEFAULT_TIMEOUT:g}s", show_default=True, metavar="DURATION",
            help="Give up on a line on which nothing moves."),
     option("--retries", type=int, default=DEFAULT_RETRIES, show_default=True, help="Tries without progress."),
     option("--retry-for", type=Duration(), default=f"{DEFAULT_RETRY_FOR / 60:g}m", show_default=True,

@@ -58,7 +58,7 @@ def command(place: str, raw: bool, **flags: Any) -> None:
         return Outcome(inspect_lines(view, verbose=flags["verbose"]), _fields(view))
 
     if raw and flags["as_json"]:
-        raise UsageError("--raw and --json exclude each other")
+        raise UsageError("--raw and --json exclude each other", hint="leave one of them out")
     run(flags, work)
 
 

@@ -7,16 +7,13 @@ Starting costs what `click` costs (0.06 s): aiohttp, rich and cryptography take 
 from __future__ import annotations
 
 import importlib
-import io
 import os
-import re
 from typing import Final
 
 import click
 
 from .. import __version__
 from ..errors import RegistryPushError
-from ..user_part import without_login
 from .suggesting import SuggestingGroup
 
 _COMMANDS: Final = {
@@ -79,27 +76,25 @@ def command() -> int:
         from . import shells  # noqa: F401  # registers what it mends
     try:
         code = group.main(prog_name="registry-push", complete_var=COMPLETE_VARIABLE, standalone_mode=False)
-    except click.ClickException as error:
-        said = io.StringIO()
-        error.show(said)  # click repeats what it does not understand, be it an address with a login
-        click.echo(re.sub(r"\S+", lambda word: without_login(word[0]), said.getvalue()), err=True, nl=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
         return error.exit_code
+    except click.ClickException as error:
+        from .usage import as_ours, say
+
+        return say(as_ours(error))
     except click.Abort:
         click.echo("aborted", err=True)
         return 130
     except RegistryPushError as error:  # before there was a renderer to say it
-        return _said(error)
+        from .usage import say
+
+        return say(error)
     except RuntimeError as error:
         from ..stores.threads import no_thread
+        from .usage import say
 
         if (short := no_thread(error)) is None:
             raise
-        return _said(short)
+        return say(short)
     return code if isinstance(code, int) else 0  # what a command exits with is what `main` returns
-
-
-def _said(error: RegistryPushError) -> int:
-    click.echo(f"error: {error.message}", err=True)
-    if error.hint:
-        click.echo(f"  → {error.hint}", err=True)
-    return error.exit_code

@@ -42,14 +42,14 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
     """
     settings = settings_of(flags)
     if flags["no_resume"]:
-        raise UsageError("--no-resume and resume exclude each other")
+        raise UsageError("--no-resume and resume exclude each other", hint="leave --no-resume out")
     if settings.state_dir is None:
         raise UsageError(
             "this user has no home folder, where uploads under way are noted",
             hint="name the folder that the push noted them in: --state-dir DIR; or set HOME",
         )
     if lists and cancels:
-        raise UsageError("--list and --cancel exclude each other")
+        raise UsageError("--list and --cancel exclude each other", hint="leave one of them out")
     state_dir = settings.state_dir
 
     async def listing(show: Renderer, _stop: asyncio.Event) -> Outcome:

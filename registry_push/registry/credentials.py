@@ -125,7 +125,9 @@ class CredentialStore:
             text = read_small(place, _MAX_FILE).decode("utf-8-sig")
         except (FileNotFoundError, NotADirectoryError) as error:
             if place == self._authfile:
-                raise InvalidSettings(f"--authfile {place} is not there", hint="log in: registry-push login") from error
+                raise InvalidSettings(
+                    f"--authfile {place} is not there", hint="log in with: docker login HOST; or check --authfile"
+                ) from error
             return None
         except PermissionError as error:
             raise unreadable(place, what="the file of logins") from error

@@ -1,0 +1,52 @@
+"""What can't be understood of a command line is said as every other error is, be it click that noticed or we."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ..errors import RegistryPushError, UsageError, quoted
+from ..user_part import without_login
+from .render import Kind, renderer
+
+
+def as_ours(error: click.ClickException) -> RegistryPushError:
+    """The error of ours that one of click's means."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context is not None else "registry-push"
+    if isinstance(error, click.NoSuchOption):
+        from ..suggestions import did_you_mean
+
+        known = error.possibilities or ()
+        hint = did_you_mean(error.option_name, known) or f"see the options: {path} --help"
+        return UsageError(f"{path} has no option {quoted(error.option_name)}", hint=hint)
+    # click repeats what it does not understand, be it an address with a login.
+    said = re.sub(r"\S+", lambda word: without_login(word[0]), error.format_message()).strip().removesuffix(".")
+    said = re.sub(r"\. Recognized values: .*", "; write true or false", said)
+    return UsageError(said[:1].lower() + said[1:], hint=f"see how it is used: {path} --help")
+
+
+def say(error: RegistryPushError) -> int:
+    """Prints what failed before the command had a face: with `--json`, as an event. Returns the exit code."""
+    out, err = sys.stdout or io.StringIO(), sys.stderr or io.StringIO()
+    flags = _flags(sys.argv[1:])
+    kind = Kind.JSON if "--json" in flags or _is_set("JSON") else Kind.QUIET
+    dry_run = not flags.isdisjoint({"-n", "--dry-run"}) or _is_set("DRY_RUN")
+    with renderer(kind, err, out, dry_run=dry_run) as show:
+        show.error(error)
+    return error.exit_code
+
+
+def _flags(arguments: Sequence[str]) -> frozenset[str]:
+    """What may be flags: all before a `--`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return frozenset(arguments[:end])
+
+
+def _is_set(flag: str) -> bool:
+    return os.environ.get(f"REGISTRY_PUSH_{flag}", "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
