@@ -128,7 +128,9 @@ class Listener:
         finally:
             exchange.ended = next(self._turns)
         if self._early is not None and not request.content.is_eof():
-            with suppress(ConnectionError, web.RequestPayloadError):
+            with suppress(
+                OSError, web.RequestPayloadError
+            ):  # OSError: the client has gone, whatever the kernel calls it
                 await self._early.answer(request, response, exchange)
         return response
 

@@ -184,7 +184,9 @@ class ChunkSteps(Steps):
         self._move_session(answer)
         if not (self.plan.is_equal and self.offset):  # R2 names them again; chunks that have begun stay as they are
             self.plan = self.plan.bounded(answer.minimum_chunk, answer.maximum_chunk)
-        offset = reconciled(self.offset, self._attempted, self._weighed(answer.range_end))
+        # A status may have been too low before: what had been sent by then is no other's.
+        self._trail.reach = furthest = max(self._attempted, self._trail.reach)
+        offset = reconciled(self.offset, furthest, self._weighed(answer.range_end))
         if offset is None or offset > self._blob.size:
             self.trouble = f"the registry's upload has {(answer.range_end or 0) + 1} bytes, we sent {self._attempted}"
             return self._gone(answer)

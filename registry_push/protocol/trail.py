@@ -12,8 +12,9 @@ class Trail:
     lengths of the first chunk and of the latest, 0 if they are not known; `pieces` counts the bodies that were taken.
     """
 
-    def __init__(self, resume: UploadRecord | None = None) -> None:
+    def __init__(self, resume: UploadRecord | None = None, *, reach: int = 0) -> None:
         self.acknowledged = resume.offset if resume else 0
+        self.reach = reach  # how far chunks may have gone: an earlier process may have sent all
         self.first = self.last = resume.chunk if resume else 0
         self.pieces = 2 if resume and resume.offset else 0  # nobody knows how many an earlier process sent
         self.unanswered: int | None = None  # where a chunk ends that had gone when its answer was lost

@@ -78,7 +78,7 @@ class Steps(DoubtSteps):
         self._suspect_size = False  # a chunk was refused by its offset; if that is right, its size is the cause
         self._refused_at: int | None = None  # the last byte that such a refusal named
         self._insisted = False  # such a chunk was sent once more at this offset
-        self._trail = Trail(resume)
+        self._trail = Trail(resume, reach=self._attempted)
         self._furthest = self.offset  # the most that was ever acknowledged, whatever was lost since
         self._direct: UploadRequest | None = None
         self._parts: Parts | None = None

@@ -257,7 +257,10 @@ class _Ledger:
         if digest is None:
             return
         held = self.held[digest]
-        refused = exchange.method == "PUT" and exchange.status == 400
+        # Ollama's registry tells no status: a session that refuses a part can't be gone on with.
+        refused = exchange.status == 400 and (
+            exchange.method == "PUT" or (exchange.method == "PATCH" and self.registry.has_storage)
+        )
         # A presigned URL that is 404 has run out; the session is the registry's business.
         is_gone = exchange.status == 404 and target.path.startswith("/v2/")
         is_gone |= exchange.status == 401 and exchange.headers["Host"] != self.registry.host

@@ -44,7 +44,8 @@ _SEARCHES = {
 }
 # Written where they are used, on what is bounded by then: the names of files, and one header of 8 KiB.
 _INLINE = {
-    ("cli/main.py", r"\S+"),
+    ("cli/usage.py", r"\S+"),
+    ("cli/usage.py", r"\. Recognized values: .*"),
     ("daemon/address.py", "[0-9]{1,9}"),
     ("protocol/challenge.py", r"\\(.)"),
     ("stores/ollama_names.py", "%3a"),

@@ -68,3 +68,28 @@ def test_a_session_that_works_but_never_gets_on_is_left_for_the_fresh_one_at_las
     assert is_done(run, registry)
     assert run.methods.count("POST") == 1
     assert len(run.requests) < 50, "patience is bounded"
+
+
+class Forgetful(SimulatedRegistry):
+    """Its first status says that it has nothing; a chunk from the beginning is refused, and the next status is right."""
+
+    asked = 0
+
+    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> Answer | None:
+        held = len(self.sessions.get(request.url, b""))
+        if request.method == "PATCH" and request.span and request.span.start < held:
+            return Answer(416, request.url, range_end=held - 1)
+        answer = super().answer(request, body, blob)
+        if request.method == "GET" and answer is not None:
+            self.asked += 1
+            return replace(answer, range_end=0) if self.asked == 1 else answer
+        return answer
+
+
+def test_what_was_acknowledged_to_another_process_is_believed_when_the_status_says_so_again() -> None:
+    """Found by seed 756: a session of 262,144 bytes was left for a fresh one after one status that said 0."""
+    registry = Forgetful()
+    record = begun(registry, 5)
+    run = upload(registry, CONTENT, resume=record)
+    assert is_done(run, registry)
+    assert run.methods.count("POST") == 0
