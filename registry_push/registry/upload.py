@@ -259,7 +259,8 @@ class Upload:
                 raise ConnectionLost("stopped in a long chunk: what arrived of it is kept")
 
         whole = self._goes_whole
-        if self.limits.bandwidth is not None and not self.exact and not whole:
+        # What fits in one request but was refused so is hashed as it passes: nothing else of it is sent then either.
+        if self.limits.bandwidth is not None and not self.exact and self.blob.size > SINGLE_PUT:
             self._content.hash_beside()
         running = self._content.sending_whole() if whole else self._content.sending(span)
         check = self._content.check_file if running is None else partial(self._content.check, running)
