@@ -211,7 +211,7 @@ class Repository:
         response = await self._client.request("HEAD", self._manifest_url(reference), self._push, _ACCEPT)
         self._uploader.pace(self._client).asked(response.waited)
         answer = self._read(response)
-        if answer.kind is Kind.NO_REGISTRY:
+        if answer.kind is Kind.NO_REGISTRY or (answer.status != 200 and answer.kind in (Kind.CREATED, Kind.ACCEPTED)):
             raise answer.no_registry(self._client.origin)
         return answer
 
@@ -224,6 +224,8 @@ class Repository:
             return answer.digest
         if answer.status == 404 and not doubt_absence:
             return None
+        if answer.status == 200:  # before the error is that what says yes to everything has no manifest
+            await self.check_is_there()
         try:
             return (await self.resolve(tag)).digest
         except ModelNotFound:
