@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from .option import UNBROKEN
+
 # Headings, in the order they are shown, and the parameters below them. What is in none is the command's own.
 SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "Store options": ("models",),
@@ -49,6 +51,10 @@ def in_sections(parameters: Iterable[click.Parameter]) -> dict[str, list[click.P
 
 class GroupedCommand(click.Command):
     """A command that shows its options in `SECTIONS`."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        """The help, wrapped."""
+        return super().get_help(ctx).replace(UNBROKEN, " ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the options, each section below its heading."""

@@ -15,6 +15,8 @@ from .errors import InvalidSettings, RegistryPushError, UsageError, printable, r
 from .source import Source
 from .user_part import without_login
 
+# A space at which help is not wrapped, so that it can be searched for; printed as any other.
+UNBROKEN: Final = "\N{NO-BREAK SPACE}"
 # Where the context keeps the configuration that was read.
 CONFIGURATION: Final = "registry_push.configuration"
 
@@ -61,7 +63,7 @@ class Option(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """The flag and its help, which ends with the variable's name."""
         record = super().get_help_record(ctx)
-        return record and (record[0], record[1].replace("[env var: ", "[env: "))
+        return record and (record[0], record[1].replace("[env var: ", f"[env:{UNBROKEN}"))
 
     def from_line(self, value: object) -> object:
         """Return what a line of the configuration means. Raises `InvalidSettings` if the option can't be that."""

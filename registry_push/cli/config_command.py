@@ -13,6 +13,7 @@ import click
 from ..errors import redacted
 from ..events import Warned
 from ..flags import PREFIX, settings_of
+from ..grouped_help import GroupedCommand
 from ..option import CONFIGURATION, Option, own, table
 from ..passwords import PASSWORD_VARIABLE
 from ..settings import Settings
@@ -24,29 +25,24 @@ from .render import Renderer
 from .render.tables import SettingRow, setting_lines
 from .running import Outcome, run
 
+# What the help of `config` shows of the flags; all of them are in what it prints.
+_SHOWN: Final = ("json", "config")
 # Shown instead of a secret.
 _SET: Final = "(set, not shown)"
 
 
-class _EveryFlag(click.Command):
+class _EveryFlag(GroupedCommand):
     """A command that takes every flag that any command takes, so that each is found as that command would."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The options of all commands, and `--help`."""
         return [*map(_optional, table(ctx).values()), *super().get_params(ctx)]
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the options that are about this command; what the others are, it prints itself."""
-        shown = [each for each in self.get_params(ctx) if {*each.opts} & {"--json", "--config", "--help"}]
-        with formatter.section("Options"):
-            formatter.write_dl([record for each in shown if (record := each.get_help_record(ctx))])
-
 
 def _optional(option: Option) -> Option:
-    if not option.required:
-        return option
+    """The option as `config` takes it: never required, and in the help only if it is about the output."""
     found = copy.copy(option)
-    found.required = False
+    found.required, found.hidden = False, option.key not in _SHOWN
     return found
 
 

@@ -9,6 +9,7 @@ import click
 
 from .. import __version__
 from ..grouped_help import in_sections
+from ..option import UNBROKEN
 from .guides import guides
 
 _FILES = (
@@ -94,4 +95,5 @@ def _line(text: str) -> str:
 
 
 def _plain(text: str) -> str:
+    text = text.replace(UNBROKEN, " ")
     return text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("…", "...")

@@ -21,7 +21,8 @@ WITHOUT_SETTINGS = {"help", "completion"}
 
 
 def context() -> click.Context:
-    return click.Context(group, info_name="registry-push")
+    """One with the names of `--help`, which click keeps at each command when it is first asked for them."""
+    return click.Context(group, info_name="registry-push", **group.context_settings)
 
 
 def commands(command: click.Command = group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -57,10 +58,10 @@ def test_every_flag_of_every_command_is_in_the_table(path: tuple[str, ...]) -> N
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path not in ((), ("key",), ("config",))], ids=" ".join)
 def test_the_help_names_each_flags_variable(path: tuple[str, ...]) -> None:
-    shown = "".join(CliRunner().invoke(group, [*path, "--help"], terminal_width=4000).output.split())
+    shown = CliRunner().invoke(group, [*path, "--help"], terminal_width=80).output
     for each in found(path).params:
         if isinstance(each, Option):
-            assert f"[env:{each.variable}" in shown, each.key
+            assert f"[env: {each.variable}" in shown, each.key
 
 
 def test_a_flag_of_several_commands_is_one() -> None:

@@ -71,7 +71,7 @@ def test_a_session_that_works_but_never_gets_on_is_left_for_the_fresh_one_at_las
 
 
 class Forgetful(SimulatedRegistry):
-    """Its first status says that it has nothing; a chunk from the beginning is refused, and the next status is right."""
+    """Its first status says that it has nothing, and the next one what it has; it refuses what it has already."""
 
     asked = 0
 
