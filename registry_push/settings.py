@@ -373,7 +373,9 @@ class Settings:
             _check_range("chunk_size", self.chunk_size, SMALLEST_CHUNK_SIZE, LARGEST_CHUNK_SIZE, spelt_size)
             if self.one_put:
                 raise InvalidSettings(
-                    "--one-put sends no chunks, and --chunk-size says how long they are", hint="leave one of them out"
+                    "says how long chunks are, and one-put sends none",
+                    hint="leave one of them out",
+                    setting="chunk_size",
                 )
         if self.bwlimit:
             _check_range("bwlimit", self.bwlimit, 1024, 10**12, spelt_size)
