@@ -239,8 +239,10 @@ async def test_config_is_readable_without_json(home: Path) -> None:
     done = await command("config", home=home)
     lines = [line.split("    ") for line in done.out.splitlines()]
     cells = {line[0]: [cell.strip() for cell in line[1:] if cell.strip()] for line in lines}
-    assert cells["jobs"] == ["3", "~/.config/registry-push/config.toml, line 1"]
-    assert cells["chunk-size"] == ["64 MiB", "~/.config/registry-push/config.toml, line 2"]
+    assert cells["config"] == ["~/.config/registry-push/config.toml", "default"]
+    assert all(len(line) <= 80 for line in done.out.splitlines())
+    assert cells["jobs"] == ["3", "config.toml, line 1"]
+    assert cells["chunk-size"] == ["64 MiB", "config.toml, line 2"]
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])

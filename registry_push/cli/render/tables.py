@@ -122,16 +122,25 @@ def key_lines(view: KeyView) -> list[str]:
 
 
 def setting_lines(rows: Iterable[SettingRow], *, home: Path | None) -> list[str]:
-    """SETTING, VALUE and FROM; values as a person would write them on the setting's line, the `home` as `~`."""
+    """SETTING, VALUE and FROM; values as a person would write them on the setting's line, the `home` as `~`.
+
+    A line of the configuration is named without the file's folders, which the row of `config` has: both columns fit.
+    """
 
     def short(text: str) -> str:
         return f"~{text[len(str(home)) :]}" if text.startswith(f"{home}/") else text
 
     cells = [
-        (row.name, short(_value(row)), f"{short(str(row.source))}{', no such file' if row.absent else ''}")
-        for row in rows
+        (row.name, short(_value(row)), f"{_from(row.source)}{', no such file' if row.absent else ''}") for row in rows
     ]
     return _table(("SETTING", "VALUE", "FROM"), cells, right=())
+
+
+def _from(source: Source) -> str:
+    if source.kind != "file" or source.name is None:
+        return str(source)
+    name = Path(source.name).name
+    return name if source.line is None else f"{name}, line {source.line}"
 
 
 def _value(row: SettingRow) -> str:
