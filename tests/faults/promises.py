@@ -258,9 +258,7 @@ class _Ledger:
             return
         held = self.held[digest]
         # Ollama's registry tells no status: a session that refuses a part can't be gone on with.
-        refused = exchange.status == 400 and (
-            exchange.method == "PUT" or (exchange.method == "PATCH" and self.registry.has_storage)
-        )
+        refused = exchange.status == 400 and exchange.method in ("PUT", "PATCH" if self.registry.has_storage else "PUT")
         # A presigned URL that is 404 has run out; the session is the registry's business.
         is_gone = exchange.status == 404 and target.path.startswith("/v2/")
         is_gone |= exchange.status == 401 and exchange.headers["Host"] != self.registry.host
