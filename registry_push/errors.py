@@ -178,6 +178,12 @@ class BlobMissing(NotAtSource):
     default_hint = "fetch the model again on the machine it came from: ollama pull NAME"
 
 
+class NothingUnderWay(NotAtSource):
+    """Something is under way, but nothing to where it was looked for."""
+
+    origin = Origin.USER
+
+
 class KeyNotFound(NotAtSource):
     """The key file that was named is not there."""
 
@@ -360,6 +366,13 @@ class StrayFile(ManifestCorrupt):
     """A file among the manifests that was never one, such as a file manager's or an editor's."""
 
     default_hint = "it is no model; remove the file, or leave it"
+
+
+class JournalDamaged(IntegrityError):
+    """What was under way is not known: the journal is no database any more."""
+
+    origin = Origin.LOCAL
+    default_hint = "run the pushes again: what the registries have is not sent twice"
 
 
 class RemoteMismatch(IntegrityError):

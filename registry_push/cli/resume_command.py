@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +18,6 @@ from .render.tables import PushRow, UploadRow, under_way_lines
 from .running import Outcome, run
 
 if TYPE_CHECKING:
-    from ..transfer.journal import Journal
     from ..transfer.resume import UnderWay
 
 
@@ -53,18 +51,21 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
     state_dir = settings.state_dir
 
     async def listing(show: Renderer, _stop: asyncio.Event) -> Outcome:
-        from ..transfer.resume import under_way
+        from ..transfer.resume import open_journal, under_way
 
-        journal = _journal(state_dir, show)
+        journal = open_journal(state_dir, show)
         try:
             return _listed(under_way(journal, targets))
         finally:
-            journal.close()
+            if journal is not None:
+                journal.close()
 
     async def cancelling(show: Renderer, _stop: asyncio.Event) -> Outcome:
-        from ..transfer.resume import give_up, under_way
+        from ..transfer.resume import give_up, open_journal, under_way
 
-        journal = _journal(state_dir, show)
+        journal = open_journal(state_dir, show)
+        if journal is None:
+            return Outcome(["nothing is under way"], {"freed": 0, "forgotten": 0, "busy": 0})
         try:
             done = await give_up(journal, under_way(journal, targets), settings=settings, sink=show)
         finally:
@@ -87,12 +88,6 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
         return Outcome(lines, {"models": models}, report.error)
 
     run(flags, listing if lists else cancelling if cancels else going_on, finishes=not lists and not cancels)
-
-
-def _journal(folder: Path, show: Renderer) -> Journal:
-    from ..transfer.journal import Journal
-
-    return Journal(folder, show)
 
 
 def _listed(found: UnderWay) -> Outcome:

@@ -55,6 +55,8 @@ _BUSY_SECONDS: Final = 2.0
 # Bytes of the longest row: a record of `_MOST_PARTS` numbers has fewer.
 _LONGEST_ROW: Final = 1024 * 1024
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_TOOBIG)
+# Its file in the state folder.
+JOURNAL: Final = "journal.sqlite3"
 # What of the database lies in files beside it.
 _BESIDE: Final = ("-wal", "-shm", "-journal")
 
@@ -63,10 +65,12 @@ class Journal:
     """The uploads under way. Implements `Keeper`. Never raises for what the disk does: it warns once and goes on."""
 
     def __init__(self, folder: Path, sink: Sink, *, now: Callable[[], float] = time.time) -> None:
-        self._file = folder / "journal.sqlite3"
+        self._file = folder / JOURNAL
         self._sink = sink
         self._now = now
         self._warned = False
+        self.unusable: Exception | None = None  # why nothing can be read
+        self.moved_aside: Path | None = None  # where the damaged database is now
         self._dropped = 0  # rows that could not be read
         self._told_dropped = False
         self._began_anew = False
@@ -81,6 +85,7 @@ class Journal:
                 sink(Warned(f"others can replace the files in {path}, also the journal", f"run: chmod go-w {path}"))
             self._open()
         except (OSError, sqlite3.Error) as error:
+            self.unusable = error
             self._warn(error)
 
     def close(self) -> None:
@@ -216,8 +221,9 @@ class Journal:
     def _open(self) -> None:
         try:
             self._connect()
-        except Newer:
+        except Newer as error:
             self._warned = True
+            self.unusable = error
             hint = "use the newer version here too; or give this one another folder: --state-dir DIR"
             self._sink(Warned(f"{self._file} was written by a newer version; nothing is noted to be resumed", hint))
         except (sqlite3.DatabaseError, Misshapen) as error:
@@ -237,6 +243,7 @@ class Journal:
         for extra in _BESIDE:
             with suppress(FileNotFoundError):
                 self._file.with_name(self._file.name + extra).rename(aside.with_name(aside.name + extra))
+        self.moved_aside = aside
         self._sink(Warned(f"the journal was damaged and is moved to {aside}", "uploads under way begin anew"))
 
     def _connect(self) -> None:

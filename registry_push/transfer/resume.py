@@ -7,24 +7,37 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import groupby
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from ..errors import RegistryPushError, unwrapped
-from ..events import ModelDone, ModelFailed, Sink, Warned, ignore
+from ..errors import (
+    InvalidSettings,
+    JournalDamaged,
+    NothingUnderWay,
+    RegistryPushError,
+    Unavailable,
+    Unreadable,
+    quoted,
+    unwrapped,
+)
+from ..events import Event, ModelDone, ModelFailed, Sink, Warned, ignore
 from ..model import ModelName, Reference
 from ..protocol.clear_text import may_sign_in
 from ..registry.connections import Registries
 from ..registry.proxies import Proxies
 from ..settings import Party, Settings
 from ..stores.ollama import open_store
+from ..stores.read_errors import unreadable
 from ..stores.threads import in_thread
 from .copy import Report
-from .journal import Journal
+from .journal import JOURNAL, Journal
 from .orders import Order
+from .private_files import NotPrivate
 from .push import carry_out
 from .rows import Entry
+from .schema import Newer
 from .selection import planned_model
 
 # Uploads that are freed at once: one that hangs takes a minute, and each is a request or three.
@@ -46,12 +59,62 @@ class Freed(Struct, frozen=True):
     busy: int
 
 
-def under_way(journal: Journal, targets: Sequence[str] = ()) -> UnderWay:
-    """What the journal knows, for `targets` only if there are any: `HOST`, `HOST/PATH…` or globs of them."""
-    return UnderWay(
-        tuple((order, saved) for order, saved in journal.orders() if _is_wanted(order.references[0], targets)),
-        tuple(each for each in journal.entries() if _is_wanted(f"{each.key.origin}/{each.key.repository}", targets)),
+def open_journal(folder: Path, sink: Sink) -> Journal | None:
+    """The journal in `folder`; None if there is none, and none is made.
+
+    Raises `Unreadable`, `Unavailable`, `JournalDamaged` or `InvalidSettings` if it can't tell what is under way.
+    """
+    file = folder / JOURNAL
+    try:
+        file.lstat()
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError as error:
+        raise InvalidSettings(f"{folder} is no folder", hint="check --state-dir") from error
+    except OSError as error:
+        raise unreadable(folder, what="the journal") from error
+    told: list[Event] = []
+    journal = Journal(folder, told.append)
+    if journal.unusable is None and journal.moved_aside is None:
+        for event in told:
+            sink(event)
+        return journal
+    journal.close()
+    if journal.moved_aside is not None and journal.unusable is None:
+        raise JournalDamaged(
+            f"the journal {file} was damaged, and what was under way is not known; it is {journal.moved_aside} now"
+        )
+    why = f"the journal {file}, which tells what is under way,"
+    match journal.unusable:
+        case Newer():
+            raise InvalidSettings(f"{why} was written by a newer version", hint="use the newer version here too")
+        case NotPrivate() as refused:
+            raise Unreadable(f"{why} is not used: {refused}", hint="check who has put it there; then remove it")
+        case PermissionError():
+            raise unreadable(file, what="the journal")
+        case failure:
+            raise Unavailable(f"{why} can't be read: {failure}", hint="close what uses it, then try again")
+
+
+def under_way(journal: Journal | None, targets: Sequence[str] = ()) -> UnderWay:
+    """What the journal knows, for `targets` only if there are any: `HOST`, `HOST/PATH…` or globs of them.
+
+    Raises `NothingUnderWay` if there is something, and none of it is for `targets`.
+    """
+    if journal is None:
+        return UnderWay((), ())
+    orders = [(order, saved, order.references[0]) for order, saved in journal.orders()]
+    uploads = [(each, f"{each.key.origin}/{each.key.repository}") for each in journal.entries()]
+    found = UnderWay(
+        tuple((order, saved) for order, saved, place in orders if _is_wanted(place, targets)),
+        tuple(each for each, place in uploads if _is_wanted(place, targets)),
     )
+    if (orders or uploads) and not (found.orders or found.uploads):
+        raise NothingUnderWay(
+            f"nothing that is under way goes to {' or '.join(quoted(target) for target in targets)}",
+            hint="see what is under way: registry-push resume --list",
+        )
+    return found
 
 
 async def go_on(
@@ -143,7 +206,9 @@ def _alike(settings: Settings, sink: Sink, targets: Sequence[str]) -> list[list[
     """What is to be gone on with; those of one store that reach their registries alike together."""
     if settings.state_dir is None:
         return []
-    journal = Journal(settings.state_dir, sink)
+    journal = open_journal(settings.state_dir, sink)
+    if journal is None:
+        return []
     try:
         orders = sorted((order for order, _ in under_way(journal, targets).orders), key=_circumstances)
     finally:
