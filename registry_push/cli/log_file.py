@@ -71,10 +71,13 @@ class Logged:
         self._shown(event)
         self._log(event)
 
-    def error(self, error: RegistryPushError) -> None:
+    def error(
+        self, error: RegistryPushError, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None
+    ) -> None:
         """Says what failed, in both places."""
-        self._shown.error(error)
-        self._log.error(error)
+        lines = list(lines)
+        self._shown.error(error, lines, fields)
+        self._log.error(error, lines)
         self._log.result([f"exit code {error.exit_code}"])
 
     def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:

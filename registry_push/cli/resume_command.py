@@ -67,14 +67,15 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
         if journal is None:
             return Outcome(["nothing is under way"], {"freed": 0, "forgotten": 0, "busy": 0})
         try:
-            done = await give_up(journal, under_way(journal, targets), settings=settings, sink=show)
+            wanted = under_way(journal, targets)
+            done = await give_up(journal, wanted, settings=settings, sink=show)
         finally:
             journal.close()
         if done.busy:
             show(Warned(f"{done.busy} of them are being sent by another process, which keeps them"))
         words = f"{done.freed} freed at their registries, {done.forgotten} forgotten"
         fields = {"freed": done.freed, "forgotten": done.forgotten, "busy": done.busy}
-        return Outcome([words], fields)
+        return Outcome([] if wanted.error else [words], fields, wanted.error)
 
     async def going_on(show: Renderer, stop: asyncio.Event) -> Outcome:
         from ..registry.quick_import import import_aiohttp
@@ -102,7 +103,9 @@ def _listed(found: UnderWay) -> Outcome:
         )
         for each in found.uploads
     ]
-    lines = under_way_lines(pushes, uploads, now=time.time()) or ["nothing is under way"]
+    lines = under_way_lines(pushes, uploads, now=time.time())
+    if not lines and found.error is None:
+        lines = ["nothing is under way"]
     fields = {
         "pushes": [{"model": row.model, "target": row.target, "begun": row.begun} for row in pushes],
         "uploads": [
@@ -116,4 +119,4 @@ def _listed(found: UnderWay) -> Outcome:
             for row in uploads
         ],
     }
-    return Outcome(lines, fields)
+    return Outcome(lines, fields, found.error)

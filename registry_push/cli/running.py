@@ -28,7 +28,10 @@ _BROKEN_PIPE: Final = 141
 
 
 class Outcome(Struct, frozen=True):
-    """What a command ends with: lines for people, fields for programs, and an error that some of it met."""
+    """What a command ends with: lines for people, fields for programs, and an error that some of it met.
+
+    With an error, the lines and fields are what there is all the same.
+    """
 
     lines: Iterable[str] = ()
     fields: Mapping[str, object] | None = None
@@ -84,7 +87,7 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
             if outcome.error is None:
                 show.result(outcome.lines, outcome.fields)
             else:
-                show.error(outcome.error)
+                show.error(outcome.error, outcome.lines, outcome.fields)
             code = outcome.error.exit_code if outcome.error else 0
     if log_lost:
         click.echo(f"warning: the log file {log_file} is not complete: {log_lost[0].strerror}", file=err)

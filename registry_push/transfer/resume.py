@@ -45,10 +45,14 @@ _AT_ONCE: Final = 8
 
 
 class UnderWay(Struct, frozen=True):
-    """Pushes that were begun and not ended, and the uploads that registries hold; times in unix seconds."""
+    """Pushes that were begun and not ended, and the uploads that registries hold; times in unix seconds.
+
+    `error`: there are some, and none of them is for the targets that were named.
+    """
 
     orders: tuple[tuple[Order, float], ...]
     uploads: tuple[Entry, ...]
+    error: NothingUnderWay | None = None
 
 
 class Freed(Struct, frozen=True):
@@ -97,10 +101,7 @@ def open_journal(folder: Path, sink: Sink) -> Journal | None:
 
 
 def under_way(journal: Journal | None, targets: Sequence[str] = ()) -> UnderWay:
-    """What the journal knows, for `targets` only if there are any: `HOST`, `HOST/PATH…` or globs of them.
-
-    Raises `NothingUnderWay` if there is something, and none of it is for `targets`.
-    """
+    """What the journal knows, for `targets` only if there are any: `HOST`, `HOST/PATH…` or globs of them."""
     if journal is None:
         return UnderWay((), ())
     orders = [(order, saved, order.references[0]) for order, saved in journal.orders()]
@@ -109,12 +110,13 @@ def under_way(journal: Journal | None, targets: Sequence[str] = ()) -> UnderWay:
         tuple((order, saved) for order, saved, place in orders if _is_wanted(place, targets)),
         tuple(each for each, place in uploads if _is_wanted(place, targets)),
     )
-    if (orders or uploads) and not (found.orders or found.uploads):
-        raise NothingUnderWay(
-            f"nothing that is under way goes to {' or '.join(quoted(target) for target in targets)}",
-            hint="see what is under way: registry-push resume --list",
-        )
-    return found
+    if found.orders or found.uploads or not (orders or uploads):
+        return found
+    error = NothingUnderWay(
+        f"nothing that is under way goes to {' or '.join(quoted(target) for target in targets)}",
+        hint="see what is under way: registry-push resume --list",
+    )
+    return UnderWay((), (), error)
 
 
 async def go_on(
@@ -210,7 +212,10 @@ def _alike(settings: Settings, sink: Sink, targets: Sequence[str]) -> list[list[
     if journal is None:
         return []
     try:
-        orders = sorted((order for order, _ in under_way(journal, targets).orders), key=_circumstances)
+        found = under_way(journal, targets)
+        if found.error is not None:
+            raise found.error
+        orders = sorted((order for order, _ in found.orders), key=_circumstances)
     finally:
         journal.close()
     return [list(group) for _, group in groupby(orders, key=_circumstances)]

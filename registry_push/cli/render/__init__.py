@@ -51,8 +51,12 @@ class Renderer(Protocol):
 
     def __call__(self, event: Event) -> None: ...
 
-    def error(self, error: RegistryPushError) -> None:
-        """Says what failed and the next step; with `--json` the last line."""
+    def error(
+        self, error: RegistryPushError, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None
+    ) -> None:
+        """Says what failed and the next step, below `lines` with what there is of the result; with `--json` the last
+        line, which has the `fields` of the result too.
+        """
         ...
 
     def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:

@@ -79,6 +79,7 @@ class Bars:
         self._pending: list[Text] = []
         self._has_waited = False
         self._results: list[str] = []
+        self._last: list[Text] = []  # what comes below them
         self._shown: RegistryPushError | None = None
         self._rows: list[Key] = []
         self._height = 0
@@ -114,6 +115,8 @@ class Bars:
         for line in self._results:
             self._outlet.put(self._out, line)
         self._outlet.close()
+        with suppress(OSError):
+            self._print(self._last)
 
     def __call__(self, event: Event) -> None:
         with self._lock:
@@ -146,12 +149,17 @@ class Bars:
                     pass
             self._run.apply(event, now)
 
-    def error(self, error: RegistryPushError) -> None:
+    def error(
+        self, error: RegistryPushError, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None
+    ) -> None:
         """Says what failed, unless it was said already with the model that failed."""
+        self.result(lines)
         if error is self._shown:
             return
         with self._lock:
             self._keep(*words.error(error))
+            if self._results:
+                self._last, self._pending = self._pending, []
         if self._live is None:
             self._print(self._taken())
 

@@ -70,9 +70,11 @@ class JSONLines:
                 pass
         self._put(self._line(as_json(event)))
 
-    def error(self, error: RegistryPushError) -> None:
-        """The last line: the error's class as `code`, its message, hint, origin, URL and exit code."""
-        self._put(self._line({"event": "error"} | error_fields(error) | self._elapsed()))
+    def error(
+        self, error: RegistryPushError, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None
+    ) -> None:
+        """The last line: the error's class as `code`, its message, hint, origin, URL and exit code, and `fields`."""
+        self._put(self._line({"event": "error", **(fields or {}), **error_fields(error), **self._elapsed()}))
         self._outlet.close()  # only what has been written tells whether anybody reads
         if self._outlet.lost(self._out):
             for line in words.error(error):

@@ -54,8 +54,11 @@ class _Lines:
     ) -> None:
         self._outlet.close()
 
-    def error(self, error: RegistryPushError) -> None:
+    def error(
+        self, error: RegistryPushError, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None
+    ) -> None:
         """Says what failed, unless it was said already with the model that failed."""
+        self.result(lines)
         if error is not self._shown:
             self._say(*words.error(error))
 
