@@ -117,8 +117,10 @@ class _Locating:
             located(event.error)
         self._shown(event)
 
-    def error(self, error: RegistryPushError) -> None:
-        self._shown.error(located(error))
+    def error(
+        self, error: RegistryPushError, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None
+    ) -> None:
+        self._shown.error(located(error), lines, fields)
 
     def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
         self._shown.result(lines, fields)

@@ -17,7 +17,7 @@ from msgspec import Struct
 from ..errors import Denied, Refused, RegistryPushError, Unauthorized, Unavailable
 from ..model import Descriptor, HTTPOrigin
 from .answer import Answer, Kind
-from .chunks import MiB, Span
+from .chunks import SINGLE_PUT, MiB, Span
 from .location import resolve
 from .pace import Pace
 from .retry import Budget
@@ -181,3 +181,11 @@ class Parts:
             return
         cls = {401: Unauthorized, 403: Denied}.get(answer.status, Refused)
         self.failure = cls(f"{self._blob.digest} was refused: {answer}", url=answer.url)
+
+
+def begins_a_body(request: UploadRequest | Parts) -> bool:
+    """Whether this is the place to stop: not before a commit that is small and makes all that was sent count."""
+    if isinstance(request, Parts):
+        return True
+    is_long = request.span is not None and request.span.length > SINGLE_PUT
+    return is_long if request.closes else request.method in ("POST", "PATCH")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -27,7 +27,7 @@ from ..protocol.chunks import SINGLE_PUT, MiB, Span
 from ..protocol.commit import SLOWEST_COMMIT
 from ..protocol.kept import Kept
 from ..protocol.pace import Pace, Watch
-from ..protocol.parts import PartRequest, Parts, composite_etag
+from ..protocol.parts import PartRequest, Parts, begins_a_body, composite_etag
 from ..protocol.transitions import State
 from ..protocol.upload import UploadSession
 from ..protocol.upload_request import UploadRecord, UploadRequest
@@ -92,7 +92,7 @@ class Upload:
             async with asyncio.TaskGroup() as group:
                 self._content = Verification(group, self.blob, self.body, self.hasher, self.trust, exact=self.exact)
                 while (request := self.session.next_request()) is not None:
-                    if self.stop.is_set() and _begins_a_body(request):
+                    if self.stop.is_set() and begins_a_body(request):
                         raise Interrupted(f"the upload of {self.blob.digest.short} was stopped between two requests")
                     if isinstance(request, Parts):
                         self._content.hash_beside([span.stop for span in request.spans])
@@ -157,7 +157,7 @@ class Upload:
         payload: SpanPayload | None = None
         try:
             # Only a body takes a slot.
-            async with nullcontext() if request.span is None else self.limits.body(self.blob.size):
+            async with self._slot(request):
                 if request.span is not None:
                     self.progress.goes_on(request.span.start, self.session.trouble, anew=self.session.restarts > 0)
                     payload = self._payload(
@@ -190,6 +190,10 @@ class Upload:
             self.session.receive(answer, sent=payload.sent if payload is not None else None)
         self.save(self.session.record)
         return None
+
+    def _slot(self, request: UploadRequest) -> AbstractAsyncContextManager[object]:
+        held = self.limits.body_in_memory if self._goes_whole else self.limits.body
+        return nullcontext() if request.span is None else held(self.blob.size)
 
     def _is_sessions_fault(self, error: TLSFailed | NotAllowed) -> bool:
         """Whether another session may do. Rights that are missing are the registry's word, but for an old session."""
@@ -344,11 +348,3 @@ class Upload:
                 return Answer(NO_ANSWER, request.url)
 
         await send_parts(parts, send, lambda: self.save(parts.record), self.stop)
-
-
-def _begins_a_body(request: UploadRequest | Parts) -> bool:
-    """Whether this is the place to stop: not before a commit that is small and makes all that was sent count."""
-    if isinstance(request, Parts):
-        return True
-    is_long = request.span is not None and request.span.length > SINGLE_PUT
-    return is_long if request.closes else request.method in ("POST", "PATCH")
