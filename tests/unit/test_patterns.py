@@ -27,7 +27,7 @@ PACKAGE = Path(registry_push.__file__).parent
 # What a pattern is used for, if not for `match`, which begins at one place only.
 _SEARCHES = {
     "registry_push.daemon.address": (),
-    "registry_push.errors": ("_UNPRINTABLE",),
+    "registry_push.safe_text": ("_UNPRINTABLE",),
     "registry_push.model.reference": ("_NOT_ALLOWED",),
     "registry_push.protocol.diagnostics": ("_TITLE",),
     "registry_push.protocol.location": ("_UNUSABLE",),
