@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from .safe_text import printable as printable
 from .safe_text import quoted as quoted
@@ -41,6 +41,12 @@ class RegistryPushError(Exception):
         self.hint = printable(redacted(hint)) if hint is not None else self.default_hint
         self.url = printable(redacted(url)) if url else None
         super().__init__(self.message)
+
+    def of_model(self, name: str) -> Self:
+        """Itself; the command in its hint is that for the model `name` from now on."""
+        if self.hint is not None:
+            self.hint = self.hint.replace("ollama pull NAME", f"ollama pull {printable(name)}")
+        return self
 
     def rewrite(self, changed: Callable[[str], str]) -> None:
         """Puts all that the error says through `changed`."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from ..errors import BlobMissing, IntegrityError, ModelNotFound, RegistryPushError, UsageError
+from ..errors import BlobMissing, IntegrityError, ModelNotFound, RegistryPushError, StoreNotFound, UsageError
 from ..flags import option, options, settings_of
 from ..grouped_help import GroupedCommand
-from ..model import Descriptor, Manifest
+from ..model import Descriptor, Manifest, ModelName, Reference
 from ..model.name import DEFAULT_TAG
-from ..model.place import LayoutPlace, OllamaPlace, RegistryPlace, parse_place
+from ..model.place import LayoutPlace, OllamaPlace, RegistryPlace, names_host, parse_readable
 from ..settings import Settings
 from ..suggestions import did_you_mean
 from .candidates import model_names
@@ -28,6 +28,17 @@ if TYPE_CHECKING:
 
 # How many tags a message names.
 _MOST_TAGS: Final = 10
+# What a blob is called, by the exit code of its error.
+_STATES: Final = {BlobMissing.exit_code: "missing", IntegrityError.exit_code: "damaged"}
+
+
+class _Seen(NamedTuple):
+    """A model by its name, its manifest and its blobs; and the error of those that are missing or damaged."""
+
+    name: str
+    manifest: Manifest
+    rows: list[BlobRow]
+    error: RegistryPushError | None = None
 
 
 @click.command("inspect", cls=GroupedCommand)
@@ -38,7 +49,7 @@ def command(place: str, raw: bool, **flags: Any) -> None:
     """Show what a model is made of: its manifest, its blobs, and whether they are there.
 
     PLACE is a model in the local store (llama3.2:3b), a tag at a registry (registry:HOST/PATH:TAG) or in an OCI image
-    layout (oci:DIR:REF).
+    layout (oci:DIR:REF). A name that begins with a host is looked for in the store, then at that host.
 
     \b
     Examples:
@@ -49,50 +60,33 @@ def command(place: str, raw: bool, **flags: Any) -> None:
     settings = settings_of(flags)
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
-        name, manifest, rows = await _look(place, settings, show)
+        name, manifest, rows, error = await _look(place, settings, show)
         if raw:
             sys.stdout.buffer.write(manifest.raw)
             sys.stdout.buffer.flush()
             return Outcome()
         view = ModelView(name, manifest.digest, manifest.media_type, sum(row.blob.size for row in rows), rows)
-        return Outcome(inspect_lines(view, verbose=flags["verbose"]), _fields(view))
+        return Outcome(inspect_lines(view, verbose=flags["verbose"]), _fields(view), error)
 
     if raw and flags["as_json"]:
         raise UsageError("--raw and --json exclude each other", hint="leave one of them out")
     run(flags, work)
 
 
-async def _look(text: str, settings: Settings, show: Renderer) -> tuple[str, Manifest, list[BlobRow]]:
-    match parse_place(text):
+async def _look(text: str, settings: Settings, show: Renderer) -> _Seen:
+    match parse_readable(text):
         case OllamaPlace(None):
             raise UsageError("ollama: is the whole store", hint="list it: registry-push list; or name one model")
         case OllamaPlace(name):
-            from ..stores.ollama import open_store
-
             assert name is not None
-            store = open_store(settings)
-            manifest = await store.resolve(name)
-            content = _content(manifest, await store.children(manifest))
-            return name.short, manifest, [BlobRow(blob, await _state(store, blob)) for blob in content]
+            try:
+                return await _in_store(name, settings)
+            except (StoreNotFound, ModelNotFound) as error:
+                if text.startswith("ollama:") or not names_host(text):
+                    raise
+                return await _elsewhere(text, settings, show, error)
         case RegistryPlace(reference):
-            from ..registry.quick_import import import_aiohttp
-
-            import_aiohttp()
-            from ..registry.connections import Registries
-
-            async with Registries(settings, show) as registries:
-                target = str(reference.digest) if reference.digest else reference.tag or DEFAULT_TAG
-                repository = registries.repository(reference)
-                try:
-                    manifest = await repository.resolve(target)
-                except ModelNotFound as error:
-                    hint = await _tags_of(repository, target)
-                    raise ModelNotFound(error.message, hint=hint, url=error.url) from error
-                children = [
-                    manifest.child(entry, (await repository.resolve(str(entry.digest))).raw)
-                    for entry in manifest.manifests
-                ]
-            return str(reference), manifest, [BlobRow(blob) for blob in _content(manifest, children)]
+            return await _at_registry(reference, settings, show)
         case LayoutPlace(path, ref):
             from pathlib import Path
 
@@ -102,7 +96,60 @@ async def _look(text: str, settings: Settings, show: Renderer) -> tuple[str, Man
             manifest = await layout.resolve(ref)
             content = _content(manifest, await layout.children(manifest))
             present = [(blob, await layout.exists(blob)) for blob in content]
-            return text, manifest, [BlobRow(blob, "present" if there else "missing") for blob, there in present]
+            rows = [BlobRow(blob, "present" if there else "missing") for blob, there in present]
+            missing = [str(row.blob.digest) for row in rows if row.state == "missing"]
+            hint = "copy the layout again from where it came"
+            lacking = BlobMissing(f"{path} has not {', '.join(missing)}", hint=hint) if missing else None
+            return _Seen(text, manifest, rows, lacking)
+
+
+async def _in_store(name: ModelName, settings: Settings) -> _Seen:
+    from ..stores.ollama import open_store
+
+    store = open_store(settings)
+    try:
+        manifest = await store.resolve(name)
+        content = _content(manifest, await store.children(manifest))
+    except RegistryPushError as error:
+        raise error.of_model(name.short) from error.__cause__
+    rows: list[BlobRow] = []
+    flaws: list[BlobMissing | IntegrityError] = []
+    for blob in content:
+        flaw = await _flaw(store, blob)
+        rows.append(BlobRow(blob, "present" if flaw is None else _STATES[flaw.exit_code]))
+        if flaw is not None:
+            flaws.append(flaw)
+    worst = next((flaw for flaw in flaws if isinstance(flaw, BlobMissing)), flaws[0] if flaws else None)
+    return _Seen(name.short, manifest, rows, worst.of_model(name.short) if worst is not None else None)
+
+
+async def _elsewhere(text: str, settings: Settings, show: Renderer, not_here: RegistryPushError) -> _Seen:
+    """What has the name of a registry and is not in the store, at that registry."""
+    try:
+        return await _at_registry(Reference.parse(text), settings, show)
+    except RegistryPushError as error:
+        error.hint = f"{error.hint}; it is not here either: {not_here.message}" if error.hint else not_here.message
+        raise
+
+
+async def _at_registry(reference: Reference, settings: Settings, show: Renderer) -> _Seen:
+    from ..registry.quick_import import import_aiohttp
+
+    import_aiohttp()
+    from ..registry.connections import Registries
+
+    async with Registries(settings, show) as registries:
+        target = str(reference.digest) if reference.digest else reference.tag or DEFAULT_TAG
+        repository = registries.repository(reference)
+        try:
+            manifest = await repository.resolve(target)
+        except ModelNotFound as error:
+            hint = await _tags_of(repository, target)
+            raise ModelNotFound(error.message, hint=hint, url=error.url) from error
+        children = [
+            manifest.child(entry, (await repository.resolve(str(entry.digest))).raw) for entry in manifest.manifests
+        ]
+    return _Seen(str(reference), manifest, [BlobRow(blob) for blob in _content(manifest, children)])
 
 
 async def _tags_of(repository: Repository, missing: str) -> str:
@@ -120,14 +167,13 @@ def _content(manifest: Manifest, children: Iterable[Manifest]) -> tuple[Descript
     return tuple(unique.values())
 
 
-async def _state(store: OllamaStore, blob: Descriptor) -> str:
+async def _flaw(store: OllamaStore, blob: Descriptor) -> BlobMissing | IntegrityError | None:
+    """What is wrong with a blob, content unread."""
     try:
         await (await store.open(blob)).close()
-    except BlobMissing:
-        return "missing"
-    except IntegrityError:
-        return "damaged"
-    return "present"
+    except (BlobMissing, IntegrityError) as error:
+        return error
+    return None
 
 
 def _fields(view: ModelView) -> dict[str, object]:

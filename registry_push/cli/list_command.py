@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..flags import options, settings_of
 from ..grouped_help import GroupedCommand
 from .candidates import model_names
 from .render import Renderer
-from .render.tables import ModelRow, list_lines
+from .render.tables import ModelRow, list_lines, terminal_width
 from .running import Outcome, run
 
 
@@ -47,14 +48,25 @@ def command(pattern: str | None, **flags: Any) -> None:
             try:
                 manifest = await store.resolve(model.name)
                 size = manifest.size + sum(child.size for child in await store.children(manifest))
-                rows.append(ModelRow(model.name.short, manifest.digest, size, model.modified))
+                remote = await store.remote_of(manifest)
+                rows.append(ModelRow(model.name.short, manifest.digest, size, model.modified, remote))
             except Unavailable:  # a shortage here: to leave the model out would be to say that it is not there
                 raise
             except RegistryPushError as error:
-                show(Warned(f"{model.name.short}: {error.message}", error.hint))
+                error.of_model(model.name.short)
+                is_named = model.name.short in error.message or str(model.path) in error.message
+                show(Warned(error.message if is_named else f"{model.name.short}: {error.message}", error.hint))
         fields = [
-            {"name": row.name, "digest": str(row.digest), "size": row.size, "modified": row.modified} for row in rows
+            {
+                "name": row.name,
+                "digest": str(row.digest),
+                "size": row.size,
+                "modified": row.modified,
+                "remote": row.remote,
+            }
+            for row in rows
         ]
-        return Outcome(list_lines(rows, now=time.time()), {"store": str(store.root), "models": fields})
+        lines = list_lines(rows, now=time.time(), width=terminal_width(sys.stdout))
+        return Outcome(lines, {"store": str(store.root), "models": fields})
 
     run(flags, work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..errors import (
+    BlobCorrupt,
     BlobMissing,
     Denied,
     ForeignRealm,
@@ -37,6 +38,7 @@ class TooBusy(Unavailable):
 _HINTS: Final[tuple[tuple[type[RegistryPushError], str], ...]] = (
     # The command's next steps are for who calls it; over HTTP the same is done otherwise.
     (Interrupted, "push again when the service is back: what the registry has acknowledged is not sent twice"),
+    (BlobCorrupt, "the file is damaged; have the model fetched again on the machine of the service: ollama pull NAME"),
     (Denied, "check that this account may write there"),
     (LoginWithheld, "send username and password, which are yours to send so; or have it reached by https"),
     (Unauthorized, "send username and password, or, on the machine of the service: docker login HOST"),
@@ -77,4 +79,4 @@ def words_of(error: RegistryPushError) -> str:
 
 
 def _speaks_of_the_command(hint: str) -> bool:
-    return "--" in hint or "registry-push list" in hint or "docker login" in hint
+    return "--" in hint or "registry-push list" in hint or "docker login" in hint or hint.startswith("remove ")

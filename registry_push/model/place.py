@@ -74,6 +74,23 @@ def parse_place(text: str) -> Place:
     return OllamaPlace(ModelName.parse(text))
 
 
+def parse_readable(text: str) -> Place:
+    """As `parse_place`; a name that begins with a host and is too deep for Ollama's is that registry's."""
+    try:
+        return parse_place(text)
+    except InvalidName:
+        if not names_host(text):
+            raise
+        return RegistryPlace(Reference.parse(text))
+
+
+def names_host(text: str) -> bool:
+    """Whether a name begins with a registry's host, with a scheme or without, by docker's rule."""
+    scheme, separator, rest = text.partition("://")
+    host, slash, _ = (rest if separator else scheme).partition("/")
+    return bool(slash) and (bool(separator) or looks_like_host(host))
+
+
 def parse_destination(text: str) -> Destination:
     """What `--to` says. Raises `InvalidName`, with the spelling that was probably meant.
 
@@ -142,6 +159,8 @@ __all__ = [
     "OllamaPlace",
     "Place",
     "RegistryPlace",
+    "names_host",
     "parse_destination",
     "parse_place",
+    "parse_readable",
 ]

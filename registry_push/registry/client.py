@@ -269,14 +269,15 @@ class Client:
         self._authenticator = self._authenticator or self._sign_in()
         return self._authenticator
 
-    def explained(self, error: RegistryPushError) -> RegistryPushError:
-        """`error`, with who we were to the registry if it is about rights."""
+    def explained(self, error: RegistryPushError, *, reading: bool = False) -> RegistryPushError:
+        """`error`, with who we were to the registry if it is about rights: to read, or to write."""
         if not isinstance(error, Unauthorized | Denied):
             return error
         who = self._authenticator.who if self._authenticator is not None else None
         if who is not None:
             return type(error)(f"{error.message} (signed in with {who})", hint=error.hint, url=error.url)
-        hint = f"log in: docker login {self.origin.netloc}; or check that everyone may write there"
+        can = "read" if reading else "write"
+        hint = f"log in: docker login {self.origin.netloc}; or check that everyone may {can} there"
         return type(error)(f"{error.message} (no login was used)", hint=hint, url=error.url)
 
     def _check_upgrade(self, response: Response) -> None:
@@ -298,13 +299,13 @@ class Client:
             raise ProtocolViolation("a redirect from https to http", url=response.url)
         return url
 
-    def refusal(self, response: Response, what: str) -> RegistryPushError:
-        """The error that an unwanted answer to `what` means."""
+    def refusal(self, response: Response, what: str, *, reading: bool = False) -> RegistryPushError:
+        """The error that an unwanted answer to `what` means, which was to be read or written."""
         answer = Answer.read(response.status, response.url, response.headers, response.body, now=self.transport.now())
         message = f"{self.origin.netloc} refused {what}: {answer}"
         match answer.kind:
             case Kind.EXPIRED:
-                return self.explained(Unauthorized(message, url=response.url))
+                return self.explained(Unauthorized(message, url=response.url), reading=reading)
             case Kind.BUSY:
                 return Unavailable(message, url=response.url)
             case Kind.NO_REGISTRY:
@@ -312,9 +313,15 @@ class Client:
             case _ if answer.is_redirect:
                 return not_followed(answer, f"{self.origin.netloc} refused {what}")
             case _ if response.status == 403:
-                return self.explained(Denied(message, url=response.url))
+                return self.explained(
+                    Denied(message, hint=_MAY_READ if reading else None, url=response.url), reading=reading
+                )
             case _:
                 return Refused(message, url=response.url)
+
+
+# The next step of who may not read.
+_MAY_READ: Final = "check that this account may read there, and that the repository is spelt right"
 
 
 def _is_redirect(response: Response, method: str) -> bool:

@@ -110,7 +110,7 @@ class Repository:
             raise answer.no_registry(self._client.origin)
         if answer.kind is not Kind.ACCEPTED:
             response = await self._client.with_words(response, scopes)
-            raise self._client.refusal(response, f"to say whether it has {blob.digest}")
+            raise self._client.refusal(response, f"to say whether it has {blob.digest}", reading=scopes == self._pull)
         if answer.digest not in (None, blob.digest):  # CVE-2025-24882: asked by digest, got another
             raise RemoteMismatch(f"{self} says it has {answer.digest} where {blob.digest} was asked for", url=url)
         if answer.length and answer.length != blob.size:  # a proxy that drops bodies may say 0
@@ -281,7 +281,7 @@ class Repository:
         if response.status == 404:
             raise ModelNotFound(f"{self} has no {ref}", url=url)
         if response.status != 200 or self._read(response).kind is Kind.NO_REGISTRY:
-            raise self._client.refusal(response, f"the manifest {ref}")
+            raise self._client.refusal(response, f"the manifest {ref}", reading=True)
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         try:
             manifest = Manifest.parse(response.body, media_type=media_type if media_type in MANIFEST_TYPES else None)
@@ -328,7 +328,7 @@ class Repository:
             is_other = self._read(response).length != length  # Google's storage calls content HTML too
             is_page = self._read(response).kind is Kind.NO_REGISTRY and is_other
             if response.status not in (200, 206) or is_page:
-                raise self._client.refusal(response, f"the blob {blob.digest}")
+                raise self._client.refusal(response, f"the blob {blob.digest}", reading=True)
             if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
                 raise RemoteMismatch(f"{self} gave another part of {blob.digest} than was asked for", url=url)
             # A registry that knows no ranges sends the whole: what comes before the offset is passed over.

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..errors import BlobCorrupt, SourceChanged
 from ..model import Descriptor
 from ..protocol.chunks import Span
 from ..stores.base import BlobBody, FileIdentity, LocalFile
+from ..stores.body import BytesBody, hint_for_damaged
 from ..stores.hashing import Hasher, RunningHash, is_hashed_at_once
 from .trust import Trust
 
@@ -196,8 +198,14 @@ class Verification:
             self._trust.note(file, running.digest)
 
     def _corrupt(self, running: RunningHash) -> BlobCorrupt:
+        path: str | Path | None = None
+        if isinstance(self._body, LocalFile):
+            path = str(self._body.file.name)
+        elif isinstance(self._body, BytesBody):
+            path = self._body.path
         return BlobCorrupt(
-            f"the content of {self._blob.digest} hashes to {running.digest}: nothing of it was committed"
+            f"the content of {self._blob.digest} hashes to {running.digest}: nothing of it was committed",
+            hint=hint_for_damaged(path) if path is not None else None,
         )
 
     def _identity(self) -> FileIdentity | None:

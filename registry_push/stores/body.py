@@ -6,6 +6,7 @@ import io
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Final
 
 from ..errors import BlobCorrupt, SourceChanged
@@ -50,6 +51,11 @@ class _Handover:
             self._abandoned = True
             if self._file is not None:
                 self._file.close()
+
+
+def hint_for_damaged(path: str | Path) -> str:
+    """The next step for a blob whose file has not its content."""
+    return f"remove {path}, then fetch the model again: ollama pull NAME"
 
 
 class FileBody(LocalFile):
@@ -129,8 +135,9 @@ class FileBody(LocalFile):
 class BytesBody:
     """Content in memory. For small things and for tests."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, *, path: Path | None = None) -> None:
         self.content: Final = content
+        self.path: Final = path  # of the file that it was read from
 
     @property
     def size(self) -> int:

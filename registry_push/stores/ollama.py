@@ -27,9 +27,9 @@ from ..model import Descriptor, Digest, Manifest, ModelName
 from ..model.manifest import MAX_MANIFEST_BYTES, ManifestEntry
 from ..settings import Settings
 from ..user_part import without_login
-from .body import BytesBody, FileBody, opened
+from .body import BytesBody, FileBody, hint_for_damaged, opened
 from .ollama_names import Listing, StoredModel, closest, entries, is_stray, matching, named_paths
-from .ollama_paths import find_root, kind_of, open_regular, read_bounded
+from .ollama_paths import check_is_store, find_root, kind_of, open_regular, read_bounded
 from .read_errors import Cause, cause_of, passes, read_error, unreadable
 from .threads import in_thread
 
@@ -84,7 +84,7 @@ class OllamaStore:
         `Unreadable`.
         """
         if blob.size <= _READ_AT_ONCE:
-            return BytesBody(await in_thread(self.read_blob, blob))
+            return await in_thread(self._small_body, blob)
         file = await opened(lambda: self.open_blob(blob))
         return FileBody(file, name=f"{blob.kind} blob {blob.digest} ({file.name})")
 
@@ -105,6 +105,10 @@ class OllamaStore:
     async def refuse_stub(self, manifest: Manifest, name: ModelName | None = None) -> None:
         """Raises `NothingToPush` for a cloud stub: a config that points to another host, and no weights."""
         await in_thread(self.check_stub, manifest, name)
+
+    async def remote_of(self, manifest: Manifest) -> str | None:
+        """Where a cloud stub's model runs; None for a model that is here."""
+        return await in_thread(self.remote, manifest)
 
     # ── the same, without an event loop ───────────────────────────────────────────────────────────
 
@@ -164,13 +168,17 @@ class OllamaStore:
 
     def read_blob(self, blob: Descriptor) -> bytes:
         """All of a small blob; raises as `open`."""
+        return self._small_body(blob).content
+
+    def _small_body(self, blob: Descriptor) -> BytesBody:
         with self.open_blob(blob) as file:
+            path = Path(file.name)
             try:
                 content = file.read(blob.size + 1)
             except OSError as error:
-                raise self._unusable(blob, Path(file.name), error) from error
-        self._check_size(blob, len(content))
-        return content
+                raise self._unusable(blob, path, error) from error
+        self._check_size(blob, len(content), path)
+        return BytesBody(content, path=path)
 
     def open_blob(self, blob: Descriptor) -> io.FileIO:
         """As `open`, but the bare file."""
@@ -180,7 +188,7 @@ class OllamaStore:
         except OSError as error:
             raise self._unusable(blob, path, error) from error
         try:
-            self._check_size(blob, os.fstat(file.fileno()).st_size)
+            self._check_size(blob, os.fstat(file.fileno()).st_size, path)
         except OSError as error:
             file.close()
             raise self._unusable(blob, path, error) from error
@@ -198,7 +206,7 @@ class OllamaStore:
                 path, status = self._locate(blob)
                 if not os.access(path, os.R_OK):
                     raise unreadable(path)
-                self._check_size(blob, status.st_size)
+                self._check_size(blob, status.st_size, path)
             except BlobMissing as error:
                 missing.append(error)
             except BlobCorrupt as error:
@@ -320,10 +328,10 @@ class OllamaStore:
             return self._missing(blob, _reason(error))
         return read_error(error, f"{blob.kind} blob {blob.digest}", path=path)
 
-    def _check_size(self, blob: Descriptor, size: int) -> None:
+    def _check_size(self, blob: Descriptor, size: int, path: Path) -> None:
         if size != blob.size:
             message = f"{blob.kind} blob {blob.digest} has {size} bytes, not {blob.size}"
-            raise BlobCorrupt(message, hint=self._partial_hint(blob))
+            raise BlobCorrupt(message, hint=self._partial_hint(blob) or hint_for_damaged(path))
 
     def _partial_hint(self, blob: Descriptor) -> str | None:
         """The next step where a pull of this blob has begun and not ended, else None: the error's own."""
@@ -334,7 +342,9 @@ class OllamaStore:
 
 def open_store(settings: Settings) -> OllamaStore:
     """The Ollama store that the settings mean. Raises `StoreNotFound`, `Unreadable`."""
-    return OllamaStore(find_root(settings.models, settings.environ.get("OLLAMA_MODELS"), settings.home))
+    root = find_root(settings.models, settings.environ.get("OLLAMA_MODELS"), settings.home)
+    check_is_store(root)
+    return OllamaStore(root)
 
 
 def privacy_warnings(manifest: Manifest) -> list[str]:

@@ -18,6 +18,9 @@ _FLAGS: Final[int] = (
     os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 )
 
+# What a store has in it, once Ollama has run.
+_PARTS: Final = ("manifests", "blobs", "manifests-v2")
+
 
 def usual_roots(home: Path | None, platform: str) -> tuple[Path, ...]:
     """Where a store is looked for when nobody says: `home`, if any, then, on Linux, what its packages use.
@@ -71,6 +74,22 @@ def usual_root(home: Path | None, *, platform: str = sys.platform) -> Path | Non
         return find_root(None, None, home, platform=platform)
     except (StoreNotFound, Unreadable, Unavailable):
         return None
+
+
+def check_is_store(root: Path) -> None:
+    """Raises `StoreNotFound` for a folder that has nothing of a store in it, with the one that was probably meant."""
+    if _has_parts(root) or not os.access(root, os.X_OK):  # one that is closed to us may be a store: its reader says so
+        return
+    places = (root / "models", root / ".ollama" / "models", root.parent)
+    near = next(filter(_has_parts, places), None)
+    raise StoreNotFound(
+        f"{root} is no Ollama store: there are no manifests and no blobs in it",
+        hint=f"did you mean --models {near}?" if near is not None else None,
+    )
+
+
+def _has_parts(folder: Path) -> bool:
+    return any(os.path.lexists(folder / part) for part in _PARTS)
 
 
 def open_regular(path: Path) -> io.FileIO:

@@ -102,7 +102,7 @@ class Copier(Struct):
         try:
             return await copy.run()
         except RegistryPushError as error:
-            return ModelFailed(model.name.short, model.target, error)
+            return ModelFailed(model.name.short, model.target, error.of_model(model.name.short))
 
     def place(self, origin: HTTPOrigin, digest: Digest) -> Place:
         """What is known of `digest` at `origin`, kept until the run ends."""

@@ -105,12 +105,16 @@ async def planned_model(
 
     Raises what reading it raises, and `NothingToPush` for a cloud stub.
     """
-    if manifest is None:
-        manifest = await store.resolve(name)
-        await store.refuse_stub(manifest, name)
+    try:
+        if manifest is None:
+            manifest = await store.resolve(name)
+            await store.refuse_stub(manifest, name)
+        children = await store.children(manifest)
+    except RegistryPushError as error:
+        raise error.of_model(name.short) from error.__cause__
     for warning in privacy_warnings(manifest):
         sink(Warned(f"{name.short}: {warning}"))
-    return PlannedModel(name, manifest, references, await store.children(manifest))
+    return PlannedModel(name, manifest, references, children)
 
 
 class _Finding:
@@ -140,7 +144,7 @@ class _Finding:
 
     def leave_out(self, name: ModelName, error: RegistryPushError) -> None:
         """Notes why the model can't go."""
-        self.left_out.append(ModelFailed(name.short, None, error))
+        self.left_out.append(ModelFailed(name.short, None, error.of_model(name.short)))
 
 
 async def _chosen(store: OllamaStore, selection: Selection, sink: Sink) -> dict[ModelName, bool]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from msgspec import Struct
 
@@ -16,15 +17,21 @@ from . import units
 
 # Layers. `inspect` lists so many one by one; more are grouped by kind: tensor models have thousands.
 LISTED: Final = 32
+# Between columns.
+_GAP: Final = "    "
 
 
 class ModelRow(Struct, frozen=True):
-    """A line of `list`. `size` in bytes; `modified` in seconds since the epoch, None where the place has no times."""
+    """A line of `list`. `size` in bytes; `modified` in seconds since the epoch, None where the place has no times.
+
+    `remote` is where the model of a cloud stub runs.
+    """
 
     name: str
     digest: Digest
     size: int
     modified: float | None = None
+    remote: str | None = None
 
 
 class BlobRow(Struct, frozen=True):
@@ -83,10 +90,29 @@ class KeyView(Struct, frozen=True):
     mode: int | None = None
 
 
-def list_lines(rows: Iterable[ModelRow], *, now: float) -> list[str]:
-    """NAME, ID, SIZE and MODIFIED, as `ollama list` has them; `now` in seconds since the epoch."""
-    cells = [(row.name, row.digest.short, units.size(row.size), _modified(row.modified, now)) for row in rows]
-    return _table(("NAME", "ID", "SIZE", "MODIFIED"), cells, right=(2,))
+def list_lines(rows: Iterable[ModelRow], *, now: float, width: int | None = None) -> list[str]:
+    """NAME, ID, SIZE and MODIFIED, as `ollama list` has them; `now` in seconds since the epoch.
+
+    A cloud stub has no size here: it says `cloud`. In a terminal `width` columns wide, a name that does not fit has a
+    line of its own.
+    """
+    cells = [
+        (
+            row.name,
+            row.digest.short,
+            units.size(row.size) if row.remote is None else "cloud",
+            _modified(row.modified, now),
+        )
+        for row in rows
+    ]
+    return _table(("NAME", "ID", "SIZE", "MODIFIED"), cells, right=(2,), width=width)
+
+
+def terminal_width(stream: TextIO | None) -> int | None:
+    """Columns of the terminal behind `stream`; None if there is none, and lines may have any length."""
+    if stream is None or not stream.isatty():
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def under_way_lines(pushes: Iterable[PushRow], uploads: Iterable[UploadRow], *, now: float) -> list[str]:
@@ -212,14 +238,24 @@ def _pairs(*pairs: tuple[str, str]) -> list[str]:
     return [f"{name:<{width}}  {printable(value, limit=4096)}" for name, value in pairs]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int]) -> list[str]:
-    """Columns as wide as their widest cell, four spaces apart; those in `right` end flush."""
+def _table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int], width: int | None = None
+) -> list[str]:
+    """Columns as wide as their widest cell, four spaces apart; those in `right` end flush.
+
+    If the table is wider than `width`, first cells that are too long for it stand on lines of their own.
+    """
     table = [head, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    return [
-        "    ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
+    if width is not None and sum(widths) + len(_GAP) * (len(widths) - 1) > width:
+        room = width - sum(widths[1:]) - len(_GAP) * (len(widths) - 1)
+        widths[0] = max(len(row[0]) for row in table if len(row[0]) <= max(room, len(head[0])))
+    lines = []
+    for first, *rest in table:
+        if len(first) > widths[0]:
+            lines.append(first)
+            first = ""
+        cells = enumerate(zip((first, *rest), widths, strict=True))
+        line = _GAP.join(cell.rjust(wide) if column in right else cell.ljust(wide) for column, (cell, wide) in cells)
+        lines.append(line.rstrip())
+    return lines
