@@ -11,7 +11,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from ..errors import ModelNotFound, NothingToPush, RegistryPushError, StrayFile, Unavailable, UsageError
+from ..errors import (
+    ModelNotFound,
+    NameNotMappable,
+    NothingToPush,
+    RegistryPushError,
+    StrayFile,
+    Unavailable,
+    UsageError,
+)
 from ..events import ModelFailed, Sink, Warned, ignore
 from ..model import Manifest, ModelName, Reference
 from ..model.place import Destination, Exactly, parse_destination
@@ -75,6 +83,7 @@ async def planned(
         try:
             references = targets_of(selection.renaming.renamed(name), destination, tags)
         except UsageError as error:
+            _propose_lowercase(error, name, selection.renaming)
             if chosen[name]:
                 raise
             finding.leave_out(name, error)
@@ -171,6 +180,12 @@ async def _chosen(store: OllamaStore, selection: Selection, sink: Sink) -> dict[
     if not chosen:
         raise UsageError("every model that is asked for is excluded", hint="see what is there: registry-push list")
     return chosen
+
+
+def _propose_lowercase(error: UsageError, name: ModelName, renaming: Renaming) -> None:
+    has_capitals = (name.namespace, name.model) != (name.namespace.lower(), name.model.lower())
+    if isinstance(error, NameNotMappable) and has_capitals and not renaming.lowercase:
+        error.hint = f"{error.hint}; or, for all of them: --lowercase"
 
 
 def _check_target(names: Sequence[ModelName], destination: Destination | None) -> None:

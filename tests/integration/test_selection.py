@@ -75,10 +75,10 @@ async def test_what_was_found_and_cannot_go_keeps_nothing_back(
     assert done.code == 8, done.err
     assert _pushed(registry) == {"/v2/me/whole/manifests/latest"}
     assert "1 of 2 models was not pushed: " in done.err.splitlines()[-2]
-    (name,) = {"hf.co/Bartowski/Llama-GGUF", "me/hurt"} & {
-        line.removeprefix("error: ").partition(": ")[0].rpartition(":")[0] for line in done.err.splitlines()
-    }
+    (name,) = [name for name in ("hf.co/Bartowski/Llama-GGUF", "me/hurt") if f"{name}:" in done.err]
     assert f"not pushed: {name}:" in done.err
+    assert ("--lowercase" in done.err) == (name != "me/hurt")
+    assert all(line.count(f"{name}:") == 1 for line in done.err.splitlines() if line.startswith("error: "))
 
 
 NOTES = {

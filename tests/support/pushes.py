@@ -58,8 +58,10 @@ class Screen:
 
     def __init__(self, width: int, height: int, **options: Any) -> None:
         self.clock, self.file, self.out = Clock(), io.StringIO(), io.StringIO()
-        console = Console(file=self.file, force_terminal=True, width=width, height=height, highlight=False, _environ={})
-        self.bars = Bars(console, self.out, clock=self.clock, every=None, **options)
+        self.console = Console(
+            file=self.file, force_terminal=True, width=width, height=height, highlight=False, _environ={}
+        )
+        self.bars = Bars(self.console, self.out, clock=self.clock, every=None, **options)
 
     def written(self) -> str:
         text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.file.getvalue()).replace("\r", "")

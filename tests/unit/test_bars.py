@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_push.cli.render import words
+from registry_push.cli.render.bars import Bars
 from registry_push.errors import ConnectionLost, Denied
 from registry_push.events import (
     BlobDone,
@@ -208,3 +209,14 @@ def test_what_is_done_is_all_of_it() -> None:
         finish(sink, big.size)
         screen.frame()
         assert "100%" in "".join(screen.frame())
+
+
+def test_an_error_stands_below_the_results_and_they_below_what_was_said_before() -> None:
+    screen = Screen(100, 24)
+    screen.out = screen.file  # as on a terminal, which has both
+    screen.bars = Bars(screen.console, screen.file, clock=screen.clock, every=None)
+    with screen.bars as sink:
+        sink(Warned("first"))
+        screen.bars.error(Denied("last", hint="next"), ["the result"])
+    said = [line for line in screen.written().split("\n") if line.strip()]
+    assert said == ["warning: first", "the result", "error: last", "  → next"]

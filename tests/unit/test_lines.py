@@ -14,7 +14,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from registry_push.cli.render import Kind, Renderer, choose, renderer, tables
+from registry_push.cli.render import Kind, Renderer, choose, renderer, tables, words
 from registry_push.cli.render.outlet import BACKLOG
 from registry_push.errors import Denied
 from registry_push.events import (
@@ -22,6 +22,7 @@ from registry_push.events import (
     BlobProgress,
     BlobStarted,
     BlobWaiting,
+    HTTPAnswer,
     ModelFailed,
     Placement,
     Retrying,
@@ -102,6 +103,28 @@ def test_no_line_says_that_all_of_it_is_there_when_it_failed(sent: int) -> None:
         clock.now += 400
         sink(Warned("after it"))
     assert "%" in err.getvalue() and "100%" not in err.getvalue()
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["alone", "after one that went well"])
+def test_no_stray_summary_follows_an_error(before: int) -> None:
+    sink, clock, err, _ = shown(Kind.PLAIN)
+    small = blob("small", 148)
+    with sink:
+        for _ in range(before):  # as `resume` has several runs
+            begin(sink, small)
+            finish(sink, small.size)
+        begin(sink, small)
+        sink(BlobStarted(REPO, small, 0))
+        clock.now += 400
+        sink(BlobDone(REPO, small, Placement.UPLOADED, 148))
+        clock.now += 400
+        failure = Denied("no")
+        sink(ModelFailed("me/big:latest", TARGET, failure))
+        clock.now += 400
+        sink(HTTPAnswer(1, 403, {}, None, 1.0))
+        sink.error(failure)
+    last = err.getvalue().splitlines()
+    assert last[-2:] == words.error(failure, model="me/big:latest")
 
 
 # ── json ──────────────────────────────────────────────────────────────────────────────────────────

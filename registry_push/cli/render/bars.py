@@ -157,9 +157,10 @@ class Bars:
         if error is self._shown:
             return
         with self._lock:
+            before = len(self._pending)
             self._keep(*words.error(error))
             if self._results:
-                self._last, self._pending = self._pending, []
+                self._last, self._pending = self._pending[before:], self._pending[:before]
         if self._live is None:
             self._print(self._taken())
 

@@ -136,7 +136,7 @@ def warning(event: Warned) -> list[str]:
 
 def error(error: RegistryPushError, *, model: str | None = None) -> list[str]:
     """`error: …`, the next step and the address, a line each. `model` is named where there are several."""
-    prefix = f"{model}: " if model else ""
+    prefix = f"{model}: " if model and model not in error.message else ""
     lines = [printable(f"error: {prefix}{error.message}"), *_hint(error.hint)]
     return [*lines, f"  at {printable(error.url)}"] if error.url else lines
 
