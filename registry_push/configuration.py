@@ -62,7 +62,7 @@ def read_configuration(named: Path | None) -> Configuration | None:
     from .stores.read_errors import passes, read_error, unreadable
 
     try:
-        text = read_small(file, _MAX_CONFIG).decode()
+        text = read_small(file, _MAX_CONFIG).decode("utf-8-sig")  # editors on Windows begin a file with the mark
         return Configuration(file, text, tomllib.loads(text))
     except (FileNotFoundError, NotADirectoryError) as error:
         if named is not None:

@@ -51,6 +51,15 @@ async def test_what_push_alone_has_is_a_variable_too(embedded: EmbeddedRegistry,
     assert len(tags(embedded)) == 3
 
 
+async def test_a_byte_order_mark_at_its_beginning_is_no_part_of_the_file(
+    embedded: EmbeddedRegistry, home: Path
+) -> None:
+    configure(home, f'\ufeffto = "{embedded.host}/ml/"\n')
+    done = await pushed(home, "me/tiny")
+    assert done.code == 0, done.err
+    assert len(tags(embedded)) == 1
+
+
 @pytest.mark.parametrize("by", ["line", "variable"])
 async def test_a_dry_run_is_one_however_it_is_asked_for(embedded: EmbeddedRegistry, home: Path, by: str) -> None:
     if by == "line":
