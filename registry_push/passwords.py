@@ -50,6 +50,9 @@ def _asked(username: str) -> str:
     raise_on_interrupt()  # so that the terminal echoes again after Ctrl-C
     try:
         return getpass(f"Password for {username}: ")
+    except UnicodeDecodeError as error:
+        print(file=sys.stderr)
+        return _undecoded(error)
     except KeyboardInterrupt:
         print(file=sys.stderr)  # so that the shell's prompt begins a line
         raise
@@ -65,6 +68,12 @@ def _read() -> str:
         raise InvalidSettings("standard input is closed, and the password is to be read from it", hint=_HOW)
     try:
         line = sys.stdin.readline()
-    except UnicodeDecodeError as error:  # it holds what it could not decode
-        line = error.object.decode("utf-8", "surrogateescape")  # as Python reads it where the locale is C
+    except UnicodeDecodeError as error:
+        return _undecoded(error)
     return line.rstrip("\r\n")
+
+
+def _undecoded(error: UnicodeDecodeError) -> str:
+    """The first line of what could not be decoded, which the error holds, as Python reads it where the locale is C."""
+    line, _, _ = error.object.partition(b"\n")
+    return line.rstrip(b"\r").decode("utf-8", "surrogateescape")

@@ -102,6 +102,24 @@ async def test_ctrl_d_at_the_prompt_says_what_is_missing(tmp_path: Path) -> None
     assert code == 2 and "no password for me was typed" in screen
 
 
+async def test_what_is_typed_and_is_not_utf_8_is_an_error_without_it(tmp_path: Path) -> None:
+    write_sample_store(tmp_path / ".ollama/models", weights=70_000)
+    line = ("push", "me/tiny", "--to", "localhost:1/", "--username", "me")
+    code, screen, echoes = await at_a_terminal(*line, typed=b"secret\xff\n", home=tmp_path)
+    assert (code, echoes) == (2, True), screen
+    assert "the password from the terminal is not UTF-8" in screen
+    assert "Traceback" not in screen and "secret" not in screen
+
+
+async def test_what_follows_the_password_s_line_needs_not_be_utf_8(
+    embedded_with: EmbeddedFactory, tmp_path: Path
+) -> None:
+    registry = await _registry(embedded_with, tmp_path)
+    line = ("push", "me/tiny", "--to", f"{registry.host}/", "--username", "me", "--password-stdin")
+    done = await command(*line, home=tmp_path, stdin=f"{PASSWORD}\n".encode() + b"\xff\n")
+    assert done.code == 0, done.err
+
+
 async def test_without_a_terminal_the_error_names_both_ways(tmp_path: Path) -> None:
     done = await command("push", "me/tiny", "--to", "localhost:1/", "--username", "me", home=tmp_path)
     assert done.code == 2

@@ -43,11 +43,11 @@ async def start_command(*arguments: str, home: Path, **variables: str) -> asynci
     )
 
 
-async def command(*arguments: str, home: Path, stdin: str = "", **variables: str) -> Finished:
+async def command(*arguments: str, home: Path, stdin: str | bytes = "", **variables: str) -> Finished:
     """Runs `registry-push arguments…` to its end."""
     process = await start_command(*arguments, home=home, **variables)
     watching = asyncio.create_task(_peak(process.pid))
-    out, err = await process.communicate(stdin.encode())
+    out, err = await process.communicate(stdin.encode() if isinstance(stdin, str) else stdin)
     assert process.returncode is not None
     finished = Finished(process.returncode, out.decode(), err.decode(), await watching)
     leaks.current().note("what the command printed", f"{finished.out}\n{finished.err}")
