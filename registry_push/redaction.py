@@ -59,15 +59,18 @@ def is_secret(name: str) -> bool:
 
 def without_marked_secrets(text: str) -> str:
     """The beginning of `text`, each secret in it that can be told by its surroundings as `…`."""
-    text = text[:MOST]
-    if "?" in text:
-        text = _RUN.sub(_without_query, text)
+    text = without_queries(text[:MOST])
     text = _HEADER.sub(_without_value, text)
     text = _BEARER.sub(_without_token, text)
     text = _BASIC.sub(_without_login, text)
     text = _JWT.sub("…", text)
     text = _PARAMETER.sub(_without_value, text)
     return _MEMBER.sub(_without_value, text)
+
+
+def without_queries(text: str) -> str:
+    """`text`, each query of a URL in it as `…`."""
+    return _RUN.sub(_without_query, text) if "?" in text else text
 
 
 def _without_query(found: re.Match[str]) -> str:

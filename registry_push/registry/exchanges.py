@@ -65,13 +65,13 @@ class Exchanges:
         return {printable(name): self._value(name, value) for name, value in headers.items()}
 
     def _value(self, name: str, value: str) -> str:
-        from ..redaction import is_secret  # for its patterns, as in `errors`
+        from ..redaction import is_secret, without_queries  # for its patterns, as in `errors`
 
         if is_secret(name) or name.lower() in _COOKIES:
             scheme, space, _ = value.partition(" ")
             return f"{printable(scheme, limit=20)} {_HIDDEN}" if space and scheme.isalpha() else _HIDDEN
         if name.lower() == "www-authenticate":  # how to sign in: its words look like those of a login
-            return printable(without_user_parts(self._secrets.hide(value)))
+            return printable(without_queries(without_user_parts(self._secrets.hide(value))))
         return self._safe(value)
 
     def _safe(self, text: str) -> str:

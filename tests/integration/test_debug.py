@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -11,6 +12,7 @@ from registry_push.loopback import Basic, EmbeddedRegistry, Options
 from registry_push.loopback.sample import write_sample_store
 from tests.support.command import Finished, command
 from tests.support.registries import EmbeddedFactory
+from tests.support.scripted import Says, Scripted
 from tests.support.secrets import PASSWORD
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", re.ASCII)
@@ -36,6 +38,18 @@ async def test_debug_shows_each_request_with_its_answer(
     assert {number for number, _ in asked} == {number for number, _ in answered}
     assert "Authorization: Basic …" in done.err and 'WWW-Authenticate: Basic realm="' in done.err
     assert PASSWORD not in done.err
+
+
+async def test_the_query_of_a_realm_is_not_shown_and_the_rest_of_the_challenge_is(tmp_path: Path) -> None:
+    write_sample_store(tmp_path / ".ollama/models", weights=70_000)
+    async with Scripted() as registry:
+        challenge = f'Bearer realm="{registry.origin}/token?X-Sig={quote(PASSWORD)}",service="x",scope="a"'
+        registry.otherwise = Says(401, (("WWW-Authenticate", challenge),))
+        line = ("push", "me/tiny", "--to", f"{registry.origin}/", "--retries", "0", "-vv")
+        done = await command(*line, "--log-file", str(tmp_path / "log"), home=tmp_path)
+        origin = registry.origin
+    assert f'WWW-Authenticate: Bearer realm="{origin}/token?…",service="x",scope="a"' in done.err
+    assert quote(PASSWORD) not in done.err + (tmp_path / "log").read_text()
 
 
 async def test_without_it_nothing_of_them_is_shown(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:
