@@ -63,7 +63,7 @@ async def push(
         to=None if to is None else _text("to", to),
         tags=[_text("tags", tag) for tag in _listed("tags", tags)],
         dry_run=dry_run,
-        settings=settings or Settings(),
+        settings=_checked(settings),
         sink=sink,
     )
     if report.error is not None:
@@ -86,6 +86,14 @@ def push_sync(
     except RuntimeError:
         return asyncio.run(push(models, to=to, tags=tags, dry_run=dry_run, settings=settings, sink=sink))
     raise UsageError("push_sync was called inside a running event loop, as notebooks have one: use await rp.push(…)")
+
+
+def _checked(settings: object) -> _Settings:
+    if settings is None:
+        return Settings()
+    if not isinstance(settings, _Settings):
+        raise UsageError(f"settings can't be {quoted(repr(type(settings).__name__))}", hint="give rp.Settings(…)")
+    return settings
 
 
 def _names(models: Models) -> list[str]:

@@ -216,7 +216,7 @@ def as_path(name: str, value: object) -> Path | None:
     if value is None:
         return None
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
-    if not isinstance(text, str) or not text or "\0" in text:
+    if not isinstance(text, str) or not text or "\0" in text or not _is_encodable(text):
         raise _wrong(name, value, "a path")
     if isinstance(value, Path):
         return value
@@ -224,6 +224,15 @@ def as_path(name: str, value: object) -> Path | None:
         return expanded(text, usual_home())
     except InvalidSettings as error:
         raise InvalidSettings(error.message, hint=error.hint, setting=name) from error
+
+
+def _is_encodable(path: str) -> bool:
+    """Whether a file can have this name: half of a character, as JSON can spell it, is in none."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def as_switch(name: str, value: object) -> bool:

@@ -124,6 +124,19 @@ async def test_what_is_no_model_is_a_usage_error(models: object) -> None:
         await rp.push(models, to="localhost:1/")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("settings", [5, 0, {}, "x", rp.Settings], ids=repr)
+async def test_what_is_no_settings_is_a_usage_error(settings: object) -> None:
+    with pytest.raises(rp.UsageError, match=r"settings can't be"):
+        await rp.push("me/tiny", to="localhost:1/", settings=settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["models", "key", "ca_file", "state_dir", "home"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_that_no_file_can_have_is_an_error_at_once(name: str, kind: type) -> None:
+    with pytest.raises(rp.InvalidSettings, match=f"^{name} can't be "):
+        rp.Settings(**{name: kind("/tmp/\ud800")})
+
+
 def test_every_error_is_importable_from_the_package() -> None:
     classes = {
         name
