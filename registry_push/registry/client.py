@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
@@ -28,6 +28,7 @@ from ..protocol.location import is_line
 from ..protocol.redirects import MOST_HOPS, check_upgrade, not_followed
 from .answer_body import beginning_of
 from .payload import SpanPayload
+from .questions import Questions
 from .root import Root
 from .transport import Response, Transport
 
@@ -40,6 +41,8 @@ _VEILED: Final = (403, 404)
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 # The redirects that leave the method and the body as they are (RFC 9110, 15.4); the others turn a POST into a GET.
 _KEEPING: Final = (307, 308)
+# What changes nothing at a registry.
+_ASKING: Final = ("GET", "HEAD")
 
 
 class Client:
@@ -69,6 +72,7 @@ class Client:
         self._asking = asyncio.Lock()
         self._has_asked = False  # at /v2/, how to sign in
         self._has_met = False
+        self._questions = Questions()
         self._sign_in = sign_in
         self._may_log_in = may_log_in
         self._authenticator: Authenticator | None = None
@@ -175,8 +179,12 @@ class Client:
         while True:
             used = await self._authorization(url, scopes)
             told = _with(headers, used)
+            only_asks = self._questions.asking(self.origin.netloc) if method in _ASKING else nullcontext()
             try:
-                response = await self.transport.request(method, url, told, body, named_by=self.origin, stop=self._stop)
+                with only_asks:
+                    response = await self.transport.request(
+                        method, url, told, body, named_by=self.origin, stop=self._stop
+                    )
             except Unavailable as error:
                 if method == "HEAD" and type(error) is Unavailable:  # it has answered
                     await self._tell_in_its_words(error, url, told)
@@ -264,6 +272,10 @@ class Client:
             pass
         root = await self.root.answer()
         return root.body if root is not None and root.status >= 400 else b""
+
+    def stop_asking(self) -> None:
+        """End the requests under way that change nothing at the registry; they raise `Interrupted`."""
+        self._questions.stop()
 
     def _signing_in(self) -> Authenticator:
         self._authenticator = self._authenticator or self._sign_in()

@@ -42,7 +42,7 @@ class Registries:
         self._means = means or Means(settings, sink)
         self._held = AsyncExitStack()
         self._uploader: Uploader | None = None
-        self._telling: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._clients: dict[HTTPOrigin, Client] = {}
         self._sign_in: SignIn | None = None
         self._tls: dict[str, bool] = {}  # by `host[:port]`, whether a flag or a folder speaks of it
@@ -55,12 +55,18 @@ class Registries:
         self._uploader = Uploader(
             self._settings, limits, self._means.hasher, self._sink, keeper=self._keeper, stop=self._stop
         )
-        self._telling = asyncio.create_task(self._uploader.tell_when_stopping())
+        self._stopping = asyncio.create_task(self._heed_stop(self._uploader))
         return self
 
+    async def _heed_stop(self, uploader: Uploader) -> None:
+        await self._stop.wait()
+        uploader.tell_of_stop()
+        for client in self._clients.values():
+            client.stop_asking()
+
     async def __aexit__(self, *_: object) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
+        if self._stopping is not None:
+            self._stopping.cancel()
         await self._held.aclose()
 
     def repository(self, reference: Reference) -> Repository:

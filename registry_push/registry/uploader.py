@@ -216,9 +216,8 @@ class Uploader:
         for session in self._large:
             session.bodies = bodies
 
-    async def tell_when_stopping(self) -> None:
-        """Tell the sink what is waited for when the run is told to stop. Cancelling is safe."""
-        await self._stop.wait()
+    def tell_of_stop(self) -> None:
+        """Tell the sink what is waited for, now that the run is told to stop."""
         if (stopping := self._under_way.stopping()) is not None:
             self._sink(stopping)
 

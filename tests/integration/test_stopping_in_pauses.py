@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -93,3 +94,29 @@ async def test_the_first_signal_ends_the_wait_for_another_process(
     finally:
         journal.close()
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize("what", ["manifests", "blobs"])
+async def test_the_first_signal_ends_a_question_that_nobody_answers(
+    embedded_with: EmbeddedFactory, tmp_path: Path, what: str
+) -> None:
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    async def hang(request: web.Request) -> web.StreamResponse | None:
+        if request.method == "HEAD" and f"/{what}/" in request.path:
+            asked.set()
+            await over.wait()
+        return None
+
+    registry = await embedded_with(Options(hook=hang))
+    write_sample_store(tmp_path / ".ollama/models", weights=LARGE)
+    process = await start_command("push", "me/tiny", "--to", f"{registry.host}/", home=tmp_path)
+    await asked.wait()
+    process.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(30):
+            _, err = await process.communicate()
+    finally:
+        over.set()
+    assert process.returncode == 130
+    assert b"stopped before" in err and b"Traceback" not in err
