@@ -362,7 +362,7 @@ class Interrupted(RegistryPushError):
 
     exit_code = 130
     origin = Origin.USER
-    default_hint = "run the same command again to go on, or: registry-push resume"
+    default_hint = "to resume, run the same command again, or: registry-push resume"
 
 
 def unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -120,32 +120,36 @@ _REGISTRY: Final = (
     option("--allow-realm", "allow_realms", multiple=True, metavar="HOST",
            help="Send the login to this token service too."),
     option("--allow-address", "allow_addresses", multiple=True, metavar="NETWORK",
-           help="Let registries send uploads and redirects to these addresses, though they are internal."),
-    option("--plain-http", is_flag=True, help="Talk http. Hosts on this machine need no flag."),
-    option("--tls-verify", type=bool, default=True, metavar="BOOL", help="--tls-verify=false takes any certificate."),
+           help="Let registries send uploads and redirects to these addresses, even if they are internal."),
+    option("--plain-http", is_flag=True, help="Use http instead of https. Hosts on this machine need no flag."),
+    option("--tls-verify", type=bool, default=True, metavar="BOOL", help="--tls-verify=false accepts any certificate."),
     option("--ca-file", type=FILE, metavar="FILE", help="Trust the certificates in FILE as well."),
-    option("--cert", type=FILE, metavar="FILE", help="Show this client certificate …"),
-    option("--key-file", type=FILE, metavar="FILE", help="… with this key."),
+    option("--cert", type=FILE, metavar="FILE", help="The client certificate to present, in PEM."),
+    option("--key-file", type=FILE, metavar="FILE", help="The private key of --cert."),
     option("--dialect", type=click.Choice(["auto", "oci", "ollama"]), default="auto", show_default=True,
            help="ollama: sign in with the key first, as at Ollama's own registry."),
     option("--timeout", type=Duration(), default=f"{DEFAULT_TIMEOUT:g}s", show_default=True, metavar="DURATION",
-           help="Give up on a line on which nothing moves."),
-    option("--retries", type=int, default=DEFAULT_RETRIES, show_default=True, help="Tries without progress."),
+           help="Give up on a connection if no byte moves for so long."),
+    option("--retries", type=int, default=DEFAULT_RETRIES, show_default=True,
+           help="Give up after so many tries without progress."),
     option("--retry-for", type=Duration(), default=f"{DEFAULT_RETRY_FOR / 60:g}m", show_default=True,
            metavar="DURATION", help="Give up after so long without progress: 90s, 5m, 1h."),
-    option("--user-agent", metavar="TEXT", help="How to call ourselves."),
+    option("--user-agent", metavar="TEXT", help="The User-Agent header to send."),
 )  # fmt: skip
 
 _TRANSFER: Final = (
-    option("-j", "--jobs", type=int, default=DEFAULT_JOBS, show_default=True, help="Blobs that are sent at once."),
+    option("-j", "--jobs", type=int, default=DEFAULT_JOBS, show_default=True, help="Blobs to send at once."),
     option(
-        "--chunk-size", type=Size(), metavar="SIZE", help="Bytes a request, e.g. 64MiB. Else what the registry takes."
+        "--chunk-size",
+        type=Size(),
+        metavar="SIZE",
+        help="Bytes in each request, for example 64MiB. Else as the registry allows.",
     ),
     option(
         "--one-put",
         is_flag=True,
         help="Send each blob in one request, for registries and proxies that take no chunks. "
-        "After a cut few of them can resume it.",
+        "Few of them can resume it after a broken connection.",
     ),
     option(
         "--bwlimit",
@@ -158,27 +162,33 @@ _TRANSFER: Final = (
         type=click.Choice(["changed", "always", "never"]),
         default="changed",
         show_default=True,
-        help="Which blobs are hashed here before they count: what was hashed and is unchanged since is not again.",
+        help="Which blobs to hash here before they count as present; 'changed' skips those that are unchanged since "
+        "they were last hashed.",
     ),
     option(
         "--congestion",
         default="auto",
         show_default=True,
         metavar="auto|system|NAME",
-        help="TCP congestion control; auto asks for BBR where the kernel lets anyone have it.",
+        help="TCP congestion control; auto asks for BBR if the kernel allows it to everyone.",
     ),
     option(
         "--no-clobber",
         is_flag=True,
-        help="Replace no tag: one that is there and is another manifest's ends the push with 5.",
+        help="Replace no tag: if a tag is there and names another manifest, the push fails with exit code 5.",
     ),
     option(
         "--recheck",
         is_flag=True,
-        help="Ask for every blob, even where the manifest is there already: mends a registry that lost some.",
+        help="Ask for every blob, even if the manifest is there already: repairs a registry that lost some.",
     ),
-    option("--no-resume", is_flag=True, help="Note nothing, and go on with nothing that was noted."),
-    option("--state-dir", type=FILE, metavar="DIR", help="Where uploads under way are noted, to be gone on with."),
+    option("--no-resume", is_flag=True, help="Resume nothing, and keep no journal to resume from."),
+    option(
+        "--state-dir",
+        type=FILE,
+        metavar="DIR",
+        help="Where the journal of unfinished uploads is kept. Else the user's state directory.",
+    ),
 )
 
 _SERVICE: Final = (
@@ -200,14 +210,14 @@ _SERVICE: Final = (
 _OUTPUT: Final = (
     option("-q", "--quiet", is_flag=True, help="Warnings and errors only."),
     option("-v", "--verbose", is_flag=True, help="A line for each blob."),
-    option("-vv", "--debug", is_flag=True, help="Each request and answer too, without what is secret in them."),
+    option("-vv", "--debug", is_flag=True, help="Requests and answers too, without their secrets."),
     option("--json", "as_json", env="JSON", is_flag=True, help="One JSON object a line on standard output."),
-    option("--no-progress", is_flag=True, help="No bars and no lines in between."),
+    option("--no-progress", is_flag=True, help="No progress bars or progress lines."),
     option(
         "--log-file",
         type=FILE,
         metavar="FILE",
-        help="Append all that happens to FILE, with times, each request and answer too.",
+        help="Append everything that happens to FILE, with times, requests and answers.",
     ),
 )
 

@@ -16,12 +16,12 @@ def _topics(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -
 
 
 @click.command("help", cls=GroupedCommand)
-@click.argument("topic", nargs=-1, metavar="[TOPIC]", shell_complete=_topics)
+@click.argument("topic", nargs=-1, metavar="[GUIDE]", shell_complete=_topics)
 @click.option("--man", "man", is_flag=True, help="Print the manual page, for man(1).")
 @click.option("--json-schema", "schema", is_flag=True, help="Print the JSON schema of the events that --json prints.")
 @click.pass_context
 def command(ctx: click.Context, topic: tuple[str, ...], man: bool, schema: bool) -> None:
-    """Show a guide, or the help of a command. Without TOPIC, list the guides.
+    """Show a guide, or the help of a command. Without GUIDE, list the guides.
 
     The guides are part of the package: they are read without a network.
 
@@ -33,7 +33,7 @@ def command(ctx: click.Context, topic: tuple[str, ...], man: bool, schema: bool)
       registry-push help --man > ~/.local/share/man/man1/registry-push.1
     """
     if man + schema + bool(topic) > 1:
-        raise UsageError("a TOPIC, --man and --json-schema exclude each other", hint="ask for one of them")
+        raise UsageError("a guide, --man and --json-schema exclude each other", hint="ask for one of them")
     root = ctx.find_root()
     if schema:
         show_text(events_schema())
@@ -74,7 +74,7 @@ def _contents(there: dict[str, Guide], root: click.Context) -> str:
     formatter.write_paragraph()
     formatter.write_dl(
         [
-            ("registry-push help TOPIC", "shows a guide, or the help of a command"),
+            ("registry-push help GUIDE", "shows a guide, or the help of a command"),
             ("registry-push --help", "lists the commands"),
         ]
     )

@@ -18,15 +18,15 @@ from .suggesting import SuggestingGroup
 
 _COMMANDS: Final = {
     "push": "push models from the local Ollama store to a registry",
-    "resume": "go on with what was interrupted, list it, or give it up",
+    "resume": "resume what was interrupted, list it, or cancel it",
     "list": "list the models in the local Ollama store",
     "inspect": "show what a model is made of, here or at a registry",
     "config": "show every setting, and where its value comes from",
-    "key": "the ed25519 key that signs in at Ollama's registry",
+    "key": "show or create the ed25519 key that signs in to Ollama's registry",
     "serve": "serve Ollama's POST /api/push to programs that push through its API",
     "demo": "push a tiny model to a registry inside this process: signed in, cut, resumed, verified",
     "completion": "print the script that completes commands and models in bash, zsh or fish",
-    "help": "show a guide, which are read without a network, or the help of a command",
+    "help": "show a guide, or the help of a command, without a network",
 }
 
 # Where click looks for what a shell asks; see its documentation, "Shell Completion".

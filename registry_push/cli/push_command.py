@@ -24,7 +24,7 @@ from .running import Outcome, run
     help="Where to: HOST/ or HOST/NS/ keeps names below it, HOST/NS/MODEL:TAG renames one.",
     shell_complete=hosts,
 )
-@option("--tag", "tags", multiple=True, metavar="TAG", help="Put this tag on it too. Can be given several times.")
+@option("--tag", "tags", multiple=True, metavar="TAG", help="Set this tag as well. Can be given several times.")
 @option("--all", "every", env="ALL", is_flag=True, help="Every model in the store.")
 @option("--exclude", multiple=True, metavar="GLOB", help="Leave out the models that match. Can be given several times.")
 @option(
