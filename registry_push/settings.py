@@ -203,12 +203,17 @@ def spelt_size(number: float) -> str:
     return f"{number:g} B"
 
 
+def spelt_rate(number: float) -> str:
+    """Bytes a second as people write them: `20 MB/s`."""
+    return f"{spelt_size(number)}/s"
+
+
 def spelt_duration(number: float) -> str:
-    """Seconds as people write them: `90 s`, `5 min`."""
-    for factor, unit in zip(_SECONDS, ("d", "h", "min"), strict=False):
+    """Seconds as a setting takes them: `90s`, `5m`."""
+    for factor, unit in zip(_SECONDS, ("d", "h", "m"), strict=False):
         if number >= factor and number % factor == 0:
-            return f"{number / factor:g} {unit}"
-    return f"{number:g} s"
+            return f"{number / factor:g}{unit}"
+    return f"{number:g}s"
 
 
 def as_path(name: str, value: object) -> Path | None:
@@ -387,7 +392,7 @@ class Settings:
                     setting="chunk_size",
                 )
         if self.bwlimit:
-            _check_range("bwlimit", self.bwlimit, 1024, 10**12, spelt_size)
+            _check_range("bwlimit", self.bwlimit, 1024, 10**12, spelt_rate)
         for one, other in (("cert", "key_file"), ("key_file", "cert")):
             if getattr(self, one) is not None and getattr(self, other) is None:
                 raise InvalidSettings(

@@ -87,9 +87,9 @@ async def test_a_login_in_what_is_not_understood_is_left_out(tmp_path: Path) -> 
     ("given", "hint"),
     [
         ({"chunk_size": 1}, "from 64 KiB to 5 TiB"),
-        ({"timeout": 0.5}, "from 1 s to 1 d"),
-        ({"retry_for": 1e9}, "from 0 s to 7 d"),
-        ({"bwlimit": 1}, "from 1 KiB to 1 TB"),
+        ({"timeout": 0.5}, "from 1s to 1d"),
+        ({"retry_for": 1e9}, "from 0s to 7d"),
+        ({"bwlimit": 1}, "from 1 KiB/s to 1 TB/s"),
         ({"jobs": 257}, "from 1 to 256"),
     ],
 )
