@@ -73,4 +73,6 @@ def read_configuration(named: Path | None) -> Configuration | None:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, OSError) and passes(error):
             raise read_error(error, "the configuration file", path=file) from error
-        raise InvalidSettings(f"the configuration file {file} can't be used: {error}", hint="check --config") from error
+        raise InvalidSettings(
+            f"the configuration file {file} can't be used: {error}", hint="correct the file"
+        ) from error

@@ -52,6 +52,14 @@ def in_sections(parameters: Iterable[click.Parameter]) -> dict[str, list[click.P
 class GroupedCommand(click.Command):
     """A command that shows its options in `SECTIONS`."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse `args`; an error knows its command, so that the hint can name it."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
     def get_help(self, ctx: click.Context) -> str:
         """The help, wrapped."""
         return super().get_help(ctx).replace(UNBROKEN, " ")

@@ -24,7 +24,7 @@ def password_of(flags: Mapping[str, Any], environ: Mapping[str, str]) -> str | N
     check_text("user name", username or "", "--username")
     if not username:
         if flags.get("password_stdin"):
-            raise InvalidSettings("--password-stdin is without a user name", hint="name it: --username NAME")
+            raise InvalidSettings("--password-stdin needs a user name", hint="name it: --username NAME")
         return None
     if flags.get("password_stdin"):
         password, source = _asked(username) if _is_at_terminal() else _read(), "standard input"

@@ -73,7 +73,9 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
             journal.close()
         if done.busy:
             show(Warned(f"{done.busy} of them are being sent by another process, which keeps them"))
-        words = f"{done.freed} freed at their registries, {done.forgotten} forgotten"
+        words = f"uploads freed at their registries: {done.freed}; only forgotten here: {done.forgotten}"
+        if not wanted.orders and not wanted.uploads:
+            words = "nothing is under way"
         fields = {"freed": done.freed, "forgotten": done.forgotten, "busy": done.busy}
         return Outcome([] if wanted.error else [words], fields, wanted.error)
 

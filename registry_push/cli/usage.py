@@ -28,6 +28,7 @@ def as_ours(error: click.ClickException) -> RegistryPushError:
     # click repeats what it does not understand, be it an address with a login.
     said = re.sub(r"\S+", lambda word: without_login(word[0]), error.format_message()).strip().removesuffix(".")
     said = re.sub(r"\. Recognized values: .*", "; write true or false", said)
+    said = said.partition(". Choose from:")[0]  # what there is to choose from is its name
     return UsageError(said[:1].lower() + said[1:], hint=f"see how it is used: {path} --help")
 
 

@@ -75,7 +75,9 @@ class Reference(Struct, frozen=True):
         if not separator:
             rest = text
         elif scheme not in ("http", "https"):
-            raise InvalidName(f"{quoted(text)} has the scheme {quoted(scheme)}")
+            raise InvalidName(
+                f"{quoted(text)} has the scheme {quoted(scheme)}", hint="write https:// or http://, or no scheme"
+            )
         if "@" in rest.partition("/")[0] or any(at in rest for at in OTHER_ATS):
             raise InvalidName(
                 f"{quoted(text)} has a login in it",

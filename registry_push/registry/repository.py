@@ -279,7 +279,7 @@ class Repository:
         url = self._manifest_url(ref)
         response = await self._client.request("GET", url, self._pull, _ACCEPT)
         if response.status == 404:
-            raise ModelNotFound(f"{self} has no {ref}", url=url)
+            raise ModelNotFound(f"{self} has no {'manifest' if ':' in ref else 'tag'} {ref}", url=url)
         if response.status != 200 or self._read(response).kind is Kind.NO_REGISTRY:
             raise self._client.refusal(response, f"the manifest {ref}", reading=True)
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()

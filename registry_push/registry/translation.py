@@ -31,7 +31,7 @@ def translated(error: Exception, url: str, proxy: Proxy | None = None) -> Regist
             return TLSFailed(f"no TLS connection to {where.netloc}: {reason_of(error)}", url=url)
         case aiohttp.ClientConnectorDNSError():
             return ConnectionLost(
-                f"the host {where.host} is not known", hint="check the spelling, and your name server", url=url
+                f"cannot resolve {where.host}", hint="check the spelling, and your name server (DNS)", url=url
             )
         case TooManyInformational():
             return ProtocolViolation(f"{where.netloc} sends informational answers (1xx) without end", url=url)

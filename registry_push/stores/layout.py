@@ -200,7 +200,10 @@ class OCILayout:
             with open_regular(self._inside(path)) as file:
                 return LayoutIndex.parse(read_bounded(file, MAX_MANIFEST_BYTES))
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise StoreNotFound(f"{self.path} is no OCI image layout: it has no index.json") from error
+            raise StoreNotFound(
+                f"{self.path} is no OCI image layout: it has no index.json",
+                hint="name the folder that holds index.json",
+            ) from error
         except OSError as error:
             if error.errno is None:
                 raise Unreadable(f"{path} can't be read: {error}") from error

@@ -71,6 +71,8 @@ async def planned(
     Raises `UsageError`, `ModelNotFound`, `Unavailable`, and what reading the manifest of a named model raises.
     """
     if selection.every == bool(selection.wanted):
+        if selection.every:
+            raise UsageError("--all and the names of models exclude each other", hint="leave one of them out")
         raise UsageError("name the models to push, or give --all for every one", hint="see them: registry-push list")
     destination = parse_destination(to) if to is not None else None
     check_tags(tags)
@@ -174,11 +176,11 @@ async def _chosen(store: OllamaStore, selection: Selection, sink: Sink) -> dict[
     for pattern in selection.unwanted:
         excluded = matching(pattern, chosen)
         if not excluded:
-            sink(Warned(f"the excluded {pattern} is none of the models that are asked for"))
+            sink(Warned(f"nothing is excluded by {pattern}: it matches none of the models asked for"))
         for name in excluded:
             del chosen[name]
     if not chosen:
-        raise UsageError("every model that is asked for is excluded", hint="see what is there: registry-push list")
+        raise UsageError("all models asked for are excluded", hint="see what is there: registry-push list")
     return chosen
 
 

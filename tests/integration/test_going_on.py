@@ -90,6 +90,7 @@ async def test_giving_up_frees_the_session_at_the_registry(embedded_with: Embedd
     assert (done.events[-1]["freed"], done.events[-1]["forgotten"]) == (1, 0)
     assert [(exchange.method, exchange.status) for exchange in registry.log] == [("DELETE", 204)]
     assert (await command("resume", "--list", home=tmp_path)).out == "nothing is under way\n"
+    assert (await command("resume", "--cancel", home=tmp_path)).out == "nothing is under way\n"
 
 
 async def test_giving_up_signs_in(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:

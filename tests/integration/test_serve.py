@@ -221,7 +221,7 @@ async def test_insecure_is_http_as_in_ollama(embedded: EmbeddedRegistry, tmp_pat
     settings = Settings(home=tmp_path, models=tmp_path / "models", retries=0, environ=environ)
     async with serving(settings) as service:
         status, (answer,) = await service.push(f"registry.invalid:{port}/me/tiny", stream=False)
-        assert status == 500 and "registry.invalid is not known" in answer["error"]
+        assert status == 500 and "cannot resolve registry.invalid" in answer["error"]
         assert await service.push(f"registry.invalid:{port}/me/tiny", stream=False, insecure=True) == (
             200,
             [{"status": "success"}],

@@ -160,7 +160,7 @@ async def test_a_push_that_is_led_to_an_inner_name_says_so(tmp_path: Path) -> No
     report = await _push(tmp_path, "http://registry.invalid:5000/v2/x/me/tiny/blobs/uploads/1")
     assert report.error is not None and report.error.exit_code == 5
     assert "http://registry.invalid:5000 (its Location)" in report.error.message
-    assert "is not known" in report.error.message and "X-Forwarded-Host" in str(report.error.hint)
+    assert "cannot resolve" in report.error.message and "X-Forwarded-Host" in str(report.error.hint)
 
 
 async def test_a_push_that_is_led_to_a_closed_port_says_so(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ async def test_a_manifest_is_read_as_it_is_and_docker_is_accepted_first() -> Non
 async def test_a_manifest_that_is_not_there_is_a_missing_model() -> None:
     async with Scripted() as server, _repository(server) as repository:
         server.on("GET", TAG_PATH, Says(404))
-        with pytest.raises(ModelNotFound, match=r"127\.0\.0\.1:\d+/a/b has no latest") as caught:
+        with pytest.raises(ModelNotFound, match=r"127\.0\.0\.1:\d+/a/b has no tag latest") as caught:
             await repository.resolve("latest")
         assert caught.value.exit_code == 3
 
