@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 @click.command("resume", cls=GroupedCommand)
 @click.argument("targets", nargs=-1, metavar="[TARGET]…", shell_complete=hosts)
 @option("--list", "lists", is_flag=True, help="Only show what is under way.")
-@option("--cancel", "cancels", is_flag=True, help="Give it up: have the registries free what they hold.")
+@option("--cancel", "cancels", is_flag=True, help="Cancel it: free what the registries hold, and forget it.")
 @options("registry", "transfer", "output")
 def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) -> None:
-    """Go on with the pushes that were interrupted: by Ctrl-C, a crash, a reboot, a registry that went away.
+    """Resume the pushes that were interrupted: by Ctrl-C, a crash, a reboot, a registry that went away.
 
-    TARGET is HOST, HOST/PATH or a glob in quotes ('registry.example.com/ml/*'); without one, all of them. How a push
-    was told to reach its registry is remembered, a login is not: it comes from the flags, or from docker's.
+    TARGET is HOST, HOST/PATH or a glob in quotes ('registry.example.com/ml/*'); without one, all of them. How a
+    push was told to reach its registry is remembered; its login is not: give it again, or use docker's.
 
     \b
     Examples:
