@@ -57,7 +57,9 @@ class Reference(Struct, frozen=True):
         elif not _REPOSITORY.match(self.repository) or len(self.repository) + len(self.host) > _MAX_NAME:
             raise InvalidName(
                 f"{quoted(self.repository)} is not a repository name",
-                hint="use lower-case letters and digits, joined by one of . _ __ - within a part, parts joined by /",
+                hint="write it in lower case"
+                if _REPOSITORY.match(self.repository.lower())
+                else "use lower-case letters and digits, joined by one of . _ __ - within a part, parts joined by /",
             )
         if self.tag is not None and not _TAG.match(self.tag):
             raise InvalidName(

@@ -23,6 +23,8 @@ MISTAKES: dict[str, tuple[list[str], str, str]] = {
         "'ftp://localhost:1/' has the scheme 'ftp'",
         "https:// or http://",
     ),
+    "capitals in a prefix": (["push", "me/tiny", "--to", "localhost:1/MyOrg/"], "'MyOrg/model'", "in lower case"),
+    "capitals in a target": (["push", "me/tiny", "--to", "localhost:1/MyOrg/x"], "'MyOrg/x'", "in lower case"),
     "scheme of a target": (
         ["push", "me/tiny", "--to", "ftp://localhost:1/a/b"],
         "'ftp://localhost:1/a/b' has the scheme 'ftp'",
