@@ -248,24 +248,10 @@ class Repository:
             )
         if answer.digest is not None and answer.digest != manifest.digest:
             raise RemoteMismatch(f"the registry stored {answer.digest} where {manifest.digest} was sent", url=url)
-        # Only our digest, or 201 with a Location (a MUST), is a registry's word; what else says yes may say it to all.
-        is_its_word = answer.digest is not None or (answer.kind is Kind.CREATED and answer.location is not None)
-        if not is_its_word and not await self._has_manifest(
-            manifest, reference, is_created=answer.kind is Kind.CREATED
-        ):
+        # Only 201 or our digest is a registry's word; whatever else says yes may say so to everything.
+        is_its_word = answer.kind is Kind.CREATED or answer.digest is not None
+        if not is_its_word and await self.digest_of(reference) != manifest.digest:
             raise answer.no_registry(self._client.origin)
-
-    async def _has_manifest(self, manifest: Manifest, reference: str, *, is_created: bool) -> bool:
-        """Whether a HEAD of `reference` confirms the manifest; if it `is_created`, whether nothing contradicts that.
-
-        Who writes there may have no right to read, and a registry may know no HEAD.
-        """
-        answer = await self._head_of_manifest(reference)
-        if answer.digest is not None or not is_created:
-            return answer.status == 200 and answer.digest == manifest.digest
-        if answer.status == 200:
-            return answer.length == len(manifest.raw)
-        return answer.status >= 400 and answer.status != 404
 
     # ── Source ────────────────────────────────────────────────────────────────────────────────────
 
