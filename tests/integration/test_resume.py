@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from registry_push.events import Event, Warned
+from registry_push.events import BlobWaiting, Event
 from registry_push.loopback import EmbeddedRegistry, Ollama, OnCut, Options
 from registry_push.loopback.sample import write_sample_store
 from registry_push.model import Descriptor, ModelName
@@ -147,7 +147,7 @@ async def test_two_processes_send_a_blob_once(embedded_with: EmbeddedFactory, tm
     waited = asyncio.Event()
 
     def watch(event: Event) -> None:
-        if isinstance(event, Warned) and "another process" in event.message:
+        if isinstance(event, BlobWaiting):
             waited.set()
 
     settings = Settings(

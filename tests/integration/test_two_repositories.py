@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from registry_push.events import BlobDone, Event, Placement, Warned
+from registry_push.events import BlobDone, BlobWaiting, Event, Placement
 from registry_push.loopback import EmbeddedRegistry, Options
 from registry_push.loopback.sample import write_sample_store
 from registry_push.settings import Settings
@@ -61,7 +61,7 @@ async def test_who_waits_for_another_process_mounts_what_it_has_sent(
 
     def watch(event: Event) -> None:
         events.append(event)
-        if isinstance(event, Warned) and "another process" in event.message:
+        if isinstance(event, BlobWaiting):
             waiting.set()
 
     state = tmp_path / ".local/state/registry-push"
