@@ -70,7 +70,7 @@ class _Loop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return super().time() + self._skew
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # asyncio's
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # asyncio's
         """Wait for the threads without a bound: from 3.12 on the runner's is 300 seconds of this clock, which jumps."""
         await super().shutdown_default_executor()
 
