@@ -16,6 +16,7 @@ from .errors import InvalidSettings, RegistryPushError, quoted
 from .events import Warned
 from .option import CONFIGURATION, Option, located, own, renamed, table
 from .passwords import password_of
+from .quantities import parse_duration, parse_rate, parse_size
 from .settings import (
     DEFAULT_JOBS,
     DEFAULT_RETRIES,
@@ -23,9 +24,6 @@ from .settings import (
     DEFAULT_TIMEOUT,
     Settings,
     expanded,
-    parse_duration,
-    parse_rate,
-    parse_size,
 )
 from .suggestions import did_you_mean
 from .usual_folders import home_of, usual_state

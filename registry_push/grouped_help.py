@@ -60,6 +60,10 @@ class GroupedCommand(click.Command):
             error.ctx = error.ctx or ctx
             raise
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """Both, whatever the context: click keeps what it has seen first."""
+        return ["-h", "--help"]
+
     def get_help(self, ctx: click.Context) -> str:
         """The help, wrapped."""
         return super().get_help(ctx).replace(UNBROKEN, " ")

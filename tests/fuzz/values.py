@@ -13,9 +13,9 @@ from registry_push.daemon.targets import AllowedTargets
 from registry_push.model import Descriptor, Digest, HTTPOrigin, Manifest, ModelName, Reference
 from registry_push.model.manifest import MANIFEST_TYPES
 from registry_push.model.place import Below, parse_destination, parse_place
+from registry_push.quantities import parse_size
 from registry_push.registry.profile import known_profile
 from registry_push.registry.proxies import Proxies
-from registry_push.settings import parse_size
 from registry_push.stores.layout_index import LayoutIndex
 from registry_push.stores.ollama import privacy_warnings
 

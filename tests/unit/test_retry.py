@@ -16,8 +16,9 @@ from registry_push.protocol.answer import Answer
 from registry_push.protocol.chunks import ChunkPlan
 from registry_push.protocol.retry import CAP_SECONDS, RETRY_AFTER_CAP_SECONDS, Budget, parse_retry_after
 from registry_push.protocol.upload import UploadSession
+from registry_push.quantities import parse_duration
 from registry_push.registry.pauses import GROWTH
-from registry_push.settings import DEFAULT_RETRIES, DEFAULT_RETRY_FOR, parse_duration
+from registry_push.settings import DEFAULT_RETRIES, DEFAULT_RETRY_FOR
 from tests.support.simulated import ENDPOINTS, asked
 
 _CONTENT = bytes(10_000)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from ...errors import printable
 from ...model import Descriptor, Digest
-from ...settings import spelt_duration, spelt_size
+from ...quantities import spelt_duration, spelt_size
 from ...source import Source
 from . import units
 
