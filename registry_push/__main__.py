@@ -17,17 +17,14 @@ if TYPE_CHECKING:
 _NO_ROOM: Final = "failed to map segment"
 # As `errors.Unavailable` has it.
 _TRY_LATER: Final = 6
-# Objects. Nearly all that is made here stays (what is imported) or goes by itself: looking for garbage each 700, as is
-# usual, costs 4 % of the instructions of a push that has nothing to send.
-_GARBAGE_AFTER: Final = 20_000
 
 
 def main() -> None:
     """Runs the command and exits with its code."""
     leave_on_interrupt()
-    import gc
+    from . import collector
 
-    gc.set_threshold(_GARBAGE_AFTER)
+    collector.pause()
     try:
         from .cli.main import command
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Self, TextIO
 import click
 from msgspec import Struct
 
+from .. import collector
 from ..errors import Interrupted, RegistryPushError
 from ..events import Event, ModelFailed, Warned
 from ..flags import homeless_warning
@@ -163,6 +164,7 @@ def _run_until_signalled(work: Work, show: Renderer, *, finishes: bool) -> Outco
                 task.cancel()
 
         loop, act = asyncio.get_running_loop(), asked_to_stop
+        loop.call_soon(collector.resume)  # when `work` waits for the first time: it has imported what it needs
         if received:  # before there was a loop
             loop.call_soon(act)
         try:

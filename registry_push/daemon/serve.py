@@ -17,6 +17,7 @@ from aiohttp import web
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from .. import collector
 from ..errors import Interrupted, InvalidSettings, NotAtSource, UsageError, printable
 from ..flags import homeless_warning
 from ..interrupts import raise_on_interrupt
@@ -109,6 +110,7 @@ def run(settings: Settings, flags: Mapping[str, Any]) -> int:
     and what `ServeOptions.of` raises.
     """
     raise_on_interrupt()
+    collector.resume()  # all is imported
     begin(quiet=flags["quiet"], verbose=flags["verbose"], as_json=flags["as_json"])
     if warning := homeless_warning(flags):
         tell(warning)

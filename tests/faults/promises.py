@@ -257,8 +257,8 @@ class _Ledger:
         if digest is None:
             return
         held = self.held[digest]
-        # Ollama's registry tells no status: a session that refuses a part can't be gone on with.
-        refused = exchange.status == 400 and exchange.method in ("PUT", "PATCH" if self.registry.has_storage else "PUT")
+        # A session whose status is refused can't be gone on with; Ollama's registry tells none, but refuses a part.
+        refused = exchange.status == 400 and exchange.method in ("PUT", "PATCH" if self.registry.has_storage else "GET")
         # A presigned URL that is 404 has run out; the session is the registry's business.
         is_gone = exchange.status == 404 and target.path.startswith("/v2/")
         is_gone |= exchange.status == 401 and exchange.headers["Host"] != self.registry.host

@@ -104,6 +104,11 @@ class Scene:
             tuple(dice.randint(1, 12) for _ in range(dice.choice((0, 0, 1)))),
         )
 
+    @property
+    def portal_answers(self) -> int:
+        """How many answers come from captive portals; each may end one push."""
+        return sum(fault.times for fault in self.schedule.faults if fault.what is What.PORTAL)
+
     def __str__(self) -> str:
         kind = "Ollama's registry" if self.ollama else f"a registry ({self.on_cut.name} on a cut)"
         parts = [f"{kind}, {self.auth}, chunks of {self.chunk}, blobs of {self.sizes}, {self.jobs} at once"]
@@ -315,7 +320,7 @@ async def perform(scene: Scene, folder: Path) -> Outcome:
 
         codes: list[int | None] = []
         kills, stops = chain(scene.kills, repeat(0)), chain(scene.stops, repeat(0))
-        while len(codes) < MOST_PUSHES:
+        while len(codes) < MOST_PUSHES + scene.portal_answers:
             code = await user.push(kill_at=next(kills), stop_at=next(stops), on_progress=flip if flips else None)
             codes.append(code)
             if code == 0:
