@@ -8,8 +8,8 @@ TYPE_CHECKING = False  # not from `typing`: see `__init__.py`
 if TYPE_CHECKING:
     from typing import Final
 
-# Objects. Nearly all that a push makes goes by itself: looking for garbage after each 700, as is usual, costs 4 % of the
-# instructions of one that has nothing to send.
+# Objects. Nearly all that a push makes goes by itself: looking for garbage after each 700, as is usual, costs 4 % of
+# the instructions of one that has nothing to send.
 _AFTER: Final = 20_000
 
 

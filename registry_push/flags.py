@@ -25,7 +25,6 @@ from .settings import (
     Settings,
     expanded,
 )
-from .suggestions import did_you_mean
 from .usual_folders import home_of, usual_state
 
 # What the name of each flag's variable begins with.
@@ -237,6 +236,8 @@ def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None)
         option = own_options.get(key) or table(ctx).get(key)
         where = configuration.where
         if option is None:
+            from .suggestions import did_you_mean
+
             hint = (
                 did_you_mean(key, table(ctx)) or "use a flag's long name, without --: registry-push config lists them"
             )

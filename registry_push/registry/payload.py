@@ -12,7 +12,7 @@ from aiohttp import payload
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 
-from ..errors import RegistryPushError, SourceChanged
+from ..errors import ConnectionLost, RegistryPushError, SourceChanged
 from ..protocol.bandwidth import Bandwidth
 from ..protocol.chunks import Span
 from ..stores.base import BlobBody, LocalFile
@@ -21,6 +21,7 @@ from ..stores.read_errors import shortage
 from ..stores.threads import in_thread
 from .carrier import Carrier, Check, nothing
 from .pump import Pump
+from .reasons import reason_of
 from .sockets import prepare_for
 
 # What one call to the kernel may send. The socket's buffer bounds it too (2.5 MiB on loopback); more would hold up the
@@ -96,6 +97,12 @@ class SpanPayload(payload.Payload):
     def complete(self) -> bool:
         """Whether every byte was given to the kernel."""
         return self.sent == self._span.length
+
+    def failure(self, url: str) -> RegistryPushError | None:
+        """Why the body could not be read, or not be sent to `url`; None if it was not the body that failed."""
+        if self.source_error is not None or self.broken is None:
+            return self.source_error
+        return ConnectionLost(f"the body could not be sent: {reason_of(self.broken)}", url=url)
 
     async def at_rest(self) -> None:
         """Returns, in milliseconds, when `sent` is not behind what has gone."""

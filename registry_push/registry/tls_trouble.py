@@ -13,8 +13,10 @@ from ..errors import ConnectionLost, RegistryPushError, TLSFailed
 from ..model import HTTPOrigin
 from ..settings import Settings
 from ..stores.threads import in_thread
+from .proxies import Proxy
 from .tls import client_certificates, words_of
 from .tls_look import Shown, look
+from .translation import translated
 
 
 class Circumstances(Struct, frozen=True):
@@ -42,8 +44,9 @@ class Circumstances(Struct, frozen=True):
         return own[-1][0] if own else None
 
 
-async def explained(error: Exception, ours: RegistryPushError, case: Circumstances) -> RegistryPushError:
-    """The error that says what `error` means if it comes from TLS, else `ours`. Cancelling is safe."""
+async def explained(error: Exception, case: Circumstances, proxy: Proxy | None = None) -> RegistryPushError:
+    """The error of ours that says what `error` means; `proxy` was on the way. Cancelling is safe."""
+    ours = translated(error, case.url, proxy)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return await _untrusted(error, case)
     if not isinstance(ours, ConnectionLost | TLSFailed):

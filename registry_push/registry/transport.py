@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
@@ -17,7 +17,6 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from ..errors import (
-    ConnectionLost,
     InvalidName,
     ProtocolViolation,
     RegistryPushError,
@@ -41,20 +40,17 @@ from .expect import ImpatientRequest
 from .pauses import Pauses, loop_time
 from .payload import SpanPayload
 from .proxies import Proxies, Proxy
-from .proxy_errors import proxy_refusal
-from .reasons import reason_of
 from .sockets import socket_factory
 from .timed_response import TimedResponse
 from .tls import context_for
-from .tls_trouble import Circumstances, check_refusal, explained
-from .translation import translated
+
+if TYPE_CHECKING:
+    from .tls_trouble import Circumstances
 
 # The largest answer that is read whole: a manifest. An endless or bombed answer ends here (CVE-2024-12886).
 MAX_ANSWER_BYTES: Final = MAX_MANIFEST_BYTES
 # Servers close idle connections after 60 s or more (nginx 75, Go none); being first spares a lost request.
 _KEEP_ALIVE: Final = 45.0
-
-
 # What a registry says that has too much to do just now.
 _NOT_NOW: Final = (429, 503)
 
@@ -182,16 +178,19 @@ class Transport:
         named_by: HTTPOrigin | None,
     ) -> Response:
         rules = await self._rules(url, named_by)
+        span = None if body is None or isinstance(body, bytes) else body
         try:
             async with self._request(method, url, headers, body, self._settings.timeout + patience, rules) as response:
                 if response.status == 400:
+                    from .tls_trouble import check_refusal  # what only trouble needs is imported when there is some
+
                     await check_refusal(self._circumstances(url, named_by))
                 self.answered.add(HTTPOrigin.of(url), response)
                 content = b"" if method == "HEAD" else await read_whole(response, most, patience=self._settings.timeout)
-                if isinstance(body, SpanPayload):
-                    await body.at_rest()
-                if isinstance(body, SpanPayload) and not body.complete:
-                    response.close()  # an early answer: the rest of the body is of no use on this connection
+                if span is not None:
+                    await span.at_rest()
+                    if not span.complete:
+                        response.close()  # an early answer: the rest of the body is of no use on this connection
             if response.connection is not None:
                 # A writer that ended just now has not let go of it; who asks next would open another.
                 await asyncio.sleep(0)
@@ -203,11 +202,8 @@ class Transport:
         except RegistryPushError:
             raise
         except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
-            if isinstance(body, SpanPayload):
-                if body.source_error is not None:
-                    raise body.source_error from error
-                if body.broken is not None:
-                    raise ConnectionLost(f"the body could not be sent: {reason_of(body.broken)}", url=url) from error
+            if span is not None and (failure := span.failure(url)) is not None:
+                raise failure from error
             raise await self._explained(error, url, named_by) from error
         except RuntimeError as error:
             if (short := no_thread(error)) is not None:  # to look up the host
@@ -287,6 +283,8 @@ class Transport:
     def _judge_proxy(self, response: aiohttp.ClientResponse, url: str, body: bytes) -> None:
         """Raise `ConnectionLost` for an answer that comes from the proxy itself: of plain http it reads the request."""
         if response.status >= 400 and url.startswith("http:") and (proxy := self._proxy_of(url)) is not None:
+            from .proxy_errors import proxy_refusal
+
             refusal = proxy_refusal(response.status, response.headers, body, url, proxy)
             if refusal is not None:
                 raise refusal
@@ -347,9 +345,13 @@ class Transport:
         return frozenset(map(kind_of, reached[registry]))
 
     async def _explained(self, error: Exception, url: str, named_by: HTTPOrigin | None) -> RegistryPushError:
-        return await explained(error, translated(error, url, self._proxy_of(url)), self._circumstances(url, named_by))
+        from .tls_trouble import explained
+
+        return await explained(error, self._circumstances(url, named_by), self._proxy_of(url))
 
     def _circumstances(self, url: str, named_by: HTTPOrigin | None) -> Circumstances:
+        from .tls_trouble import Circumstances
+
         origin = HTTPOrigin.of(url)
         may_look = named_by in (None, origin) and self._proxies.to(origin) is None
         is_first, is_registry = origin not in self.answered, origin in self._registries

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,7 @@ _LOOK_AGAIN: Final = 0.25
 _Identity = tuple[int, int]
 
 
+@lru_cache(4096)  # asked three times for each blob, whose models have some hundred
 def slot_of(origin: str, digest: Digest) -> int:
     """The number that stands for this digest at this registry, in whatever repository: the second one can mount it."""
     return int.from_bytes(blake2b(f"{origin} {digest}".encode(), digest_size=7).digest()) >> 1
