@@ -11,7 +11,7 @@ resume what was interrupted.
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from .version import __version__
 
 # Not from `typing`: this is the first that the command imports, and until it has its own handler for Ctrl-C, that would
 # be a traceback.
@@ -19,6 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .api import Settings, push, push_sync
+    from .content.oci.layout import OCILayout
+    from .content.ollama.source import OllamaStore
     from .errors import (
         BlobCorrupt,
         BlobMissing,
@@ -67,10 +70,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from .events import Event, ModelDone, ModelFailed, Sink
-    from .library import Settings, push, push_sync
     from .model import Descriptor, Digest, Manifest, ModelName, Reference
-    from .stores.layout import OCILayout
-    from .stores.ollama import OllamaStore
     from .transfer.copy import Report
 
 # Where each public name lives. Imported when it is asked for: the command starts without what it does not need.
@@ -82,15 +82,15 @@ _PLACES = {
     "ModelDone": "events",
     "ModelFailed": "events",
     "ModelName": "model",
-    "OCILayout": "stores.layout",
-    "OllamaStore": "stores.ollama",
+    "OCILayout": "content.oci.layout",
+    "OllamaStore": "content.ollama.source",
     "Origin": "errors",
     "Reference": "model",
     "Report": "transfer.copy",
-    "Settings": "library",
+    "Settings": "api",
     "Sink": "events",
-    "push": "library",
-    "push_sync": "library",
+    "push": "api",
+    "push_sync": "api",
     **dict.fromkeys(
         (
             "BlobCorrupt",

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, ClassVar, Self
 
-from .safe_text import printable as printable
-from .safe_text import quoted as quoted
-from .safe_text import redacted as redacted
+from .text.safe_text import printable as printable
+from .text.safe_text import quoted as quoted
+from .text.safe_text import redacted as redacted
 
 
 class Origin(Enum):

@@ -10,12 +10,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
-from . import __version__
 from .errors import InvalidSettings, printable
-from .patterns import LazyPattern
-from .quantities import parse_duration, parse_rate, parse_size, spelt_duration, spelt_size
 from .setting import Setting
-from .user_part import without_login
+from .text.patterns import LazyPattern
+from .text.quantities import parse_duration, parse_rate, parse_size, spelt_duration, spelt_size
+from .text.user_part import without_login
+from .version import __version__
 
 Dialect = Literal["auto", "oci", "ollama"]
 # Who says something, and whose a login is: who runs this process, or who asks the service for a push.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
+
 from .support.leaks import pytest_configure, pytest_runtest_makereport, pytest_runtest_setup
 from .support.registries import (
     docker_registry,
@@ -23,3 +25,7 @@ __all__ = [
     "registry",
     "zuul_registry",
 ]
+
+# A deadline for each example would test how busy the machine is.
+settings.register_profile("registry-push", deadline=None)
+settings.load_profile("registry-push")

@@ -13,8 +13,8 @@ import click
 from ..errors import RegistryPushError
 
 if TYPE_CHECKING:
+    from ..content.ollama.names import StoredModel
     from ..settings import Settings
-    from ..stores.ollama_names import StoredModel
 
 # Bytes of a file with logins: some thousand hosts.
 _MOST: Final = 1024 * 1024
@@ -37,14 +37,14 @@ def hosts(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> l
 
 
 def _settings(ctx: click.Context) -> Settings:
-    from ..flags import settings_of
+    from ..options.flags import settings_of
 
     given = {name: ctx.params.get(name) for name in ("models", "authfile")}
     return settings_of(given)
 
 
 def _models(settings: Settings) -> tuple[StoredModel, ...]:
-    from ..stores.ollama import open_store
+    from ..content.ollama.source import open_store
 
     try:
         return open_store(settings).scan().models
@@ -53,7 +53,7 @@ def _models(settings: Settings) -> tuple[StoredModel, ...]:
 
 
 def _logged_in(settings: Settings) -> Iterator[str]:
-    from ..registry.login_places import login_places
+    from ..auth.login_places import login_places
 
     for place in login_places(settings.authfile, settings.environ, settings.home):
         with suppress(OSError, ValueError, RecursionError):
@@ -70,6 +70,6 @@ def _hosts_in(document: Any) -> Iterator[str]:
 
 
 def _read(file: Path) -> str:
-    from ..stores.ollama_paths import read_small
+    from ..content.ollama.paths import read_small
 
     return read_small(file, _MOST).decode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..grouped_help import GroupedCommand
+from ..options.grouped_help import GroupedCommand
 from .paging import show_text
 
 

@@ -12,14 +12,14 @@ import click
 
 from ..errors import redacted
 from ..events import Warned
-from ..flags import PREFIX, settings_of
-from ..grouped_help import GroupedCommand
-from ..option import CONFIGURATION, Option, own, table
-from ..passwords import PASSWORD_VARIABLE
+from ..options.flags import PREFIX, settings_of
+from ..options.grouped_help import GroupedCommand
+from ..options.option import CONFIGURATION, Option, own, table
+from ..options.passwords import PASSWORD_VARIABLE
+from ..options.source import Source
 from ..settings import Settings
-from ..source import Source
-from ..suggestions import did_you_mean
-from ..user_part import without_login
+from ..text.suggestions import did_you_mean
+from ..text.user_part import without_login
 from ..usual_folders import usual_config
 from .render import Renderer
 from .render.tables import SettingRow, setting_lines
@@ -83,8 +83,8 @@ def _rows(ctx: click.Context, settings: Settings) -> Iterator[SettingRow]:
 
 def _usual(key: str, flags: Mapping[str, Any], settings: Settings, source: Source) -> tuple[object, Source]:
     """What holds where nobody set anything."""
-    from ..registry.identity import default_key_path
-    from ..stores.ollama_paths import usual_root
+    from ..auth.identity import default_key_path
+    from ..content.ollama.paths import usual_root
 
     variable = {"models": "OLLAMA_MODELS", "host": "OLLAMA_HOST", "port": "OLLAMA_HOST"}.get(key)
     if variable is not None and settings.environ.get(variable):

@@ -11,8 +11,8 @@ import click
 
 from ..errors import RegistryPushError
 from ..events import Event, ModelDone, Retrying
-from ..flags import options, settings_of
-from ..grouped_help import GroupedCommand
+from ..options.flags import options, settings_of
+from ..options.grouped_help import GroupedCommand
 from .render import Renderer
 from .render.units import size as shown
 from .running import Outcome, run
@@ -54,11 +54,11 @@ class _Demo:
         self._done: ModelDone | None = None
 
     async def run(self, jobs: int) -> Outcome:
-        from ..loopback import EmbeddedRegistry, Options, Token
-        from ..loopback.sample import write_sample_store
-        from ..registry.identity import Identity
+        from ..auth.identity import Identity
+        from ..embedded import EmbeddedRegistry, Options, Token
+        from ..embedded.sample import write_sample_store
         from ..settings import Settings
-        from ..transfer.push import push
+        from ..verbs.push import push
 
         name = write_sample_store(self._store, name="demo/tiny:latest", weights=_WEIGHTS)
         identity = Identity.create(self._key)
@@ -116,12 +116,12 @@ def _total(store: Path) -> int:
 
 async def _verified(store: Path, model: str, host: str, settings: Any) -> int:
     """How many blobs came back from the registry with their digests; the manifest's bytes are compared first."""
+    from ..content.hashing import Hasher
+    from ..content.ollama.source import OllamaStore
     from ..errors import RemoteMismatch
     from ..events import ignore
     from ..model import ModelName, Reference
-    from ..registry.connections import Registries
-    from ..stores.hashing import Hasher
-    from ..stores.ollama import OllamaStore
+    from ..registry.registries import Registries
 
     name = ModelName.parse(model)
     here = await OllamaStore(store).resolve(name)

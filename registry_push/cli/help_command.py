@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from ..errors import UsageError, quoted
-from ..grouped_help import GroupedCommand
-from ..suggestions import did_you_mean
+from ..options.grouped_help import GroupedCommand
+from ..text.suggestions import did_you_mean
 from .guides import Guide, events_schema, guides
 from .paging import show_text
 

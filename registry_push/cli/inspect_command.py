@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from ..errors import BlobMissing, IntegrityError, ModelNotFound, RegistryPushError, StoreNotFound, UsageError
-from ..flags import option, options, settings_of
-from ..grouped_help import GroupedCommand
 from ..model import Descriptor, Manifest, ModelName, Reference
 from ..model.name import DEFAULT_TAG
 from ..model.place import LayoutPlace, OllamaPlace, RegistryPlace, names_host, parse_readable
+from ..options.flags import option, options, settings_of
+from ..options.grouped_help import GroupedCommand
 from ..settings import Settings
-from ..suggestions import did_you_mean
+from ..text.suggestions import did_you_mean
 from .candidates import model_names
 from .render import Renderer
 from .render.tables import BlobRow, ModelView, inspect_lines
 from .running import Outcome, run
 
 if TYPE_CHECKING:
+    from ..content.ollama.source import OllamaStore
     from ..registry.repository import Repository
-    from ..stores.ollama import OllamaStore
 
 # How many tags a message names.
 _MOST_TAGS: Final = 10
@@ -90,7 +90,7 @@ async def _look(text: str, settings: Settings, show: Renderer) -> _Seen:
         case LayoutPlace(path, ref):
             from pathlib import Path
 
-            from ..stores.layout import OCILayout
+            from ..content.oci.layout import OCILayout
 
             layout = OCILayout(Path(path))
             manifest = await layout.resolve(ref)
@@ -104,7 +104,7 @@ async def _look(text: str, settings: Settings, show: Renderer) -> _Seen:
 
 
 async def _in_store(name: ModelName, settings: Settings) -> _Seen:
-    from ..stores.ollama import open_store
+    from ..content.ollama.source import open_store
 
     store = open_store(settings)
     try:
@@ -133,10 +133,10 @@ async def _elsewhere(text: str, settings: Settings, show: Renderer, not_here: Re
 
 
 async def _at_registry(reference: Reference, settings: Settings, show: Renderer) -> _Seen:
-    from ..registry.quick_import import import_aiohttp
+    from ..http.quick_import import import_aiohttp
 
     import_aiohttp()
-    from ..registry.connections import Registries
+    from ..registry.registries import Registries
 
     async with Registries(settings, show) as registries:
         target = str(reference.digest) if reference.digest else reference.tag or DEFAULT_TAG

@@ -10,8 +10,8 @@ import click
 
 from ..errors import KeyNotFound, UsageError
 from ..events import Warned
-from ..flags import FILE, option, options, settings_of
-from ..grouped_help import GroupedCommand
+from ..options.flags import FILE, option, options, settings_of
+from ..options.grouped_help import GroupedCommand
 from ..settings import Settings
 from .render import Renderer
 from .render.tables import KeyView, key_lines
@@ -45,7 +45,7 @@ def show_key(**flags: Any) -> None:
     settings = settings_of(flags)
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
-        from ..registry.identity import Identity, mode_warning
+        from ..auth.identity import Identity, mode_warning
 
         path = _path(settings)
         identity = Identity.load(path)
@@ -70,7 +70,7 @@ def create_key(**flags: Any) -> None:
     settings = settings_of(flags)
 
     async def work(_: Renderer, _stop: asyncio.Event) -> Outcome:
-        from ..registry.identity import Identity
+        from ..auth.identity import Identity
 
         path = settings.key or (settings.home and settings.home / ".ollama" / "id_ed25519")
         if path is None:
@@ -82,7 +82,7 @@ def create_key(**flags: Any) -> None:
 
 
 def _path(settings: Settings) -> Path:
-    from ..registry.identity import default_key_path
+    from ..auth.identity import default_key_path
 
     path = settings.key or default_key_path(settings.home)
     if path is None:

@@ -11,8 +11,8 @@ import click
 
 from ..errors import RegistryPushError, Unavailable
 from ..events import Warned
-from ..flags import options, settings_of
-from ..grouped_help import GroupedCommand
+from ..options.flags import options, settings_of
+from ..options.grouped_help import GroupedCommand
 from .candidates import model_names
 from .render import Renderer
 from .render.tables import ModelRow, list_lines, terminal_width
@@ -34,7 +34,7 @@ def command(pattern: str | None, **flags: Any) -> None:
     settings = settings_of(flags)
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
-        from ..stores.ollama import open_store
+        from ..content.ollama.source import open_store
 
         store = open_store(settings)
         listing = await store.listing()

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .. import __version__
 from ..errors import InvalidSettings, RegistryPushError, Unwritable, printable, redacted
 from ..events import Event
-from ..user_part import without_login
+from ..text.user_part import without_login
+from ..version import __version__
 from .render import Kind, Renderer, renderer
 from .render.jsonl import timestamp
 

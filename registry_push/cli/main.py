@@ -12,8 +12,8 @@ from typing import Final
 
 import click
 
-from .. import __version__
 from ..errors import RegistryPushError
+from ..version import __version__
 from .suggesting import SuggestingGroup
 
 _COMMANDS: Final = {
@@ -91,7 +91,7 @@ def command() -> int:
 
         return say(error)
     except RuntimeError as error:
-        from ..stores.threads import no_thread
+        from ..content.threads import no_thread
         from .usage import say
 
         if (short := no_thread(error)) is None:

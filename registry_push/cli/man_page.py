@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from .. import __version__
-from ..grouped_help import in_sections
-from ..option import UNBROKEN
+from ..options.grouped_help import in_sections
+from ..options.option import UNBROKEN
+from ..version import __version__
 from .guides import guides
 
 _FILES = (

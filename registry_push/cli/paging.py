@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from ..interrupts import raise_on_interrupt
-from .render.outlet import Outlet
+from .render.line_writer import LineWriter
 
 # Columns. Longer lines of prose are hard to read, however wide the terminal is.
 _WIDEST: Final = 100
@@ -22,7 +22,7 @@ def show_text(text: str, *, markdown: bool = False) -> None:
     if out is None:  # closed by the shell
         return
     if not out.isatty():
-        outlet = Outlet()
+        outlet = LineWriter()
         outlet.put(out, text.rstrip("\n"))
         return
     columns, rows = shutil.get_terminal_size()

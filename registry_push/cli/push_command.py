@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from ..events import as_json
-from ..flags import option, options, settings_of
-from ..grouped_help import GroupedCommand
-from ..option import was_typed
+from ..options.flags import option, options, settings_of
+from ..options.grouped_help import GroupedCommand
+from ..options.option import was_typed
 from .candidates import hosts, model_names
 from .render import Renderer
 from .running import Outcome, run
@@ -56,10 +56,10 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
     settings = settings_of(flags)
 
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
-        from ..registry.quick_import import import_aiohttp
+        from ..http.quick_import import import_aiohttp
 
         import_aiohttp()
-        from ..transfer.push import push
+        from ..verbs.push import push
 
         report = await push(
             names,

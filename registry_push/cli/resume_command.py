@@ -10,15 +10,15 @@ import click
 
 from ..errors import UsageError
 from ..events import Warned, as_json
-from ..flags import option, options, settings_of
-from ..grouped_help import GroupedCommand
+from ..options.flags import option, options, settings_of
+from ..options.grouped_help import GroupedCommand
 from .candidates import hosts
 from .render import Renderer
 from .render.tables import PushRow, UploadRow, under_way_lines
 from .running import Outcome, run
 
 if TYPE_CHECKING:
-    from ..transfer.resume import UnderWay
+    from ..verbs.resume import UnderWay
 
 
 @click.command("resume", cls=GroupedCommand)
@@ -51,7 +51,7 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
     state_dir = settings.state_dir
 
     async def listing(show: Renderer, _stop: asyncio.Event) -> Outcome:
-        from ..transfer.resume import open_journal, under_way
+        from ..verbs.resume import open_journal, under_way
 
         journal = open_journal(state_dir, show)
         try:
@@ -61,7 +61,7 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
                 journal.close()
 
     async def cancelling(show: Renderer, _stop: asyncio.Event) -> Outcome:
-        from ..transfer.resume import give_up, open_journal, under_way
+        from ..verbs.resume import give_up, open_journal, under_way
 
         journal = open_journal(state_dir, show)
         if journal is None:
@@ -80,10 +80,10 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
         return Outcome([] if wanted.error else [words], fields, wanted.error)
 
     async def going_on(show: Renderer, stop: asyncio.Event) -> Outcome:
-        from ..registry.quick_import import import_aiohttp
+        from ..http.quick_import import import_aiohttp
 
         import_aiohttp()
-        from ..transfer.resume import go_on
+        from ..verbs.resume import go_on
 
         report = await go_on(targets, settings=settings, sink=show, stop=stop)
         models = [as_json(model) for model in report.models]

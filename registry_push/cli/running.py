@@ -16,12 +16,12 @@ import click
 from msgspec import Struct
 
 from .. import collector
+from ..content.threads import no_thread
 from ..errors import Interrupted, RegistryPushError
 from ..events import Event, ModelFailed, Warned
-from ..flags import homeless_warning
 from ..interrupts import raise_on_interrupt
-from ..option import located
-from ..stores.threads import no_thread
+from ..options.flags import homeless_warning
+from ..options.option import located
 from .render import Renderer, choose, renderer
 
 # As a shell reports a program that died of SIGPIPE: what was printed did not get to its reader.

@@ -17,7 +17,7 @@ class SuggestingGroup(click.Group):
         known = self.list_commands(ctx)
         if args[0] in known or args[0].startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        from ..suggestions import did_you_mean
+        from ..text.suggestions import did_you_mean
 
         hint = did_you_mean(args[0], known) or f"see the commands: {ctx.command_path} --help"
         raise UsageError(f"no command is called {quoted(args[0])}", hint=hint)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from ..errors import RegistryPushError, UsageError, quoted
-from ..user_part import without_login
+from ..text.user_part import without_login
 from .render import Kind, renderer
 
 
@@ -20,7 +20,7 @@ def as_ours(error: click.ClickException) -> RegistryPushError:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context is not None else "registry-push"
     if isinstance(error, click.NoSuchOption):
-        from ..suggestions import did_you_mean
+        from ..text.suggestions import did_you_mean
 
         known = error.possibilities or ()
         hint = did_you_mean(error.option_name, known) or f"see the options: {path} --help"

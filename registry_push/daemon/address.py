@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from ..model.origin import is_loopback
-from ..user_part import without_login
+from ..text.user_part import without_login
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 11434

@@ -14,22 +14,22 @@ from typing import Any, Final
 from aiohttp import web
 from msgspec import Struct
 
-from .. import __version__
+from ..content.ollama.source import open_store
+from ..content.threads import in_thread
 from ..errors import RegistryPushError, printable
 from ..settings import Settings
-from ..stores.ollama import open_store
-from ..stores.threads import in_thread
-from ..user_part import without_login
+from ..text.user_part import without_login
+from ..version import __version__
 from . import metrics
 from .access import PREFLIGHT, Access
 from .bounds import Bounds
 from .clients import BoundedRunner, Clients
 from .failures import TooBusy, status_of, words_of
-from .hub import Hub
 from .job import Job, Reader
 from .log import LOG, Answered, tell, tell_of_request
 from .planned_push import planned_push
 from .push_request import PushRequest
+from .running_pushes import RunningPushes
 from .tags import list_response
 from .targets import AllowedTargets
 
@@ -67,7 +67,7 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        hub: Hub,
+        hub: RunningPushes,
         access: Access,
         targets: AllowedTargets,
         patience: Patience | None = None,

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ..flags import options, settings_of
-from ..grouped_help import GroupedCommand
+from ..options.flags import options, settings_of
+from ..options.grouped_help import GroupedCommand
 
 
 @click.command("serve", cls=GroupedCommand)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ..auth.identity import Identity, default_key_path
+from ..content.ollama.source import open_store
+from ..content.optional_files import is_there
 from ..errors import RegistryPushError, StoreNotFound
-from ..registry.identity import Identity, default_key_path
 from ..settings import Settings
-from ..stores.ollama import open_store
-from ..stores.optional_files import is_there
 from .targets import AllowedTargets
 
 

@@ -34,7 +34,7 @@ PACE: Final = 0.06
 _AT_ONCE: Final = 256
 
 
-class Told(Struct, frozen=True):
+class Reported(Struct, frozen=True):
     """A line that every reader gets; `begins` names the blob, and how far it is, where an upload begins with it."""
 
     line: bytes
@@ -45,7 +45,7 @@ class Job:
     """A push that several clients may wait for. It is called with the push's events; `end` is called once."""
 
     def __init__(self) -> None:
-        self.told: list[Told] = [Told(lines.RETRIEVING)]
+        self.told: list[Reported] = [Reported(lines.RETRIEVING)]
         self.moving: dict[Digest, tuple[int, int]] = {}  # of each blob under way: bytes so far, and in all
         self.error: RegistryPushError | None = None
         self._blobs_left = 0
@@ -102,7 +102,7 @@ class Job:
             self._tell(lines.PUSHING_MANIFEST)
 
     def _tell(self, line: bytes, *, begins: tuple[Digest, int] | None = None) -> None:
-        self.told.append(Told(line, begins))
+        self.told.append(Reported(line, begins))
         self._news.set()
         self._news = asyncio.Event()
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from msgspec import Struct
 
+from ..content.ollama.source import OllamaStore, open_store
 from ..errors import ModelNotFound, UsageError
 from ..events import Sink
 from ..model import Digest, ModelName, Reference
 from ..model.origin import is_loopback
 from ..settings import Settings
-from ..stores.ollama import OllamaStore, open_store
 from ..transfer.plan import PlannedModel
-from ..transfer.selection import planned_model
+from ..verbs.selection import planned_model
 from .access import bare_host
 from .push_request import PushRequest
 from .targets import AllowedTargets

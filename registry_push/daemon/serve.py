@@ -18,22 +18,22 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from .. import collector
+from ..auth.identity import mode_warning
+from ..content.ollama.paths import read_small
+from ..content.read_errors import passes, read_error, unreadable
 from ..errors import Interrupted, InvalidSettings, NotAtSource, UsageError, printable
-from ..flags import homeless_warning
 from ..interrupts import raise_on_interrupt
-from ..registry.identity import mode_warning
+from ..options.flags import homeless_warning
 from ..settings import Settings
-from ..stores.ollama_paths import read_small
-from ..stores.read_errors import passes, read_error, unreadable
-from ..transfer.shared import sharing
+from ..verbs.shared import sharing
 from .access import Access, Origins
 from .address import Address, parse_ollama_host
 from .application import Service
 from .bounds import Bounds
-from .hub import Hub
 from .introduction import check_store, introduced
 from .log import LOG, begin, tell
 from .loop_errors import LoopErrors
+from .running_pushes import RunningPushes
 from .targets import AllowedTargets
 
 _MAX_TOKEN_FILE: Final = 4096
@@ -132,7 +132,7 @@ async def _serve(settings: Settings, options: ServeOptions, bounds: Bounds) -> i
             asyncio.get_running_loop().add_signal_handler(which, signals.put_nowait, which)
     async with (
         sharing(settings, tell, connections=bounds.connections, per_registry=bounds.per_registry) as shared,
-        Hub(shared, bounds) as hub,
+        RunningPushes(shared, bounds) as hub,
     ):
         service = Service(settings, hub, options.access, options.targets, bounds=bounds)
         async with _listening(service.runner(), options) as site:
@@ -145,7 +145,7 @@ async def _serve(settings: Settings, options: ServeOptions, bounds: Bounds) -> i
             return Interrupted.exit_code if _ended(at_once) else 0
 
 
-async def _cancelled_by_the_next(signals: asyncio.Queue[signal.Signals], hub: Hub) -> None:
+async def _cancelled_by_the_next(signals: asyncio.Queue[signal.Signals], hub: RunningPushes) -> None:
     LOG.info("%s: stopping at once", (await signals.get()).name)
     hub.cancel()
 

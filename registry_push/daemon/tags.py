@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from ..content.ollama.names import StoredModel
+from ..content.ollama.source import OllamaStore
 from ..errors import RegistryPushError
 from ..model import Manifest
-from ..stores.ollama import OllamaStore
-from ..stores.ollama_names import StoredModel
 from .log import LOG
 
 

@@ -6,5 +6,6 @@ from .manifest import Manifest
 from .name import ModelName
 from .origin import HTTPOrigin
 from .reference import Reference
+from .upload_key import UploadKey
 
-__all__ = ["Descriptor", "Digest", "HTTPOrigin", "Manifest", "ModelName", "Reference"]
+__all__ = ["Descriptor", "Digest", "HTTPOrigin", "Manifest", "ModelName", "Reference", "UploadKey"]

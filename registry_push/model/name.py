@@ -8,7 +8,7 @@ from typing import Final, Self
 from msgspec import Struct
 
 from ..errors import InvalidName, quoted
-from ..user_part import without_login
+from ..text.user_part import without_login
 
 DEFAULT_HOST: Final = "registry.ollama.ai"
 DEFAULT_NAMESPACE: Final = "library"

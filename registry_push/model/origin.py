@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from ..errors import InvalidName, printable, redacted
-from ..patterns import LazyPattern
-from ..user_part import without_login
+from ..text.patterns import LazyPattern
+from ..text.user_part import without_login
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _BYTES: Final = 4  # of an IPv4 address

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from ..errors import InvalidName, UsageError, quoted
-from ..user_part import without_login
+from ..text.user_part import without_login
 from .name import DEFAULT_HOST, ModelName
 from .reference import Reference, looks_like_host
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..errors import InvalidName, NameNotMappable, quoted
-from ..user_part import OTHER_ATS
+from ..text.user_part import OTHER_ATS
 from .digest import Digest
 from .name import DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG, ModelName
 from .origin import HTTPOrigin

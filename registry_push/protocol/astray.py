@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from ..errors import Denied, ProtocolViolation, RegistryPushError, Unauthorized, Unavailable
 from ..model import HTTPOrigin
-from .answer import Answer, Kind
+from .response import Kind, RegistryResponse
 
 # What makes a registry name itself by an inner address, or leave out the prefix that a proxy has for it.
 CHECK_PROXY: Final = (
@@ -30,7 +30,7 @@ class Whereabouts:
         self._location, self._trouble = location, None
         return location
 
-    def saw(self, answer: Answer, trouble: str) -> None:
+    def saw(self, answer: RegistryResponse, trouble: str) -> None:
         """Learn from an answer, which may be none; `trouble` is what it means, in words."""
         if answer.url.partition("?")[0] == self._location.partition("?")[0]:
             self._has_worked = self._has_worked or answer.kind in (Kind.CREATED, Kind.ACCEPTED, Kind.WRONG_OFFSET)

@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 from ..errors import InvalidName, ProtocolViolation, Refused
 from ..model import HTTPOrigin
-from .answer import Answer
+from .response import RegistryResponse
 
 # Bytes of a body that is sent on even after all of it has gone: less than a second of a slow line.
 SENT_TWICE: Final = 1024 * 1024
@@ -15,7 +15,7 @@ SENT_TWICE: Final = 1024 * 1024
 MOST_HOPS: Final = 5
 
 
-def not_followed(answer: Answer, what: str) -> Refused:
+def not_followed(answer: RegistryResponse, what: str) -> Refused:
     """The error for a redirect that stays an answer. `what` says what was refused, and by whom."""
     said, there = f"HTTP {answer.status}", _target(answer)
     if there is None:
@@ -31,7 +31,7 @@ def not_followed(answer: Answer, what: str) -> Refused:
     return Refused(f"{what}: {said}, which leads to {where}", hint=hint, url=answer.url)
 
 
-def check_upgrade(registry: HTTPOrigin, answer: Answer) -> None:
+def check_upgrade(registry: HTTPOrigin, answer: RegistryResponse) -> None:
     """Raise `ProtocolViolation` if `registry` is asked by http, and sends the same question to itself by https."""
     if registry.scheme != "http" or not answer.is_redirect or (there := _target(answer)) is None:
         return
@@ -45,7 +45,7 @@ def check_upgrade(registry: HTTPOrigin, answer: Answer) -> None:
         )
 
 
-def _target(answer: Answer) -> str | None:
+def _target(answer: RegistryResponse) -> str | None:
     try:
         url = urljoin(answer.url, answer.location or "")
         HTTPOrigin.of(url)

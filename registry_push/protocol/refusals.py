@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .answer import Answer, Kind
+from .response import Kind, RegistryResponse
 
 _TOO_LARGE: Final = (
     "the registry, or the proxy before it, takes no request of this size: have its limit raised"
@@ -12,6 +12,6 @@ _TOO_LARGE: Final = (
 )
 
 
-def hint_for(answer: Answer) -> str | None:
+def hint_for(answer: RegistryResponse) -> str | None:
     """The next step after a refusal that is final; None if the registry's words have to do."""
     return _TOO_LARGE if answer.kind is Kind.TOO_LARGE else None

@@ -14,7 +14,7 @@ from typing import Final, Self, TypeVar
 from urllib.parse import parse_qsl, unquote_plus
 
 from ..errors import RegistryPushError
-from ..patterns import LazyPattern
+from ..text.patterns import LazyPattern
 
 _HIDDEN: Final = "…"
 # Values of each kind that are remembered, the newest: more than the requests under way that could be quoted.
@@ -194,7 +194,7 @@ def _secrets_of_header(value: str) -> Iterator[str]:
 
 
 def _secrets_of_query(query: str, headers: Mapping[str, str]) -> Iterator[str]:
-    from ..redaction import is_secret  # for its patterns, as in `errors`
+    from ..text.redaction import is_secret  # for its patterns, as in `errors`
 
     fields = [field.partition("=")[::2] for field in query.split("&")]
     if any(name not in _OURS for name, _ in fields):
@@ -210,7 +210,7 @@ def _secrets_of_query(query: str, headers: Mapping[str, str]) -> Iterator[str]:
 
 
 def _secrets_of_form(form: bytes) -> Iterator[str]:
-    from ..redaction import is_secret
+    from ..text.redaction import is_secret
 
     for name, value in parse_qsl(form.decode("utf-8", "replace")):
         if is_secret(name) and len(value) >= _ALONE:

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..errors import ProtocolViolation, printable
 from ..model import HTTPOrigin
-from ..patterns import LazyPattern
+from ..text.patterns import LazyPattern
 
 # What the presigners of S3, Google Cloud Storage and Azure sign besides the host.
 _SIGNED: Final = LazyPattern(

@@ -21,20 +21,21 @@ from ..errors import (
     Unavailable,
     redacted,
 )
+from ..http.body.payload import SpanPayload
+from ..http.response import Response
+from ..http.response_body import beginning_of
+from ..http.transport import Transport
 from ..model import HTTPOrigin
-from ..protocol.answer import Answer, Kind
 from ..protocol.diagnostics import diagnose
 from ..protocol.location import is_line
 from ..protocol.redirects import MOST_HOPS, check_upgrade, not_followed
-from .answer_body import beginning_of
-from .payload import SpanPayload
+from ..protocol.response import Kind, RegistryResponse
 from .questions import Questions
 from .root import Root
-from .transport import Response, Transport
 
 if TYPE_CHECKING:
-    from ..protocol.challenge import Scopes
-    from .tokens import Authenticator
+    from ..auth.tokens import Authenticator
+    from ..protocol.auth.challenge import Scopes
 
 # How a registry may turn the anonymous down besides 401: what they may not see is forbidden, or is not there.
 _VEILED: Final = (403, 404)
@@ -256,7 +257,7 @@ class Client:
     async def _tell_in_its_words(self, error: Unavailable | Unauthorized, url: str, headers: Mapping[str, str]) -> None:
         """Raise `error` with the registry's words, if it has any."""
         kind = Kind.BUSY if isinstance(error, Unavailable) else Kind.EXPIRED
-        words = diagnose(await self._words(url, headers, lambda status: Answer(status, url).kind is kind))
+        words = diagnose(await self._words(url, headers, lambda status: RegistryResponse(status, url).kind is kind))
         if words.text:
             raise type(error)(f"{error.message}: {words}", hint=error.hint, url=error.url) from error
 
@@ -294,7 +295,9 @@ class Client:
 
     def _check_upgrade(self, response: Response) -> None:
         if response.status in _REDIRECTS:
-            check_upgrade(self.origin, Answer(response.status, response.url, response.headers.get("Location")))
+            check_upgrade(
+                self.origin, RegistryResponse(response.status, response.url, response.headers.get("Location"))
+            )
 
     def _next_hop(self, response: Response) -> str:
         location = response.headers.get("Location")
@@ -313,7 +316,9 @@ class Client:
 
     def refusal(self, response: Response, what: str, *, reading: bool = False) -> RegistryPushError:
         """The error that an unwanted answer to `what` means, which was to be read or written."""
-        answer = Answer.read(response.status, response.url, response.headers, response.body, now=self.transport.now())
+        answer = RegistryResponse.read(
+            response.status, response.url, response.headers, response.body, now=self.transport.now()
+        )
         message = f"{self.origin.netloc} refused {what}: {answer}"
         match answer.kind:
             case Kind.EXPIRED:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..protocol.answer import Answer, Kind
+from ..http.response import Response
 from ..protocol.location import resolve
+from ..protocol.response import Kind, RegistryResponse
 from .client import Client
-from .transport import Response
 
 if TYPE_CHECKING:
-    from ..protocol.challenge import Scopes
+    from ..protocol.auth.challenge import Scopes
 
 _TAKEN: Final = (Kind.CREATED, Kind.ACCEPTED)
 
@@ -34,6 +34,6 @@ async def _present(client: Client, location: str, scopes: Scopes) -> str:
     return resolve(status.url, status.location or "") if is_there else location
 
 
-def _read(client: Client, response: Response) -> Answer:
+def _read(client: Client, response: Response) -> RegistryResponse:
     now = client.transport.now()
-    return Answer.read(response.status, response.url, response.headers, response.body, now=now)
+    return RegistryResponse.read(response.status, response.url, response.headers, response.body, now=now)

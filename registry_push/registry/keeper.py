@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from msgspec import Struct
-
-from ..model import Digest
-from ..protocol.upload_request import UploadRecord
-from ..stores.base import FileIdentity
+from ..content.base import FileIdentity
+from ..model import Digest, UploadKey
+from ..protocol.upload.requests import UploadRecord
 from .profile import Profile
-
-
-class UploadKey(Struct, frozen=True):
-    """One upload: a digest on its way into a repository at an origin (`scheme://host[:port]`)."""
-
-    origin: str
-    repository: str
-    digest: Digest
 
 
 class Keeper(Protocol):

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
+from ..protocol.aimd import AIMD
 from ..protocol.bandwidth import Bandwidth
-from ..protocol.chunks import SINGLE_PUT
-from ..protocol.window import Window
+from ..protocol.upload.chunks import SINGLE_PUT
 
 # Bytes of small bodies that are in memory at once. Four times what a line of 1 Gbit/s and 50 ms holds; eight bodies of
 # 8 MiB without a bound took 102 MB where 44 had done.
@@ -65,7 +65,7 @@ class Limits:
         self._memory = memory or Memory(_IN_MEMORY)
         self.taken = 0  # bodies that registries have taken
         self.counts = True  # whether this run has its part of the slots
-        self._window = Window(jobs)
+        self._window = AIMD(jobs)
         self._large = Lane(lambda: self._window.size, runs)
         self._small = Lane(lambda: self._window.size, runs)
         # Parts go to a storage that is built for many: with eight jobs, sixteen at once, as Ollama's own client.

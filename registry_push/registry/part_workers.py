@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from ..errors import unwrapped
-from ..protocol.answer import Answer
-from ..protocol.parts import MOST_AT_ONCE, PartRequest, Parts
+from ..protocol.response import RegistryResponse
+from ..protocol.upload.parts import MOST_AT_ONCE, PartRequest, Parts
 
-Send = Callable[[PartRequest], Awaitable[Answer]]
+Send = Callable[[PartRequest], Awaitable[RegistryResponse]]
 
 
 async def send_parts(parts: Parts, send: Send, save: Callable[[], None], stop: asyncio.Event) -> None:

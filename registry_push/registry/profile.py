@@ -8,8 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..model.reference import OLLAMA_HOSTS
-from ..protocol.chunks import MiB, WholePut
-from ..protocol.kept import Kept
+from ..protocol.cut_behaviour import CutBehaviour
+from ..protocol.upload.chunks import MiB, WholePut
 
 
 class Profile(Struct, frozen=True):
@@ -23,7 +23,7 @@ class Profile(Struct, frozen=True):
     chunk_limit: int | None = None
     whole: WholePut = WholePut.SMALL
     ollama: bool = False
-    kept: Kept = Kept.UNKNOWN
+    kept: CutBehaviour = CutBehaviour.UNKNOWN
     rate: float | None = None
     mounts_itself: bool | None = None
     ecr: bool = False
@@ -43,15 +43,15 @@ def known_profile(host: str) -> Profile:
     """What is known of `host` before it is asked (protocol.md, 6)."""
     name = host.lower().partition(":")[0]
     if name in OLLAMA_HOSTS:
-        return Profile(ollama=True, kept=Kept.ACKNOWLEDGED)
+        return Profile(ollama=True, kept=CutBehaviour.ACKNOWLEDGED)
     if _is_google(name):
         return Profile(whole=WholePut.ONLY)
     if name == "ghcr.io":
-        return Profile(chunk_limit=_GHCR_CHUNK, whole=WholePut.FIRST, kept=Kept.ACKNOWLEDGED)
+        return Profile(chunk_limit=_GHCR_CHUNK, whole=WholePut.FIRST, kept=CutBehaviour.ACKNOWLEDGED)
     if _is_amazon(name):
-        return Profile(kept=Kept.ACKNOWLEDGED, ecr=True)
+        return Profile(kept=CutBehaviour.ACKNOWLEDGED, ecr=True)
     if _is_azure(name):
-        return Profile(kept=Kept.NOTHING)
+        return Profile(kept=CutBehaviour.NOTHING)
     return Profile()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..protocol.chunks import MiB
-from ..protocol.kept import Kept
-from ..protocol.pace import Pace
-from ..protocol.upload import UploadSession
-from ..protocol.upload_request import UploadRecord
+from ..model import UploadKey
+from ..protocol.cut_behaviour import CutBehaviour
+from ..protocol.throughput import Throughput
+from ..protocol.upload.chunks import MiB
+from ..protocol.upload.requests import UploadRecord
+from ..protocol.upload.session import UploadSession
 from .client import Client
-from .keeper import Keeper, UploadKey
+from .keeper import Keeper
 
 # Below this a blob that goes in one PUT is sent sooner than it is asked how far it came.
 WORTH_A_RECORD: Final = 1 * MiB
@@ -22,7 +23,7 @@ class RecordWriter:
     """Writes the record of one upload of `size` bytes; `is_there`: one of an earlier process is kept already."""
 
     def __init__(
-        self, keeper: Keeper, client: Client, key: UploadKey, size: int, pace: Pace, *, is_there: bool
+        self, keeper: Keeper, client: Client, key: UploadKey, size: int, pace: Throughput, *, is_there: bool
     ) -> None:
         self._keeper = keeper
         self._client = client
@@ -43,7 +44,7 @@ class RecordWriter:
 
     def _is_worth_it(self, session: UploadSession) -> bool:
         """Whether a blob in one PUT may be cut, and then gone on with: some registries keep all that arrived."""
-        keeps = session.kept in (Kept.EVERYTHING, Kept.UNKNOWN)
+        keeps = session.kept in (CutBehaviour.EVERYTHING, CutBehaviour.UNKNOWN)
         # Only what this run has seen of the line counts: it may have been quick yesterday.
         is_quick = self._pace.usual is not None and self._size < self._pace.usual * _LASTING
         return keeps and self._size >= WORTH_A_RECORD and not is_quick

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from ..content.base import BlobBody, Placed
 from ..errors import (
     BlobCorrupt,
     BlobMissing,
@@ -20,21 +21,20 @@ from ..errors import (
     RemoteMismatch,
 )
 from ..events import Placement
+from ..http.response import Response
 from ..model import Descriptor, Digest, Manifest
 from ..model.json_document import decoded
 from ..model.manifest import MANIFEST_TYPES
-from ..protocol.answer import Answer, Kind
 from ..protocol.location import resolve
 from ..protocol.refusals import hint_for
-from ..protocol.upload_request import Endpoints
-from ..stores.base import BlobBody, Placed
+from ..protocol.response import Kind, RegistryResponse
+from ..protocol.upload.requests import Endpoints
 from .client import Client
 from .freeing import freed
-from .transport import Response
 from .uploader import Uploader
 
 if TYPE_CHECKING:
-    from ..protocol.challenge import Scopes
+    from ..protocol.auth.challenge import Scopes
 
 # Ollama's registry serves Ollama manifests only to those who accept docker's type; the spec wants the rest named.
 # Of no content that anybody knows: who has it has everything.
@@ -207,7 +207,7 @@ class Repository:
         answer = await self._head_of_manifest(tag)
         return answer.digest if answer.status == 200 else None
 
-    async def _head_of_manifest(self, reference: str) -> Answer:
+    async def _head_of_manifest(self, reference: str) -> RegistryResponse:
         response = await self._client.request("HEAD", self._manifest_url(reference), self._push, _ACCEPT)
         self._uploader.pace(self._client).asked(response.waited)
         answer = self._read(response)
@@ -336,9 +336,9 @@ class Repository:
     def _manifest_url(self, reference: str) -> str:
         return self._client.url(f"/v2/{self.name}/manifests/{quote(reference, safe=':')}")
 
-    def _read(self, response: Response) -> Answer:
+    def _read(self, response: Response) -> RegistryResponse:
         now = self._client.transport.now()
-        return Answer.read(response.status, response.url, response.headers, response.body, now=now)
+        return RegistryResponse.read(response.status, response.url, response.headers, response.body, now=now)
 
     def __str__(self) -> str:
         return f"{self._client.origin.netloc}/{self.name}"
@@ -359,7 +359,7 @@ class _RemoteBody(Struct, frozen=True):
         return None
 
 
-def _manifest_hint(answer: Answer) -> str | None:
+def _manifest_hint(answer: RegistryResponse) -> str | None:
     codes = answer.diagnosis.codes
     if _lacks_blobs(answer):
         return "the registry lost a blob after it was confirmed; run the same command again"
@@ -369,7 +369,7 @@ def _manifest_hint(answer: Answer) -> str | None:
     return hint_for(answer)
 
 
-def _lacks_blobs(answer: Answer) -> bool:
+def _lacks_blobs(answer: RegistryResponse) -> bool:
     """Whether the registry says that it has not all that the manifest names, and nothing else against it."""
     codes = {*answer.diagnosis.codes}
     return bool(codes) and codes <= {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from ..errors import BlobMissing, ManifestCorrupt, ModelNotFound, NotARegistry, Refused, RegistryPushError, Unavailable
+from ..http.response import Response
 from ..model import HTTPOrigin
 from ..protocol.roots import shows_registry, what_is_wrong
-from .transport import Response
 
 # Errors that a server which is no registry may be the cause of.
 _DOUBTFUL = (ModelNotFound, BlobMissing, ManifestCorrupt)

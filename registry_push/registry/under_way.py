@@ -9,10 +9,10 @@ from typing import Final
 from msgspec import Struct
 
 from ..events import Stopping
-from ..protocol.kept import Kept
-from ..protocol.pace import Pace
-from ..protocol.upload import UploadSession
-from .payload import SpanPayload
+from ..http.body.payload import SpanPayload
+from ..protocol.cut_behaviour import CutBehaviour
+from ..protocol.throughput import Throughput
+from ..protocol.upload.session import UploadSession
 
 # Seconds. What has gone in less says more about buffers than about the line.
 _TELLING: Final = 1.0
@@ -21,13 +21,13 @@ _TELLING: Final = 1.0
 class _Body(Struct, frozen=True, eq=False):
     payload: SpanPayload
     session: UploadSession
-    pace: Pace
+    pace: Throughput
     began: float
 
     @property
     def left(self) -> int:
         # Where every byte is kept, a body is not waited for.
-        return 0 if self.session.kept is Kept.EVERYTHING else self.payload.length - self.payload.sent
+        return 0 if self.session.kept is CutBehaviour.EVERYTHING else self.payload.length - self.payload.sent
 
     def seconds(self, now: float) -> float | None:
         elapsed, sent = now - self.began, self.payload.sent
@@ -38,8 +38,10 @@ class _Body(Struct, frozen=True, eq=False):
     def cost(self) -> int:
         """Bytes that have to go again if it is stopped now."""
         record = self.session.record
-        whole = record.acknowledged(self.session.plan.size) if record and self.session.kept is Kept.NOTHING else 0
-        return 0 if self.session.kept is Kept.EVERYTHING else whole + self.payload.sent
+        whole = (
+            record.acknowledged(self.session.plan.size) if record and self.session.kept is CutBehaviour.NOTHING else 0
+        )
+        return 0 if self.session.kept is CutBehaviour.EVERYTHING else whole + self.payload.sent
 
 
 class UnderWay:
@@ -50,7 +52,7 @@ class UnderWay:
         self._bodies: set[_Body] = set()
 
     @contextmanager
-    def body(self, payload: SpanPayload, session: UploadSession, pace: Pace) -> Iterator[None]:
+    def body(self, payload: SpanPayload, session: UploadSession, pace: Throughput) -> Iterator[None]:
         """Count a body of `session` while its request is under way."""
         body = _Body(payload, session, pace, self._clock())
         self._bodies.add(body)
@@ -70,5 +72,5 @@ class UnderWay:
             sum(body.left for body in waited),
             max(seconds) if len(seconds) == len(waited) else None,
             sum(body.cost for body in waited),
-            loses_uploads=any(body.session.kept is Kept.NOTHING for body in waited),
+            loses_uploads=any(body.session.kept is CutBehaviour.NOTHING for body in waited),
         )

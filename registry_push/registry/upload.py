@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from ..content.base import BlobBody, LocalFile
+from ..content.hashing import Hasher
 from ..errors import (
     ConnectionLost,
     Interrupted,
@@ -21,31 +23,29 @@ from ..errors import (
     unwrapped,
 )
 from ..events import Placement, Retrying, Sink
+from ..http.body.payload import ENCRYPTED_AT_ONCE, SpanPayload
+from ..http.body.thread_sender import nothing
 from ..model import Descriptor
-from ..protocol.answer import NO_ANSWER, Answer, Kind
-from ..protocol.chunks import SINGLE_PUT, MiB, Span
-from ..protocol.commit import SLOWEST_COMMIT
-from ..protocol.kept import Kept
-from ..protocol.pace import Pace, Watch
-from ..protocol.parts import PartRequest, Parts, begins_a_body, composite_etag
-from ..protocol.transitions import State
-from ..protocol.upload import UploadSession
-from ..protocol.upload_request import UploadRecord, UploadRequest
-from ..stores.base import BlobBody, LocalFile
-from ..stores.hashing import Hasher
-from .carrier import nothing
+from ..protocol.cut_behaviour import CutBehaviour
+from ..protocol.response import NO_ANSWER, Kind, RegistryResponse
+from ..protocol.throughput import StallDetector, Throughput
+from ..protocol.upload.chunks import SINGLE_PUT, MiB, Span
+from ..protocol.upload.commit import SLOWEST_COMMIT
+from ..protocol.upload.parts import PartRequest, Parts, begins_a_body, composite_etag
+from ..protocol.upload.requests import UploadRecord, UploadRequest
+from ..protocol.upload.session import UploadSession
+from ..protocol.upload.transitions import State
 from .client import Client
 from .freeing import freed
+from .hash_cache import HashCache
 from .limits import Limits
 from .part_workers import send_parts
-from .payload import ENCRYPTED_AT_ONCE, SpanPayload
 from .progress import Progress
-from .trust import Trust
 from .under_way import UnderWay
 from .verification import Verification
 
 if TYPE_CHECKING:
-    from ..protocol.challenge import Scopes
+    from ..protocol.auth.challenge import Scopes
 
 _TAKEN: Final = (Kind.CREATED, Kind.ACCEPTED)
 # What kernels and proxies on the way may hold of a body that is all given to the line.
@@ -75,9 +75,9 @@ class Upload:
     sink: Sink
     stop: asyncio.Event
     stall: float
-    pace: Pace
+    pace: Throughput
     progress: Progress
-    trust: Trust
+    trust: HashCache
     under_way: UnderWay
     save: Callable[[UploadRecord | None], None]
     exact: bool = False  # what is sent is hashed as it passes: before, the file was touched meanwhile
@@ -146,7 +146,7 @@ class Upload:
             answer = await self._send(request, None)
         except RegistryPushError as error:
             passes = isinstance(error, Unavailable) and not isinstance(error, TLSFailed)
-            answer = Answer(NO_ANSWER if passes else 403, request.url)
+            answer = RegistryResponse(NO_ANSWER if passes else 403, request.url)
         self.session.receive(answer)
         self.save(self.session.record)
 
@@ -176,7 +176,7 @@ class Upload:
             self.session.connection_lost(error.message, sent=payload.sent if payload else 0)
         except NotAllowed as error:
             if request.is_offer:  # who may not read the other repository can still send the bytes
-                self.session.receive(Answer(403, request.url))
+                self.session.receive(RegistryResponse(403, request.url))
             elif not self._is_sessions_fault(error):
                 raise
         else:
@@ -212,7 +212,7 @@ class Upload:
             self.sink(Retrying(f"upload of {self.blob.digest.short}", reason, request.after))
             await self.client.transport.pauses.rest(request.after, self.stop)
 
-    async def _send(self, request: UploadRequest, payload: SpanPayload | None) -> Answer:
+    async def _send(self, request: UploadRequest, payload: SpanPayload | None) -> RegistryResponse:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
@@ -232,7 +232,7 @@ class Upload:
         elif payload.complete:
             self.pace.took(payload.sent, clock() - began)
         now = self.client.transport.now()
-        answer = Answer.read(response.status, response.url, response.headers, response.body, now=now)
+        answer = RegistryResponse.read(response.status, response.url, response.headers, response.body, now=now)
         if payload is not None and not request.is_anonymous and answer.kind in (*_TAKEN, Kind.BUSY):
             self.limits.answered(well=answer.kind is not Kind.BUSY)
         return answer
@@ -242,16 +242,16 @@ class Upload:
         work = self.blob.size / SLOWEST_COMMIT if request.closes else 0.0
         if request.span is not None and self.pace.rate:
             work += _ON_THE_WAY / self.pace.rate
-        is_dear = request.span is not None and self.session.kept is Kept.NOTHING
+        is_dear = request.span is not None and self.session.kept is CutBehaviour.NOTHING
         return work + (_PATIENCE - 1) * self.stall * is_dear
 
     def _payload(
         self, span: Span, moved: Callable[[int], None], start: int = 0, *, closes: bool = False
     ) -> SpanPayload:
         """The body for `span`, in the request that `closes` or not; `moved` is told `start` and how much has gone."""
-        is_whole = closes and span.length > SINGLE_PUT and self.session.kept is not Kept.EVERYTHING
-        is_dear = self.session.kept is Kept.NOTHING or is_whole
-        watch = Watch(self.pace, window=self.stall, clock=asyncio.get_running_loop().time)
+        is_whole = closes and span.length > SINGLE_PUT and self.session.kept is not CutBehaviour.EVERYTHING
+        is_dear = self.session.kept is CutBehaviour.NOTHING or is_whole
+        watch = StallDetector(self.pace, window=self.stall, clock=asyncio.get_running_loop().time)
 
         def on_sent(count: int) -> None:
             moved(start + count)
@@ -259,7 +259,7 @@ class Upload:
             if watch.moved(count) and not is_dear:
                 self.pace.starved()
                 raise TimedOut("the line moved far slower than before; trying another connection")
-            if self.stop.is_set() and self.session.kept is Kept.EVERYTHING:
+            if self.stop.is_set() and self.session.kept is CutBehaviour.EVERYTHING:
                 raise ConnectionLost("stopped in a long chunk: what arrived of it is kept")
 
         whole = self._goes_whole
@@ -323,7 +323,7 @@ class Upload:
         # Bytes of each part; their sum is the progress.
         moved = {number: span.length if number in parts.done else 0 for number, span in enumerate(parts.spans)}
 
-        async def send(part: PartRequest) -> Answer:
+        async def send(part: PartRequest) -> RegistryResponse:
             request, number = part.request, part.number
             await self._rest(request, parts.trouble)
             moved[number] = 0
@@ -345,6 +345,6 @@ class Upload:
             except Unavailable as error:
                 self._here = error if error.origin is not Origin.TARGET else None
                 parts.trouble = error.message
-                return Answer(NO_ANSWER, request.url)
+                return RegistryResponse(NO_ANSWER, request.url)
 
         await send_parts(parts, send, lambda: self.save(parts.record), self.stop)

@@ -9,25 +9,25 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from ..content.base import BlobBody, Placed
+from ..content.hashing import Hasher
 from ..errors import BlobCorrupt, Interrupted, NotAllowed, NotARegistry, RegistryPushError, SourceChanged, Unavailable
 from ..events import Placement, Sink, Warned
-from ..model import Descriptor
-from ..protocol.chunks import ChunkPlan, WholePut
-from ..protocol.kept import Kept
-from ..protocol.pace import Pace
-from ..protocol.parts import part_on
-from ..protocol.upload import UploadSession
-from ..protocol.upload_request import Endpoints, OllamaWay, UploadRecord
+from ..model import Descriptor, UploadKey
+from ..protocol.cut_behaviour import CutBehaviour
+from ..protocol.throughput import Throughput
+from ..protocol.upload.chunks import ChunkPlan, WholePut
+from ..protocol.upload.parts import part_on
+from ..protocol.upload.requests import Endpoints, OllamaWay, UploadRecord
+from ..protocol.upload.session import UploadSession
 from ..settings import Settings
-from ..stores.base import BlobBody, Placed
-from ..stores.hashing import Hasher
 from .client import Client
-from .keeper import Keeper, UploadKey
+from .hash_cache import HashCache
+from .keeper import Keeper
 from .limits import Limits
 from .profile import Profile, known_profile
 from .progress import Progress
 from .record_writer import WORTH_A_RECORD, RecordWriter
-from .trust import Trust
 from .under_way import UnderWay
 from .upload import Upload
 from .verification import InDoubt
@@ -53,7 +53,7 @@ class Uploader:
         self._warned = False
         # Bytes a second that each body may have, if all go at once; None: any number.
         self._allowed = settings.bwlimit / settings.jobs if settings.bwlimit else None
-        self._paces: dict[str, Pace] = {}
+        self._paces: dict[str, Throughput] = {}
         self._under_way = UnderWay(asyncio.get_running_loop().time)
         self._large: set[UploadSession] = set()  # those under way that go in chunks
 
@@ -171,7 +171,7 @@ class Uploader:
             settings.timeout,
             pace,
             progress,
-            Trust(settings.verify, self._keeper),
+            HashCache(settings.verify, self._keeper),
             self._under_way,
             lambda record: writer.write(session, record),
             exact=after is not None,
@@ -236,12 +236,12 @@ class Uploader:
             self._warned = True
             self._sink(Warned(message))
 
-    def pace(self, client: Client) -> Pace:
+    def pace(self, client: Client) -> Throughput:
         """What this run has seen of the line to the registry."""
         origin = str(client.origin)
         if origin not in self._paces:
             rates = [self.profile(client).rate, self._allowed]
-            self._paces[origin] = Pace(min((rate for rate in rates if rate), default=None))
+            self._paces[origin] = Throughput(min((rate for rate in rates if rate), default=None))
         return self._paces[origin]
 
     def learn(self, client: Client, *, mounts_itself: bool) -> None:
@@ -250,7 +250,7 @@ class Uploader:
         self._profiles[origin] = replace(self.profile(client), mounts_itself=mounts_itself)
         self._keeper.learn(origin, self._profiles[origin])
 
-    def _learn_from(self, client: Client, session: UploadSession, pace: Pace) -> None:
+    def _learn_from(self, client: Client, session: UploadSession, pace: Throughput) -> None:
         origin, before = str(client.origin), self.profile(client)
         if not session.has_learned and (before.rate or not pace.rate or self._allowed):
             return  # as with every blob but the first few
@@ -258,7 +258,7 @@ class Uploader:
             before,
             chunk_limit=session.learned_limit(before.chunk_limit),
             whole=session.learned_whole if session.is_done and session.learned_whole is not None else before.whole,
-            kept=before.kept if session.kept is Kept.UNKNOWN else session.kept,
+            kept=before.kept if session.kept is CutBehaviour.UNKNOWN else session.kept,
             ollama=before.ollama or session.ollama is not None,
             rate=before.rate if self._allowed else pace.rate,  # what was allowed is not what the line can do
             ecr=before.ecr or (session.is_done and session.plan.last_in_put),
@@ -267,7 +267,7 @@ class Uploader:
         if replace(now, rate=None) != replace(before, rate=None) or (before.rate is None and now.rate is not None):
             self._keeper.learn(origin, now)
 
-    def _ollama_way(self, blob: Descriptor, profile: Profile, pace: Pace) -> OllamaWay | None:
+    def _ollama_way(self, blob: Descriptor, profile: Profile, pace: Throughput) -> OllamaWay | None:
         """How Ollama's registry is to get the blob; None for one that isn't Ollama's, as far as is known."""
         dialect = self._settings.dialect
         if dialect == "oci" or (dialect == "auto" and not profile.ollama):

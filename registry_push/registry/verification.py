@@ -12,13 +12,13 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..content.base import BlobBody, FileIdentity, LocalFile
+from ..content.body import BytesBody, hint_for_damaged
+from ..content.hashing import Hasher, RunningHash, is_hashed_at_once
 from ..errors import BlobCorrupt, SourceChanged
 from ..model import Descriptor
-from ..protocol.chunks import Span
-from ..stores.base import BlobBody, FileIdentity, LocalFile
-from ..stores.body import BytesBody, hint_for_damaged
-from ..stores.hashing import Hasher, RunningHash, is_hashed_at_once
-from .trust import Trust
+from ..protocol.upload.chunks import Span
+from .hash_cache import HashCache
 
 
 class InDoubt(SourceChanged):
@@ -38,7 +38,7 @@ class Verification:
         blob: Descriptor,
         body: BlobBody,
         hasher: Hasher,
-        trust: Trust,
+        trust: HashCache,
         *,
         exact: bool = False,
     ) -> None:

@@ -11,12 +11,12 @@ from msgspec import Struct, field
 from ..errors import RegistryPushError, SomeFailed, unwrapped
 from ..events import ModelDone, ModelFailed, ModelStarted, RunStarted, Sink
 from ..model import Digest, HTTPOrigin, Reference
-from ..registry.pauses import Pauses
-from .ends import BlobSource, ModelTarget
-from .journal import Journal
+from ..pauses import Pauses
+from ..state.journal import Journal
+from .in_flight import BlobInFlight, InFlight
 from .model_copy import ModelCopy
-from .places import Place, Places
 from .plan import PlannedModel, total
+from .targets import BlobSource, ModelTarget
 
 # Mounts that are refused in a row, after which none is asked for: at ECR nothing is mounted from a repository without a
 # manifest, and in the same run others have none yet.
@@ -65,9 +65,9 @@ class Copier(Struct):
     journal: Journal | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     recheck: bool = False
-    places: Places = field(default_factory=Places)
+    places: InFlight = field(default_factory=InFlight)
     pauses: Pauses = field(default_factory=lambda: Pauses(0, 0.0))  # between the tries of a manifest
-    _places: dict[tuple[HTTPOrigin, Digest], Place] = field(default_factory=dict)  # those that this run needs
+    _places: dict[tuple[HTTPOrigin, Digest], BlobInFlight] = field(default_factory=dict)  # those that this run needs
     _confirmed: set[tuple[HTTPOrigin, str, Digest]] = field(default_factory=set)
     _refused_mounts: Counter[HTTPOrigin] = field(default_factory=Counter)  # since one was done
     began: float = 0.0  # by the journal's clock
@@ -104,7 +104,7 @@ class Copier(Struct):
         except RegistryPushError as error:
             return ModelFailed(model.name.short, model.target, error.of_model(model.name.short))
 
-    def place(self, origin: HTTPOrigin, digest: Digest) -> Place:
+    def place(self, origin: HTTPOrigin, digest: Digest) -> BlobInFlight:
         """What is known of `digest` at `origin`, kept until the run ends."""
         return self._places.setdefault((origin, digest), self.places.at(origin, digest))
 

@@ -8,10 +8,10 @@ from typing import Final, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..content.base import BlobBody, Placed
 from ..events import Placement, Sink
 from ..model import Descriptor, Digest, Manifest
-from ..stores.base import BlobBody, Placed
-from .ends import ModelTarget
+from .targets import ModelTarget
 
 
 class CheckableTarget(ModelTarget, Protocol):

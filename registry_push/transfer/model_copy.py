@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from ..content.base import Placed
 from ..errors import Interrupted, ManifestRefused, RegistryPushError, Unavailable, UsageError, unwrapped
 from ..events import BlobDone, BlobWaiting, ManifestPushed, ModelDone, Placement, Retrying, TagSet, Warned
-from ..model import Descriptor, Digest, HTTPOrigin, ModelName, Reference
-from ..protocol.chunks import SINGLE_PUT
-from ..protocol.pace import NEAR
-from ..registry.keeper import UploadKey
-from ..stores.base import Placed
-from .ends import ModelTarget
-from .holds import held, slot_of
+from ..model import Descriptor, Digest, HTTPOrigin, ModelName, Reference, UploadKey
+from ..protocol.throughput import NEAR
+from ..protocol.upload.chunks import SINGLE_PUT
+from ..state.locks import held, slot_of
 from .plan import PlannedModel
+from .targets import ModelTarget
 
 if TYPE_CHECKING:
     from .copy import Copier

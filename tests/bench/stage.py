@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from registry_push.loopback.sample import CONFIG_TYPE, LAYER_TYPE, config, encoded, manifest_bytes
+from registry_push.embedded.sample import CONFIG_TYPE, LAYER_TYPE, config, encoded, manifest_bytes
 from registry_push.model import Descriptor, Digest, ModelName
 
 MODEL: Final = ModelName.parse("bench/model:latest")

@@ -18,7 +18,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
-from registry_push.quantities import parse_size
+from registry_push.text.quantities import parse_size
 
 from .kills import Case, Model, Run, Stop, run
 from .registries import Kind

@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from registry_push.loopback import EmbeddedRegistry, OnCut, Options
+from registry_push.embedded import EmbeddedRegistry, OnCut, Options
 
 
 async def serve(root: Path, on_cut: OnCut) -> None:

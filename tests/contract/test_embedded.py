@@ -14,12 +14,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from registry_push.loopback import Basic, EmbeddedRegistry, OnCut, Options
-from registry_push.loopback.manifests import NON_DISTRIBUTABLE
+from registry_push.content.body import BytesBody
+from registry_push.content.oci.layout import OCILayout
+from registry_push.embedded import Basic, EmbeddedRegistry, OnCut, Options
+from registry_push.embedded.manifests import NON_DISTRIBUTABLE
 from registry_push.model import Descriptor, Digest
 from registry_push.model.manifest import OCI_MANIFEST
-from registry_push.stores.body import BytesBody
-from registry_push.stores.layout import OCILayout
 
 from ..support.registries import DockerRegistry, EmbeddedFactory, Registry
 from ..support.secrets import BASIC, PASSWORD

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from registry_push.loopback import Options
+from registry_push.embedded import Options
 
 from ..support.ollama_wire import Connect, Line, OllamaWire, connecting, cut_up
 from ..support.registries import EmbeddedFactory

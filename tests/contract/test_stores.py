@@ -13,17 +13,17 @@ from typing import Any, Protocol
 
 import pytest
 
+from registry_push.content.base import Source, Target
+from registry_push.content.body import BytesBody
+from registry_push.content.memory import MemoryStore
+from registry_push.content.oci.layout import OCILayout
+from registry_push.embedded import EmbeddedRegistry
 from registry_push.errors import BlobCorrupt, BlobMissing, IntegrityError, ManifestRefused, ModelNotFound, Unavailable
 from registry_push.events import Placement, ignore
-from registry_push.loopback import EmbeddedRegistry
 from registry_push.model import Descriptor, Digest, Manifest, Reference
 from registry_push.model.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
-from registry_push.registry.connections import Registries
+from registry_push.registry.registries import Registries
 from registry_push.settings import Settings
-from registry_push.stores.base import Source, Target
-from registry_push.stores.body import BytesBody
-from registry_push.stores.layout import OCILayout
-from registry_push.stores.memory import MemoryStore
 from tests.support.facts import DISTRIBUTION_2_8, EMBEDDED, ZUUL, Facts
 from tests.support.registries import DockerRegistry, ZuulRegistry
 

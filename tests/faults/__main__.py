@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from registry_push.loopback import Kinds
+from registry_push.embedded import Kinds
 
 from .clock import run
 from .stage import Outcome, Scene, perform

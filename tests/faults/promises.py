@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
 
+from registry_push.embedded import EmbeddedRegistry, Exchange, Quirks, What
 from registry_push.errors import RegistryPushError
-from registry_push.loopback import EmbeddedRegistry, Exchange, Quirks, What
 from registry_push.model import Digest, Manifest
 
 DOCUMENTED: Final = frozenset({0, 3, 4, 5, 6, 7, 130})

@@ -13,9 +13,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Final
 
-from registry_push.errors import RegistryPushError
-from registry_push.events import BlobProgress, Event, as_json, error_fields
-from registry_push.loopback import (
+from registry_push.embedded import (
     Basic,
     EmbeddedRegistry,
     Fault,
@@ -28,12 +26,14 @@ from registry_push.loopback import (
     Token,
     What,
 )
-from registry_push.loopback.faults import NO_FAULTS
-from registry_push.loopback.sample import CONFIG_TYPE, LAYER_TYPE, Layer, config, encoded, write_model
+from registry_push.embedded.faults import NO_FAULTS
+from registry_push.embedded.sample import CONFIG_TYPE, LAYER_TYPE, Layer, config, encoded, write_model
+from registry_push.errors import RegistryPushError
+from registry_push.events import BlobProgress, Event, as_json, error_fields
 from registry_push.model import Digest, ModelName
-from registry_push.protocol.chunks import SINGLE_PUT
+from registry_push.protocol.upload.chunks import SINGLE_PUT
 from registry_push.settings import Settings
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 
 from ..support import leaks
 from ..support.secrets import PASSWORD

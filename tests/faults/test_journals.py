@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.embedded import EmbeddedRegistry
 from registry_push.events import Warned
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.transfer import journal as module
+from registry_push.state import journal as module
 
 from .clock import run
 from .stage import Scene, Source, User, staged

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from registry_push.loopback import Fault, On, OnCut, What
+from registry_push.embedded import Fault, On, OnCut, What
 
 from .clock import runner
 from .stage import KILLED, MOST_PUSHES, Damage, Scene, User, staged

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.errors import ConnectionLost, ForeignRealm, RemoteMismatch, Unauthorized
-from registry_push.events import BlobRewound, Retrying, as_json
-from registry_push.loopback import (
+from registry_push.auth.identity import Identity
+from registry_push.embedded import (
     EmbeddedRegistry,
     Exchange,
     Fault,
@@ -23,10 +22,11 @@ from registry_push.loopback import (
     Token,
     What,
 )
-from registry_push.registry.identity import Identity
-from registry_push.registry.transport import Transport
+from registry_push.errors import ConnectionLost, ForeignRealm, RemoteMismatch, Unauthorized
+from registry_push.events import BlobRewound, Retrying, as_json
+from registry_push.http.transport import Transport
 from registry_push.settings import Settings
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.scripted import Says, Scripted
 from tests.support.secrets import PASSWORD
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from registry_push.loopback import Basic, EmbeddedRegistry, Fault, On, Options, Schedule, What
+from registry_push.embedded import Basic, EmbeddedRegistry, Fault, On, Options, Schedule, What
 from tests.support.wire import Wire, digest_of
 
 from .clock import run

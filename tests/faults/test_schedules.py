@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from registry_push.loopback import Kinds
+from registry_push.embedded import Kinds
 
 from .__main__ import play
 

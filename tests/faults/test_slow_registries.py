@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import EmbeddedRegistry, Fault, On, OnCut, Options, Schedule, What
+from registry_push.embedded.quirks import Quirks, SlowCommit
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import ManifestRefused, Unavailable
 from registry_push.events import Event, Retrying, Warned
-from registry_push.loopback import EmbeddedRegistry, Fault, On, OnCut, Options, Schedule, What
-from registry_push.loopback.quirks import Quirks, SlowCommit
-from registry_push.loopback.sample import write_sample_store
 from registry_push.model import ModelName
 from registry_push.settings import Settings
-from registry_push.stores.ollama import OllamaStore
 from registry_push.transfer.copy import Report
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.registries import free_port
 from tests.support.stores import weights_of
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.embedded import EmbeddedRegistry, OnCut, Options
+from registry_push.embedded.sample import write_sample_store
 from registry_push.events import Event, Retrying
-from registry_push.loopback import EmbeddedRegistry, OnCut, Options
-from registry_push.loopback.sample import write_sample_store
-from registry_push.protocol.chunks import FIRST_CHUNK, MiB
-from registry_push.protocol.kept import Kept
+from registry_push.protocol.cut_behaviour import CutBehaviour
+from registry_push.protocol.upload.chunks import FIRST_CHUNK, MiB
 from registry_push.registry.profile import Profile
 from registry_push.settings import Settings
-from registry_push.transfer.journal import Journal
-from registry_push.transfer.push import push
+from registry_push.state.journal import Journal
+from registry_push.verbs.push import push
 
 from .clock import run
 
@@ -62,7 +62,7 @@ class Trickle:
                 await asyncio.sleep(0.1)
 
 
-def pushed(folder: Path, on_cut: OnCut, known: Kept) -> tuple[list[Event], int, int]:
+def pushed(folder: Path, on_cut: OnCut, known: CutBehaviour) -> tuple[list[Event], int, int]:
     """Pushes over such a line to a registry that is known to be of a kind: what was told, PATCHes, and their bytes."""
 
     async def main() -> tuple[list[Event], int, int]:
@@ -86,7 +86,7 @@ def pushed(folder: Path, on_cut: OnCut, known: Kept) -> tuple[list[Event], int, 
 
 @pytest.mark.parametrize("on_cut", [OnCut.KEEP, OnCut.ACKNOWLEDGED])
 def test_a_starving_body_gets_another_connection(tmp_path: Path, on_cut: OnCut) -> None:
-    told, patches, received = pushed(tmp_path, on_cut, Kept.ACKNOWLEDGED)
+    told, patches, received = pushed(tmp_path, on_cut, CutBehaviour.ACKNOWLEDGED)
     reasons = [event.reason for event in told if isinstance(event, Retrying)]
     assert len(reasons) == 1 and "far slower than before" in reasons[0]
     assert patches > 2
@@ -95,7 +95,7 @@ def test_a_starving_body_gets_another_connection(tmp_path: Path, on_cut: OnCut) 
 
 
 def test_where_a_cut_costs_everything_slow_is_better_than_again(tmp_path: Path) -> None:
-    told, patches, received = pushed(tmp_path, OnCut.LOSE, Kept.NOTHING)
+    told, patches, received = pushed(tmp_path, OnCut.LOSE, CutBehaviour.NOTHING)
     assert not any(isinstance(event, Retrying) for event in told)
     assert patches == 2
     assert LARGE * 0.99 < received <= LARGE * 1.01 and received > FIRST_CHUNK

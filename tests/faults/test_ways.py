@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback import ECR, GITEA, QUAY, R2, Fault, On, OnCut, Quirks, Schedule, What
+from registry_push.embedded import ECR, GITEA, QUAY, R2, Fault, On, OnCut, Quirks, Schedule, What
 
 from .clock import run
 from .stage import Scene, User, staged

@@ -13,22 +13,21 @@ from typing import Any, Final
 
 import click
 
+from registry_push.auth import credential_helper
+from registry_push.auth.credentials import CredentialStore
+from registry_push.auth.identity import Identity
+from registry_push.content.base import FileIdentity
+from registry_push.content.oci.layout import OCILayout
+from registry_push.content.ollama.source import OllamaStore
 from registry_push.errors import RegistryPushError
 from registry_push.events import ignore
-from registry_push.flags import options, settings_of
-from registry_push.model import Digest, ModelName
-from registry_push.protocol.upload_request import UploadRecord
-from registry_push.registry import credential_helper
-from registry_push.registry.credentials import CredentialStore
-from registry_push.registry.identity import Identity
-from registry_push.registry.keeper import UploadKey
+from registry_push.model import Digest, ModelName, UploadKey
+from registry_push.options.flags import options, settings_of
+from registry_push.protocol.upload.requests import UploadRecord
 from registry_push.registry.profile import Profile
 from registry_push.settings import Settings
-from registry_push.stores.base import FileIdentity
-from registry_push.stores.layout import OCILayout
-from registry_push.stores.ollama import OllamaStore
-from registry_push.transfer.journal import Journal
-from registry_push.transfer.orders import Order
+from registry_push.state.journal import Journal
+from registry_push.state.push_record import PushRecord
 
 from .target import Call, Target, pure, text_of
 from .values import LIST, MANIFESTS
@@ -110,7 +109,7 @@ def _written(folder: Path) -> bytes:
     journal.save(_KEY, 1000, UploadRecord("https://r.example/v2/a/b/blobs/uploads/1?_state=x", 64))
     journal.learn("https://r.example", Profile(chunk_limit=1 << 20))
     journal.verify(FileIdentity(1, 2, 3, 4, 5), _KEY.digest)
-    journal.begin([Order("/models", "me/tiny:latest", ("https://r.example/a/b:c",), (("plain_http", True),))])
+    journal.begin([PushRecord("/models", "me/tiny:latest", ("https://r.example/a/b:c",), (("plain_http", True),))])
     journal.close()
     with closing(sqlite3.connect(folder / "journal.sqlite3")) as database:
         database.execute("PRAGMA journal_mode = DELETE")
@@ -191,7 +190,7 @@ def _fresh(folder: Path) -> Path:
 
 
 def _order(text: str) -> None:
-    order = Order.read(text)
+    order = PushRecord.read(text)
     if order is not None:
         assert isinstance(order.short, str)
         order.settings(Settings(home=Path("nowhere")))

@@ -6,18 +6,18 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from registry_push.content.oci.index import LayoutIndex
+from registry_push.content.ollama.source import privacy_warnings
 from registry_push.daemon.access import Access, Origins
 from registry_push.daemon.address import parse_ollama_host
 from registry_push.daemon.push_request import PushRequest
 from registry_push.daemon.targets import AllowedTargets
+from registry_push.http.proxies import Proxies
 from registry_push.model import Descriptor, Digest, HTTPOrigin, Manifest, ModelName, Reference
 from registry_push.model.manifest import MANIFEST_TYPES
 from registry_push.model.place import Below, parse_destination, parse_place
-from registry_push.quantities import parse_size
 from registry_push.registry.profile import known_profile
-from registry_push.registry.proxies import Proxies
-from registry_push.stores.layout_index import LayoutIndex
-from registry_push.stores.ollama import privacy_warnings
+from registry_push.text.quantities import parse_size
 
 from .target import Target, pure, raw
 

@@ -11,16 +11,16 @@ from typing import Final
 from multidict import CIMultiDict
 
 from registry_push.model import Descriptor, HTTPOrigin
-from registry_push.protocol.answer import Answer
-from registry_push.protocol.challenge import basic, bearer, parse_challenges, widened
+from registry_push.protocol.auth.challenge import basic, bearer, parse_challenges, widened
+from registry_push.protocol.auth.realms import Secret, judged
+from registry_push.protocol.auth.signing import signed_text, token_query
+from registry_push.protocol.auth.token import Token, clock_skew
 from registry_push.protocol.diagnostics import diagnose
 from registry_push.protocol.location import closing, resolve
-from registry_push.protocol.offsets import acknowledged, reconciled
-from registry_push.protocol.realms import Secret, judged
+from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.retry import parse_retry_after
-from registry_push.protocol.signing import signed_text, token_query
-from registry_push.protocol.token import Token, clock_skew
-from registry_push.protocol.upload_request import UploadRequest
+from registry_push.protocol.upload.offsets import acknowledged, reconciled
+from registry_push.protocol.upload.requests import UploadRequest
 
 from .target import Target, pure, raw
 from .values import DIGEST
@@ -54,7 +54,7 @@ def headers_of(text: str) -> tuple[int, CIMultiDict[str]]:
 def _answer(text: str) -> None:
     status, headers = headers_of(text)
     for url in _BASES[:2]:
-        answer = Answer.read(status, url, headers, text.encode("utf-8", "replace"), now=_NOW)
+        answer = RegistryResponse.read(status, url, headers, text.encode("utf-8", "replace"), now=_NOW)
         assert _PRINTABLE.match(str(answer)) and answer.kind is not None
         for offset, sent in pairwise((0, 100, 65_636, 10**12)):
             known = acknowledged(offset, sent, answer.range_end), reconciled(offset, sent, answer.range_end)
@@ -67,7 +67,7 @@ def _answer(text: str) -> None:
 def _signed(text: str) -> None:
     """An allowed header is sent as it stands, so that it must fit into a line of its own."""
     _, headers = headers_of(text)
-    answer = Answer.read(202, _BASES[0], headers, now=_NOW)
+    answer = RegistryResponse.read(202, _BASES[0], headers, now=_NOW)
     blob = Descriptor("application/vnd.ollama.image.model", DIGEST, 7)
     request = UploadRequest.direct(resolve(_BASES[0], answer.direct_url or "/x"), blob, answer.signed_headers)
     assert request.headers["Content-Length"] == "7"

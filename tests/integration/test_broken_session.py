@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from registry_push.loopback import EmbeddedRegistry, Options
-from registry_push.loopback.sample import write_sample_store
+from registry_push.embedded import EmbeddedRegistry, Options
+from registry_push.embedded.sample import write_sample_store
 from tests.support.command import Finished, command, start_command
 from tests.support.registries import DockerRegistry, EmbeddedFactory
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.model import ModelName
 from registry_push.settings import Settings
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.faults.clock import run
 from tests.support.tls import self_signed
 

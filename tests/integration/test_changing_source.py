@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
+from registry_push.content import hashing
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import EmbeddedRegistry, Ollama, Options, Schedule
+from registry_push.embedded.faults import NO_FAULTS
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import BlobCorrupt, IntegrityError, SourceChanged
 from registry_push.events import BlobProgress, BlobRewound, Event
-from registry_push.loopback import EmbeddedRegistry, Ollama, Options, Schedule
-from registry_push.loopback.faults import NO_FAULTS
-from registry_push.loopback.sample import write_sample_store
-from registry_push.protocol.chunks import SINGLE_PUT
-from registry_push.registry import trust
+from registry_push.protocol.upload.chunks import SINGLE_PUT
+from registry_push.registry import hash_cache as trust
 from registry_push.settings import Settings
-from registry_push.stores import hashing
-from registry_push.stores.ollama import OllamaStore
 from registry_push.transfer.copy import Report
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.stores import weights_of
 from tests.support.tls import self_signed
 

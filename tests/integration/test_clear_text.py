@@ -15,12 +15,11 @@ import registry_push as rp
 from registry_push.daemon.targets import AllowedTargets
 from registry_push.errors import RegistryPushError
 from registry_push.events import ignore
-from registry_push.model import Digest
-from registry_push.protocol.upload_request import UploadRecord
-from registry_push.registry.keeper import UploadKey
+from registry_push.model import Digest, UploadKey
+from registry_push.protocol.upload.requests import UploadRecord
 from registry_push.settings import Settings
-from registry_push.transfer.journal import Journal
-from registry_push.transfer.resume import give_up, under_way
+from registry_push.state.journal import Journal
+from registry_push.verbs.resume import give_up, under_way
 from tests.support.scripted import Says, Scripted, Seen, token, unauthorized
 from tests.support.service import sample, serving
 

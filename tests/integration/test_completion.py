@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback.sample import write_sample_store
+from registry_push.embedded.sample import write_sample_store
 
 _ASK = """
 source "$1"

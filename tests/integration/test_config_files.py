@@ -43,7 +43,7 @@ KINDS: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "a link to itself": (lambda path: path.symlink_to(path.name), 2, ""),
     "nothing": (lambda _: None, 3, "is not there"),
 }
-# Where nobody named it, these are no file at all: see stores/optional_files.
+# Where nobody named it, these are no file at all: see content/optional_files.
 ABSENT = ("nothing", "a link to itself")
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import Unavailable
 from registry_push.events import Event, Retrying
-from registry_push.loopback.sample import write_sample_store
 from registry_push.protocol import retry
 from registry_push.settings import Settings
-from registry_push.stores.ollama import OllamaStore
 from registry_push.transfer.copy import Report
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.line import Line
 from tests.support.registries import DockerRegistry
 from tests.support.stores import weights_of

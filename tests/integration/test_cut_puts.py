@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.embedded import EmbeddedRegistry, OnCut, Options
+from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.events import BlobProgress, BlobStarted, Event
-from registry_push.loopback import EmbeddedRegistry, OnCut, Options
-from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.model import ModelName
-from registry_push.protocol.kept import Kept
+from registry_push.protocol.cut_behaviour import CutBehaviour
 from registry_push.registry.profile import Profile
 from registry_push.settings import Settings
-from registry_push.transfer.journal import Journal
-from registry_push.transfer.push import push
+from registry_push.state.journal import Journal
+from registry_push.verbs.push import push
 from tests.support.registries import DockerRegistry, EmbeddedFactory
 
 MiB = 1 << 20
@@ -105,9 +105,9 @@ async def test_distribution_2_loses_a_put_that_was_killed_and_gets_it_again(
     assert stage.noted() == 0
 
 
-@pytest.mark.parametrize("kept", [Kept.ACKNOWLEDGED, Kept.NOTHING])
+@pytest.mark.parametrize("kept", [CutBehaviour.ACKNOWLEDGED, CutBehaviour.NOTHING])
 async def test_nothing_is_noted_where_a_cut_put_is_known_to_be_lost(
-    tmp_path: Path, embedded: EmbeddedRegistry, kept: Kept
+    tmp_path: Path, embedded: EmbeddedRegistry, kept: CutBehaviour
 ) -> None:
     stage = Stage(tmp_path)
     stage.learned(embedded, Profile(kept=kept))

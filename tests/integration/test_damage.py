@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import BlobCorrupt, BlobMissing, IntegrityError, RegistryPushError
 from registry_push.events import BlobProgress, Event
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import write_sample_store
 from registry_push.model import Digest, ModelName
 from registry_push.model.manifest import DOCKER_MANIFEST
-from registry_push.registry.connections import Registries
+from registry_push.registry.registries import Registries
 from registry_push.settings import Settings
-from registry_push.stores.ollama import OllamaStore
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.registries import Registry
 from tests.support.stores import weights_of
 

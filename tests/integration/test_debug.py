@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from registry_push.loopback import Basic, EmbeddedRegistry, Options
-from registry_push.loopback.sample import write_sample_store
+from registry_push.embedded import Basic, EmbeddedRegistry, Options
+from registry_push.embedded.sample import write_sample_store
 from tests.support.command import Finished, command
 from tests.support.registries import EmbeddedFactory
 from tests.support.scripted import Says, Scripted

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import write_sample_store
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import write_sample_store
 from tests.support.command import command
 from tests.support.event_schema import checked
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.errors import RegistryPushError
 from registry_push.events import Event, Warned, as_json
-from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.model import ModelName
 from registry_push.settings import Settings
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.command import command
 from tests.support.scripted import Says, Scripted, Seen, unauthorized
 from tests.support.service import serving

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import InvalidSettings
-from registry_push.loopback.sample import write_sample_store
 from registry_push.settings import Settings
 from tests.support.command import command
 from tests.support.event_schema import checked

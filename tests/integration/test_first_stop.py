@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.embedded import EmbeddedRegistry, OnCut, Options
+from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.errors import Interrupted
 from registry_push.events import BlobProgress, BlobRewound, Event, Stopping
-from registry_push.loopback import EmbeddedRegistry, OnCut, Options
-from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.model import ModelName
 from registry_push.settings import Settings
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.faults.clock import run
 
 # Seconds.

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from registry_push.loopback import EmbeddedRegistry, Options, Token
-from registry_push.loopback.sample import write_sample_store
-from registry_push.transfer.journal import Journal
+from registry_push.embedded import EmbeddedRegistry, Options, Token
+from registry_push.embedded.sample import write_sample_store
+from registry_push.state.journal import Journal
 from tests.support.command import Finished, command, start_command
 from tests.support.registries import DockerRegistry, EmbeddedFactory
 from tests.support.secrets import PASSWORD

@@ -13,7 +13,7 @@ import pytest
 from msgspec import Struct
 
 import registry_push
-from registry_push.loopback.sample import write_sample_store
+from registry_push.embedded.sample import write_sample_store
 from tests.support import leaks
 from tests.support.peers import require
 from tests.support.registries import DockerRegistry, docker_registry_at, free_port

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from registry_push.embedded import EmbeddedRegistry, Options
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import RegistryPushError
 from registry_push.events import ignore
-from registry_push.loopback import EmbeddedRegistry, Options
-from registry_push.loopback.sample import write_sample_store
 from registry_push.model import Reference
-from registry_push.registry.connections import Registries
+from registry_push.registry.registries import Registries
 from registry_push.settings import Settings
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.command import command
 from tests.support.registries import docker_registry_at
 from tests.support.service import sample, serving

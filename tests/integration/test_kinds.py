@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from registry_push.embedded import EmbeddedRegistry, Ollama, OnCut, Options
+from registry_push.embedded.sample import LAYER_TYPE, Layer, config, gguf, write_model, write_sample_store
 from registry_push.errors import Interrupted
 from registry_push.events import BlobProgress, BlobRewound, BlobStarted, Event
-from registry_push.loopback import EmbeddedRegistry, Ollama, OnCut, Options
-from registry_push.loopback.sample import LAYER_TYPE, Layer, config, gguf, write_model, write_sample_store
 from registry_push.model import ModelName
-from registry_push.protocol.chunks import FIRST_CHUNK, MiB
-from registry_push.protocol.kept import Kept
+from registry_push.protocol.cut_behaviour import CutBehaviour
+from registry_push.protocol.upload.chunks import FIRST_CHUNK, MiB
 from registry_push.settings import Settings
+from registry_push.state.journal import Journal
 from registry_push.transfer.copy import Report
-from registry_push.transfer.journal import Journal
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.command import command
 from tests.support.registries import EmbeddedFactory
 
@@ -41,7 +41,7 @@ class Stage:
     def seen(self, event: Event) -> None:
         self.events.append(event)
 
-    def kept(self, registry: EmbeddedRegistry) -> Kept:
+    def kept(self, registry: EmbeddedRegistry) -> CutBehaviour:
         journal = Journal(self.state, self.seen)
         try:
             profile = journal.profile(registry.origin)
@@ -62,10 +62,14 @@ def chunks(registry: EmbeddedRegistry) -> list[int]:
 
 @pytest.mark.parametrize(
     ("on_cut", "kept"),
-    [(OnCut.KEEP, Kept.EVERYTHING), (OnCut.ACKNOWLEDGED, Kept.ACKNOWLEDGED), (OnCut.LOSE, Kept.NOTHING)],
+    [
+        (OnCut.KEEP, CutBehaviour.EVERYTHING),
+        (OnCut.ACKNOWLEDGED, CutBehaviour.ACKNOWLEDGED),
+        (OnCut.LOSE, CutBehaviour.NOTHING),
+    ],
 )
 async def test_a_cut_shows_the_kind_and_it_is_remembered(
-    stage: Stage, embedded_with: EmbeddedFactory, on_cut: OnCut, kept: Kept
+    stage: Stage, embedded_with: EmbeddedFactory, on_cut: OnCut, kept: CutBehaviour
 ) -> None:
     # In the second chunk, which is longer than all buffers on the way.
     registry = await embedded_with(Options(on_cut=on_cut, cut_after=FIRST_CHUNK + 30 * MiB))

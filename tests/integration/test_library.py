@@ -12,10 +12,10 @@ import pytest
 
 import registry_push as rp
 from registry_push import errors
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import Basic, EmbeddedRegistry, Options
+from registry_push.embedded.sample import write_sample_store
 from registry_push.events import BlobStarted, Event
-from registry_push.loopback import Basic, EmbeddedRegistry, Options
-from registry_push.loopback.sample import write_sample_store
-from registry_push.stores.ollama import OllamaStore
 from tests.support.command import command
 from tests.support.registries import EmbeddedFactory
 from tests.support.stores import weights_of

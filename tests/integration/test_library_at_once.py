@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import registry_push as rp
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import write_sample_store
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import write_sample_store
 from registry_push.settings import Settings
-from registry_push.stores.ollama import OllamaStore
 from tests.support.stores import weights_of
 
 pytestmark = pytest.mark.attack("S15")

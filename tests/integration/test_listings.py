@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.embedded.sample import write_sample_store
 from registry_push.events import ignore
-from registry_push.loopback.sample import write_sample_store
-from registry_push.transfer.journal import JOURNAL, Journal
-from registry_push.transfer.orders import Order
+from registry_push.state.journal import JOURNAL, Journal
+from registry_push.state.push_record import PushRecord
 from tests.support.command import command
 
 
 def _begun(folder: Path) -> None:
     journal = Journal(folder, ignore)
-    journal.begin([Order("/models", "me/big:latest", ("localhost:5000/me/big:latest",), ())])
+    journal.begin([PushRecord("/models", "me/big:latest", ("localhost:5000/me/big:latest",), ())])
     journal.close()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback import EmbeddedRegistry
+from registry_push.embedded import EmbeddedRegistry
 from tests.support.command import command
 from tests.support.service import sample
 

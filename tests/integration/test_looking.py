@@ -9,10 +9,10 @@ import pytest
 from aiohttp import web
 
 from registry_push.cli.render.tables import ModelRow, list_lines
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import config, write_model, write_sample_store
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import config, write_model, write_sample_store
 from registry_push.model import Digest, ModelName
-from registry_push.stores.ollama import OllamaStore
 from tests.support.command import command
 from tests.support.stores import weights_of
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.embedded import Fault, On, Schedule, What
+from registry_push.embedded.faults import NO_FAULTS
 from registry_push.errors import BlobCorrupt, IntegrityError
 from registry_push.events import BlobStarted
-from registry_push.loopback import Fault, On, Schedule, What
-from registry_push.loopback.faults import NO_FAULTS
-from registry_push.protocol.chunks import SINGLE_PUT
-from registry_push.registry import trust
+from registry_push.protocol.upload.chunks import SINGLE_PUT
+from registry_push.registry import hash_cache as trust
 from tests.integration.test_changing_source import WAYS, Stage, staged
 
 pytestmark = pytest.mark.attack("S12")

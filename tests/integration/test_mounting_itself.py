@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.model import ModelName
-from registry_push.transfer.journal import Journal
+from registry_push.state.journal import Journal
 from tests.support.registries import DockerRegistry, ZuulRegistry
 
 from .test_push import Stage, requests

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback.sample import write_sample_store
+from registry_push.embedded.sample import write_sample_store
 from tests.support.command import command
 
 MISTAKES: dict[str, tuple[list[str], str, str]] = {

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from registry_push.embedded import EmbeddedRegistry, Options
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import TagTaken
 from registry_push.events import ModelDone
-from registry_push.loopback import EmbeddedRegistry, Options
-from registry_push.loopback.sample import write_sample_store
 from registry_push.settings import Settings
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.command import command
 from tests.support.registries import EmbeddedFactory
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from registry_push.embedded import Options
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import NotARegistry, Refused
-from registry_push.loopback import Options
-from registry_push.loopback.sample import write_sample_store
 from registry_push.model import Digest
-from registry_push.protocol.chunks import SINGLE_PUT
+from registry_push.protocol.upload.chunks import SINGLE_PUT
 from registry_push.settings import Settings
 from registry_push.transfer.copy import Report
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 
 from ..support.command import command
 from ..support.registries import EmbeddedFactory

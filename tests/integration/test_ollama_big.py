@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback import Ollama, Options, Token
-from registry_push.registry.identity import Identity
+from registry_push.auth.identity import Identity
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import Ollama, Options, Token
 from registry_push.settings import Settings
-from registry_push.stores.ollama import OllamaStore
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.registries import EmbeddedFactory
 from tests.support.stores import make_big_store, make_many_store
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.auth.identity import Identity
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import EmbeddedRegistry, Ollama, Options, Token
+from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model, write_sample_store
 from registry_push.errors import Denied, IntegrityError, Unauthorized
 from registry_push.events import BlobDone, BlobProgress, BlobRewound, Event, Placement
-from registry_push.loopback import EmbeddedRegistry, Ollama, Options, Token
-from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model, write_sample_store
 from registry_push.model import ModelName
-from registry_push.registry.identity import Identity
 from registry_push.settings import Dialect, Settings
-from registry_push.stores.ollama import OllamaStore
 from registry_push.transfer.copy import Report
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.registries import EmbeddedFactory
 from tests.support.stores import make_many_store, weights_of
 

@@ -10,16 +10,16 @@ from typing import TypeVar
 import aiohttp
 import pytest
 
+from registry_push.auth.identity import Identity
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import EmbeddedRegistry, OnCut, Options, Token
+from registry_push.embedded.sample import CONFIG_TYPE, LAYER_TYPE, Layer, config, write_model, write_sample_store
 from registry_push.errors import ManifestRefused, NameCollision, SomeFailed, Unauthorized, UsageError
 from registry_push.events import BlobDone, BlobRewound, Event, ModelDone, Placement, Retrying
-from registry_push.loopback import EmbeddedRegistry, OnCut, Options, Token
-from registry_push.loopback.sample import CONFIG_TYPE, LAYER_TYPE, Layer, config, write_model, write_sample_store
 from registry_push.model import ModelName
-from registry_push.registry.identity import Identity
 from registry_push.settings import Settings
-from registry_push.stores.ollama import OllamaStore
 from registry_push.transfer.copy import Report
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.registries import EmbeddedFactory, Registry
 from tests.support.secrets import PASSWORD
 from tests.support.stores import weights_of

@@ -8,15 +8,15 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from registry_push.embedded import Options
+from registry_push.embedded.options import Basic
+from registry_push.embedded.quirks import Quirks
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import Denied, NotAllowed
 from registry_push.events import Event, Warned
-from registry_push.loopback import Options
-from registry_push.loopback.options import Basic
-from registry_push.loopback.quirks import Quirks
-from registry_push.loopback.sample import write_sample_store
 from registry_push.settings import Settings
 from registry_push.transfer.copy import Report
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 
 from ..support.registries import EmbeddedFactory
 from ..support.secrets import PASSWORD

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback.sample import write_sample_store
+from registry_push.embedded.sample import write_sample_store
 from registry_push.model import Manifest, ModelName
 from tests.support.command import command
 from tests.support.peers import require

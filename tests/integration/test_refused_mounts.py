@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from registry_push.embedded import ECR, EmbeddedRegistry, Options
+from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.events import ignore
-from registry_push.loopback import ECR, EmbeddedRegistry, Options
-from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.model import HTTPOrigin, ModelName
 from registry_push.settings import Settings
 from registry_push.transfer.copy import Copier
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.registries import EmbeddedFactory
 
 LAYERS = 12

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import EmbeddedRegistry, Ollama, OnCut, Options
+from registry_push.embedded.sample import write_sample_store
 from registry_push.events import BlobWaiting, Event
-from registry_push.loopback import EmbeddedRegistry, Ollama, OnCut, Options
-from registry_push.loopback.sample import write_sample_store
 from registry_push.model import Descriptor, ModelName
 from registry_push.settings import Settings
-from registry_push.stores.ollama import OllamaStore
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.command import command, start_command
 from tests.support.registries import EmbeddedFactory
 from tests.support.stores import weights_of

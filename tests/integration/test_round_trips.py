@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback import EmbeddedRegistry, Options, Token
-from registry_push.protocol.chunks import SINGLE_PUT
+from registry_push.embedded import EmbeddedRegistry, Options, Token
+from registry_push.protocol.upload.chunks import SINGLE_PUT
 from registry_push.settings import Settings
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.registries import EmbeddedFactory
 from tests.support.secrets import PASSWORD
 from tests.support.stores import make_many_store

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import config, write_model, write_sample_store
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import config, write_model, write_sample_store
 from registry_push.model import ModelName
 from tests.support.command import command
 

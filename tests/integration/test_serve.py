@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from registry_push.daemon.application import Patience
-from registry_push.loopback import Basic, EmbeddedRegistry, Options
-from registry_push.loopback.sample import config, write_model, write_sample_store
+from registry_push.embedded import Basic, EmbeddedRegistry, Options
+from registry_push.embedded.sample import config, write_model, write_sample_store
 from registry_push.model import ModelName
 from registry_push.settings import Settings
 from tests.support.registries import DockerRegistry, EmbeddedFactory

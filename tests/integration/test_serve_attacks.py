@@ -10,7 +10,7 @@ import pytest
 
 from registry_push.daemon.access import Access, Origins
 from registry_push.daemon.targets import AllowedTargets
-from registry_push.loopback import EmbeddedRegistry
+from registry_push.embedded import EmbeddedRegistry
 from tests.support.command import command
 from tests.support.service import Served, over, running, sample
 

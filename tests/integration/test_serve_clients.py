@@ -13,7 +13,7 @@ from typing import Any
 import ollama
 import pytest
 
-from registry_push.loopback import Basic, EmbeddedRegistry, Options
+from registry_push.embedded import Basic, EmbeddedRegistry, Options
 from registry_push.settings import Settings
 from tests.support.peers import require, require_node_package
 from tests.support.registries import DockerRegistry, EmbeddedFactory, Registry, ZuulRegistry

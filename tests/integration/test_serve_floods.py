@@ -13,7 +13,7 @@ import pytest
 from yarl import URL
 
 from registry_push.daemon.application import MAX_BODY, Patience
-from registry_push.loopback import EmbeddedRegistry
+from registry_push.embedded import EmbeddedRegistry
 from registry_push.settings import Settings
 from tests.support.service import LOCAL, Served, over, running, sample, serving
 

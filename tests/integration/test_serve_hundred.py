@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import aiohttp
 
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import LAYER_TYPE, Layer, config, gguf, write_model
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import LAYER_TYPE, Layer, config, gguf, write_model
 from registry_push.model import ModelName
 from tests.support.service import check_stream, lines_of, running
 from tests.support.stores import make_many_store

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from registry_push.loopback import EmbeddedRegistry, Options
-from registry_push.registry.identity import Identity
+from registry_push.auth.identity import Identity
+from registry_push.embedded import EmbeddedRegistry, Options
 from tests.support.command import command, start_command
 from tests.support.registries import EmbeddedFactory
 from tests.support.service import lines_of, running, sample

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback import EmbeddedRegistry
+from registry_push.embedded import EmbeddedRegistry
 from tests.support.service import running, sample
 
 EXAMPLES = 60  # for each operation, besides what the description's examples and limits give

@@ -10,8 +10,8 @@ from pathlib import Path
 from aiohttp import web
 
 from registry_push.daemon.application import Patience
-from registry_push.loopback import Basic, EmbeddedRegistry, Options
-from registry_push.loopback.sample import Layer, config, write_model
+from registry_push.embedded import Basic, EmbeddedRegistry, Options
+from registry_push.embedded.sample import Layer, config, write_model
 from registry_push.model import ModelName
 from tests.support.registries import EmbeddedFactory
 from tests.support.secrets import PASSWORD

@@ -16,7 +16,7 @@ import pytest
 
 from registry_push.daemon.application import Patience
 from registry_push.daemon.bounds import Bounds
-from registry_push.loopback import EmbeddedRegistry
+from registry_push.embedded import EmbeddedRegistry
 from tests.support.service import Running, Served, over, running, sample
 
 pytestmark = pytest.mark.attack("S11")

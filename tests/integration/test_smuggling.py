@@ -12,7 +12,7 @@ import pytest
 from registry_push.errors import ProtocolViolation, Unavailable
 from registry_push.settings import Settings
 from registry_push.transfer.copy import Report
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 
 from ..support.scripted import Says, Scripted
 from ..support.stores import make_many_store

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from registry_push.cli.render import Kind, renderer
+from registry_push.content.body import BytesBody, FileBody
+from registry_push.content.hashing import Hasher
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.content.threads import in_thread
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import Origin, OutOfResources
 from registry_push.events import Warned
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import write_sample_store
 from registry_push.model import ModelName
 from registry_push.settings import Settings
-from registry_push.stores.body import BytesBody, FileBody
-from registry_push.stores.hashing import Hasher
-from registry_push.stores.ollama import OllamaStore
-from registry_push.stores.threads import in_thread
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.pushes import Screen
 
 pytestmark = pytest.mark.attack("S15")

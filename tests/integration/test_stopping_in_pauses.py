@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from registry_push.loopback import Options, Token
-from registry_push.loopback.sample import write_sample_store
-from registry_push.registry.keeper import UploadKey
-from registry_push.stores.ollama import OllamaStore
-from registry_push.transfer.journal import Journal
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import Options, Token
+from registry_push.embedded.sample import write_sample_store
+from registry_push.model import UploadKey
+from registry_push.state.journal import Journal
 from tests.support.command import command, start_command
 from tests.support.registries import EmbeddedFactory
 from tests.support.stores import weights_of

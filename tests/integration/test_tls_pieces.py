@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.protocol.pace import Pace
+from registry_push.content.hashing import Hasher
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.protocol.throughput import Throughput
 from registry_push.registry import upload
 from registry_push.settings import Settings
-from registry_push.stores.hashing import Hasher
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.stores import make_mixed_store
 from tests.support.tls import self_signed
 
@@ -51,7 +51,7 @@ async def test_pieces_follow_the_round_trip(
 
     monkeypatch.setattr(Hasher, "pieces", seen)
     monkeypatch.setattr(Hasher, "finish", finished)
-    monkeypatch.setattr(Pace, "is_near", near)
+    monkeypatch.setattr(Throughput, "is_near", near)
     monkeypatch.setattr(upload, "_FEW", few)
     made = self_signed(tmp_path / "tls")
     name = make_mixed_store(tmp_path / "models", [SMALL, LARGE])

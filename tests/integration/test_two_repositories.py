@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import EmbeddedRegistry, Options
+from registry_push.embedded.sample import write_sample_store
 from registry_push.events import BlobDone, BlobWaiting, Event, Placement
-from registry_push.loopback import EmbeddedRegistry, Options
-from registry_push.loopback.sample import write_sample_store
 from registry_push.settings import Settings
-from registry_push.stores.ollama import OllamaStore
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.command import Finished, command, start_command
 from tests.support.registries import EmbeddedFactory
 from tests.support.stores import weights_of

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from registry_push.content.hashing import Hasher
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import BlobCorrupt
-from registry_push.loopback.sample import write_sample_store
-from registry_push.registry import trust
+from registry_push.registry import hash_cache as trust
 from registry_push.settings import Settings, Verify
-from registry_push.stores.hashing import Hasher
-from registry_push.stores.ollama import OllamaStore
 from registry_push.transfer.copy import Report
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.registries import Registry
 from tests.support.stores import weights_of
 

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.errors import Interrupted
-from registry_push.events import BlobProgress, Event
-from registry_push.loopback import (
+from registry_push.embedded import (
     ECR,
     GITEA,
     QUAY,
@@ -25,14 +23,16 @@ from registry_push.loopback import (
     Schedule,
     What,
 )
-from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model
+from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
+from registry_push.errors import Interrupted
+from registry_push.events import BlobProgress, Event
 from registry_push.model import ModelName
-from registry_push.protocol.chunks import MiB, WholePut
+from registry_push.protocol.upload.chunks import MiB, WholePut
 from registry_push.registry.profile import Profile, known_profile
 from registry_push.settings import Settings
+from registry_push.state.journal import Journal
 from registry_push.transfer.copy import Report
-from registry_push.transfer.journal import Journal
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.registries import EmbeddedFactory
 
 SMALL = 300_000

@@ -11,8 +11,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import write_sample_store
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import write_sample_store
 from tests.support.command import Finished
 from tests.support.other_user import UID, command_as_other, is_unknown, public_folder, start_as_other
 from tests.support.tls import self_signed

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from registry_push.loopback.sample import write_sample_store
+from registry_push.embedded.sample import write_sample_store
 from registry_push.model import Manifest, ModelName
 from tests.support.command import Finished, command, start_command
 from tests.support.line import Line

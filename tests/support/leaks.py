@@ -24,10 +24,10 @@ from urllib.parse import parse_qsl, quote, quote_plus
 
 import pytest
 
+from registry_push.embedded.auth import TOKEN_MARK
+from registry_push.embedded.call import Exchange
 from registry_push.errors import RegistryPushError
 from registry_push.events import Event, as_json
-from registry_push.loopback.auth import TOKEN_MARK
-from registry_push.loopback.call import Exchange
 from registry_push.protocol.secrets import Secrets
 
 from .secrets import PLANTED
@@ -194,7 +194,7 @@ class _Handler(logging.Handler):
 
 def install() -> None:
     """Watch the embedded registry's requests, errors, pushes' events, and what is read of captured output."""
-    from registry_push.transfer import push as pushing
+    from registry_push.verbs import push as pushing
 
     raw_of = Exchange.of.__func__  # type: ignore[attr-defined]  # a class method's function
 

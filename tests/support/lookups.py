@@ -10,15 +10,15 @@ from typing import Any, Final
 
 import click
 
+from registry_push.auth.credentials import CredentialStore
+from registry_push.auth.sign_in import SignIn
+from registry_push.content.ollama.paths import find_root
 from registry_push.errors import RegistryPushError
 from registry_push.events import Event
-from registry_push.flags import options
-from registry_push.registry import tls
-from registry_push.registry.credentials import CredentialStore
-from registry_push.registry.sign_in import SignIn
+from registry_push.http import tls
+from registry_push.options.flags import options
 from registry_push.settings import Settings
-from registry_push.stores.ollama_paths import find_root
-from registry_push.transfer.journal import Journal
+from registry_push.state.journal import Journal
 
 HOST: Final = "r.example"
 CONFIG: Final = ".config/registry-push/config.toml"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from registry_push.loopback import EmbeddedRegistry, Ollama, Options
+from registry_push.embedded import EmbeddedRegistry, Ollama, Options
 
 from .registries import EmbeddedFactory
 from .wire import OCTETS, Reply, Wire, digest_of

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import bcrypt
 import pytest
 
-from registry_push.loopback import EmbeddedRegistry, Options
+from registry_push.embedded import EmbeddedRegistry, Options
 
 from .peers import require
 from .secrets import PASSWORD

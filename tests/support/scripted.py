@@ -18,13 +18,13 @@ from urllib.parse import parse_qs
 
 from multidict import CIMultiDict
 
+from registry_push.auth.credentials import Credential
+from registry_push.auth.identity import Identity
+from registry_push.auth.tokens import Authenticator
 from registry_push.events import Sink, ignore
+from registry_push.http.transport import Transport
 from registry_push.model import HTTPOrigin
 from registry_push.registry.client import Client
-from registry_push.registry.credentials import Credential
-from registry_push.registry.identity import Identity
-from registry_push.registry.tokens import Authenticator
-from registry_push.registry.transport import Transport
 from registry_push.settings import Settings
 
 from . import leaks

@@ -17,12 +17,12 @@ from aiohttp import web
 from registry_push.daemon.access import Access, Origins
 from registry_push.daemon.application import Patience, Service
 from registry_push.daemon.bounds import Bounds
-from registry_push.daemon.hub import Hub
+from registry_push.daemon.running_pushes import RunningPushes
 from registry_push.daemon.targets import AllowedTargets
+from registry_push.embedded.sample import write_sample_store
 from registry_push.events import ignore
-from registry_push.loopback.sample import write_sample_store
 from registry_push.settings import Settings
-from registry_push.transfer.shared import sharing
+from registry_push.verbs.shared import sharing
 
 from . import leaks
 from .command import start_command
@@ -35,7 +35,7 @@ class Served:
     """A service on 127.0.0.1."""
 
     port: int
-    hub: Hub
+    hub: RunningPushes
     session: aiohttp.ClientSession
 
     @property
@@ -64,7 +64,7 @@ async def serving(
     bounds = bounds or Bounds(connections=64)
     async with (
         sharing(settings, ignore, connections=bounds.connections, per_registry=bounds.per_registry) as shared,
-        Hub(shared, bounds) as hub,
+        RunningPushes(shared, bounds) as hub,
     ):
         runner = Service(settings, hub, access, targets or AllowedTargets(), patience, bounds=bounds).runner()
         await runner.setup()

@@ -12,13 +12,13 @@ from itertools import count
 
 from registry_push.errors import TLSFailed
 from registry_push.model import Descriptor, Digest
-from registry_push.protocol.answer import Answer
-from registry_push.protocol.chunks import ChunkPlan
 from registry_push.protocol.diagnostics import Diagnosis
-from registry_push.protocol.parts import Parts
+from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.retry import Budget
-from registry_push.protocol.upload import UploadSession
-from registry_push.protocol.upload_request import Endpoints, UploadRecord, UploadRequest
+from registry_push.protocol.upload.chunks import ChunkPlan
+from registry_push.protocol.upload.parts import Parts
+from registry_push.protocol.upload.requests import Endpoints, UploadRecord, UploadRequest
+from registry_push.protocol.upload.session import UploadSession
 
 ORIGIN = "http://registry.test"
 ENDPOINTS = Endpoints(f"{ORIGIN}/v2/a/b/blobs/x", f"{ORIGIN}/v2/a/b/blobs/uploads/")
@@ -67,7 +67,7 @@ class SimulatedRegistry:
     withheld: int = 0  # bytes of the last body that did not go out before the line broke
     _ids: Iterator[int] = field(default_factory=count)
 
-    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> Answer | None:
+    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> RegistryResponse | None:
         """The answer; None where the line broke. Raises `TLSFailed` for a host that is not trusted."""
         fault = next(self.faults, Fault.NONE)
         location, self.withheld = request.url.partition("?")[0], 0
@@ -78,11 +78,11 @@ class SimulatedRegistry:
             case Fault.LOST_REQUEST:
                 return None
             case Fault.BUSY:
-                return Answer(503, request.url)
+                return RegistryResponse(503, request.url)
             case Fault.EXPIRED:
-                return Answer(401, request.url)
+                return RegistryResponse(401, request.url)
             case Fault.REDIRECT:
-                return Answer(307, request.url)
+                return RegistryResponse(307, request.url)
             case Fault.UNTRUSTED:
                 raise TLSFailed("no trusted TLS connection")
             case Fault.SESSION_GONE:
@@ -103,43 +103,47 @@ class SimulatedRegistry:
             case OnCut.LOSE:
                 del self.sessions[location]
 
-    def _handle(self, request: UploadRequest, location: str, body: bytes, blob: Descriptor) -> Answer:
+    def _handle(self, request: UploadRequest, location: str, body: bytes, blob: Descriptor) -> RegistryResponse:
         url = request.url
         if request.method == "POST":
             session = f"{ORIGIN}/v2/a/b/blobs/uploads/{next(self._ids)}"
             self.sessions[session] = bytearray()
-            return Answer(202, url, location=session)
+            return RegistryResponse(202, url, location=session)
         if request.method == "HEAD":
             there = self.blobs.get(blob.digest)
-            return Answer(404, url) if there is None else Answer(200, url, length=len(there), digest=blob.digest)
+            return (
+                RegistryResponse(404, url)
+                if there is None
+                else RegistryResponse(200, url, length=len(there), digest=blob.digest)
+            )
         held = self.sessions.get(location)
         if request.method == "GET" and not self.knows_status:
-            return Answer(405, url)
+            return RegistryResponse(405, url)
         if held is None:
-            return Answer(404, url, diagnosis=Diagnosis(("BLOB_UPLOAD_UNKNOWN",), "upload unknown"))
+            return RegistryResponse(404, url, diagnosis=Diagnosis(("BLOB_UPLOAD_UNKNOWN",), "upload unknown"))
         if request.method == "GET":
-            return Answer(204, url, location=location, range_end=max(0, len(held) - 1 + self.status_adds))
+            return RegistryResponse(204, url, location=location, range_end=max(0, len(held) - 1 + self.status_adds))
         if self.chunk_limit is not None and len(body) > self.chunk_limit:
-            return Answer(self.limit_status, url)
+            return RegistryResponse(self.limit_status, url)
         if request.method == "PATCH":
             return self._patch(request, location, held, body)
         held += body
         if Digest.of(bytes(held)) != blob.digest:
             del self.sessions[location]
-            return Answer(400, url, diagnosis=Diagnosis(("DIGEST_INVALID",), "digest invalid"))
+            return RegistryResponse(400, url, diagnosis=Diagnosis(("DIGEST_INVALID",), "digest invalid"))
         self.blobs[blob.digest] = bytes(self.sessions.pop(location))
-        return Answer(201, url, digest=blob.digest)
+        return RegistryResponse(201, url, digest=blob.digest)
 
-    def _patch(self, request: UploadRequest, location: str, held: bytearray, body: bytes) -> Answer:
+    def _patch(self, request: UploadRequest, location: str, held: bytearray, body: bytes) -> RegistryResponse:
         start, _, last = request.headers["Content-Range"].partition("-")
         assert (int(start), int(last) + 1 - int(start)) == (request.span and request.span.start, len(body))
         if int(start) != len(held):
-            return Answer(416, request.url, location=location, range_end=max(0, len(held) - 1))
+            return RegistryResponse(416, request.url, location=location, range_end=max(0, len(held) - 1))
         held += body
         self.received.append((int(start), len(held)))
         self.first_stop = self.first_stop or len(held)
         told = self.range_of_patch(int(start), len(held), self.first_stop)
-        return Answer(self.patch_status, request.url, location=location, range_end=told)
+        return RegistryResponse(self.patch_status, request.url, location=location, range_end=told)
 
 
 def asked(session: UploadSession) -> UploadRequest | None:
@@ -149,7 +153,7 @@ def asked(session: UploadSession) -> UploadRequest | None:
     return request
 
 
-def answered(session: UploadSession, *answers: Answer) -> UploadRequest | None:
+def answered(session: UploadSession, *answers: RegistryResponse) -> UploadRequest | None:
     """The request after these answers."""
     for answer in answers:
         assert asked(session) is not None

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from registry_push.loopback.sample import CONFIG_TYPE, LAYER_TYPE, config, encoded, manifest_bytes
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded.sample import CONFIG_TYPE, LAYER_TYPE, config, encoded, manifest_bytes
 from registry_push.model import Descriptor, Digest, ModelName
-from registry_push.stores.ollama import OllamaStore
 
 # Large enough that writing and hashing cost more than the loop, small enough to stay in the cache.
 _BLOCK: Final = 1 << 20

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from registry_push.model import Digest
-from registry_push.protocol.answer import NO_ANSWER, Answer, Kind
+from registry_push.protocol.response import NO_ANSWER, Kind, RegistryResponse
 
 _URL = "https://r.example/v2/x"
 _DIGEST = Digest("ab" * 32)
 
 
-def _read(status: int = 202, body: bytes = b"", **headers: str) -> Answer:
+def _read(status: int = 202, body: bytes = b"", **headers: str) -> RegistryResponse:
     named = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
-    return Answer.read(status, _URL, named, body, now=0.0)
+    return RegistryResponse.read(status, _URL, named, body, now=0.0)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def _read(status: int = 202, body: bytes = b"", **headers: str) -> Answer:
     ],
 )
 def test_a_status_has_one_meaning(status: int, kind: Kind) -> None:
-    assert Answer(status, _URL).kind is kind
+    assert RegistryResponse(status, _URL).kind is kind
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,6 @@ _NAMES = ("Range", "Location", "Content-Length", "Retry-After", "Docker-Content-
 
 @given(st.integers(100, 999), st.dictionaries(st.sampled_from(_NAMES), st.text(max_size=40)), st.binary(max_size=100))
 def test_any_answer_can_be_read(status: int, headers: dict[str, str], body: bytes) -> None:
-    answer = Answer.read(status, _URL, CIMultiDict(headers), body, now=0.0)
+    answer = RegistryResponse.read(status, _URL, CIMultiDict(headers), body, now=0.0)
     assert answer.kind in Kind
     assert answer.range_end is None or answer.range_end >= 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from registry_push.errors import Unavailable
 from registry_push.events import BlobDone, Event, Placement
 from registry_push.model import Descriptor, Digest, HTTPOrigin
-from registry_push.protocol.chunks import SINGLE_PUT
+from registry_push.protocol.upload.chunks import SINGLE_PUT
 from registry_push.transfer.copy import Copier
 from tests.faults.clock import run
 

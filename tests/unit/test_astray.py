@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import Denied, ProtocolViolation, RegistryPushError, TLSFailed, Unavailable
-from registry_push.loopback.sample import write_sample_store
 from registry_push.model import Descriptor, Digest
-from registry_push.protocol.answer import Answer
-from registry_push.protocol.chunks import ChunkPlan
 from registry_push.protocol.location import resolve
-from registry_push.protocol.parts import Parts
+from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.retry import Budget
-from registry_push.protocol.transitions import State
-from registry_push.protocol.upload import UploadSession
-from registry_push.protocol.upload_request import Endpoints, UploadRequest
+from registry_push.protocol.upload.chunks import ChunkPlan
+from registry_push.protocol.upload.parts import Parts
+from registry_push.protocol.upload.requests import Endpoints, UploadRequest
+from registry_push.protocol.upload.session import UploadSession
+from registry_push.protocol.upload.transitions import State
 from registry_push.settings import Settings
 from registry_push.transfer.copy import Report
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.scripted import Says, Scripted, Seen
 from tests.support.tls import self_signed
 
@@ -57,8 +57,8 @@ def _upload(location: str, reply: Reply, *, retries: int = 5, single: bool = Fal
     return session, methods
 
 
-def _answer(status: int, url: str, **headers: str) -> Answer:
-    return Answer.read(status, url, CIMultiDict(headers), now=0)
+def _answer(status: int, url: str, **headers: str) -> RegistryResponse:
+    return RegistryResponse.read(status, url, CIMultiDict(headers), now=0)
 
 
 @pytest.mark.parametrize("location", [INNER, PREFIX, "https://other.test/v2/a/blobs/uploads/1"])

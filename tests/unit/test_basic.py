@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from registry_push.auth.credentials import Credential
 from registry_push.errors import Unauthorized
-from registry_push.registry.credentials import Credential
 from tests.support.scripted import Scripted, SignIn, authorizations, opened, token, unauthorized, wants
 from tests.support.secrets import BASIC, PASSWORD
 

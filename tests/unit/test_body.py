@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry_push.content.base import LocalFile
+from registry_push.content.body import PIECE, BytesBody, FileBody, opened
+from registry_push.content.hashing import Hasher, RunningHash
+from registry_push.content.spool import Spool
 from registry_push.errors import BlobCorrupt, SourceChanged
 from registry_push.model import Digest
-from registry_push.stores.base import LocalFile
-from registry_push.stores.body import PIECE, BytesBody, FileBody, opened
-from registry_push.stores.hashing import Hasher, RunningHash
-from registry_push.stores.spool import Spool
 
 CONTENT = bytes(range(251)) * 12_000  # about three pieces, and not a multiple of one
 

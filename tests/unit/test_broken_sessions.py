@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from registry_push.errors import TLSFailed, Unavailable
 from registry_push.model import Descriptor, Digest
-from registry_push.protocol.answer import Answer
-from registry_push.protocol.chunks import ChunkPlan
-from registry_push.protocol.parts import Parts
+from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.retry import Budget
-from registry_push.protocol.transitions import State
-from registry_push.protocol.upload import UploadSession
-from registry_push.protocol.upload_request import OllamaWay, UploadRecord, UploadRequest
+from registry_push.protocol.upload.chunks import ChunkPlan
+from registry_push.protocol.upload.parts import Parts
+from registry_push.protocol.upload.requests import OllamaWay, UploadRecord, UploadRequest
+from registry_push.protocol.upload.session import UploadSession
+from registry_push.protocol.upload.transitions import State
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, asked, upload
 
 pytestmark = pytest.mark.attack("S1")
@@ -102,7 +102,7 @@ class Watched(SimulatedRegistry):
         self.passing: Iterator[Fault] = iter(())
         self.in_doubt = False
 
-    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> Answer | None:
+    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> RegistryResponse | None:
         assert not (self.in_doubt and body), "it may be there: ask before it is sent again"
         self.faults = iter(() if request.method == "POST" else [next(self.passing, Fault.NONE)])
         answer = super().answer(request, body, blob)
@@ -113,7 +113,7 @@ class Watched(SimulatedRegistry):
         return answer
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     passing=st.lists(st.sampled_from(PASSING), max_size=40),
     lasting=LASTING,
@@ -219,10 +219,10 @@ def test_a_lost_session_is_followed_by_another_where_a_mount_is_refused(status: 
         blob, ENDPOINTS, ChunkPlan(len(CONTENT), 1000), budget=Budget(5), mount_from=["other/repo"], resume=resume
     )
     asked(session)
-    session.receive(Answer(404, resume.location))
+    session.receive(RegistryResponse(404, resume.location))
     offer = asked(session)
     assert offer is not None and offer.is_offer
-    session.receive(Answer(status, offer.url))
+    session.receive(RegistryResponse(status, offer.url))
     plain = asked(session)
     assert plain is not None and plain.method == "POST" and not plain.is_offer
 
@@ -252,14 +252,16 @@ def opened(session: UploadSession, number: int, direct_url: str | None = None) -
     request = asked(session)
     assert request is not None and request.method == "POST"
     location = f"{ENDPOINTS.uploads}{number}"
-    session.receive(Answer(202, request.url, upload_location=location, direct_url=direct_url))
+    session.receive(RegistryResponse(202, request.url, upload_location=location, direct_url=direct_url))
 
 
 def answer_parts(parts: Parts, status: int, *, until: int = 100) -> None:
     """Answers each question with `status`, until it is over or so many were asked."""
     while until and (question := parts.take()) is not None:
         until -= 1
-        parts.asked(question.number, Answer(status, question.request.url, upload_location=question.request.url))
+        parts.asked(
+            question.number, RegistryResponse(status, question.request.url, upload_location=question.request.url)
+        )
 
 
 def test_parts_that_are_always_refused_as_busy_begin_again_in_a_fresh_session() -> None:
@@ -303,7 +305,7 @@ def test_parts_that_go_on_in_the_old_session_after_all_leave_the_fresh_one() -> 
     for _ in range(LOOKS):
         request = asked(session)
         assert request is not None and request.method == "HEAD"
-        session.receive(Answer(404, request.url))
+        session.receive(RegistryResponse(404, request.url))
     request = asked(session)
     assert request is not None and request.closes and request.url.startswith(f"{ENDPOINTS.uploads}0")
 
@@ -329,11 +331,11 @@ def test_a_commit_after_parts_that_never_works_begins_again_in_a_fresh_session()
     session.parts_over(parts)
     request = asked(session)
     assert request is not None and request.closes
-    session.receive(Answer(503, request.url))
+    session.receive(RegistryResponse(503, request.url))
     opened(session, 1)
     request = asked(session)
     assert request is not None and request.method == "HEAD"
-    session.receive(Answer(404, request.url))
+    session.receive(RegistryResponse(404, request.url))
     assert asked_parts(session).location == f"{ENDPOINTS.uploads}1"
 
 
@@ -343,7 +345,7 @@ def test_a_direct_upload_that_never_gets_through_has_a_fresh_session_before_it_f
     for number in (1, None):
         request = asked(session)
         assert request is not None and request.is_anonymous
-        session.receive(Answer(503, request.url))
+        session.receive(RegistryResponse(503, request.url))
         if number is not None:
             opened(session, number, "https://s.example/1")
     assert isinstance(session.failure, Unavailable)
@@ -355,10 +357,10 @@ def test_a_commit_left_by_another_process_that_is_refused_begins_again(status: i
     session = at_ollama(size=MB, direct=True, resume=resume)
     request = asked(session)
     assert request is not None and request.closes
-    session.receive(Answer(status, request.url))
+    session.receive(RegistryResponse(status, request.url))
     if status == 404:  # it may have been committed
         request = asked(session)
         assert request is not None and request.method == "HEAD"
-        session.receive(Answer(404, request.url))
+        session.receive(RegistryResponse(404, request.url))
     opened(session, 1, "https://s.example/1")
     assert session.state is State.DIRECT

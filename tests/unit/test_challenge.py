@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from registry_push.protocol.challenge import Challenge, basic, bearer, parse_challenges, widened
+from registry_push.protocol.auth.challenge import Challenge, basic, bearer, parse_challenges, widened
 
 _TOKEN = st.text(string.ascii_letters + string.digits + "!#$%&'*+.^_`|~-", min_size=1, max_size=12)
 # What a quoted string may hold (RFC 9110, 5.6.4), `"` and `\` among it: those are written with a backslash.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from registry_push.errors import Refused, RemoteMismatch
-from registry_push.protocol.answer import Answer
-from registry_push.protocol.chunks import ChunkPlan, MiB
 from registry_push.protocol.diagnostics import Diagnosis
-from registry_push.protocol.transitions import State
-from registry_push.protocol.upload import UploadSession
-from registry_push.protocol.upload_request import UploadRecord, UploadRequest
+from registry_push.protocol.response import RegistryResponse
+from registry_push.protocol.upload.chunks import ChunkPlan, MiB
+from registry_push.protocol.upload.requests import UploadRecord, UploadRequest
+from registry_push.protocol.upload.session import UploadSession
+from registry_push.protocol.upload.transitions import State
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, SimulatedRegistry, answered, asked, session_of, upload
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes
@@ -22,7 +22,9 @@ SIZE = len(CONTENT)
 
 def committed_in_chunks() -> UploadSession:
     session = session_of(ChunkPlan(SIZE, 6000))
-    answers = [Answer(202, ENDPOINTS.uploads, location="/s")] * 3 + [Answer(201, f"{ENDPOINTS.uploads}s")]
+    answers = [RegistryResponse(202, ENDPOINTS.uploads, location="/s")] * 3 + [
+        RegistryResponse(201, f"{ENDPOINTS.uploads}s")
+    ]
     request = answered(session, *answers)
     assert request is not None and request.method == "HEAD"
     assert session.record is None, "there is nothing to go on with"
@@ -31,13 +33,15 @@ def committed_in_chunks() -> UploadSession:
 
 def test_chunks_that_made_another_length_are_never_success() -> None:
     session = committed_in_chunks()
-    session.receive(Answer(200, ENDPOINTS.blob, length=SIZE - 6000))
+    session.receive(RegistryResponse(200, ENDPOINTS.blob, length=SIZE - 6000))
     assert isinstance(session.failure, RemoteMismatch)
     assert "--one-put" in (session.failure.hint or "")
 
 
-@pytest.mark.parametrize("answer", [Answer(200, ENDPOINTS.blob, length=SIZE), Answer(200, ENDPOINTS.blob, length=0)])
-def test_chunks_that_made_the_length_are_success(answer: Answer) -> None:
+@pytest.mark.parametrize(
+    "answer", [RegistryResponse(200, ENDPOINTS.blob, length=SIZE), RegistryResponse(200, ENDPOINTS.blob, length=0)]
+)
+def test_chunks_that_made_the_length_are_success(answer: RegistryResponse) -> None:
     session = committed_in_chunks()
     session.receive(answer)
     assert session.is_done
@@ -46,7 +50,7 @@ def test_chunks_that_made_the_length_are_success(answer: Answer) -> None:
 @pytest.mark.parametrize("status", [202, 204, 307, 400, 401, 403, 404, 405, 413, 416, 501])
 def test_a_commit_that_was_answered_stands_whatever_head_says(status: int) -> None:
     session = committed_in_chunks()
-    session.receive(Answer(status, ENDPOINTS.blob))
+    session.receive(RegistryResponse(status, ENDPOINTS.blob))
     assert session.is_done
 
 
@@ -55,7 +59,7 @@ def test_a_busy_head_is_asked_again_and_the_commit_stands() -> None:
     heads = 0
     while (request := asked(session)) is not None:
         heads += request.method == "HEAD"
-        session.receive(Answer(503, ENDPOINTS.blob))
+        session.receive(RegistryResponse(503, ENDPOINTS.blob))
     assert session.is_done and heads == 6
 
 
@@ -73,14 +77,14 @@ def test_one_chunk_is_not_measured_and_the_rest_of_another_process_is() -> None:
 def r2(size: int) -> UploadSession:
     session = session_of(ChunkPlan.for_blob(size))
     asked(session)
-    session.receive(Answer(202, ENDPOINTS.uploads, "/s", minimum_chunk=5 * MiB, maximum_chunk=100 * 10**6))
+    session.receive(RegistryResponse(202, ENDPOINTS.uploads, "/s", minimum_chunk=5 * MiB, maximum_chunk=100 * 10**6))
     return session
 
 
 def took(session: UploadSession) -> None:
     request = asked(session)
     assert request is not None and request.span is not None
-    session.receive(Answer(202, request.url, range_end=request.span.stop - 1))
+    session.receive(RegistryResponse(202, request.url, range_end=request.span.stop - 1))
 
 
 def test_r2s_chunk_size_is_in_the_record_and_another_process_keeps_to_it() -> None:
@@ -90,7 +94,9 @@ def test_r2s_chunk_size_is_in_the_record_and_another_process_keeps_to_it() -> No
     record = session.record
     assert record is not None and (record.chunk, record.is_equal) == (16 * MiB, True)
     again = session_of(ChunkPlan.for_blob(200 * MiB).paced(64 * MiB), resume=record)
-    status = Answer(204, record.location, range_end=record.offset - 1, minimum_chunk=5 * MiB, maximum_chunk=10**8)
+    status = RegistryResponse(
+        204, record.location, range_end=record.offset - 1, minimum_chunk=5 * MiB, maximum_chunk=10**8
+    )
     request = answered(again, status)
     assert request is not None and request.span is not None
     assert (request.span.start, request.span.length) == (32 * MiB, 16 * MiB)
@@ -99,7 +105,7 @@ def test_r2s_chunk_size_is_in_the_record_and_another_process_keeps_to_it() -> No
 def test_r2s_limits_are_read_from_a_status_too() -> None:
     """A record of an earlier version has no chunk size; of a session that is empty any will do."""
     again = session_of(ChunkPlan.for_blob(200 * MiB).paced(MiB), resume=UploadRecord(f"{ENDPOINTS.uploads}s", 0))
-    request = answered(again, Answer(204, ENDPOINTS.uploads, minimum_chunk=5 * MiB, maximum_chunk=10**8))
+    request = answered(again, RegistryResponse(204, ENDPOINTS.uploads, minimum_chunk=5 * MiB, maximum_chunk=10**8))
     assert request is not None and request.span is not None and request.span.length == 5 * MiB
 
 
@@ -113,7 +119,7 @@ def test_r2s_chunks_never_shrink_in_the_middle(status: int) -> None:
         if request.method == "POST":
             break
         assert request.span is None or request.span.length == 16 * MiB
-        session.receive(Answer(status if request.span else 204, request.url, range_end=16 * MiB - 1))
+        session.receive(RegistryResponse(status if request.span else 204, request.url, range_end=16 * MiB - 1))
     else:
         pytest.fail("it begins anew: R2 joins no chunks of two sizes")
 
@@ -132,10 +138,10 @@ def test_a_status_that_is_one_too_high_costs_no_acknowledged_byte_and_no_limit(
     registry = SimulatedRegistry(on_cut, faults=iter(faults), status_adds=1)
     patch = registry._patch
 
-    def refused(request: UploadRequest, location: str, held: bytearray, body: bytes) -> Answer:
+    def refused(request: UploadRequest, location: str, held: bytearray, body: bytes) -> RegistryResponse:
         answer = patch(request, location, held, body)
         told = None if told_with_416 is None else len(held) - 1 + told_with_416
-        return Answer(416, request.url, range_end=told) if answer.status == 416 else answer
+        return RegistryResponse(416, request.url, range_end=told) if answer.status == 416 else answer
 
     registry._patch = refused  # type: ignore[method-assign]
     run = upload(registry, content, chunk=2 * MiB)
@@ -180,7 +186,7 @@ STUCK = 8 * MiB - 1
 @pytest.mark.parametrize("range_end", [STUCK, None])
 def test_ecrs_status_is_no_offset(range_end: int | None) -> None:
     request = answered(
-        at_ecr(48 * MiB, resume=ecr_record(chunks=3)), Answer(204, ENDPOINTS.uploads, range_end=range_end)
+        at_ecr(48 * MiB, resume=ecr_record(chunks=3)), RegistryResponse(204, ENDPOINTS.uploads, range_end=range_end)
     )
     assert request is not None and request.span is not None and request.span.start == 24 * MiB
 
@@ -196,8 +202,8 @@ def test_ecrs_status_is_no_offset(range_end: int | None) -> None:
     ],
 )
 def test_ecrs_words_name_the_true_offset(words: str, start: int) -> None:
-    status = Answer(204, ENDPOINTS.uploads, range_end=STUCK)
-    refused = Answer(416, ENDPOINTS.uploads, range_end=STUCK, diagnosis=Diagnosis(("RANGE_INVALID",), words))
+    status = RegistryResponse(204, ENDPOINTS.uploads, range_end=STUCK)
+    refused = RegistryResponse(416, ENDPOINTS.uploads, range_end=STUCK, diagnosis=Diagnosis(("RANGE_INVALID",), words))
     request = answered(at_ecr(48 * MiB, resume=ecr_record(chunks=3)), status, refused, status)
     assert request is not None and request.span is not None and request.span.start == start
 
@@ -205,14 +211,14 @@ def test_ecrs_words_name_the_true_offset(words: str, start: int) -> None:
 def test_ecrs_answer_that_was_lost_may_have_been_a_yes() -> None:
     session = at_ecr(48 * MiB)
     asked(session)
-    session.receive(Answer(202, ENDPOINTS.uploads, location="/s"))
+    session.receive(RegistryResponse(202, ENDPOINTS.uploads, location="/s"))
     for _ in range(2):
         asked(session)
-        session.receive(Answer(201, ENDPOINTS.uploads, range_end=STUCK))
+        session.receive(RegistryResponse(201, ENDPOINTS.uploads, range_end=STUCK))
     asked(session)
     session.connection_lost("reset", sent=8 * MiB)
-    status = Answer(204, ENDPOINTS.uploads, range_end=STUCK)
-    request = answered(session, status, Answer(416, ENDPOINTS.uploads, range_end=STUCK), status)
+    status = RegistryResponse(204, ENDPOINTS.uploads, range_end=STUCK)
+    request = answered(session, status, RegistryResponse(416, ENDPOINTS.uploads, range_end=STUCK), status)
     assert request is not None and request.span is not None and request.span.start == 24 * MiB
     assert session.learned_limit(None) is None
 
@@ -224,16 +230,16 @@ def test_ecr_where_nothing_helps_begins_again() -> None:
         assert request is not None
         if request.method == "POST":
             break
-        session.receive(Answer(416 if request.span else 204, request.url, range_end=STUCK))
+        session.receive(RegistryResponse(416 if request.span else 204, request.url, range_end=STUCK))
     else:
         pytest.fail("it never begins again")
     assert session.restarts == 1
 
 
 def test_ecr_that_refuses_an_empty_put_gets_the_last_part_in_it() -> None:
-    refused = Answer(400, ENDPOINTS.uploads, diagnosis=Diagnosis(("BLOB_UPLOAD_INVALID",), "no"))
+    refused = RegistryResponse(400, ENDPOINTS.uploads, diagnosis=Diagnosis(("BLOB_UPLOAD_INVALID",), "no"))
     session = session_of(ChunkPlan(16 * MiB, 8 * MiB))
-    accepted = Answer(202, ENDPOINTS.uploads, location="/s")
+    accepted = RegistryResponse(202, ENDPOINTS.uploads, location="/s")
     request = answered(session, accepted, accepted, accepted, refused, accepted, accepted)
     assert request is not None and request.closes and request.span is not None
     assert request.headers["Content-Range"] == f"{8 * MiB}-{16 * MiB - 1}"
@@ -260,10 +266,10 @@ def test_a_body_goes_again_after_an_early_answer_or_if_it_is_small(
 ) -> None:
     session = session_of(ChunkPlan(size, size, single=single))
     asked(session)
-    session.receive(Answer(202, ENDPOINTS.uploads, location="/s"))
+    session.receive(RegistryResponse(202, ENDPOINTS.uploads, location="/s"))
     first = asked(session)
     assert first is not None
-    session.receive(Answer(307, first.url, location=ELSEWHERE), sent=sent)
+    session.receive(RegistryResponse(307, first.url, location=ELSEWHERE), sent=sent)
     again = asked(session)
     if not follows:
         assert isinstance(session.failure, Refused) and ELSEWHERE in session.failure.message
@@ -275,7 +281,7 @@ def test_a_body_goes_again_after_an_early_answer_or_if_it_is_small(
 def test_where_a_question_was_sent_on_a_long_body_waits_to_be_asked_for() -> None:
     session = session_of(ChunkPlan(9 * MiB, 9 * MiB))
     asked(session)
-    session.receive(Answer(202, ENDPOINTS.uploads.rstrip("/"), location="/s"))
+    session.receive(RegistryResponse(202, ENDPOINTS.uploads.rstrip("/"), location="/s"))
     request = asked(session)
     assert request is not None and request.headers["Expect"] == "100-continue"
 
@@ -283,9 +289,9 @@ def test_where_a_question_was_sent_on_a_long_body_waits_to_be_asked_for() -> Non
 def test_after_one_chunk_another_process_believes_ecrs_words() -> None:
     """The end of the first chunk is the offset then, or ECR's word for any: found by a push that was killed."""
     record = UploadRecord(f"{ENDPOINTS.uploads}s", 8 * MiB, chunk=8 * MiB)
-    status = Answer(204, ENDPOINTS.uploads, range_end=STUCK)
+    status = RegistryResponse(204, ENDPOINTS.uploads, range_end=STUCK)
     words = Diagnosis(("RANGE_INVALID",), f"the next byte is {16 * MiB}")
-    refused = Answer(416, ENDPOINTS.uploads, range_end=STUCK, diagnosis=words)
+    refused = RegistryResponse(416, ENDPOINTS.uploads, range_end=STUCK, diagnosis=words)
     session = session_of(ChunkPlan(48 * MiB, 8 * MiB), resume=record)
     request = answered(session, status, refused, status)
     assert request is not None and request.span is not None and request.span.start == 16 * MiB

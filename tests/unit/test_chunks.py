@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from registry_push.protocol.chunks import FIRST_CHUNK, SINGLE_PUT, SMALLEST_CHUNK, ChunkPlan, MiB, Span, WholePut
+from registry_push.protocol.upload.chunks import FIRST_CHUNK, SINGLE_PUT, SMALLEST_CHUNK, ChunkPlan, MiB, Span, WholePut
 
 _SIZES = st.one_of(st.integers(0, 300), st.integers(0, 200 * MiB), st.integers(0, 10**13))
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from registry_push.auth.credentials import Credential
+from registry_push.auth.identity import Identity
 from registry_push.errors import (
     Denied,
     ForeignRealm,
@@ -19,9 +21,7 @@ from registry_push.errors import (
     Unauthorized,
     Unavailable,
 )
-from registry_push.registry.credentials import Credential
-from registry_push.registry.identity import Identity
-from registry_push.registry.transport import MAX_ANSWER_BYTES
+from registry_push.http.response import MAX_BODY_BYTES
 from tests.support.scripted import Says, Scripted, SignIn, authorizations, opened, token, unauthorized, wants
 from tests.support.secrets import PASSWORD, PROXY_PASSWORD
 
@@ -231,11 +231,11 @@ async def test_cve_2024_12886_a_bomb_from_a_registry_stays_packed_and_none_was_a
 
 async def test_a_huge_answer_is_not_read_to_its_end() -> None:
     async with Scripted() as registry, opened(registry.origin) as client:
-        registry.on("GET", "/v2/x", Says(200, body=bytes(MAX_ANSWER_BYTES + 1)))
-        registry.on("GET", "/v2/y", Says(200, body=bytes(MAX_ANSWER_BYTES)))
+        registry.on("GET", "/v2/x", Says(200, body=bytes(MAX_BODY_BYTES + 1)))
+        registry.on("GET", "/v2/y", Says(200, body=bytes(MAX_BODY_BYTES)))
         with pytest.raises(ProtocolViolation, match="more than"):
             await client.request("GET", client.url("/v2/x"), PULL)
-        assert len((await client.request("GET", client.url("/v2/y"), PULL)).body) == MAX_ANSWER_BYTES
+        assert len((await client.request("GET", client.url("/v2/y"), PULL)).body) == MAX_BODY_BYTES
 
 
 @pytest.mark.parametrize(

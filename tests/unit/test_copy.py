@@ -7,12 +7,12 @@ from collections.abc import Collection
 
 import pytest
 
+from registry_push.content.base import BlobBody, Placed
+from registry_push.content.body import BytesBody
+from registry_push.embedded.sample import LAYER_TYPE, Layer, encoded
 from registry_push.events import Placement, ignore
-from registry_push.loopback.sample import LAYER_TYPE, Layer, encoded
 from registry_push.model import Descriptor, Digest, HTTPOrigin, Manifest, ModelName, Reference
-from registry_push.protocol.chunks import SINGLE_PUT
-from registry_push.stores.base import BlobBody, Placed
-from registry_push.stores.body import BytesBody
+from registry_push.protocol.upload.chunks import SINGLE_PUT
 from registry_push.transfer.copy import Copier
 from registry_push.transfer.plan import PlannedModel
 

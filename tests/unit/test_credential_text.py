@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.auth.credential_helper import ask_helper, candidates
+from registry_push.auth.credentials import Credential, CredentialStore
+from registry_push.auth.sign_in import SignIn
 from registry_push.errors import InvalidSettings, Unauthorized
-from registry_push.flags import settings_of
+from registry_push.http.transport import Transport
 from registry_push.model import HTTPOrigin
-from registry_push.registry.credential_helper import ask_helper, candidates
-from registry_push.registry.credentials import Credential, CredentialStore
-from registry_push.registry.sign_in import SignIn
-from registry_push.registry.transport import Transport
+from registry_push.options.flags import settings_of
 from registry_push.settings import Settings
 from tests.support.command import command
 from tests.support.scripted import Says, Scripted, opened, unauthorized, wants

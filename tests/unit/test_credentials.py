@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from registry_push.auth.credential_helper import ask_helper
+from registry_push.auth.credentials import Credential, CredentialStore, _Config
 from registry_push.errors import InvalidSettings, Unauthorized
-from registry_push.registry.credential_helper import ask_helper
-from registry_push.registry.credentials import Credential, CredentialStore, _Config
 
 HOST = "registry.example.com"
 

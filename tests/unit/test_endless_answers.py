@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from registry_push.errors import ProtocolViolation, RegistryPushError, TimedOut, Unauthorized
+from registry_push.protocol.auth.token import MAX_TOKEN_BYTES
 from registry_push.protocol.diagnostics import MAX_ERROR_BYTES
-from registry_push.protocol.token import MAX_TOKEN_BYTES
 from registry_push.registry.client import Client
 from tests.support.scripted import Says, Scripted, opened, unauthorized
 

@@ -10,13 +10,13 @@ import pytest
 from multidict import CIMultiDict
 
 from registry_push.model import Descriptor, Digest
-from registry_push.protocol.answer import Answer
-from registry_push.protocol.chunks import ChunkPlan
-from registry_push.protocol.parts import Parts, composite_etag
+from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.retry import Budget
-from registry_push.protocol.transitions import State
-from registry_push.protocol.upload import UploadSession
-from registry_push.protocol.upload_request import Endpoints, OllamaWay, UploadRequest
+from registry_push.protocol.upload.chunks import ChunkPlan
+from registry_push.protocol.upload.parts import Parts, composite_etag
+from registry_push.protocol.upload.requests import Endpoints, OllamaWay, UploadRequest
+from registry_push.protocol.upload.session import UploadSession
+from registry_push.protocol.upload.transitions import State
 
 EXCHANGES = sorted((Path(__file__).parents[2] / "fixtures/exchanges").glob("*.json"))
 ORIGIN = "https://registry.ollama.ai"
@@ -28,14 +28,14 @@ class Replay:
     def __init__(self, steps: list[list[dict[str, Any]]]) -> None:
         self._steps = iter(steps)
 
-    def send(self, request: UploadRequest) -> Answer:
+    def send(self, request: UploadRequest) -> RegistryResponse:
         wanted, told = next(self._steps)
         assert request.method == wanted["method"]
         assert request.url == wanted["url"]
         assert dict(request.headers) == wanted["headers"]
         assert ([request.span.start, request.span.stop] if request.span else None) == wanted["body"]
         assert request.is_anonymous == (not request.url.startswith(ORIGIN))
-        return Answer.read(told["status"], request.url, CIMultiDict(told["headers"]), now=0)
+        return RegistryResponse.read(told["status"], request.url, CIMultiDict(told["headers"]), now=0)
 
     def is_over(self) -> bool:
         return next(self._steps, None) is None

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.protocol.chunks import Span
-from registry_push.registry import expect
-from registry_push.registry.payload import SpanPayload
-from registry_push.registry.transport import Response
-from registry_push.stores.body import FileBody
+from registry_push.content.body import FileBody
+from registry_push.http import expect
+from registry_push.http.body.payload import SpanPayload
+from registry_push.http.response import Response
+from registry_push.protocol.upload.chunks import Span
 from tests.support.scripted import Says, Scripted, opened
 
 SIZE = 4_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_push.loopback import Fault, Kinds, On, Schedule, What
+from registry_push.embedded import Fault, Kinds, On, Schedule, What
 
 _SEEDS = range(300)
 _NEW = {What.BROKEN, What.PORTAL, What.DRIP, What.ECHO}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.make import HERE, KEY_COMMENT, make
-from registry_push.loopback.sample import encoded, gguf, write_sample_store
+from registry_push.embedded.sample import encoded, gguf, write_sample_store
 from registry_push.model import Manifest
 from tests.support.stores import make_big_store, make_many_store
 

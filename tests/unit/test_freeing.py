@@ -11,13 +11,12 @@ import pytest
 
 from registry_push.errors import Refused
 from registry_push.events import Event, Warned
-from registry_push.model import Digest
-from registry_push.protocol.upload_request import UploadRecord
+from registry_push.model import Digest, UploadKey
+from registry_push.protocol.upload.requests import UploadRecord
 from registry_push.registry.freeing import freed
-from registry_push.registry.keeper import UploadKey
 from registry_push.settings import Settings
-from registry_push.transfer.journal import Journal
-from registry_push.transfer.resume import Freed, UnderWay, give_up, under_way
+from registry_push.state.journal import Journal
+from registry_push.verbs.resume import Freed, UnderWay, give_up, under_way
 from tests.support.scripted import NOWHERE, Says, Scripted, Seen, opened
 
 OLD, NEW = "/v2/a/b/blobs/uploads/1", "/v2/a/b/blobs/uploads/1/now"

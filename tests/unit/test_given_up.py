@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.content.body import FileBody
 from registry_push.errors import RegistryPushError
+from registry_push.http.body.payload import SpanPayload
 from registry_push.model import Digest
-from registry_push.protocol.chunks import Span
+from registry_push.protocol.upload.chunks import Span
 from registry_push.registry.client import Client
-from registry_push.registry.payload import SpanPayload
-from registry_push.stores.body import FileBody
 from tests.support.scripted import opened
 from tests.support.tls import self_signed
 

@@ -17,8 +17,8 @@ from registry_push import errors
 from registry_push.cli.guides import guides
 from registry_push.cli.main import group
 from registry_push.errors import RegistryPushError, UsageError
-from registry_push.flags import options
-from registry_push.grouped_help import OWN, in_sections
+from registry_push.options.flags import options
+from registry_push.options.grouped_help import OWN, in_sections
 
 ROOT = click.Context(group, info_name="registry-push")
 

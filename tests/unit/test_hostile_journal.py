@@ -13,16 +13,15 @@ from typing import Any, Final
 
 import pytest
 
+from registry_push.content.base import FileIdentity
 from registry_push.events import Event, Warned
-from registry_push.model import Digest
-from registry_push.protocol.kept import Kept
-from registry_push.protocol.upload_request import UploadRecord
-from registry_push.registry.keeper import UploadKey
+from registry_push.model import Digest, UploadKey
+from registry_push.protocol.cut_behaviour import CutBehaviour
+from registry_push.protocol.upload.requests import UploadRecord
 from registry_push.registry.profile import Profile
-from registry_push.stores.base import FileIdentity
-from registry_push.transfer.journal import Journal
-from registry_push.transfer.orders import Order
-from registry_push.transfer.resume import under_way
+from registry_push.state.journal import Journal
+from registry_push.state.push_record import PushRecord
+from registry_push.verbs.resume import under_way
 
 pytestmark = pytest.mark.attack("S14")
 
@@ -30,7 +29,7 @@ NOW: Final = 1_000_000.0
 KEY: Final = UploadKey("https://r.example", "a/b", Digest.of(b"blob"))
 LOCATION: Final = "https://r.example/v2/a/b/blobs/uploads/1?_state=secret"
 RECORD: Final = UploadRecord(LOCATION, 64)
-ORDER: Final = Order("/models", "me/x:latest", ("r.example/a/b:latest",), (("plain_http", True),))
+ORDER: Final = PushRecord("/models", "me/x:latest", ("r.example/a/b:latest",), (("plain_http", True),))
 FILE: Final = FileIdentity(1, 2, 2_000_000, 3, 4)
 
 
@@ -51,7 +50,7 @@ class Stage:
         """One row in each table."""
         journal = self.journal()
         journal.save(KEY, 1000, RECORD)
-        journal.learn(KEY.origin, Profile(4 * 1024 * 1024, kept=Kept.NOTHING, rate=5.0, mounts_itself=True))
+        journal.learn(KEY.origin, Profile(4 * 1024 * 1024, kept=CutBehaviour.NOTHING, rate=5.0, mounts_itself=True))
         journal.begin([ORDER])
         journal.verify(FILE, KEY.digest)
         self.close()

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
+from registry_push.auth import identity as module
+from registry_push.auth.identity import Identity, default_key_path, mode_warning
 from registry_push.errors import InvalidKey, KeyNotFound, UsageError
-from registry_push.registry import identity as module
-from registry_push.registry.identity import Identity, default_key_path, mode_warning
 from tests.support.peers import require
 
 KEYS = Path(__file__).parents[2] / "fixtures" / "keys"
@@ -195,7 +195,7 @@ def test_a_key_of_somebody_else_says_whose(public_folder: Path) -> None:
 import os
 from pathlib import Path
 from registry_push.errors import Unreadable
-from registry_push.registry.identity import Identity
+from registry_push.auth.identity import Identity
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
     Identity.load(Path({str(public_folder / "key")!r}))

@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
+from registry_push.content.base import FileIdentity
 from registry_push.events import Event, Warned
-from registry_push.model import Digest
-from registry_push.protocol.upload_request import UploadRecord
-from registry_push.registry.keeper import UploadKey
-from registry_push.stores.base import FileIdentity
-from registry_push.transfer import journal as module
-from registry_push.transfer.journal import LIFE_SECONDS, Journal
+from registry_push.model import Digest, UploadKey
+from registry_push.protocol.upload.requests import UploadRecord
+from registry_push.state import journal as module
+from registry_push.state.journal import LIFE_SECONDS, Journal
 
 KEY = UploadKey("https://r.example", "a/b", Digest.of(b"blob"))
 RECORD = UploadRecord("https://r.example/v2/a/b/blobs/uploads/1?_state=secret", 64)
@@ -197,9 +196,9 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from typing import Any
-from registry_push.transfer.journal import Journal
+from registry_push.state.journal import Journal
 from registry_push.registry.keeper import UploadKey
-from registry_push.stores.base import FileIdentity
+from registry_push.content.base import FileIdentity
 from registry_push.model import Digest
 
 async def main():

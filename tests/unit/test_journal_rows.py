@@ -9,14 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from registry_push.model import Digest
-from registry_push.protocol.chunks import WholePut
-from registry_push.protocol.kept import Kept
-from registry_push.protocol.upload_request import UploadRecord
-from registry_push.registry.keeper import UploadKey
+from registry_push.model import Digest, UploadKey
+from registry_push.protocol.cut_behaviour import CutBehaviour
+from registry_push.protocol.upload.chunks import WholePut
+from registry_push.protocol.upload.requests import UploadRecord
 from registry_push.registry.profile import Profile
 from registry_push.settings import Settings
-from registry_push.transfer.rows import read_host, read_push, read_upload, write_profile, write_record
+from registry_push.state.rows import read_host, read_push, read_upload, write_profile, write_record
 
 pytestmark = pytest.mark.attack("S14")
 
@@ -155,7 +154,7 @@ def test_a_profile_out_of_its_ranges_is_none(text: str) -> None:
     ("text", "profile"),
     [
         ('[null, "unknown", null, null]', Profile()),
-        ('[4194304, "nothing", 5.0, true]', Profile(4194304, kept=Kept.NOTHING, rate=5.0, mounts_itself=True)),
+        ('[4194304, "nothing", 5.0, true]', Profile(4194304, kept=CutBehaviour.NOTHING, rate=5.0, mounts_itself=True)),
         ('[null, "unknown", null, null, "only", true]', Profile(whole=WholePut.ONLY, ecr=True)),
     ],
     ids=["an earlier version's", "an earlier version's, full", "this version's"],
@@ -261,7 +260,7 @@ TEXT: Final = st.text() | st.builds(json.dumps, JSON) | st.builds(json.dumps, st
 NUMBER: Final = st.integers(-(2**63), 2**63 - 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT, NUMBER, TEXT, st.floats(allow_nan=False)), max_size=4))
 @example([(KEY.origin, KEY.repository, str(KEY.digest), 1000, record(), NOW)])
 def test_whatever_the_rows_are_nothing_is_raised_and_what_is_read_is_possible(rows: list[tuple[Any, ...]]) -> None:

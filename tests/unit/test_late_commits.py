@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from registry_push.model import Descriptor, Digest
-from registry_push.protocol.answer import Answer
-from registry_push.protocol.chunks import ChunkPlan
+from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.retry import Budget
-from registry_push.protocol.transitions import State
-from registry_push.protocol.upload import UploadSession
-from registry_push.protocol.upload_request import UploadRecord, UploadRequest
+from registry_push.protocol.upload.chunks import ChunkPlan
+from registry_push.protocol.upload.requests import UploadRecord, UploadRequest
+from registry_push.protocol.upload.session import UploadSession
+from registry_push.protocol.upload.transitions import State
 from tests.support.simulated import ENDPOINTS, Fault, Run, SimulatedRegistry, asked, upload
 
 CONTENT = bytes(range(256)) * 40
@@ -33,7 +33,7 @@ class Slow(SimulatedRegistry):
     closings: int = 0
     _due: list[tuple[float, bytes]] = field(default_factory=list)
 
-    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> Answer | None:
+    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> RegistryResponse | None:
         self.now += request.after
         for due, content in self._due:
             if due <= self.now:
@@ -48,7 +48,7 @@ class Slow(SimulatedRegistry):
         self.sessions[location] += body
         if self.hides:
             del self.sessions[location]
-        return Answer(self.status, request.url) if self.status is not None else None
+        return RegistryResponse(self.status, request.url) if self.status is not None else None
 
 
 def is_well(registry: Slow, run: Run) -> bool:
@@ -93,7 +93,7 @@ def test_the_patience_is_by_size() -> None:
                 break
             waited += request.after
             status = {"POST": 202, "PUT": 504}.get(request.method, 404)
-            session.receive(Answer(status, request.url, location="/s"))
+            session.receive(RegistryResponse(status, request.url, location="/s"))
         assert least <= waited <= least + 2
 
 
@@ -115,7 +115,7 @@ def test_what_was_torn_off_is_not_waited_for() -> None:
     blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
     session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(CONTENT), single=True), budget=Budget(5))
     asked(session)
-    session.receive(Answer(202, ENDPOINTS.uploads, location="/s"))
+    session.receive(RegistryResponse(202, ENDPOINTS.uploads, location="/s"))
     asked(session)
     session.connection_lost("reset", sent=5000)
     methods = []
@@ -123,7 +123,7 @@ def test_what_was_torn_off_is_not_waited_for() -> None:
         request = asked(session)
         assert request is not None
         methods.append(request.method)
-        session.receive(Answer(status, request.url))
+        session.receive(RegistryResponse(status, request.url))
     request = asked(session)
     assert (methods, request and request.method) == (["HEAD", "GET", "HEAD"], "POST")
 
@@ -134,7 +134,7 @@ def test_a_registrys_own_no_is_not_waited_for_while_the_session_is_open(status: 
     refused = iter([True])
     handle = registry._handle
     registry._handle = lambda request, *rest: (  # type: ignore[method-assign]
-        Answer(status, request.url) if request.closes and next(refused, False) else handle(request, *rest)
+        RegistryResponse(status, request.url) if request.closes and next(refused, False) else handle(request, *rest)
     )
     run = upload(registry, CONTENT, chunk=6000)
     assert run.methods == ["POST", "PATCH", "PATCH", "PUT", "HEAD", "GET", "PUT", "HEAD"]

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from registry_push.content.body import BytesBody
+from registry_push.content.oci.index import REF_NAME, LayoutIndex
+from registry_push.content.oci.layout import OCILayout
 from registry_push.errors import (
     BlobCorrupt,
     BlobMissing,
@@ -21,9 +24,6 @@ from registry_push.errors import (
 )
 from registry_push.model import Descriptor, Digest, Manifest
 from registry_push.model.manifest import DOCKER_MANIFEST, MAX_MANIFEST_BYTES, OCI_INDEX, OCI_MANIFEST
-from registry_push.stores.body import BytesBody
-from registry_push.stores.layout import OCILayout
-from registry_push.stores.layout_index import REF_NAME, LayoutIndex
 
 from ..support.peers import require
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from registry_push.auth.identity import Identity
+from registry_push.embedded import Basic, EmbeddedRegistry, Ollama, Options, Token
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import Refused
 from registry_push.events import Retrying, Warned
-from registry_push.loopback import Basic, EmbeddedRegistry, Ollama, Options, Token
-from registry_push.loopback.sample import write_sample_store
-from registry_push.registry.identity import Identity
 from registry_push.settings import Settings
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support import leaks, secrets
 from tests.support.scripted import Says, Scripted, SignIn, opened, token, unauthorized
 

@@ -15,7 +15,7 @@ from unittest.mock import ANY
 import pytest
 
 from registry_push.cli.render import Kind, Renderer, choose, renderer, tables, words
-from registry_push.cli.render.outlet import BACKLOG
+from registry_push.cli.render.line_writer import BACKLOG
 from registry_push.errors import Denied
 from registry_push.events import (
     BlobDone,

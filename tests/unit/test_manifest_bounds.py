@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.content.oci.index import LayoutIndex
 from registry_push.errors import ManifestCorrupt
 from registry_push.model import Digest, Manifest
 from registry_push.model.manifest import MAX_MANIFEST_BYTES
-from registry_push.stores.layout_index import LayoutIndex
 
 pytestmark = pytest.mark.attack("S15")
 
@@ -38,7 +38,7 @@ SCRIPT = """
 from pathlib import Path
 from registry_push.errors import ManifestCorrupt
 from registry_push.model import Manifest
-from registry_push.stores.layout_index import LayoutIndex
+from registry_push.content.oci.index import LayoutIndex
 head = b'{"schemaVersion":2,'
 raw = %s
 for parse in (Manifest.parse, LayoutIndex.parse):

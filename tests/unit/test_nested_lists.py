@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from registry_push.content.oci.layout import OCILayout
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import CONFIG_TYPE, LAYER_TYPE
 from registry_push.errors import BlobCorrupt, BlobMissing, ManifestCorrupt, RegistryPushError
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import CONFIG_TYPE, LAYER_TYPE
 from registry_push.model import Descriptor, Digest, Manifest, ModelName
 from registry_push.model.manifest import (
     DOCKER_LIST,
@@ -23,9 +25,7 @@ from registry_push.model.manifest import (
     OLLAMA_LIST,
 )
 from registry_push.settings import Settings
-from registry_push.stores.layout import OCILayout
-from registry_push.stores.ollama import OllamaStore
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 
 pytestmark = pytest.mark.attack("S13")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from registry_push.http.proxies import Proxies
 from registry_push.model import HTTPOrigin
-from registry_push.registry.proxies import Proxies
 
 R5 = "10.0.0.0/8,*.corp.test,2001:db8::5"
 

@@ -6,11 +6,11 @@ import pytest
 
 from registry_push.errors import NotARegistry, Unavailable
 from registry_push.model import Descriptor, Digest
-from registry_push.protocol.answer import Answer
-from registry_push.protocol.chunks import ChunkPlan, MiB
+from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.retry import Budget
-from registry_push.protocol.upload import UploadSession
-from registry_push.protocol.upload_request import UploadRequest
+from registry_push.protocol.upload.chunks import ChunkPlan, MiB
+from registry_push.protocol.upload.requests import UploadRequest
+from registry_push.protocol.upload.session import UploadSession
 from tests.support.simulated import ENDPOINTS
 
 from .test_upload import CONTENT, mounting
@@ -18,9 +18,9 @@ from .test_upload import CONTENT, mounting
 
 @pytest.mark.attack("S3")
 def test_201_to_everything_is_no_registrys_word() -> None:
-    session = mounting(Answer(403, ENDPOINTS.uploads), Answer(201, ENDPOINTS.uploads))
+    session = mounting(RegistryResponse(403, ENDPOINTS.uploads), RegistryResponse(201, ENDPOINTS.uploads))
     session.next_request()
-    session.receive(Answer(404, ENDPOINTS.blob))
+    session.receive(RegistryResponse(404, ENDPOINTS.blob))
     assert isinstance(session.failure, NotARegistry)
 
 
@@ -34,6 +34,6 @@ def test_a_registry_that_keeps_next_to_nothing_of_each_chunk_ends_the_upload() -
         assert isinstance(request, UploadRequest)
         held += 100 * (request.method == "PATCH")
         location = "https://r.example/v2/a/b/blobs/uploads/1"
-        session.receive(Answer(202, request.url, location=location, range_end=held - 1 if held else None))
+        session.receive(RegistryResponse(202, request.url, location=location, range_end=held - 1 if held else None))
     assert isinstance(session.failure, Unavailable)
     assert requests < 50

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_push.protocol.offsets import acknowledged, named_in_refusal, reconciled
+from registry_push.protocol.upload.offsets import acknowledged, named_in_refusal, reconciled
 
 
 @pytest.mark.parametrize(

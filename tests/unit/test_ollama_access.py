@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.content import read_errors
+from registry_push.content.ollama import paths as ollama_paths
+from registry_push.content.ollama.paths import find_root, usual_roots
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import (
     StoreNotFound,
     Unreadable,
 )
-from registry_push.loopback.sample import write_sample_store
-from registry_push.stores import ollama_paths, read_errors
-from registry_push.stores.ollama import OllamaStore
-from registry_push.stores.ollama_paths import find_root, usual_roots
 from tests.support.stores import weights_of
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "ollama"
@@ -79,8 +80,8 @@ import os, sys
 from pathlib import Path
 from registry_push.errors import RegistryPushError
 from registry_push.model import ModelName
-from registry_push.stores.ollama import OllamaStore
-from registry_push.stores.ollama_paths import find_root
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.content.ollama.paths import find_root
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 store = OllamaStore(Path(sys.argv[1]))
 manifest_path = Path(sys.argv[2])

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
+from registry_push.content.body import BytesBody, FileBody
+from registry_push.content.ollama.source import OllamaStore, privacy_warnings
+from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model, write_sample_store
 from registry_push.errors import (
     BlobCorrupt,
     BlobMissing,
     NothingToPush,
     RegistryPushError,
 )
-from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model, write_sample_store
 from registry_push.model import Digest, Manifest, ModelName
-from registry_push.stores.body import BytesBody, FileBody
-from registry_push.stores.ollama import OllamaStore, privacy_warnings
 from tests.support.stores import make_many_store, weights_of
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "ollama"
@@ -146,7 +146,7 @@ class TestBlobs:
         def broken(_: Path) -> None:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        monkeypatch.setattr("registry_push.stores.ollama.open_regular", broken)
+        monkeypatch.setattr("registry_push.content.ollama.source.open_regular", broken)
         with pytest.raises(BlobCorrupt, match="can't be read: Input/output error"):
             store.open_blob(blob)
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
+from registry_push.content.ollama.names import closest
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model, write_sample_store
 from registry_push.errors import (
     ManifestCorrupt,
     ModelNotFound,
 )
-from registry_push.loopback.sample import LAYER_TYPE, Layer, config, write_model, write_sample_store
 from registry_push.model import Digest, ModelName
 from registry_push.model.manifest import MAX_MANIFEST_BYTES
-from registry_push.stores.ollama import OllamaStore
-from registry_push.stores.ollama_names import closest
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "ollama"
 

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from registry_push.events import ignore
+from registry_push.http.transport import Transport
 from registry_push.model import Digest, HTTPOrigin
-from registry_push.registry.transport import Transport
 from registry_push.settings import Settings
 from registry_push.transfer.copy import Copier
 from tests.faults.clock import run

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from registry_push.cli.main import group
-from registry_push.configuration import Configuration, read_configuration
 from registry_push.errors import InvalidSettings
-from registry_push.option import Option, table
+from registry_push.options.configuration import Configuration, read_configuration
+from registry_push.options.option import Option, table
 
 # What is about the command line itself, and is asked for nowhere else.
 OF_THE_COMMAND_LINE = {"--help", "--version"}

@@ -91,7 +91,7 @@ def _into_a_closed_target(path: Path) -> None:
 
 def test_a_home_in_which_all_is_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr("registry_push.registry.tls._SYSTEM_FOLDERS", ())
+    monkeypatch.setattr("registry_push.http.tls._SYSTEM_FOLDERS", ())
     assert lookups.look(home) == {**dict.fromkeys(NOTHING, "there"), "state": "0 warnings", "store": "there"}
 
 
@@ -100,7 +100,7 @@ def test_a_folder_that_is_none_counts_as_absent(
     home: Path, broken: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr("registry_push.registry.tls._SYSTEM_FOLDERS", ())
+    monkeypatch.setattr("registry_push.http.tls._SYSTEM_FOLDERS", ())
     for top in TOPS:
         broken(home / top)
     found = lookups.look(home)
@@ -114,7 +114,7 @@ def test_a_file_that_is_none_counts_as_absent(
     home: Path, broken: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr("registry_push.registry.tls._SYSTEM_FOLDERS", ())
+    monkeypatch.setattr("registry_push.http.tls._SYSTEM_FOLDERS", ())
     for certs in lookups.CERTS:
         broken(home / certs / lookups.HOST / "client.cert")
     for file in FILES:

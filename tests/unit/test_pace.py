@@ -6,22 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_push.protocol.chunks import FIRST_CHUNK, SLOWEST_CHUNK, ChunkPlan, MiB
-from registry_push.protocol.kept import Kept, after_cut
-from registry_push.protocol.pace import CHUNK_SECONDS, Pace, Watch
+from registry_push.protocol.cut_behaviour import CutBehaviour, after_cut
+from registry_push.protocol.throughput import CHUNK_SECONDS, StallDetector, Throughput
+from registry_push.protocol.upload.chunks import FIRST_CHUNK, SLOWEST_CHUNK, ChunkPlan, MiB
 
 MB = 10**6
 
 
-def pace_of(rate: float, round_trip: float = 0.001) -> Pace:
-    pace = Pace()
+def pace_of(rate: float, round_trip: float = 0.001) -> Throughput:
+    pace = Throughput()
     pace.asked(round_trip)
     pace.took(int(rate), 1.0 + round_trip)
     return pace
 
 
 def test_nothing_is_known_before_the_first_body() -> None:
-    pace = Pace()
+    pace = Throughput()
     pace.asked(0.05)
     pace.took(MiB // 2, 0.0001)  # less than the buffers on the way swallow
     assert pace.chunk(FIRST_CHUNK) is None
@@ -32,11 +32,11 @@ def test_a_chunk_takes_a_few_seconds_of_the_line() -> None:
 
 
 def test_the_round_trip_of_the_answer_is_none_of_the_lines_speed() -> None:
-    pace = Pace()
+    pace = Throughput()
     pace.asked(0.1)
     pace.took(10 * MB, 0.6)
     assert pace.rate == pytest.approx(20 * MB)
-    pace = Pace()
+    pace = Throughput()
     pace.asked(3.0)  # longer than the body: a registry that thinks, or a line that has become quicker
     pace.took(10 * MB, 1.0)
     assert pace.rate == 20 * MB
@@ -50,7 +50,7 @@ def test_round_trips_cost_at_most_two_percent() -> None:
 
 @pytest.mark.parametrize(("waits", "near"), [((), False), ((0.05,), False), ((0.05, 0.002), True)])
 def test_who_has_answered_at_once_is_near(waits: tuple[float, ...], near: bool) -> None:
-    pace = Pace()
+    pace = Throughput()
     for seconds in waits:
         pace.asked(seconds)
     assert pace.is_near is near
@@ -103,10 +103,10 @@ class Clock:
         return self.now
 
 
-def starves(usual: Pace, rates: list[float]) -> bool:
+def starves(usual: Throughput, rates: list[float]) -> bool:
     """Whether a body is given up that moves at each of `rates` for ten seconds, watched by the minute."""
     clock, sent = Clock(), 0
-    watch = Watch(usual, window=60.0, clock=clock)
+    watch = StallDetector(usual, window=60.0, clock=clock)
     for rate in rates:
         for _ in range(10):
             clock.now += 1.0
@@ -126,7 +126,7 @@ def test_a_pause_is_no_starving() -> None:
 
 
 def test_what_another_run_saw_of_the_line_condemns_no_body() -> None:
-    assert not starves(Pace(1000 * MB), [0.01 * MB] * 30)
+    assert not starves(Throughput(1000 * MB), [0.01 * MB] * 30)
 
 
 def test_after_one_was_given_up_the_line_is_measured_anew() -> None:
@@ -138,14 +138,14 @@ def test_after_one_was_given_up_the_line_is_measured_anew() -> None:
 @pytest.mark.parametrize(
     ("sent", "offset", "kept"),
     [
-        (50 * MiB, 130 * MiB, Kept.EVERYTHING),
-        (50 * MiB, 100 * MiB, Kept.ACKNOWLEDGED),
+        (50 * MiB, 130 * MiB, CutBehaviour.EVERYTHING),
+        (50 * MiB, 100 * MiB, CutBehaviour.ACKNOWLEDGED),
         (5 * MiB, 100 * MiB, None),  # it may all have been in buffers on the way
         (50 * MiB, 150 * MiB, None),  # all of it arrived: only the answer was lost
         (50 * MiB, 0, None),
-        (50 * MiB, None, Kept.NOTHING),
+        (50 * MiB, None, CutBehaviour.NOTHING),
         (0, None, None),  # the line broke before a byte went: the session was gone already
     ],
 )
-def test_what_a_cut_shows(sent: int, offset: int | None, kept: Kept | None) -> None:
+def test_what_a_cut_shows(sent: int, offset: int | None, kept: CutBehaviour | None) -> None:
     assert after_cut(sent, before=100 * MiB, offset=offset) == kept

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from registry_push.errors import ProtocolViolation, Refused, Unauthorized, Unavailable
 from registry_push.model import Descriptor, Digest
-from registry_push.protocol import upload
-from registry_push.protocol.answer import NO_ANSWER, Answer, Kind
-from registry_push.protocol.parts import MOST_AT_ONCE, Parts, composite_etag, part_spans
+from registry_push.protocol.response import NO_ANSWER, Kind, RegistryResponse
 from registry_push.protocol.retry import Budget
-from registry_push.protocol.transitions import TRANSITIONS, State
+from registry_push.protocol.upload import session as upload
+from registry_push.protocol.upload.parts import MOST_AT_ONCE, Parts, composite_etag, part_spans
+from registry_push.protocol.upload.transitions import TRANSITIONS, State
 
 MB, GB = 10**6, 10**9
 SESSION = "https://r.example/v2/a/b/blobs/uploads/0"
@@ -57,8 +57,10 @@ def parts_of(count: int, *, retries: int = 3) -> Parts:
     return Parts(blob, SESSION, wanted=MB, budget=Budget(retries, dice=lambda: 0.5))
 
 
-def redirect(question_url: str, number: int) -> Answer:
-    return Answer(307, question_url, upload_location=f"{SESSION}-{number}", location=f"https://s.example/{number}")
+def redirect(question_url: str, number: int) -> RegistryResponse:
+    return RegistryResponse(
+        307, question_url, upload_location=f"{SESSION}-{number}", location=f"https://s.example/{number}"
+    )
 
 
 def test_a_question_uses_the_url_of_the_last_answer() -> None:
@@ -78,7 +80,7 @@ def test_a_question_that_was_given_up_is_the_first_to_be_asked_again_in_another_
     for _ in range(2):
         question = parts.take()
         assert question is not None
-        parts.asked(question.number, Answer(502, question.request.url))
+        parts.asked(question.number, RegistryResponse(502, question.request.url))
     assert isinstance(parts.failure, Unavailable)
     assert parts.record.first == 0
 
@@ -90,7 +92,7 @@ def test_a_question_that_is_out_is_the_first_to_be_asked_again_in_another_proces
     put = parts.asked(0, redirect(SESSION, 0))
     assert put is not None and parts.record.first == 1
     parts.take()
-    parts.placed(0, Answer(200, put.request.url))
+    parts.placed(0, RegistryResponse(200, put.request.url))
     assert (parts.record.first, parts.record.done, parts.record.location) == (1, (0,), f"{SESSION}-0")
     blob = Descriptor("a/b", Digest.of(b""), 4 * MB)
     record = parts.record
@@ -106,7 +108,7 @@ def test_a_part_that_was_not_placed_is_asked_for_again(status: int) -> None:
     assert question is not None
     put = parts.asked(0, redirect(SESSION, 7))
     assert put is not None
-    parts.placed(0, Answer(status, put.request.url))
+    parts.placed(0, RegistryResponse(status, put.request.url))
     again = parts.take()
     assert again is not None and again.number == 0 and again.request.url == f"{SESSION}-7"
 
@@ -119,7 +121,7 @@ def test_a_part_that_is_never_placed_ends_with_an_error(status: int, error: type
         tries += 1
         put = parts.asked(question.number, redirect(SESSION, tries))
         assert put is not None
-        parts.placed(0, Answer(status, put.request.url))
+        parts.placed(0, RegistryResponse(status, put.request.url))
     assert tries == 3
     assert isinstance(parts.failure, error)
 
@@ -127,11 +129,11 @@ def test_a_part_that_is_never_placed_ends_with_an_error(status: int, error: type
 def test_an_unknown_session_is_lost_and_a_refusal_is_one() -> None:
     parts = parts_of(2)
     parts.take()
-    parts.asked(0, Answer(404, SESSION))
+    parts.asked(0, RegistryResponse(404, SESSION))
     assert parts.lost is not None and parts.take() is None
     parts = parts_of(2)
     parts.take()
-    parts.asked(0, Answer(422, SESSION))
+    parts.asked(0, RegistryResponse(422, SESSION))
     assert isinstance(parts.failure, Refused) and parts.take() is None
 
 
@@ -139,7 +141,7 @@ def test_a_redirect_from_https_to_http_is_refused() -> None:
     parts = parts_of(1)
     parts.take()
     with pytest.raises(ProtocolViolation):
-        parts.asked(0, Answer(307, SESSION, upload_location=SESSION, location="http://s.example/0"))
+        parts.asked(0, RegistryResponse(307, SESSION, upload_location=SESSION, location="http://s.example/0"))
 
 
 ANSWERS = st.lists(
@@ -158,12 +160,12 @@ def test_whatever_is_answered_it_ends(statuses: list[int], count: int) -> None:
             break
         status = next(told, 202)
         number = question.number
-        answer = redirect(SESSION, number) if status == 307 else Answer(status, SESSION, location=SESSION)
+        answer = redirect(SESSION, number) if status == 307 else RegistryResponse(status, SESSION, location=SESSION)
         put = parts.asked(number, answer)
         if put is None:
             stored |= {number} if answer.kind in (Kind.ACCEPTED, Kind.CREATED) else set()
             continue
-        placed = Answer(next(told, 200), put.request.url)
+        placed = RegistryResponse(next(told, 200), put.request.url)
         parts.placed(number, placed)
         stored |= {number} if placed.kind in (Kind.ACCEPTED, Kind.CREATED) else set()
     assert parts.over
@@ -183,5 +185,5 @@ def test_a_session_of_another_process_that_is_refused_at_once_is_no_session() ->
     resumed = Parts(blob, SESSION, wanted=MB, budget=Budget(3), is_resumed=True)
     question = resumed.take()
     assert question is not None
-    assert resumed.asked(question.number, Answer(400, SESSION)) is None
+    assert resumed.asked(question.number, RegistryResponse(400, SESSION)) is None
     assert resumed.lost is not None and resumed.failure is None

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 import registry_push
+from registry_push.embedded import EmbeddedRegistry
 from registry_push.errors import RegistryPushError, printable, redacted
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.patterns import LazyPattern
-from registry_push.protocol.challenge import bearer, parse_challenges
+from registry_push.protocol.auth.challenge import bearer, parse_challenges
 from registry_push.protocol.diagnostics import MAX_ERROR_BYTES, diagnose
 from registry_push.protocol.secrets import Secrets
+from registry_push.text.patterns import LazyPattern
 
 pytestmark = pytest.mark.attack("S10")
 
@@ -27,29 +27,29 @@ PACKAGE = Path(registry_push.__file__).parent
 # What a pattern is used for, if not for `match`, which begins at one place only.
 _SEARCHES = {
     "registry_push.daemon.address": (),
-    "registry_push.safe_text": ("_UNPRINTABLE",),
+    "registry_push.text.safe_text": ("_UNPRINTABLE",),
     "registry_push.model.reference": ("_NOT_ALLOWED",),
     "registry_push.protocol.diagnostics": ("_TITLE",),
     "registry_push.protocol.location": ("_UNUSABLE",),
     "registry_push.protocol.secrets": ("_ESCAPE",),
-    "registry_push.protocol.signing": ("_BAD_ESCAPE",),
-    "registry_push.redaction": ("_RUN", "_PARAMETER", "_MEMBER", "_HEADER", "_BEARER", "_BASIC", "_JWT"),
-    "registry_push.registry.bounded_handler": ("_END_OF_HEAD",),
-    "registry_push.registry.credential_helper": ("_ANSWER", "_COLOURS", "_SECRETS"),
-    "registry_push.registry.no_proxy": ("_SEPARATORS", "_PORT"),
-    "registry_push.registry.proxy_errors": ("_OF_A_PROGRAM",),
-    "registry_push.registry.reasons": ("_NUMBER",),
-    "registry_push.registry.tls": ("_PYTHONS_OWN",),
-    "registry_push.user_part": ("_URL", "_AUTHORITY_END", "_QUERY"),
+    "registry_push.protocol.auth.signing": ("_BAD_ESCAPE",),
+    "registry_push.text.redaction": ("_RUN", "_PARAMETER", "_MEMBER", "_HEADER", "_BEARER", "_BASIC", "_JWT"),
+    "registry_push.http.bounded_handler": ("_END_OF_HEAD",),
+    "registry_push.auth.credential_helper": ("_ANSWER", "_COLOURS", "_SECRETS"),
+    "registry_push.http.no_proxy": ("_SEPARATORS", "_PORT"),
+    "registry_push.http.proxy_errors": ("_OF_A_PROGRAM",),
+    "registry_push.http.reasons": ("_NUMBER",),
+    "registry_push.http.tls": ("_PYTHONS_OWN",),
+    "registry_push.text.user_part": ("_URL", "_AUTHORITY_END", "_QUERY"),
 }
 # Written where they are used, on what is bounded by then: the names of files, and one header of 8 KiB.
 _INLINE = {
     ("cli/usage.py", r"\S+"),
     ("cli/usage.py", r"\. Recognized values: .*"),
     ("daemon/address.py", "[0-9]{1,9}"),
-    ("protocol/challenge.py", r"\\(.)"),
-    ("stores/ollama_names.py", "%3a"),
-    ("stores/ollama_names.py", r"(\d+)"),
+    ("protocol/auth/challenge.py", r"\\(.)"),
+    ("content/ollama/names.py", "%3a"),
+    ("content/ollama/names.py", r"(\d+)"),
 }
 _UNITS = (
     *("http://", "http://a@", "http://a?", "https://a:b", "a", "A", "0", " ", "\t", "\\", '"', "'", "=", ":", "/", "-"),

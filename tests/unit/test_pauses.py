@@ -8,10 +8,10 @@ import pytest
 
 from registry_push.errors import Interrupted, Unavailable
 from registry_push.events import Event, Retrying
-from registry_push.registry.pauses import Pauses, unless_stopped
-from registry_push.registry.transport import Transport
+from registry_push.http.transport import Transport
+from registry_push.pauses import Pauses, unless_stopped
 from registry_push.settings import Settings
-from registry_push.transfer.holds import held
+from registry_push.state.locks import held
 from tests.support.scripted import NOWHERE, Says, Scripted
 
 

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from aiohttp.client_proto import ResponseHandler
 
+from registry_push.content.base import BlobBody
+from registry_push.content.body import BytesBody, FileBody
+from registry_push.content.hashing import Hasher, RunningHash
 from registry_push.errors import BlobCorrupt, ConnectionLost, SourceChanged, TimedOut, Unavailable
+from registry_push.http.body.payload import SpanPayload
+from registry_push.http.body.thread_sender import ThreadSender
+from registry_push.http.response import Response
 from registry_push.model import Digest
 from registry_push.protocol.bandwidth import Bandwidth
-from registry_push.protocol.chunks import Span
-from registry_push.registry.carrier import Carrier
+from registry_push.protocol.upload.chunks import Span
 from registry_push.registry.client import Client
-from registry_push.registry.payload import SpanPayload
-from registry_push.registry.transport import Response
-from registry_push.stores.base import BlobBody
-from registry_push.stores.body import BytesBody, FileBody
-from registry_push.stores.hashing import Hasher, RunningHash
 from tests.support.scripted import Says, Scripted, Seen, opened
 
 # More than all socket buffers on the way hold, so that what was not sent stays unsent.
@@ -150,13 +150,13 @@ async def test_an_answer_that_beats_the_news_of_the_last_turn_leaves_the_connect
 ) -> None:
     # aiohttp starts to wait for the answer when the body has ended: here that is behind the answer, on a connection
     # that is idle by then, or has another body on it.
-    carry = Carrier._carry
+    carry = ThreadSender._carry
 
-    def slow(self: Carrier) -> None:
+    def slow(self: ThreadSender) -> None:
         carry(self)
         time.sleep(0.05)
 
-    monkeypatch.setattr(Carrier, "_carry", slow)
+    monkeypatch.setattr(ThreadSender, "_carry", slow)
     async with Scripted() as server, opened(server.origin, timeout=1) as client:
         server.on("PUT", "/up", Says(202))
         assert (await _put(client, _payload(big, Span(0, 1000), way="threads"))).status == 202
@@ -172,9 +172,9 @@ async def test_an_answer_that_comes_with_the_news_of_the_bodys_end_leaves_the_co
     # Both are heard of in one turn of the loop, the news first: nobody cancels the writer, and aiohttp starts to wait.
     held: list[asyncio.Future[None]] = []
     early: list[tuple[ResponseHandler, bytes]] = []
-    run, received = Carrier._run, ResponseHandler.data_received
+    run, received = ThreadSender._run, ResponseHandler.data_received
 
-    async def held_back(self: Carrier) -> None:
+    async def held_back(self: ThreadSender) -> None:
         await run(self)
         held.append(asyncio.get_running_loop().create_future())
         for connection, data in early:  # the answer was here before the news: it waits for it
@@ -194,7 +194,7 @@ async def test_an_answer_that_comes_with_the_news_of_the_bodys_end_leaves_the_co
     async with Scripted() as server, opened(server.origin, timeout=1) as client:
         server.on("PUT", "/up", Says(202))
         with monkeypatch.context() as patched:
-            patched.setattr(Carrier, "_run", held_back)
+            patched.setattr(ThreadSender, "_run", held_back)
             patched.setattr(ResponseHandler, "data_received", received_with_it)
             assert (await _put(client, _payload(big, Span(0, 1000), way="threads"))).status == 202
         if next_takes == "a second of rest":

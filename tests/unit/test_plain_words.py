@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.auth.credentials import CredentialStore
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import ConnectionLost, InvalidSettings, ManifestCorrupt, Refused, RegistryPushError
-from registry_push.loopback.sample import write_sample_store
+from registry_push.http.reasons import reason_of
 from registry_push.model import Manifest
 from registry_push.model.json_errors import why_not_json
-from registry_push.protocol.answer import Answer
 from registry_push.protocol.refusals import hint_for
-from registry_push.registry.credentials import CredentialStore
-from registry_push.registry.reasons import reason_of
+from registry_push.protocol.response import RegistryResponse
 from registry_push.settings import Settings
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.scripted import Says, Scripted, Seen, opened
 
 
@@ -136,5 +136,5 @@ async def test_a_413_below_1_mib_names_client_max_body_size(tmp_path: Path, size
 
 
 def test_other_refusals_have_no_such_hint() -> None:
-    assert all(hint_for(Answer(status, "http://r.test/")) is None for status in (400, 403, 404, 416))
+    assert all(hint_for(RegistryResponse(status, "http://r.test/")) is None for status in (400, 403, 404, 416))
     assert issubclass(Refused, RegistryPushError)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from registry_push.errors import InvalidSettings
-from registry_push.protocol.chunks import MiB, WholePut
-from registry_push.protocol.kept import Kept
+from registry_push.protocol.cut_behaviour import CutBehaviour
+from registry_push.protocol.upload.chunks import MiB, WholePut
 from registry_push.registry.profile import Profile, known_profile
 from registry_push.settings import Settings
 
@@ -14,17 +14,17 @@ from registry_push.settings import Settings
 @pytest.mark.parametrize(
     ("host", "profile"),
     [
-        ("ghcr.io", Profile(chunk_limit=4 * MiB, whole=WholePut.FIRST, kept=Kept.ACKNOWLEDGED)),
+        ("ghcr.io", Profile(chunk_limit=4 * MiB, whole=WholePut.FIRST, kept=CutBehaviour.ACKNOWLEDGED)),
         ("europe-docker.pkg.dev", Profile(whole=WholePut.ONLY)),
         ("eu.gcr.io", Profile(whole=WholePut.ONLY)),
         ("gcr.io:443", Profile(whole=WholePut.ONLY)),
-        ("1234.dkr.ecr.eu-west-1.amazonaws.com", Profile(kept=Kept.ACKNOWLEDGED, ecr=True)),
-        ("1234.dkr.ecr.cn-north-1.amazonaws.com.cn", Profile(kept=Kept.ACKNOWLEDGED, ecr=True)),
-        ("1234.dkr.ecr-fips.us-east-1.amazonaws.com", Profile(kept=Kept.ACKNOWLEDGED, ecr=True)),
-        ("1234.dkr-ecr.eu-west-1.on.aws", Profile(kept=Kept.ACKNOWLEDGED, ecr=True)),
-        ("public.ecr.aws", Profile(kept=Kept.ACKNOWLEDGED, ecr=True)),
-        ("me.azurecr.io", Profile(kept=Kept.NOTHING)),
-        ("registry.ollama.ai", Profile(ollama=True, kept=Kept.ACKNOWLEDGED)),
+        ("1234.dkr.ecr.eu-west-1.amazonaws.com", Profile(kept=CutBehaviour.ACKNOWLEDGED, ecr=True)),
+        ("1234.dkr.ecr.cn-north-1.amazonaws.com.cn", Profile(kept=CutBehaviour.ACKNOWLEDGED, ecr=True)),
+        ("1234.dkr.ecr-fips.us-east-1.amazonaws.com", Profile(kept=CutBehaviour.ACKNOWLEDGED, ecr=True)),
+        ("1234.dkr-ecr.eu-west-1.on.aws", Profile(kept=CutBehaviour.ACKNOWLEDGED, ecr=True)),
+        ("public.ecr.aws", Profile(kept=CutBehaviour.ACKNOWLEDGED, ecr=True)),
+        ("me.azurecr.io", Profile(kept=CutBehaviour.NOTHING)),
+        ("registry.ollama.ai", Profile(ollama=True, kept=CutBehaviour.ACKNOWLEDGED)),
         ("ghcr.io.example.com", Profile()),
         ("s3.amazonaws.com", Profile()),
         ("127.0.0.1:5000", Profile()),
@@ -35,9 +35,9 @@ def test_hosts_are_known_by_name(host: str, profile: Profile) -> None:
 
 
 def test_what_was_learned_goes_before_what_is_known_but_for_ollamas_ways() -> None:
-    known, learned = known_profile("ghcr.io"), Profile(whole=WholePut.ONLY, kept=Kept.EVERYTHING, rate=5.0)
+    known, learned = known_profile("ghcr.io"), Profile(whole=WholePut.ONLY, kept=CutBehaviour.EVERYTHING, rate=5.0)
     now = known.after(learned)
-    assert (now.chunk_limit, now.whole, now.kept, now.rate) == (4 * MiB, WholePut.ONLY, Kept.EVERYTHING, 5.0)
+    assert (now.chunk_limit, now.whole, now.kept, now.rate) == (4 * MiB, WholePut.ONLY, CutBehaviour.EVERYTHING, 5.0)
     assert known_profile("gcr.io").after(Profile()).whole is WholePut.ONLY
     assert known_profile("public.ecr.aws").after(Profile()).ecr
     assert not Profile().after(Profile(ollama=True)).ollama

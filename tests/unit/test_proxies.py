@@ -7,8 +7,8 @@ import base64
 import pytest
 
 from registry_push.errors import InvalidSettings
+from registry_push.http.proxies import Proxies
 from registry_push.model import HTTPOrigin
-from registry_push.registry.proxies import Proxies
 
 SITE = HTTPOrigin.of("https://registry.example.com")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import ConnectionLost, Denied, TLSFailed, Unavailable
-from registry_push.loopback.sample import write_sample_store
 from registry_push.settings import Settings
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.scripted import Says, Scripted, opened
 from tests.support.tls import self_signed
 

@@ -8,7 +8,7 @@ import sys
 # In a process of its own: here aiohttp is imported already.
 _SCRIPT = """
 import ssl
-from registry_push.registry.quick_import import import_aiohttp
+from registry_push.http.quick_import import import_aiohttp
 
 before = ssl.create_default_context().cert_store_stats()
 import_aiohttp()

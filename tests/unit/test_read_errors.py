@@ -12,6 +12,14 @@ from typing import Any
 
 import pytest
 
+from registry_push.content import read_errors
+from registry_push.content.base import BlobBody
+from registry_push.content.body import FileBody
+from registry_push.content.hashing import Hasher, RunningHash
+from registry_push.content.oci.layout import OCILayout
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import (
     BlobCorrupt,
     BlobMissing,
@@ -23,21 +31,13 @@ from registry_push.errors import (
     SourceUnavailable,
     Unreadable,
 )
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import write_sample_store
+from registry_push.http.body import payload as payload_module
+from registry_push.http.body.payload import SpanPayload
+from registry_push.http.transport import Transport
 from registry_push.model import ModelName
-from registry_push.protocol.chunks import Span
-from registry_push.registry import payload as payload_module
-from registry_push.registry.payload import SpanPayload
-from registry_push.registry.transport import Transport
+from registry_push.protocol.upload.chunks import Span
 from registry_push.settings import Settings
-from registry_push.stores import read_errors
-from registry_push.stores.base import BlobBody
-from registry_push.stores.body import FileBody
-from registry_push.stores.hashing import Hasher, RunningHash
-from registry_push.stores.layout import OCILayout
-from registry_push.stores.ollama import OllamaStore
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.scripted import Says, Scripted, opened
 from tests.support.stores import weights_of
 
@@ -103,7 +103,7 @@ class TestStores:
         self, store: OllamaStore, number: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         blob, path = weights_of(store)
-        monkeypatch.setattr("registry_push.stores.ollama.open_regular", saying(number))
+        monkeypatch.setattr("registry_push.content.ollama.source.open_regular", saying(number))
         with pytest.raises(RegistryPushError) as caught:
             store.open_blob(blob)
         holds(caught.value, number, path)
@@ -136,7 +136,7 @@ class TestStores:
     def test_a_manifest(self, store: OllamaStore, number: int, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
         name = ModelName.parse("me/tiny")
         target = "open_regular" if call == "open" else "read_bounded"
-        monkeypatch.setattr(f"registry_push.stores.ollama.{target}", saying(number))
+        monkeypatch.setattr(f"registry_push.content.ollama.source.{target}", saying(number))
         with pytest.raises(RegistryPushError) as caught:
             store.read_manifest(name)
         kind, code = VERDICTS[number]
@@ -155,7 +155,7 @@ class TestStores:
     async def test_a_layout(self, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         layout = OCILayout(tmp_path)
         for call in (layout.index(), layout.body(weights_digest())):
-            monkeypatch.setattr("registry_push.stores.layout.open_regular", saying(number))
+            monkeypatch.setattr("registry_push.content.oci.layout.open_regular", saying(number))
             with pytest.raises(RegistryPushError) as caught:
                 await call
             kind, code = VERDICTS[number]
@@ -310,7 +310,7 @@ class TestSending:
     async def test_a_socket_that_cannot_be_made(self, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         async with Scripted() as server, opened(server.origin) as client:
             with monkeypatch.context() as patched:
-                patched.setattr("registry_push.registry.sockets.socket.socket", saying(number))
+                patched.setattr("registry_push.http.sockets.socket.socket", saying(number))
                 with pytest.raises(OutOfResources) as caught:
                     await client.transport.send("GET", client.url("/v2/"), {})
             assert "address" not in (caught.value.hint or "")

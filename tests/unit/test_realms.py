@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from registry_push.errors import ForeignRealm, ProtocolViolation
 from registry_push.model import HTTPOrigin
-from registry_push.protocol.realms import Secret, judged
+from registry_push.protocol.auth.realms import Secret, judged
 
 N, P, S = Secret.NOTHING, Secret.PASSWORD, Secret.SIGNATURE
 # Who may be told: all, all but the signature, the anonymous request alone, nobody.

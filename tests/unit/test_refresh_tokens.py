@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
+from registry_push.auth.credentials import Credential
+from registry_push.auth.refresh_tokens import RefreshTokens
+from registry_push.auth.tokens import Authenticator
 from registry_push.model import HTTPOrigin
-from registry_push.protocol.token import refresh_token
-from registry_push.registry.credentials import Credential
-from registry_push.registry.refresh_tokens import RefreshTokens
-from registry_push.registry.tokens import Authenticator
+from registry_push.protocol.auth.token import refresh_token
 from tests.support.scripted import Says, Scripted, Seen, SignIn, opened, token, unauthorized, wants
 
 FILED = Credential("docker's file", identity_token="refresh-0")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from registry_push.content.hashing import Hasher
 from registry_push.errors import (
     BlobMissing,
     Denied,
@@ -31,7 +32,6 @@ from registry_push.registry.limits import Limits
 from registry_push.registry.repository import Repository
 from registry_push.registry.uploader import Uploader
 from registry_push.settings import Settings
-from registry_push.stores.hashing import Hasher
 from tests.support.scripted import NOWHERE, Answer, Says, Scripted, Seen, opened, token, unauthorized, wants
 
 CONTENT = bytes(range(256)) * 40

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from registry_push.errors import InvalidSettings, Unavailable
 from registry_push.model import Descriptor, Digest
-from registry_push.protocol.answer import Answer
-from registry_push.protocol.chunks import ChunkPlan
+from registry_push.pauses import GROWTH
+from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.retry import CAP_SECONDS, RETRY_AFTER_CAP_SECONDS, Budget, parse_retry_after
-from registry_push.protocol.upload import UploadSession
-from registry_push.quantities import parse_duration
-from registry_push.registry.pauses import GROWTH
+from registry_push.protocol.upload.chunks import ChunkPlan
+from registry_push.protocol.upload.session import UploadSession
 from registry_push.settings import DEFAULT_RETRIES, DEFAULT_RETRY_FOR
+from registry_push.text.quantities import parse_duration
 from tests.support.simulated import ENDPOINTS, asked
 
 _CONTENT = bytes(10_000)
@@ -209,14 +209,14 @@ def test_turned_away_while_others_are_let_in_costs_no_try(others: bool) -> None:
     blob = Descriptor("a/b", Digest.of(_CONTENT), len(_CONTENT))
     session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(_CONTENT)), budget=Budget(1))
     asked(session)
-    session.receive(Answer(202, ENDPOINTS.uploads, location="/s"))
+    session.receive(RegistryResponse(202, ENDPOINTS.uploads, location="/s"))
     bodies = 0
     while bodies < 3 and (request := asked(session)) is not None:
         if request.span is None:  # how far it is
-            session.receive(Answer(204, ENDPOINTS.uploads, range_end=0))
+            session.receive(RegistryResponse(204, ENDPOINTS.uploads, range_end=0))
             continue
         bodies += 1
         if others:
             session.others_got_through()
-        session.receive(Answer(429, ENDPOINTS.uploads))
+        session.receive(RegistryResponse(429, ENDPOINTS.uploads))
     assert (bodies, type(session.failure)) == ((3, type(None)) if others else (2, Unavailable))

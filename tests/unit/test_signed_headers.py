@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from registry_push.errors import ProtocolViolation
-from registry_push.protocol.answer import Answer
+from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.signed_headers import to_repeat
 
 pytestmark = [pytest.mark.attack("S2"), pytest.mark.attack("CVE-2026-85180")]
@@ -17,7 +17,7 @@ URL = "https://bucket.storage.example/b?X-Amz-Signature=s"
 def _repeated(*headers: tuple[str, str]) -> dict[str, str]:
     named = CIMultiDict((f"X-Signed-Header-{name}", value) for name, value in headers)
     named["X-Direct-Upload-URL"] = URL
-    answer = Answer.read(202, "https://r.example/", named, now=0.0)
+    answer = RegistryResponse.read(202, "https://r.example/", named, now=0.0)
     return to_repeat(answer.signed_headers, url=URL, size=5000)
 
 
@@ -72,4 +72,4 @@ def test_what_the_request_says_anyway_may_be_signed() -> None:
 
 def test_they_count_beside_a_direct_url_only() -> None:
     headers = CIMultiDict({"X-Signed-Header-Transfer-Encoding": "chunked"})
-    assert Answer.read(202, "https://r.example/", headers, now=0.0).signed_headers == ()
+    assert RegistryResponse.read(202, "https://r.example/", headers, now=0.0).signed_headers == ()

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_push.protocol.signing import authorization, signed_text, token_query
+from registry_push.protocol.auth.signing import authorization, signed_text, token_query
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 

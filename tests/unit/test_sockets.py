@@ -9,7 +9,7 @@ from asyncio.trsock import TransportSocket
 import pytest
 
 from registry_push.errors import InvalidSettings
-from registry_push.registry.sockets import prepare_for, socket_factory
+from registry_push.http.sockets import prepare_for, socket_factory
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the options are Linux's")
 HERE = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1))

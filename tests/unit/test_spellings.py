@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.loopback.sample import write_sample_store
+from registry_push.auth.credentials import CredentialStore
+from registry_push.embedded.sample import write_sample_store
+from registry_push.http.tls import context_for
 from registry_push.model.origin import spellings
-from registry_push.registry.credentials import CredentialStore
-from registry_push.registry.tls import context_for
 from registry_push.settings import Settings
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.support.scripted import Says, Scripted, unauthorized, wants
 from tests.support.tls import self_signed
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.content.hashing import Hasher
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import write_sample_store
 from registry_push.events import ignore
-from registry_push.loopback import EmbeddedRegistry
-from registry_push.loopback.sample import write_sample_store
+from registry_push.http.starvation import PATIENCE, Starvation, Waiting
 from registry_push.registry.keeper import KeepNothing
 from registry_push.registry.limits import Limits
 from registry_push.registry.repository import Repository
-from registry_push.registry.starvation import PATIENCE, Starvation, Waiting
 from registry_push.registry.uploader import Uploader
 from registry_push.settings import Settings
-from registry_push.stores.hashing import Hasher
-from registry_push.transfer.push import push
+from registry_push.verbs.push import push
 from tests.faults.clock import run
 from tests.support.scripted import NOWHERE, Says, Scripted, opened
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.content.body import FileBody
 from registry_push.errors import InvalidSettings, KeyNotFound, ProtocolViolation, RegistryPushError, TLSFailed
-from registry_push.protocol.chunks import Span
-from registry_push.registry.payload import SpanPayload
-from registry_push.registry.tls import context_for
+from registry_push.http.body.payload import SpanPayload
+from registry_push.http.tls import context_for
+from registry_push.protocol.upload.chunks import Span
 from registry_push.settings import Settings
-from registry_push.stores.body import FileBody
 from tests.support.scripted import NOWHERE, Clock, Says, Scripted, opened
 from tests.support.tls import Certificate, self_signed
 

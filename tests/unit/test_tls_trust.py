@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from registry_push.errors import InvalidSettings, KeyNotFound, TLSFailed
-from registry_push.registry.tls import context_for
+from registry_push.http.tls import context_for
 from registry_push.settings import Settings
 from tests.support.scripted import NOWHERE, Says, Scripted, opened
 from tests.support.tls import Authority, Certificate, self_signed

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_push.errors import ProtocolViolation
-from registry_push.protocol.token import Token
+from registry_push.protocol.auth.token import Token
 
 _NOW = 1_700_000_000.0
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from registry_push.auth.credentials import Credential
+from registry_push.auth.identity import Identity
 from registry_push.errors import NoIdentity, ProtocolViolation, Unauthorized, Unavailable
-from registry_push.protocol.signing import signed_text
-from registry_push.registry.credentials import Credential
-from registry_push.registry.identity import Identity
+from registry_push.protocol.auth.signing import signed_text
 from tests.support.scripted import Clock, Says, Scripted, SignIn, authorizations, opened, token, unauthorized, wants
 from tests.support.secrets import BASIC, PASSWORD
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from registry_push.errors import Denied, Refused, RemoteMismatch, Unauthorized, Unavailable
 from registry_push.events import Placement
 from registry_push.model import Descriptor, Digest
-from registry_push.protocol.answer import Answer
-from registry_push.protocol.chunks import SMALLEST_CHUNK, ChunkPlan, MiB
+from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.retry import Budget
-from registry_push.protocol.transitions import State
-from registry_push.protocol.upload import UploadSession
-from registry_push.protocol.upload_request import UploadRequest
-from registry_push.protocol.upload_steps import MAX_RESTARTS
+from registry_push.protocol.upload.chunks import SMALLEST_CHUNK, ChunkPlan, MiB
+from registry_push.protocol.upload.requests import UploadRequest
+from registry_push.protocol.upload.session import UploadSession
+from registry_push.protocol.upload.steps import MAX_RESTARTS
+from registry_push.protocol.upload.transitions import State
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, asked, upload
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes: eleven chunks of 1,000
@@ -125,7 +125,7 @@ def test_a_416_that_passes_costs_one_more_try_and_no_acknowledged_byte(at: int) 
     refused = iter([*[False] * at, True])
     patch = registry._patch
     registry._patch = lambda request, *rest: (  # type: ignore[method-assign]
-        Answer(416, request.url) if next(refused, False) else patch(request, *rest)
+        RegistryResponse(416, request.url) if next(refused, False) else patch(request, *rest)
     )
     run = upload(registry, CONTENT)
     assert committed(registry, run)
@@ -185,7 +185,7 @@ def test_a_minimum_chunk_is_honoured_and_a_maximum_too() -> None:
         minimum, maximum = (limit and limit * MiB for limit in limits)
         session = UploadSession(blob, ENDPOINTS, ChunkPlan(blob.size, 10 * MiB), budget=Budget(0))
         asked(session)
-        session.receive(Answer(202, ENDPOINTS.uploads, "/s", minimum_chunk=minimum, maximum_chunk=maximum))
+        session.receive(RegistryResponse(202, ENDPOINTS.uploads, "/s", minimum_chunk=minimum, maximum_chunk=maximum))
         request = asked(session)
         assert request is not None and request.span is not None
         assert request.span.length == expected * MiB
@@ -247,12 +247,12 @@ def test_retry_after_is_waited_for() -> None:
     blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
     session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(CONTENT)), budget=Budget(5, dice=lambda: 0.0))
     asked(session)
-    session.receive(Answer(429, ENDPOINTS.uploads, retry_after=17.0))
+    session.receive(RegistryResponse(429, ENDPOINTS.uploads, retry_after=17.0))
     request = asked(session)
     assert request is not None and request.after == 17.0
 
 
-def mounting(*answers: Answer) -> UploadSession:
+def mounting(*answers: RegistryResponse) -> UploadSession:
     blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
     plan = ChunkPlan(len(CONTENT), 1000)
     session = UploadSession(blob, ENDPOINTS, plan, budget=Budget(5), mount_from=["other/repo"])
@@ -269,63 +269,63 @@ def test_a_mount_is_asked_for_in_the_post() -> None:
 
 
 def test_201_to_a_mount_is_all_it_takes() -> None:
-    session = mounting(Answer(201, ENDPOINTS.uploads))
+    session = mounting(RegistryResponse(201, ENDPOINTS.uploads))
     assert asked(session) is None
     assert session.placement is Placement.MOUNTED
 
 
 def test_202_to_a_mount_is_an_ordinary_session() -> None:
-    request = asked(mounting(Answer(202, ENDPOINTS.uploads, location="/s")))
+    request = asked(mounting(RegistryResponse(202, ENDPOINTS.uploads, location="/s")))
     assert request is not None and request.method == "PATCH"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
 def test_a_refused_mount_posts_again_without_it(status: int) -> None:
     """Harbor answers 401 to a mount from a project that is not there."""
-    request = asked(mounting(Answer(status, ENDPOINTS.uploads)))
+    request = asked(mounting(RegistryResponse(status, ENDPOINTS.uploads)))
     assert request is not None and request.url == ENDPOINTS.uploads and not request.is_offer
 
 
 def test_201_to_a_plain_post_counts_if_the_blob_is_there() -> None:
-    session = mounting(Answer(403, ENDPOINTS.uploads), Answer(201, ENDPOINTS.uploads))
+    session = mounting(RegistryResponse(403, ENDPOINTS.uploads), RegistryResponse(201, ENDPOINTS.uploads))
     request = session.next_request()
     assert isinstance(request, UploadRequest) and request.method == "HEAD"
-    session.receive(Answer(200, ENDPOINTS.blob))
+    session.receive(RegistryResponse(200, ENDPOINTS.blob))
     assert session.placement is Placement.PRESENT
 
 
-def closing_answer(answer: Answer) -> UploadSession:
+def closing_answer(answer: RegistryResponse) -> UploadSession:
     blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
     session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(CONTENT), single=True), budget=Budget(5))
-    for each in (Answer(202, ENDPOINTS.uploads, location="/s"), answer):
+    for each in (RegistryResponse(202, ENDPOINTS.uploads, location="/s"), answer):
         asked(session)
         session.receive(each)
     return session
 
 
 def test_201_with_another_digest_is_never_success() -> None:
-    session = closing_answer(Answer(201, "http://registry.test/s", digest=Digest.of(b"other")))
+    session = closing_answer(RegistryResponse(201, "http://registry.test/s", digest=Digest.of(b"other")))
     assert isinstance(session.failure, RemoteMismatch)
 
 
 def test_head_with_another_size_is_never_success() -> None:
-    session = closing_answer(Answer(503, "http://registry.test/s"))
+    session = closing_answer(RegistryResponse(503, "http://registry.test/s"))
     request = asked(session)
     assert request is not None and request.method == "HEAD"
-    session.receive(Answer(200, ENDPOINTS.blob, length=5))
+    session.receive(RegistryResponse(200, ENDPOINTS.blob, length=5))
     assert isinstance(session.failure, RemoteMismatch)
 
 
 @pytest.mark.parametrize(("status", "error"), [(403, Denied), (405, Refused), (422, Refused), (307, Refused)])
 def test_a_refusal_for_good_is_named(status: int, error: type[Exception]) -> None:
-    session = closing_answer(Answer(status, "http://registry.test/s"))
+    session = closing_answer(RegistryResponse(status, "http://registry.test/s"))
     assert type(session.failure) is error
 
 
 def test_a_failed_session_can_be_cancelled_and_a_finished_one_not() -> None:
-    failed = closing_answer(Answer(403, "http://registry.test/s"))
+    failed = closing_answer(RegistryResponse(403, "http://registry.test/s"))
     assert failed.cancel_request is not None and failed.cancel_request.method == "DELETE"
-    done = closing_answer(Answer(201, "http://registry.test/s"))
+    done = closing_answer(RegistryResponse(201, "http://registry.test/s"))
     assert done.cancel_request is None
 
 
@@ -343,7 +343,7 @@ def test_a_wrong_digest_at_the_registry_starts_again_in_a_new_session() -> None:
 FAULTS = st.lists(st.sampled_from([fault for fault in Fault if fault is not Fault.UNTRUSTED]), max_size=40)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     faults=FAULTS,
     on_cut=st.sampled_from(OnCut),
@@ -375,7 +375,7 @@ def test_whatever_happens_it_ends_and_nothing_wrong_is_committed(
         assert run.session.failure is not None and run.session.failure.exit_code in (4, 5, 6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(faults=st.lists(st.sampled_from([Fault.NONE, Fault.LOST_REQUEST, Fault.BUSY, Fault.EXPIRED]), max_size=30))
 def test_acknowledged_bytes_are_never_sent_again_while_the_registry_keeps_them(faults: list[Fault]) -> None:
     registry = SimulatedRegistry(OnCut.KEEP, faults=iter(faults))

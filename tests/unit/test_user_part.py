@@ -11,7 +11,7 @@ from registry_push.daemon.targets import AllowedTargets
 from registry_push.errors import InvalidName, RegistryPushError, UsageError, redacted
 from registry_push.model import HTTPOrigin, ModelName, Reference
 from registry_push.model.place import parse_destination, parse_place
-from registry_push.user_part import without_user_parts
+from registry_push.text.user_part import without_user_parts
 
 pytestmark = pytest.mark.attack("S4")
 

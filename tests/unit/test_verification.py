@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.content.base import FileIdentity
+from registry_push.content.body import BytesBody, FileBody
+from registry_push.content.hashing import Hasher, RunningHash
 from registry_push.errors import BlobCorrupt, unwrapped
 from registry_push.model import Descriptor, Digest
-from registry_push.registry import trust
+from registry_push.registry import hash_cache as trust
+from registry_push.registry.hash_cache import HashCache
 from registry_push.registry.keeper import KeepNothing
-from registry_push.registry.trust import Trust
 from registry_push.registry.verification import Verification
 from registry_push.settings import Verify
-from registry_push.stores.base import FileIdentity
-from registry_push.stores.body import BytesBody, FileBody
-from registry_push.stores.hashing import Hasher, RunningHash
 
 CONTENT = os.urandom(3_000_000)
 BLOB = Descriptor("application/vnd.ollama.image.model", Digest.of(CONTENT), len(CONTENT))
@@ -55,7 +55,7 @@ class Stage:
         monkeypatch.setattr(trust, "_RACY", 0)
 
     def verification(self, group: asyncio.TaskGroup, mode: Verify = "changed") -> Verification:
-        return Verification(group, BLOB, self.body, self.hasher, Trust(mode, self.keeper))
+        return Verification(group, BLOB, self.body, self.hasher, HashCache(mode, self.keeper))
 
     async def read(self, running: RunningHash | None, start: int, stop: int) -> None:
         async for _ in self.hasher.pieces(self.body, start, stop - start, running, at_once=100_000):
@@ -174,7 +174,7 @@ async def test_parts_have_their_md5_and_are_hashed_though_they_are_known(stage: 
 
 async def test_a_body_that_is_no_file_is_hashed(stage: Stage) -> None:
     async with asyncio.TaskGroup() as group:
-        content = Verification(group, BLOB, BytesBody(CONTENT), stage.hasher, Trust("changed", stage.keeper))
+        content = Verification(group, BLOB, BytesBody(CONTENT), stage.hasher, HashCache("changed", stage.keeper))
         assert content.along(0) is None
         await content.settle()
     assert stage.hashed == BLOB.size

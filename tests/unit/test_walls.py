@@ -28,15 +28,15 @@ def imports(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_aiohttps_client_is_imported_in_registry_alone() -> None:
+def test_aiohttps_client_is_imported_in_http_alone() -> None:
     found = {
         (name, imported)
         for name, tree in modules()
         for imported in imports(tree)
-        if imported.split(".")[0] == "aiohttp" and not name.startswith("registry/")
+        if imported.split(".")[0] == "aiohttp" and not name.startswith("http/")
     }
     assert found, "the embedded registry is built on aiohttp.web"
-    assert all(name.startswith(("loopback/", "daemon/")) and imported == "aiohttp.web" for name, imported in found)
+    assert all(name.startswith(("embedded/", "daemon/")) and imported == "aiohttp.web" for name, imported in found)
 
 
 def test_only_the_faces_read_the_environment() -> None:
@@ -50,7 +50,7 @@ def test_only_the_faces_read_the_environment() -> None:
         and node.value.id == "os"
     }
     assert readers
-    assert all(name.startswith(("cli/", "daemon/")) or name in ("library.py", "flags.py") for name in readers)
+    assert all(name.startswith(("cli/", "daemon/", "options/")) or name == "api.py" for name in readers)
 
 
 @pytest.mark.attack("CVE-2024-45436")

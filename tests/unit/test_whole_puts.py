@@ -8,11 +8,11 @@ import pytest
 
 from registry_push.errors import Refused
 from registry_push.model import Descriptor
-from registry_push.protocol.answer import Answer
-from registry_push.protocol.chunks import ChunkPlan, MiB, WholePut
 from registry_push.protocol.diagnostics import Diagnosis
-from registry_push.protocol.transitions import State
-from registry_push.protocol.upload_request import UploadRequest
+from registry_push.protocol.response import RegistryResponse
+from registry_push.protocol.upload.chunks import ChunkPlan, MiB, WholePut
+from registry_push.protocol.upload.requests import UploadRequest
+from registry_push.protocol.upload.transitions import State
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, answered, asked, session_of, upload
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes
@@ -23,9 +23,9 @@ LOST = Diagnosis(("BLOB_UPLOAD_UNKNOWN",), "upload unknown")
 class Fronted(SimulatedRegistry):
     """With something in front that answers some requests itself."""
 
-    front: Callable[[UploadRequest], Answer | None] = staticmethod(lambda _: None)
+    front: Callable[[UploadRequest], RegistryResponse | None] = staticmethod(lambda _: None)
 
-    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> Answer | None:
+    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> RegistryResponse | None:
         found = self.front(request)
         return found if found is not None else super().answer(request, body, blob)
 
@@ -35,7 +35,9 @@ def refusing(method: str, status: int, *codes: str) -> Fronted:
     registry = Fronted()
     diagnosis = Diagnosis(codes, "no")
     registry.front = lambda request: (
-        Answer(status, request.url, diagnosis=diagnosis) if request.method == method and request.span else None
+        RegistryResponse(status, request.url, diagnosis=diagnosis)
+        if request.method == method and request.span
+        else None
     )
     return registry
 
@@ -72,7 +74,7 @@ def test_a_registry_whose_words_are_that_we_may_not_is_believed() -> None:
 def test_a_patch_refused_after_bytes_were_acknowledged_is_a_refusal() -> None:
     registry = Fronted()
     left = iter([None, None, None])
-    registry.front = lambda request: Answer(405, request.url) if next(left, request) is request else None
+    registry.front = lambda request: RegistryResponse(405, request.url) if next(left, request) is request else None
     run = upload(registry, CONTENT)
     assert isinstance(run.session.failure, Refused)
 
@@ -81,7 +83,7 @@ def test_a_session_that_is_lost_once_is_no_registry_without_patch() -> None:
     """distribution 2 says BLOB_UPLOAD_UNKNOWN; a 404 without a word may be either, so it has to come twice."""
     for diagnosis in (LOST, Diagnosis((), "")):
         registry = Fronted()
-        answers = iter([None, Answer(404, ENDPOINTS.uploads, diagnosis=diagnosis)])
+        answers = iter([None, RegistryResponse(404, ENDPOINTS.uploads, diagnosis=diagnosis)])
         registry.front = lambda _, answers=answers: next(answers, None)  # type: ignore[misc]  # bound now
         run = upload(registry, CONTENT)
         assert is_done(run, registry)
@@ -99,7 +101,7 @@ def test_old_artifactory_knows_no_put_of_all_and_gets_chunks(single: bool) -> No
 
 def test_a_session_that_is_lost_before_its_put_is_no_registry_without_puts() -> None:
     registry = Fronted()
-    answers = iter([None, Answer(404, ENDPOINTS.uploads, diagnosis=LOST)])
+    answers = iter([None, RegistryResponse(404, ENDPOINTS.uploads, diagnosis=LOST)])
     registry.front = lambda _: next(answers, None)
     run = upload(registry, CONTENT, single=True)
     assert is_done(run, registry)
@@ -112,7 +114,7 @@ def test_a_session_that_is_lost_before_its_put_is_no_registry_without_puts() -> 
 def test_neither_patch_nor_put_ends_soon(single: bool, put: int, patch: int) -> None:
     registry = Fronted()
     registry.front = lambda request: (
-        Answer(put if request.method == "PUT" else patch, request.url) if request.span else None
+        RegistryResponse(put if request.method == "PUT" else patch, request.url) if request.span else None
     )
     content = b"x" * (9 * MiB)
     run = upload(registry, content, chunk=4 * MiB, single=single)
@@ -168,7 +170,7 @@ def test_one_put_that_was_kept_in_part_and_is_lost_afterwards_begins_again() -> 
     registry.faults = iter([Fault.NONE, Fault.CUT])
     refuse, lost = registry.front, iter([True])
     registry.front = lambda request: (
-        Answer(404, request.url)
+        RegistryResponse(404, request.url)
         if request.closes and request.span and request.span.start and next(lost, False)
         else refuse(request)
     )
@@ -179,10 +181,10 @@ def test_one_put_that_was_kept_in_part_and_is_lost_afterwards_begins_again() -> 
 def test_ghcrs_silence_after_all_of_a_put_is_no_cut() -> None:
     session = session_of(ghcr(SIZE))
     asked(session)
-    session.receive(Answer(202, ENDPOINTS.uploads, location="/s"))
+    session.receive(RegistryResponse(202, ENDPOINTS.uploads, location="/s"))
     for _ in range(2):
         asked(session)
         session.connection_lost("reset", sent=SIZE)
-        request = answered(session, Answer(404, ENDPOINTS.blob), Answer(204, ENDPOINTS.uploads))
+        request = answered(session, RegistryResponse(404, ENDPOINTS.blob), RegistryResponse(204, ENDPOINTS.uploads))
         assert request is not None and request.closes
         assert session.plan.single

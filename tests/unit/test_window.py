@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_push.protocol.window import Window
+from registry_push.protocol.aimd import AIMD
 
 
 def test_it_begins_with_all_and_halves_when_turned_away() -> None:
-    window = Window(8)
+    window = AIMD(8)
     sizes = []
     for _ in range(4):
         window.turned_away()
@@ -19,14 +19,14 @@ def test_it_begins_with_all_and_halves_when_turned_away() -> None:
 
 
 def test_bodies_that_were_under_way_together_are_turned_away_as_one() -> None:
-    window = Window(8)
+    window = AIMD(8)
     for _ in range(8):
         window.turned_away()
     assert window.size == 4
 
 
 def test_it_grows_by_one_for_each_round_that_went_well() -> None:
-    window = Window(8)
+    window = AIMD(8)
     window.turned_away()
     sizes = []
     for _ in range(4 + 5 + 6 + 7 + 8):
@@ -37,7 +37,7 @@ def test_it_grows_by_one_for_each_round_that_went_well() -> None:
 
 @given(st.integers(1, 64), st.lists(st.booleans(), max_size=300))
 def test_it_stays_between_one_and_what_was_asked_for(most: int, answers: list[bool]) -> None:
-    window = Window(most)
+    window = AIMD(most)
     for well in answers:
         if well:
             window.went_well()

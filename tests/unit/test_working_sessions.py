@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from registry_push.model import Descriptor
-from registry_push.protocol.answer import Answer
-from registry_push.protocol.upload_request import UploadRequest
+from registry_push.protocol.response import RegistryResponse
+from registry_push.protocol.upload.requests import UploadRequest
 from tests.support.simulated import ENDPOINTS, Fault, SimulatedRegistry, upload
 from tests.unit.test_broken_sessions import CONTENT, begun, is_done
 
@@ -22,11 +22,11 @@ class Behind(SimulatedRegistry):
         super().__init__()
         self.status, self.refusals, self.is_ill = status, refusals, False
 
-    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> Answer | None:
+    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> RegistryResponse | None:
         held = len(self.sessions.get(request.url, b""))
         if request.method == "PATCH" and request.span and request.span.start == held and self.refusals and self.is_ill:
             self.refusals -= 1
-            return Answer(416, request.url, range_end=held - 3)
+            return RegistryResponse(416, request.url, range_end=held - 3)
         answer = super().answer(request, body, blob)
         if request.method == "GET" and answer is not None and answer.range_end is not None:
             answer, self.status = replace(answer, range_end=answer.range_end - self.status), 0
@@ -51,12 +51,12 @@ def test_a_session_that_works_again_with_a_status_a_little_behind_is_not_left_fo
 class Swinging(SimulatedRegistry):
     """Its first session goes back to 3,000 bytes with each status, and takes nothing from 4,000 on."""
 
-    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> Answer | None:
+    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> RegistryResponse | None:
         held = self.sessions.get(request.url, bytearray()) if request.url == f"{ENDPOINTS.uploads}0" else bytearray()
         if request.method == "GET":
             del held[3000:]
         elif request.method == "PATCH" and len(held) >= 4000:
-            return Answer(416, request.url, range_end=len(held) - 1)
+            return RegistryResponse(416, request.url, range_end=len(held) - 1)
         return super().answer(request, body, blob)
 
 
@@ -75,10 +75,10 @@ class Forgetful(SimulatedRegistry):
 
     asked = 0
 
-    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> Answer | None:
+    def answer(self, request: UploadRequest, body: bytes, blob: Descriptor) -> RegistryResponse | None:
         held = len(self.sessions.get(request.url, b""))
         if request.method == "PATCH" and request.span and request.span.start < held:
-            return Answer(416, request.url, range_end=held - 1)
+            return RegistryResponse(416, request.url, range_end=held - 1)
         answer = super().answer(request, body, blob)
         if request.method == "GET" and answer is not None:
             self.asked += 1

@@ -34,7 +34,7 @@ from ...events import (
     Warned,
 )
 from . import units, words
-from .outlet import Outlet
+from .line_writer import LineWriter
 from .rates import BlobState, Key, Phase, RunState, seconds_left
 
 # Seconds between two drawings.
@@ -73,7 +73,7 @@ class Bars:
     ) -> None:
         self._console, self._out, self._clock = console, stream_out, clock
         self._verbose, self._debug, self._out_is_terminal, self._every = verbose, debug, out_is_terminal, every
-        self._outlet = Outlet(on_lost)
+        self._outlet = LineWriter(on_lost)
         self._run = RunState()
         self._lock = threading.Lock()
         self._pending: list[Text] = []

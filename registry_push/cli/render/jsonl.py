@@ -12,7 +12,7 @@ from typing import Final, Self, TextIO
 from ...errors import RegistryPushError
 from ...events import BlobDone, BlobProgress, BlobRewound, Event, HTTPAnswer, HTTPRequest, as_json, error_fields
 from . import words
-from .outlet import Outlet
+from .line_writer import LineWriter
 from .rates import Key
 
 # Seconds between two `blob_progress` lines of one blob.
@@ -42,7 +42,7 @@ class JSONLines:
         self._debug = debug
         self._said_of_all = {"dry_run": True} if dry_run else {}
         self._began = clock()
-        self._outlet = Outlet(on_lost)
+        self._outlet = LineWriter(on_lost)
         self._written: dict[Key, float] = {}
         self._withheld: dict[Key, BlobProgress] = {}
 

@@ -24,7 +24,7 @@ from ...events import (
     Warned,
 )
 from . import units, words
-from .outlet import Outlet
+from .line_writer import LineWriter
 from .rates import RunState
 
 # A progress line comes when at least so many seconds and so many percent have passed since the last: 40 GB at
@@ -42,7 +42,7 @@ class _Lines:
         self, stream_err: TextIO, stream_out: TextIO, *, on_lost: Callable[[OSError], None] | None = None
     ) -> None:
         self._err, self._out = stream_err, stream_out
-        self._outlet = Outlet(on_lost)
+        self._outlet = LineWriter(on_lost)
         self._shown: RegistryPushError | None = None
 
     def __enter__(self) -> Self:

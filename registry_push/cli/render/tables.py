@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from ...errors import printable
 from ...model import Descriptor, Digest
-from ...quantities import spelt_duration, spelt_size
-from ...source import Source
+from ...options.source import Source
+from ...text.quantities import spelt_duration, spelt_size
 from . import units
 
 # Layers. `inspect` lists so many one by one; more are grouped by kind: tensor models have thousands.

@@ -1,0 +1,1 @@
+"""Who we are: logins, tokens, keys."""

@@ -1,0 +1,163 @@
+"""`Identity`: the ed25519 key that tells Ollama registries who we are."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from ..content.ollama.paths import read_small
+from ..content.read_errors import passes, read_error, unreadable
+from ..errors import InvalidKey, KeyNotFound, UsageError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+# The key of Linux' service user (install.sh); it is of use to us only where its mode was opened.
+_SERVICE_KEY: Final = Path("/usr/share/ollama/.ollama/id_ed25519")
+# An ed25519 key has about 400 bytes, the longest RSA keys a few thousand.
+_MAX_KEY: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A private key, and its public half in SSH's wire form (RFC 8709 section 4)."""
+
+    public_wire: bytes
+    _private: Ed25519PrivateKey = field(repr=False)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The key in the OpenSSH file `path`.
+
+        Raises `KeyNotFound`; `InvalidKey` for one with a passphrase, of another type, or none at all;
+        `Unreadable`, with the owner's name, where the file is closed to us.
+        """
+        try:
+            content = read_small(path, _MAX_KEY)
+        except PermissionError as error:
+            raise unreadable(path, what="the key") from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise KeyNotFound(f"no key at {path}") from error
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and passes(error):
+                raise read_error(error, "the key", path=path) from error
+            raise InvalidKey(f"{path} is no key: {error}", hint="name the file with --key FILE") from error
+        return cls._parse(content, path)
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Makes a key, writes it to `path` (mode 0600) and its public half beside it, as Ollama does.
+
+        A folder that has to be made is for its owner alone. Raises `UsageError` where either file exists: a key
+        that was registered somewhere is never overwritten.
+        """
+        # Imported where it is used: cryptography takes longer to import than the rest of a short command.
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+        key = Ed25519PrivateKey.generate()
+        identity = cls(_wire(key), key)
+        public_path = public_path_of(path)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.path.lexists(public_path):
+                raise FileExistsError(None, "", str(public_path))  # noqa: TRY301  # one sentence for both files
+            _write_new(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), 0o600)
+            _write_new(public_path, f"{identity.public_line}\n".encode(), 0o644)
+        except FileExistsError as error:
+            raise UsageError(
+                f"{error.filename} is there already", hint="keep it, or move it away; or name another: --key FILE"
+            ) from error
+        except OSError as error:
+            raise UsageError(
+                f"no key can be written to {path}: {error.strerror}", hint="name another file: --key FILE"
+            ) from error
+        return identity
+
+    @property
+    def public_line(self) -> str:
+        """`ssh-ed25519 AAAA…`: what a registry's page of keys wants. Without a comment, as Ollama writes it."""
+        return f"ssh-ed25519 {base64.b64encode(self.public_wire).decode()}"
+
+    @property
+    def fingerprint(self) -> str:
+        """`SHA256:…`, as ssh-keygen shows it."""
+        digest = hashlib.sha256(self.public_wire).digest()
+        return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+
+    def sign(self, text: bytes) -> bytes:
+        """The 64 bytes of the signature of `text`."""
+        return self._private.sign(text)
+
+    @classmethod
+    def _parse(cls, content: bytes, path: Path) -> Self:
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+
+        try:
+            key = load_ssh_private_key(content, password=None)
+        except TypeError as error:  # what cryptography raises where a passphrase is wanted and none given
+            raise InvalidKey(
+                f"{path} has a passphrase",
+                hint=f"make one without: registry-push key create, or ssh-keygen -p -f {path}",
+            ) from error
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise InvalidKey(
+                f"{path} is no OpenSSH private key: {error}", hint="make one: registry-push key create --key FILE"
+            ) from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise InvalidKey(f"{path} is no ed25519 key", hint="make one: registry-push key create --key FILE")
+        return cls(_wire(key), key)
+
+
+def default_key_path(home: Path | None) -> Path | None:
+    """The key that is used when none is named: Ollama's in `home`, else its Linux service's where we may read it.
+
+    Where there is neither: the one in `home`, which does not exist yet. None without a home.
+    """
+    own = None if home is None else home / ".ollama" / "id_ed25519"
+    if (own is None or not os.path.lexists(own)) and os.access(_SERVICE_KEY, os.R_OK):
+        return _SERVICE_KEY
+    return own
+
+
+def public_path_of(path: Path) -> Path:
+    """Where the public half of the key at `path` lies."""
+    return path.with_name(path.name + ".pub")
+
+
+def mode_warning(path: Path) -> str | None:
+    """A sentence if others than its owner can read the key, else None. As ssh, only for keys of our own."""
+    if os.name != "posix":
+        return None
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    # sshkey_perm_ok in OpenSSH's authfile.c: a key that is somebody else's is not ours to lock.
+    if status.st_uid != os.getuid() or not status.st_mode & 0o077:
+        return None
+    return f"{path} has the mode {status.st_mode & 0o777:04o}, so that others can use your key: chmod 600 {path}"
+
+
+def _wire(key: Ed25519PrivateKey) -> bytes:
+    raw = key.public_key().public_bytes_raw()
+    return b"".join(len(part).to_bytes(4, "big") + part for part in (b"ssh-ed25519", raw))
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    """Raises `FileExistsError`. Leaves nothing half-written behind."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123  # a descriptor, no path
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink()
+        raise

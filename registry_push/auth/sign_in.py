@@ -1,0 +1,76 @@
+"""`SignIn`: how one run signs in, at whichever registry asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from ..content.optional_files import is_there
+from ..events import Sink, Warned
+from ..http.transport import Transport
+from ..model import HTTPOrigin
+from ..protocol.clear_text import may_sign_in
+from ..settings import Settings
+from .credentials import Credential, CredentialStore
+from .identity import Identity, default_key_path, mode_warning
+from .refresh_tokens import RefreshTokens
+from .tokens import Authenticator
+
+
+class SignIn:
+    """The logins and the key that the settings mean, each read when it is wanted."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sink: Sink,
+        refreshed: RefreshTokens | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._refreshed = refreshed
+        self._stop = stop
+        self._identity: Identity | None = None
+        self._looked_for_identity = False
+        self._explicit = (
+            Credential("--username", settings.username, settings.password)
+            if settings.username is not None and settings.password is not None
+            else None
+        )
+        self._logins = CredentialStore(settings.authfile, settings.environ, settings.home, self._explicit)
+
+    def at(
+        self, origin: HTTPOrigin, transport: Transport, *, prefers_signature: bool, written: str | None = None
+    ) -> Authenticator:
+        """Who signs in at `origin`; `written` is how the user wrote its host and port."""
+        # By the registry and not by its realm: what is got from one over https is sent to the other all the same.
+        withheld = not may_sign_in(origin, login_of="runner", said_by=self._settings.http_said_by)
+        return Authenticator(
+            origin,
+            transport,
+            login=partial(self._lookup, origin, written or origin.netloc) if not withheld else self._only_explicit,
+            identity=self._load_identity if not withheld else lambda: None,
+            prefers_signature=prefers_signature,
+            allowed_realms=self._settings.allow_realms,
+            withheld=withheld,
+            refreshed=self._refreshed,
+            stop=self._stop,
+        )
+
+    async def _lookup(self, origin: HTTPOrigin, host: str, repository: str) -> Credential | None:
+        return await self._logins.lookup(host, repository, scheme=origin.scheme)
+
+    async def _only_explicit(self, _: str) -> Credential | None:
+        return self._explicit
+
+    def _load_identity(self) -> Identity | None:
+        """The key to sign in with, read once; None where none was named and none is in the usual place."""
+        if not self._looked_for_identity:
+            path = self._settings.key or default_key_path(self._settings.home)
+            if path is not None and (self._settings.key is not None or is_there(path)):
+                self._identity = Identity.load(path)
+                if warning := mode_warning(path):
+                    self._sink(Warned(warning))
+            self._looked_for_identity = True
+        return self._identity

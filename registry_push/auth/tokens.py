@@ -1,0 +1,361 @@
+"""Signing in at one registry: which provider, which token, when to ask for a new one."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from enum import Enum
+from typing import Final
+from urllib.parse import urlencode
+
+from msgspec import Struct
+
+from ..errors import InvalidName, LoginWithheld, NoIdentity, NotAllowed, ProtocolViolation, Unauthorized, printable
+from ..http.response import Response
+from ..http.transport import Transport
+from ..model import HTTPOrigin
+from ..protocol.auth.challenge import Challenge, Scopes, basic, bearer, parse_challenges, widened
+from ..protocol.auth.realms import Secret, judged
+from ..protocol.auth.signing import authorization, signed_text, token_query
+from ..protocol.auth.token import MAX_TOKEN_BYTES, Token, clock_skew, refresh_token
+from ..protocol.diagnostics import diagnose
+from .credentials import Credential
+from .identity import Identity
+from .refresh_tokens import RefreshTokens
+
+# 16 random bytes, base64url without padding (ollama:auth/auth.go, NewNonce).
+_NONCE_BYTES: Final = 16
+_REFUSALS: Final = (400, 401, 403, 404)
+# Token services that know no POST answer one of these; then the same is asked by GET (docker's oauth2 document).
+_NO_POST: Final = (400, 403, 404, 405)
+
+
+class Provider(Enum):
+    """Where a token comes from."""
+
+    LOGIN = "the login"
+    ANONYMOUS = "no login"
+    SIGNATURE = "the ed25519 key"
+
+
+class _Held(Struct, frozen=True):
+    token: Token
+    provider: Provider
+
+    @property
+    def header(self) -> str:
+        return f"Bearer {self.token.value}"
+
+
+class Authenticator:
+    """The `Authorization` of every request to `origin`. One sign-in at a time; cancelling one is safe."""
+
+    def __init__(
+        self,
+        origin: HTTPOrigin,
+        transport: Transport,
+        *,
+        login: Callable[[str], Awaitable[Credential | None]],
+        identity: Callable[[], Identity | None],
+        prefers_signature: bool,
+        allowed_realms: tuple[str, ...] = (),
+        withheld: bool = False,
+        refreshed: RefreshTokens | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> None:
+        self._origin = origin
+        self._transport = transport
+        self._login = login
+        self._identity = identity
+        self._prefers_signature = prefers_signature
+        self._allowed_realms = allowed_realms
+        self._withheld = withheld  # there may be a login or a key, which this origin is not shown
+        self._refreshed = refreshed or RefreshTokens()
+        self._stop = stop  # ends every pause between two tries
+        self._challenge: Challenge | None = None  # the last one: its realm and service are the registry's
+        self._asked: dict[Scopes, Scopes] = {}  # the scopes that the challenge to a request for these named
+        self._logins: dict[str, Credential | None] = {}
+        self._basic: dict[Scopes, str] = {}
+        self._held: dict[Scopes, _Held] = {}
+        self._proven: set[str] = set()
+        self._refusals: dict[Scopes, dict[Provider, str]] = {}
+        self._lock = asyncio.Lock()
+
+    async def authorization(self, scopes: Scopes) -> str | None:
+        """The header to send with a request for `scopes`; None until the registry has asked for one.
+
+        Once its challenge is known, a token that is missing or about to end is fetched before the request.
+        """
+        if scopes in self._basic or self._challenge is None:
+            return self._basic.get(scopes)
+        async with self._lock:
+            return (self._fresh(scopes) or await self._sign_in(scopes, self._challenge, None)).header
+
+    async def has_login(self, scopes: Scopes) -> bool:
+        """Whether there is a login for this registry. Raises what reading logins raises."""
+        return await self._login_for(scopes) is not None
+
+    @property
+    def who(self) -> str | None:
+        """Who we have been to this registry: a login and its source, or a key; None for nobody in particular."""
+        providers = {held.provider for held in self._held.values()}
+        login = next((login for login in self._logins.values() if login is not None), None)
+        if login is not None and (self._basic or Provider.LOGIN in providers):
+            return f"the login of {login.username or 'a token'} from {login.source}"
+        identity = self._identity() if Provider.SIGNATURE in providers else None
+        return f"the key {identity.fingerprint}" if identity is not None else None
+
+    def forgive(self, scopes: Scopes) -> None:
+        """The refusal was one URL's: another request for `scopes` may be let in by what was refused there."""
+        self._refusals.pop(scopes, None)
+        if not self._held:  # the others were let in as nobody in particular
+            self._challenge = None
+
+    def accepted(self, header: str | None) -> None:
+        """The registry took this header: when it refuses it later, it has run out and is worth renewing."""
+        if header is not None:
+            self._proven.add(header)
+
+    async def renew(self, response: Response, scopes: Scopes, used: str | None) -> None:
+        """Signs in as the 401 in `response` asks, after `used` was refused. Raises `NotAllowed` if it can't."""
+        async with self._lock:
+            held = self._held.pop(scopes, None)
+            if held is not None and held.header != used and held.token.expires > self._transport.now():
+                self._held[scopes] = held  # another request has signed in meanwhile
+                return
+            challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
+            challenge = bearer(challenges)
+            if challenge is None and self._challenge is not None and await self._login_for(scopes) is None:
+                # Harbor challenges with Basic once any credentials were sent, an anonymous token among them.
+                challenge = self._challenge
+            if challenge is not None:
+                if held is not None and held.header == used and used not in self._proven:
+                    self._refuse(scopes, held.provider, f"its token was refused: {_words(response)}")
+                self._proven.discard(used or "")
+                self._challenge, self._asked[scopes] = challenge, challenge.scopes
+                await self._sign_in(scopes, challenge, used)
+            elif basic(challenges) is not None:
+                await self._use_basic(scopes, used, response)
+            else:
+                raise Unauthorized(
+                    f"{self._origin.netloc} refuses the request and does not say how to sign in", url=response.url
+                )
+
+    # ── Basic ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def _use_basic(self, scopes: Scopes, used: str | None, response: Response) -> None:
+        login = await self._login_for(scopes)
+        if login is None or login.registry_token is not None:
+            raise self._no_login(response)
+        header = _basic(login)
+        if used == header:
+            raise self._login_refused(login, _words(response))
+        self._basic[scopes] = header
+
+    async def _login_for(self, scopes: Scopes) -> Credential | None:
+        # `repository:<name>:<actions>`; where there are several, the last one is what the work is for.
+        repository = scopes[-1].split(":")[1]
+        if repository not in self._logins:
+            self._logins[repository] = await self._login(repository)
+        return self._logins[repository]
+
+    # ── Bearer ────────────────────────────────────────────────────────────────────────────────────
+
+    def _fresh(self, scopes: Scopes) -> _Held | None:
+        held = self._held.get(scopes)
+        return held if held is not None and held.token.expires > self._transport.now() else None
+
+    async def _sign_in(self, scopes: Scopes, challenge: Challenge, used: str | None) -> _Held:
+        """A token for `scopes` from the first provider that gives one, and not again the one in `used`."""
+        login = await self._login_for(scopes)
+        refused = self._refusals.setdefault(scopes, {})
+        for provider in self._providers(login, challenge.realm or ""):
+            if provider in refused:
+                continue
+            try:
+                wanted = widened(self._asked.get(scopes, ()), scopes)
+                held = _Held(await self._fetch(provider, wanted, challenge, login), provider)
+            except _TokenRefused as refusal:
+                self._refuse(scopes, provider, str(refusal))
+                continue
+            if held.header == used:
+                self._refuse(scopes, provider, "its token was refused, and it gives no other")
+                continue
+            self._held[scopes] = held
+            return held
+        raise self._hopeless(login, refused)
+
+    def _providers(self, login: Credential | None, realm: str) -> tuple[Provider, ...]:
+        if login is not None:
+            return (Provider.LOGIN,)  # a wrong password must not pass for no password
+        if self._prefers_signature:
+            return (Provider.SIGNATURE,)
+        # A private registry that signs in as Ollama's does shows it by turning the anonymous down. Its tokens come
+        # from its own origin; elsewhere a signature would be a gift.
+        may_sign = self._is_own(realm) and self._identity() is not None
+        return (Provider.ANONYMOUS, Provider.SIGNATURE) if may_sign else (Provider.ANONYMOUS,)
+
+    def _is_own(self, realm: str) -> bool:
+        try:
+            return HTTPOrigin.of(realm) == self._origin
+        except InvalidName:
+            return False
+
+    async def _fetch(self, provider: Provider, scopes: Scopes, challenge: Challenge, login: Credential | None) -> Token:
+        realm = challenge.realm or ""
+        match provider:
+            case Provider.ANONYMOUS:
+                self._judge(realm, Secret.NOTHING)
+                return await self._get(realm, challenge.service, scopes, {})
+            case Provider.SIGNATURE:
+                return await self._fetch_signed(realm, challenge.service, scopes)
+            case Provider.LOGIN:
+                assert login is not None
+                return await self._fetch_with_login(realm, challenge.service, scopes, login)
+
+    async def _fetch_signed(self, realm: str, service: str | None, scopes: Scopes) -> Token:
+        self._judge(realm, Secret.SIGNATURE)
+        identity = self._identity()
+        if identity is None:
+            raise _TokenRefused("there is no key")
+        nonce = secrets.token_urlsafe(_NONCE_BYTES)
+        url = token_query(realm, service or "", scopes, nonce, int(self._transport.now()))
+        signature = identity.sign(signed_text(url))
+        response = await self._transport.request(
+            "GET",
+            url,
+            {"Authorization": authorization(identity.public_wire, signature)},
+            named_by=self._named_by(url),
+            most=MAX_TOKEN_BYTES,
+            service=realm,
+            stop=self._stop,
+        )
+        skew = clock_skew(response.headers.get("Date"), now=self._transport.now())
+        if response.status in _REFUSALS and skew is not None:
+            raise Unauthorized(
+                f"{self._origin.netloc} refuses the signature: this machine's clock is {skew} the registry's",
+                hint="set the clock: timedatectl set-ntp true",
+                url=response.url,
+            )
+        return self._token(response)
+
+    async def _fetch_with_login(self, realm: str, service: str | None, scopes: Scopes, login: Credential) -> Token:
+        if login.registry_token is not None:
+            return Token(login.registry_token, float("inf"))
+        self._judge(realm, Secret.PASSWORD)
+        if login.identity_token is None:
+            return await self._get(realm, service, scopes, {"Authorization": _basic(login)})
+        # One exchange at a time: of a service that gives a new refresh token at each use, the old one is void.
+        async with self._refreshed.held(HTTPOrigin.of(realm), login.identity_token) as refresh:
+            form = {
+                "grant_type": "refresh_token",
+                "service": service or "",
+                "client_id": "registry-push",
+                "scope": " ".join(scopes),
+                "refresh_token": refresh.token,
+            }
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            response = await self._transport.request(
+                "POST",
+                realm,
+                headers,
+                urlencode(form).encode(),
+                named_by=self._named_by(realm),
+                most=MAX_TOKEN_BYTES,
+                service=realm,
+                stop=self._stop,
+            )
+            if response.status not in _NO_POST:
+                token = self._token(response)
+                refresh.token = refresh_token(response.body) or refresh.token
+                return token
+            login = replace(login, identity_token=refresh.token)
+            return await self._get(realm, service, scopes, {"Authorization": _basic(login)})
+
+    async def _get(self, realm: str, service: str | None, scopes: Scopes, headers: dict[str, str]) -> Token:
+        url = _query(realm, service, scopes)
+        return self._token(
+            await self._transport.request(
+                "GET",
+                url,
+                headers,
+                named_by=self._named_by(url),
+                most=MAX_TOKEN_BYTES,
+                service=realm,
+                stop=self._stop,
+            )
+        )
+
+    def _named_by(self, url: str) -> HTTPOrigin | None:
+        """Who named the token service: the registry, or the user (`--allow-realm`)."""
+        return None if HTTPOrigin.of(url).host in self._allowed_realms else self._origin
+
+    def _token(self, response: Response) -> Token:
+        if response.status in _REFUSALS:
+            raise _TokenRefused(_words(response))
+        if response.status != 200:
+            raise ProtocolViolation(f"the token service answers HTTP {response.status}", url=response.url)
+        return Token.read(response.body, now=self._transport.now())
+
+    def _judge(self, realm: str, secret: Secret) -> None:
+        judged(self._origin, realm, secret, allowed=self._allowed_realms)
+
+    # ── when it does not work ─────────────────────────────────────────────────────────────────────
+
+    def _refuse(self, scopes: Scopes, provider: Provider, words: str) -> None:
+        self._refusals.setdefault(scopes, {})[provider] = words
+
+    def _hopeless(self, login: Credential | None, refused: dict[Provider, str]) -> NotAllowed:
+        if login is not None:
+            return self._login_refused(login, refused.get(Provider.LOGIN, ""))
+        identity, words = self._identity(), refused.get(Provider.SIGNATURE, "")
+        if identity is None and self._prefers_signature and not self._withheld:
+            return NoIdentity(f"{self._origin.netloc} signs in with an ed25519 key, and there is none here")
+        if identity is None or not words:
+            return self._no_login(None)
+        where = "at https://ollama.com/settings/keys" if self._prefers_signature else "at the registry"
+        return Unauthorized(
+            f"{self._origin.netloc} does not let in the key {identity.fingerprint} ({words})",
+            hint=f"add this public key {where}, and check that the name is yours: {identity.public_line}",
+        )
+
+    def _no_login(self, response: Response | None) -> NotAllowed:
+        host, url = self._origin.netloc, response.url if response else None
+        if self._withheld:
+            return LoginWithheld(f"{host} wants a login, and stored logins and the key are not sent over http", url=url)
+        return Unauthorized(
+            f"{host} wants a login and there is none",
+            hint=f"log in with: docker login {host}; or give --username NAME --password-stdin;"
+            " or, where keys sign in, make one: registry-push key create",
+            url=url,
+        )
+
+    def _login_refused(self, login: Credential, words: str) -> NotAllowed:
+        host = self._origin.netloc
+        return Unauthorized(
+            f"{host} refuses the login of {login.username or 'a token'} from {login.source} ({words})",
+            hint=f"log in again (docker login {host}), or check that this account may write there",
+        )
+
+
+class _TokenRefused(Exception):
+    """A provider got no token; the next one is tried."""
+
+
+def _query(realm: str, service: str | None, scopes: Scopes) -> str:
+    fields = [*([("service", service)] if service else []), *(("scope", scope) for scope in scopes)]
+    realm = realm.partition("#")[0]
+    return f"{realm}{'&' if '?' in realm else '?'}{urlencode(fields)}"
+
+
+def _basic(login: Credential) -> str:
+    # What Basic carries of an identity token is docker's habit: the user `<token>`, the token as password.
+    user, word = login.username or "<token>", login.password or login.identity_token or ""
+    return f"Basic {b64encode(f'{user}:{word}'.encode()).decode()}"
+
+
+def _words(response: Response) -> str:
+    return printable(f"HTTP {response.status} {diagnose(response.body)}".strip(), limit=200)

@@ -1,0 +1,1 @@
+"""Stores of content on this machine, and what they have in common."""

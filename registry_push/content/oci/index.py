@@ -1,0 +1,95 @@
+"""`LayoutIndex`: what an OCI image layout's `index.json` says (image-spec, image-layout.md). Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from ...errors import ManifestCorrupt, printable
+from ...model import Descriptor, Digest
+from ...model.json_document import decoded
+from ...model.manifest import OCI_INDEX
+
+REF_NAME: Final = "org.opencontainers.image.ref.name"
+
+
+class LayoutIndex(Struct, frozen=True):
+    """The entries as they were read, and the document's other fields.
+
+    An entry is looked at when it is asked for: one that we can't read must not hide the others, and is written
+    back as it was.
+    """
+
+    entries: tuple[Mapping[str, Any], ...] = ()
+    rest: Mapping[str, Any] = field(default_factory=lambda: {"schemaVersion": 2, "mediaType": OCI_INDEX})
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Self:
+        """The index in `raw`. Raises `ManifestCorrupt`."""
+        document = decoded(raw, "index.json")
+        if document.get("schemaVersion") != 2:
+            raise ManifestCorrupt("index.json is no image index")
+        entries = document.pop("manifests", [])
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ManifestCorrupt("index.json has no list of manifests")
+        return cls(tuple(entries), document)
+
+    def encode(self) -> bytes:
+        """The document."""
+        return json.dumps({**self.rest, "manifests": [dict(entry) for entry in self.entries]}).encode()
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """Every name that a manifest has here, in the document's order, each once."""
+        return tuple(dict.fromkeys(name for entry in self.entries if (name := _name(entry)) is not None))
+
+    def named(self, ref: str) -> Descriptor | None:
+        """What is under the name `ref`; the last entry counts. Raises `ManifestCorrupt` if that can't be read."""
+        found = [entry for entry in self.entries if _name(entry) == ref]
+        return Descriptor.parse(found[-1], where=f"index.json's {printable(ref)}") if found else None
+
+    def with_digest(self, digest: Digest) -> Descriptor | None:
+        """The manifest with this digest, where it is listed and can be read."""
+        return next((found for found in self.readable() if found.digest == digest), None)
+
+    def readable(self) -> Iterator[Descriptor]:
+        """Every entry that is a descriptor."""
+        for entry in self.entries:
+            try:
+                yield Descriptor.parse(entry)
+            except ManifestCorrupt:
+                continue
+
+    def added(self, manifest: Descriptor) -> Self:
+        """With `manifest` listed, without a name if it was not there."""
+        if self.with_digest(manifest.digest) is not None:
+            return self
+        return replace(self, entries=(*self.entries, _entry(manifest, {})))
+
+    def tagged(self, manifest: Descriptor, ref: str) -> Self:
+        """With `ref` naming `manifest`, and nothing else."""
+        return replace(self, entries=(*self.untagged(ref).entries, _entry(manifest, {REF_NAME: ref})))
+
+    def untagged(self, ref: str) -> Self:
+        """Without the entries that `ref` names."""
+        return replace(self, entries=tuple(entry for entry in self.entries if _name(entry) != ref))
+
+    def without(self, digest: Digest) -> Self:
+        """Without any entry for `digest`."""
+        gone = {str(digest), digest.path_name}
+        return replace(self, entries=tuple(entry for entry in self.entries if entry.get("digest") not in gone))
+
+
+def _name(entry: Mapping[str, Any]) -> str | None:
+    annotations = entry.get("annotations")
+    name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+    return name if isinstance(name, str) and name else None
+
+
+def _entry(manifest: Descriptor, annotations: Mapping[str, str]) -> dict[str, Any]:
+    entry = {"mediaType": manifest.media_type, "digest": str(manifest.digest), "size": manifest.size}
+    return {**entry, "annotations": dict(annotations)} if annotations else entry

@@ -1,0 +1,144 @@
+"""Where Ollama keeps its models, and how files of other people are opened without harm."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Final
+
+from ...errors import StoreNotFound, Unavailable, Unreadable
+from ..read_errors import passes, read_error, unreadable
+
+# O_NONBLOCK: opening a FIFO must not wait for its writer. Regular files don't heed it.
+# O_NOFOLLOW: the path was resolved before; a link that appears since is somebody's trick. Windows has neither.
+_FLAGS: Final[int] = (
+    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+)
+
+# What a store has in it, once Ollama has run.
+_PARTS: Final = ("manifests", "blobs", "manifests-v2")
+
+
+def usual_roots(home: Path | None, platform: str) -> tuple[Path, ...]:
+    """Where a store is looked for when nobody says: `home`, if any, then, on Linux, what its packages use.
+
+    `platform` is spelt as `sys.platform` does. Docker's image is in its root user's home.
+    """
+    own = () if home is None else (home / ".ollama" / "models",)
+    if platform in ("win32", "darwin"):
+        return own
+    return (
+        *own,
+        Path("/usr/share/ollama/.ollama/models"),  # install.sh's service user
+        Path("/var/lib/ollama/models"),  # NixOS
+        Path("/var/lib/ollama"),  # Arch
+    )
+
+
+def find_root(
+    explicit: Path | None, ollama_models: str | None, home: Path | None, *, platform: str = sys.platform
+) -> Path:
+    """The folder of the store: `--models`, else `$OLLAMA_MODELS`, else the first usual place that exists.
+
+    Raises `StoreNotFound`, which names every place, and `Unreadable` or `Unavailable` if a place can't be looked into.
+    """
+    # envconfig.Var in Ollama strips spaces, then quotes, so that a quoted value in a unit file works.
+    named = (ollama_models or "").strip().strip("\"'")
+    if explicit is not None or named:
+        place, by = (explicit, "--models") if explicit is not None else (Path(named), "OLLAMA_MODELS")
+        if not _is_folder(place):
+            raise StoreNotFound(f"{place} is no folder ({by})", hint="name the folder that holds manifests and blobs")
+        return place
+    roots, blocked = usual_roots(home, platform), None
+    for root in roots:
+        try:
+            if _is_folder(root):
+                return root
+        except Unreadable as error:
+            # A service's home is closed to others more often than not; a store further on may still be ours.
+            blocked = blocked or error
+    if blocked is not None:
+        raise blocked
+    raise StoreNotFound(
+        f"no Ollama store in {', '.join(map(str, roots)) or 'the home folder that this user does not have'}",
+        hint="say where it is: --models DIR, or OLLAMA_MODELS=DIR",
+    )
+
+
+def usual_root(home: Path | None, *, platform: str = sys.platform) -> Path | None:
+    """The folder of the store that is used when none is named; None if there is none that can be looked into."""
+    try:
+        return find_root(None, None, home, platform=platform)
+    except (StoreNotFound, Unreadable, Unavailable):
+        return None
+
+
+def check_is_store(root: Path) -> None:
+    """Raises `StoreNotFound` for a folder that has nothing of a store in it, with the one that was probably meant."""
+    if _has_parts(root) or not os.access(root, os.X_OK):  # one that is closed to us may be a store: its reader says so
+        return
+    places = (root / "models", root / ".ollama" / "models", root.parent)
+    near = next(filter(_has_parts, places), None)
+    raise StoreNotFound(
+        f"{root} is no Ollama store: there are no manifests and no blobs in it",
+        hint=f"did you mean --models {near}?" if near is not None else None,
+    )
+
+
+def _has_parts(folder: Path) -> bool:
+    return any(os.path.lexists(folder / part) for part in _PARTS)
+
+
+def open_regular(path: Path) -> io.FileIO:
+    """`path`, open for reading without a buffer; never waits. Its last part may not be a link.
+
+    Raises `OSError`; for what is no regular file, `IsADirectoryError` or `OSError` with a text that says so.
+    """
+    descriptor = os.open(path, _FLAGS)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise OSError(f"is {kind_of(mode)}, not a file")  # noqa: TRY301  # the descriptor is closed below
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return io.FileIO(path, "rb", opener=lambda *_: descriptor)  # so that its name is its path
+
+
+def read_small(path: Path, limit: int) -> bytes:
+    """The content of `path`, links followed. Raises `OSError`; for more than `limit` bytes, `ValueError`."""
+    with open_regular(Path(os.path.realpath(path))) as file:
+        return read_bounded(file, limit)
+
+
+def read_bounded(file: io.FileIO, limit: int) -> bytes:
+    """All of `file`. Raises `ValueError` if there are more than `limit` bytes."""
+    content = bytearray()
+    while part := file.read(limit + 1 - len(content)):
+        content += part
+    if len(content) > limit:
+        raise ValueError(f"has more than {limit} bytes")
+    return bytes(content)
+
+
+def kind_of(mode: int) -> str:
+    """What a file that is no regular file is, for a message."""
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a device or socket"
+
+
+def _is_folder(place: Path) -> bool:
+    try:
+        return stat.S_ISDIR(place.stat().st_mode)
+    except PermissionError as error:
+        raise unreadable(place) from error
+    except OSError as error:
+        if passes(error):
+            raise read_error(error, "the store", path=place) from error
+        return False

@@ -1,0 +1,1 @@
+"""Bodies of uploads, on their way from disk to socket."""

@@ -1,0 +1,142 @@
+"""`ThreadSender`: threads send a span of a file over a socket that an event loop serves, and hash it as it passes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from ...content.base import LocalFile
+from ...content.hashing import Hasher, RunningHash, scratch, take_all, take_next
+from ...protocol.upload.chunks import Span
+from ..descriptors import writable
+
+# Bytes read, hashed and sent in one go: they are still in the second-level cache when the kernel copies them.
+_PIECE: Final = 256 * 1024
+# Bytes until other bodies, and small ones that wait to be hashed, have their turn: some milliseconds.
+_TURN: Final = 8 * 1024 * 1024
+# Milliseconds that a thread waits for a line that is full: on a fast one it is ready in less than it takes to tell the
+# loop; for a slow one the loop waits, which needs no thread.
+_PATIENCE: Final = 3
+
+_EMPTY: Final = memoryview(b"")
+
+Check = Callable[[], None]
+
+
+def nothing() -> None:
+    """Checks nothing."""
+
+
+class ThreadSender:
+    """Sends `span` of `body` on the socket with the descriptor number `line`; `running` takes what passes.
+
+    `check` is called in a thread when all is hashed and the last piece is not sent yet; what it raises keeps that back.
+    `whole`: all of `body` is read into memory, hashed and checked before any of the span is sent from there.
+    `moved(n)` is told in the loop, after each turn of a thread, what has gone; `sent` is what the kernel has by now.
+    Reading once what is hashed and sent is quicker than letting the kernel send it from the file beside a thread that
+    hashes it: 1 GiB to distribution 3 on loopback took 1.52 s and 0.96 s of CPU so, and 1.9-2.1 s and 0.90 s of CPU
+    with sendfile.
+    """
+
+    def __init__(
+        self,
+        line: int,
+        body: LocalFile,
+        span: Span,
+        running: RunningHash,
+        hasher: Hasher,
+        *,
+        stall: float,
+        moved: Callable[[int], None],
+        check: Check = nothing,
+        whole: bool = False,
+    ) -> None:
+        self._turns = hasher.turns(line, body.file.fileno())
+        self._line, self._file = self._turns.own
+        self._name = body.name
+        self._span = span
+        self._running = running
+        self._stall = stall
+        self._moved = moved
+        self._check = check
+        self._size = body.opened_as.size
+        self._whole = whole
+        self.sent = 0
+        self._left = _EMPTY  # read, and not sent yet
+
+    async def run(self) -> None:
+        """Returns when the kernel has taken all of it. Cancelling is safe; a thread ends its piece.
+
+        Raises `TimeoutError` after `stall` seconds in which the line took nothing, `SourceChanged` if the file ends
+        early, for bytes the disk can't give as `read_error`, and what the kernel or `moved` raises.
+        """
+        try:
+            await self._run()
+        except asyncio.CancelledError:
+            # The answer can be here before a thread's last turn is heard of; the line is at its end, and can be used
+            # again, if this is not taken for a body that was broken off.
+            await self._finish_turn()
+            if self.sent < self._span.length:
+                raise
+        finally:
+            self._turns.close()
+
+    async def _finish_turn(self) -> None:
+        self._turns.is_over = True
+        while self._turns.is_working:
+            with suppress(asyncio.CancelledError):  # aiohttp cancels at the answer's end, and again when it lets go
+                await self._turns.ended()
+
+    async def at_rest(self) -> None:
+        """Returns when no thread sends just now: `sent` says all then."""
+        await self._turns.ended()
+
+    async def _run(self) -> None:
+        told = 0
+        while told < self._span.length:
+            await self._turns.take(self._carry)
+            if self.sent == told:
+                async with asyncio.timeout(self._stall):
+                    await writable(self._line)
+            else:
+                told, before = self.sent, told
+                self._moved(told - before)
+
+    def _carry(self) -> None:
+        """In a thread: one turn, or until the line takes no more."""
+        end = min(self.sent + _TURN, self._span.length)
+        line = select.poll()
+        line.register(self._line, select.POLLOUT)
+        while self.sent < end and not self._turns.is_over:
+            if not self._left:
+                self._left = self._all() if self._whole else self._next()
+            try:
+                count = os.write(self._line, self._left)
+            except BlockingIOError:
+                if not line.poll(_PATIENCE):
+                    break
+            else:
+                self._left = self._left[count:]
+                self.sent += count
+        if not self._left:
+            self._left = _EMPTY  # a part of nothing still holds all of it
+        elif isinstance(self._left.obj, bytearray):  # the thread's own buffer, which is another's from now on
+            self._left = memoryview(bytes(self._left))
+
+    def _next(self) -> memoryview:
+        offset, left = self._span.start + self.sent, self._span.length - self.sent
+        buffer = scratch(min(_PIECE, left))
+        count = take_next(self._file, buffer, offset, self._running, self._name)
+        if count == left:
+            self._check()
+        return buffer[:count]
+
+    def _all(self) -> memoryview:
+        buffer = scratch(self._size)
+        take_all(self._file, buffer, self._running, self._name)
+        self._check()
+        return buffer[self._span.start : self._span.stop]

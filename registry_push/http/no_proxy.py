@@ -1,0 +1,101 @@
+"""`NoProxy`: what `NO_PROXY` lets go past the proxy, as Go (x/net/http/httpproxy) and curl read it."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final, Self
+
+from msgspec import Struct
+
+from ..model import HTTPOrigin
+from ..text.patterns import LazyPattern
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Go splits at commas; curl at blanks as well.
+_SEPARATORS: Final = LazyPattern(r"[,\s]+")
+_PORT: Final = LazyPattern(r":([0-9]{1,5})\Z")
+
+
+class _Rule(Struct, frozen=True):
+    """One entry: a network or a domain; `port` is None if every port is meant."""
+
+    network: _Network | None = None
+    domain: str = ""
+    subdomains_only: bool = False
+    port: int | None = None
+
+    def matches(self, origin: HTTPOrigin, host: str, address: _Address | None) -> bool:
+        if self.port not in (None, origin.port):
+            return False
+        if self.network is not None:
+            return address is not None and address in self.network
+        if address is not None:
+            return False
+        return host.endswith(f".{self.domain}") or (host == self.domain and not self.subdomains_only)
+
+
+class NoProxy(Struct, frozen=True):
+    """The entries of `NO_PROXY`; `everything` if it is `*` alone (in a list, curl and Python read it as a name)."""
+
+    rules: tuple[_Rule, ...] = ()
+    everything: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the variable. An entry that means nothing is passed over, as Go and curl do."""
+        if not text:
+            return cls()
+        entries = [entry for entry in _SEPARATORS.compiled.split(text.lower()) if entry]
+        rules = (_rule(entry) for entry in entries)
+        return cls(tuple(rule for rule in rules if rule is not None), entries == ["*"])
+
+    def covers(self, origin: HTTPOrigin) -> bool:
+        """Whether `origin` is reached without a proxy."""
+        if self.everything:
+            return True
+        host, address = origin.host.removesuffix("."), _address(origin.host)
+        return any(rule.matches(origin, host, address) for rule in self.rules)
+
+
+def _rule(entry: str) -> _Rule | None:
+    network = _network(entry.strip("[]"))  # of `2001:db8::5` the last group is no port
+    if network is not None:
+        return _Rule(network)
+    host, port = entry, None
+    if found := _PORT.compiled.search(entry):
+        host, port = entry[: found.start()], int(found[1])
+        if (network := _network(host.strip("[]"))) is not None:
+            return _Rule(network, port=port)
+    # `*.corp.test` is what lies below, to Go; `.corp.test` is the domain itself too, to curl and Python.
+    subdomains_only = host.startswith("*.")
+    domain = _ascii(host.removeprefix("*").strip("."))
+    return _Rule(domain=domain, subdomains_only=subdomains_only, port=port) if domain else None
+
+
+def _network(text: str) -> _Network | None:
+    """A network, or an address as the network of itself; bits of a host do not matter."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
+        return ipaddress.ip_network((network.network_address.ipv4_mapped, network.prefixlen - 96), strict=False)
+    return network
+
+
+def _address(host: str) -> _Address | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
+
+
+def _ascii(host: str) -> str:
+    """Hosts are written in ASCII here (`xn--…`), so what stands in the variable is compared so too."""
+    try:
+        return host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        return ""

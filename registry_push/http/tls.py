@@ -1,0 +1,127 @@
+"""TLS contexts from the settings and the `certs.d` folders."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from ..content.ollama.paths import open_regular
+from ..content.optional_files import is_there, names_in
+from ..content.read_errors import unreadable
+from ..errors import InvalidSettings, KeyNotFound
+from ..model.origin import spellings
+from ..settings import Settings
+from ..text.patterns import LazyPattern
+
+# containers-certs.d(5), rootless docker's, docker's on other systems, and the system's own two. In each, below a folder
+# named after the host, every `*.crt` joins the roots and `x.cert` goes with `x.key`.
+_OWN_FOLDERS: Final = (".config/containers/certs.d", ".config/docker/certs.d", ".docker/certs.d")
+_SYSTEM_FOLDERS: Final[tuple[Path, ...]] = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
+# What Python adds to OpenSSL's words: `[SSL: NAME] … (_ssl.c:1006)`.
+_PYTHONS_OWN: Final = LazyPattern(r"\[[A-Z0-9_]+(?:: [A-Z0-9_]+)?\] | ?\(_ssl\.c:[0-9]+\)")
+
+
+def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SSLContext:
+    """The TLS context for `netloc` (host or host:port); only a registry is shown the certificate of `--cert`.
+
+    Raises `InvalidSettings` if a certificate can't be used, `Unreadable` if this user may not read it, `KeyNotFound` if
+    one that was named is missing.
+    """
+    context = ssl.create_default_context()
+    # Since 3.13 Python refuses CAs without keyUsage or with basicConstraints that are not critical, and certificates
+    # without key identifiers, which 3.11, curl and Go take. Signatures, dates, names and the CA bit are judged without
+    # this flag too. It is cleared for all: what is in the system's store was put there by its administrator, who can
+    # no more than the user of --ca-file have a company's CA made anew.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    # The default since 3.13, and in curl and Go: an intermediate that was named is trusted without its root.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if not settings.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if settings.ca_file is not None:
+        _load_roots(context, settings.ca_file, hint="check --ca-file")
+    for folder, names in _host_folders(netloc, settings):
+        for name in names:
+            if name.endswith(".crt") and is_there(folder / name):
+                _load_roots(context, folder / name, hint="mend it, or remove it")
+    for cert, key in client_certificates(netloc, settings, is_registry=is_registry):
+        _load_chain(context, cert, key, is_named=cert == settings.cert)
+    return context
+
+
+def client_certificates(netloc: str, settings: Settings, *, is_registry: bool) -> list[tuple[Path, Path]]:
+    """The client certificates for `netloc`, each with its key; of several, TLS shows the last that fits."""
+    found = [
+        (folder / name, (folder / name).with_suffix(".key"))
+        for folder, names in _host_folders(netloc, settings)
+        for name in names
+        if name.endswith(".cert") and is_there(folder / name)
+    ]
+    if is_registry and settings.cert is not None and settings.key_file is not None:
+        found.append((settings.cert, settings.key_file))
+    return found
+
+
+def speaks_of_tls(netloc: str, settings: Settings) -> bool:
+    """Whether a flag or a `certs.d` folder for `netloc` says that it is reached by TLS."""
+    if settings.ca_file is not None or settings.cert is not None or not settings.tls_verify:
+        return True
+    return any(True for _ in _host_folders(netloc, settings))
+
+
+def words_of(error: OSError) -> str:
+    """OpenSSL's own words in `error`, without what Python puts around them."""
+    return _PYTHONS_OWN.compiled.sub("", error.strerror or str(error)).strip()
+
+
+def _host_folders(netloc: str, settings: Settings) -> Iterator[tuple[Path, list[str]]]:
+    """The folders for `netloc` that exist and may be looked into, with the names in them."""
+    own = () if settings.home is None else tuple(settings.home / folder for folder in _OWN_FOLDERS)
+    for folder in (*own, *_SYSTEM_FOLDERS):
+        for spelling in spellings(netloc, "https"):
+            names = names_in(folder / spelling)
+            if names is not None:
+                yield folder / spelling, names
+
+
+def _load_roots(context: ssl.SSLContext, file: Path, *, hint: str) -> None:
+    try:
+        _check_readable(file, "the CA file")
+        context.load_verify_locations(cafile=file)
+    except FileNotFoundError as error:
+        raise KeyNotFound(f"the CA file {file} is not there", hint=hint) from error
+    except (ssl.SSLError, OSError) as error:
+        raise InvalidSettings(f"the CA file {file} can't be used: {words_of(error)}", hint=hint) from error
+
+
+def _check_readable(file: Path, what: str) -> None:
+    """Raises `Unreadable`, and `OSError` for what is no file. OpenSSL would wait for the writer of a pipe."""
+    try:
+        open_regular(Path(os.path.realpath(file))).close()
+    except PermissionError as error:
+        raise unreadable(file, what=what) from error
+
+
+def _no_passphrase(key: Path) -> str:
+    raise InvalidSettings(f"the key {key} has a passphrase", hint="write one without: openssl pkey -in KEY -out NEW")
+
+
+def _load_chain(context: ssl.SSLContext, cert: Path, key: Path, *, is_named: bool) -> None:
+    hint = "check --cert and --key-file"
+    if not is_named:
+        hint = f"put the key of {cert.name} there; if that is a CA's certificate, call it {cert.stem}.crt"
+    for file, what in ((cert, "the client certificate"), (key, "the key of the client certificate")):
+        try:
+            _check_readable(file, what)
+        except FileNotFoundError as error:
+            raise KeyNotFound(f"{what} is not there: {file}", hint=hint) from error
+        except OSError as error:
+            raise InvalidSettings(f"{what} can't be used: {file}: {error.strerror or error}", hint=hint) from error
+    try:
+        context.load_cert_chain(cert, key, password=lambda: _no_passphrase(key))
+    except (ssl.SSLError, OSError) as error:
+        message = f"the client certificate {cert} with {key} can't be used: {words_of(error)}"
+        raise InvalidSettings(message, hint="they must be PEM, and belong together") from error

@@ -1,0 +1,137 @@
+"""What a broken connection or a first 400 means if it is TLS that is wrong: which side, and what mends it."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+from msgspec import Struct
+
+from ..content.threads import in_thread
+from ..errors import ConnectionLost, RegistryPushError, TLSFailed
+from ..model import HTTPOrigin
+from ..settings import Settings
+from .proxies import Proxy
+from .tls import client_certificates, words_of
+from .tls_look import Shown, look
+from .translation import translated
+
+
+class Circumstances(Struct, frozen=True):
+    """A request that failed: to where, and how.
+
+    `is_first`: it never answered in this run. `is_registry`: it is shown the certificate of `--cert`. `may_look`: the
+    user has named it and no proxy is in between, so that a second look at it is allowed.
+    """
+
+    url: str
+    origin: HTTPOrigin
+    settings: Settings
+    is_first: bool
+    is_registry: bool
+    may_look: bool
+
+    async def look(self) -> Shown | None:
+        """What the server shows in a handshake; None if it may not be looked at, or speaks no TLS."""
+        patience = self.settings.timeout
+        return await look(self.origin.host, self.origin.port, patience=patience) if self.may_look else None
+
+    async def own_certificate(self) -> Path | None:
+        """The certificate of ours that the server sees if it asks for one."""
+        own = await in_thread(client_certificates, self.origin.netloc, self.settings, is_registry=self.is_registry)
+        return own[-1][0] if own else None
+
+
+async def explained(error: Exception, case: Circumstances, proxy: Proxy | None = None) -> RegistryPushError:
+    """The error of ours that says what `error` means; `proxy` was on the way. Cancelling is safe."""
+    ours = translated(error, case.url, proxy)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return await _untrusted(error, case)
+    if not isinstance(ours, ConnectionLost | TLSFailed):
+        return ours
+    if case.origin.scheme == "https" and (alert := _alert_about_us(error)) is not None:
+        return await _about_our_certificate(case, words_of(alert))
+    # Who could not be connected to at all will not be now.
+    if not case.is_first or (isinstance(error, aiohttp.ClientConnectorError) and not _broke_in_handshake(error)):
+        return ours
+    return await _second_look(case, "hung up") or ours
+
+
+async def check_refusal(case: Circumstances) -> None:
+    """Raises `TLSFailed` if TLS is why the first answer of a host is 400.
+
+    So nginx and Go answer plain http at a port for https, and nginx a client without a certificate. The words that say
+    so are in the body only, which HEAD has none of, and may come from a server further on.
+    """
+    better = await _second_look(case, "answers HTTP 400") if case.is_first else None
+    if better is not None:
+        raise better
+
+
+async def _second_look(case: Circumstances, did: str) -> TLSFailed | None:
+    shown, netloc = await case.look(), case.origin.netloc
+    if shown is None:
+        return None
+    if case.origin.scheme == "http":
+        return TLSFailed(
+            f"{netloc} speaks https: write https://{netloc}/…",
+            hint="leave out --plain-http; if its CA is a private one, name that: --ca-file FILE",
+            url=case.url,
+        )
+    return await _about_our_certificate(case, f"it {did}") if shown.wants_certificate else None
+
+
+async def _about_our_certificate(case: Circumstances, words: str) -> TLSFailed:
+    own, netloc = await case.own_certificate(), case.origin.netloc
+    if own is not None:
+        return TLSFailed(
+            f"{netloc} does not take the client certificate {own} ({words})",
+            hint=f"check that it has not expired, and is signed by a CA that {netloc} trusts: --cert, --key-file",
+            url=case.url,
+        )
+    return TLSFailed(
+        f"{netloc} wants a client certificate, and none was given ({words})",
+        hint="give yours: --cert FILE --key-file FILE",
+        url=case.url,
+    )
+
+
+async def _untrusted(error: aiohttp.ClientConnectorCertificateError, case: Circumstances) -> TLSFailed:
+    # Imported where it is used: cryptography takes longer to import than the rest of a short command.
+    from .untrusted import reasons
+
+    reason, netloc, host = error.certificate_error, case.origin.netloc, case.origin.host
+    if error.host == host:
+        shown = await case.look()
+    else:  # a proxy that is spoken to by TLS itself
+        shown, netloc, host = None, f"the proxy {error.host}", str(error.host)
+    assert isinstance(reason, ssl.SSLCertVerificationError)
+    found = await in_thread(
+        reasons,
+        reason.verify_code,
+        reason.verify_message,
+        shown.certificates if shown else (),
+        netloc=netloc,
+        host=host,
+        now=datetime.now(UTC),  # which is what OpenSSL has judged by
+    )
+    return TLSFailed(
+        f"no trusted TLS connection to {netloc}: {'; '.join(each.words for each in found)}",
+        hint="; ".join(each.hint for each in found),
+        url=case.url,
+    )
+
+
+def _alert_about_us(error: BaseException) -> OSError | None:
+    """The alert in `error`, if it is about a certificate: then it is ours, for the other side judges no other."""
+    for each in (error, getattr(error, "os_error", None), error.__cause__):
+        reason = getattr(each, "reason", None) or ""
+        if isinstance(each, ssl.SSLError) and "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+            return each
+    return None
+
+
+def _broke_in_handshake(error: aiohttp.ClientConnectorError) -> bool:
+    return isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError | ssl.SSLError)

@@ -1,0 +1,384 @@
+"""HTTP: one request, one answer, every foreign exception translated. Knows no credentials and no registries."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import aiohttp
+from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
+from multidict import CIMultiDict
+from yarl import URL
+
+from ..content.threads import no_thread
+from ..errors import (
+    InvalidName,
+    ProtocolViolation,
+    RegistryPushError,
+    TLSFailed,
+    Unavailable,
+    redacted,
+)
+from ..events import Retrying, Sink, ignore
+from ..model import HTTPOrigin
+from ..pauses import Pauses, loop_time
+from ..protocol.addresses import AddressKind, AddressRule, kind_of, kind_of_host, parse_networks
+from ..protocol.response import Kind, RegistryResponse
+from ..protocol.secrets import Secrets
+from ..settings import Settings
+from .answering_hosts import AnsweringHosts
+from .body.payload import SpanPayload
+from .connector import Connector, held_to, judged
+from .exchanges import Exchanges
+from .expect import ImpatientRequest
+from .proxies import Proxies, Proxy
+from .response import MAX_BODY_BYTES, Response
+from .response_body import Pieces, read_whole
+from .sockets import socket_factory
+from .timed_response import TimedResponse
+from .tls import context_for
+
+if TYPE_CHECKING:
+    from .tls_trouble import Circumstances
+
+# Servers close idle connections after 60 s or more (nginx 75, Go none); being first spares a lost request.
+_KEEP_ALIVE: Final = 45.0
+# What a registry says that has too much to do just now.
+_NOT_NOW: Final = (429, 503)
+
+
+class _Opened(Exception):
+    """A connection is open, and that is all that was wanted of it."""
+
+
+class Transport:
+    """The connections of one run, or of all runs of a process: then at most `connections` at once, and `per_host` to
+    one host and port (0: any number).
+
+    An async context manager; cancelling a call closes its connection only. To make one raises `InvalidSettings` for
+    a proxy of the environment that can't be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        sink: Sink = ignore,
+        connections: int = 0,
+        per_host: int = 0,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
+        clock: Callable[[], float] = loop_time,
+    ) -> None:
+        self.now = now
+        self.pauses = Pauses(settings.retries, settings.retry_for, sleep=sleep, clock=clock)
+        self.secrets = Secrets()
+        self._settings = settings
+        self._sink = sink
+        self._exchanges = Exchanges(sink, self.secrets, clock) if settings.debug else None
+        self._connections = connections
+        self._per_host = per_host
+        self._session: aiohttp.ClientSession | None = None
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self.answered = AnsweringHosts()
+        self._served: set[str] = set()  # who has answered otherwise than "not now"
+        self._registries: set[HTTPOrigin] = set()
+        self._proxies = Proxies.of(settings.environ)
+        self._networks = parse_networks(settings.allow_addresses)
+
+    async def __aenter__(self) -> Self:
+        # Cookies and netrc are credentials that would cross origins (CVE-2026-47265): neither is used. Limits
+        # of bodies are ours (`registry/limits.py`); aiohttp's is for a process of many runs.
+        self._session = aiohttp.ClientSession(
+            connector=Connector(
+                limit=self._connections,
+                limit_per_host=self._per_host,
+                keepalive_timeout=_KEEP_ALIVE,
+                socket_factory=judged(socket_factory(self._settings.congestion)),
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            headers={"User-Agent": self._settings.user_agent, "Accept-Encoding": "identity"},
+            skip_auto_headers=("Content-Type", "Accept"),
+            request_class=ImpatientRequest,
+            response_class=TimedResponse,
+        )
+        # aiohttp would send an idempotent request again on its own when a kept-alive connection breaks: retries
+        # inside ours, and a body twice on the line. There is no public switch (3.14).
+        self._session._retry_connection = False
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def know_registry(self, origin: HTTPOrigin) -> None:
+        """From now on `origin` is shown the client certificate; storages and token services elsewhere are not."""
+        self._registries.add(origin)
+
+    def has_answered(self, url: str) -> bool:
+        """Whether this origin has ever answered in this run; one that never did may not exist."""
+        return HTTPOrigin.of(url) in self.answered
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | SpanPayload | None = None,
+        *,
+        patience: float = 0.0,
+        most: int = MAX_BODY_BYTES,
+        named_by: HTTPOrigin | None = None,
+    ) -> Response:
+        """Sends one request, once, and reads the answer. Redirects are answers like any other.
+
+        `patience` are seconds beyond the usual in which the answer may come, `most` the bytes that it may have. Of
+        an error's body the beginning is read, and what it quotes of ours is hidden. `named_by` is the registry that
+        named `url`, None for an address of the user's own: what lies elsewhere than at that registry must be public,
+        or at an address of a kind that the registry has itself.
+        Raises `ConnectionLost`, `TimedOut`, `TLSFailed`, `ProtocolViolation` (`ForeignAddress` is one), and what
+        reading the source raises.
+        """
+        with self.secrets:
+            if self._exchanges is None:
+                return await self._send(method, url, headers, body, patience, most, named_by)
+            with self._exchanges.told(method, url, headers, body) as exchange:
+                exchange.response = await self._send(method, url, headers, body, patience, most, named_by)
+            return exchange.response
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | SpanPayload | None,
+        patience: float,
+        most: int,
+        named_by: HTTPOrigin | None,
+    ) -> Response:
+        rules = await self._rules(url, named_by)
+        span = None if body is None or isinstance(body, bytes) else body
+        try:
+            async with self._request(method, url, headers, body, self._settings.timeout + patience, rules) as response:
+                if response.status == 400:
+                    from .tls_trouble import check_refusal  # what only trouble needs is imported when there is some
+
+                    await check_refusal(self._circumstances(url, named_by))
+                self.answered.add(HTTPOrigin.of(url), response)
+                content = b"" if method == "HEAD" else await read_whole(response, most, patience=self._settings.timeout)
+                if span is not None:
+                    await span.at_rest()
+                    if not span.complete:
+                        response.close()  # an early answer: the rest of the body is of no use on this connection
+            if response.connection is not None:
+                # A writer that ended just now has not let go of it; who asks next would open another.
+                await asyncio.sleep(0)
+            if response.status >= 400:
+                content = self.secrets.hide_bytes(content)
+            self._judge_proxy(response, url, content)
+            waited = response.waited if isinstance(response, TimedResponse) else None
+            return Response(response.status, url, response.headers, content, waited)
+        except RegistryPushError:
+            raise
+        except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
+            if span is not None and (failure := span.failure(url)) is not None:
+                raise failure from error
+            raise await self._explained(error, url, named_by) from error
+        except RuntimeError as error:
+            if (short := no_thread(error)) is not None:  # to look up the host
+                raise short from error
+            raise
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        most: int = MAX_BODY_BYTES,
+        named_by: HTTPOrigin | None = None,
+        service: str | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> Response:
+        """As `send`, tried again while the line or the registry is in trouble that may pass.
+
+        Only for requests that may be sent twice. The first one to a `service` (else to an origin) is tried again once
+        if it is told "not now" (429 or 503), whatever the number of retries: many registries say so to whoever comes
+        with others. Raises `Unavailable` if the trouble does not pass, and `Interrupted` if `stop` is set in a pause.
+        """
+        service = service or str(HTTPOrigin.of(url))
+        budget, silent = self.pauses.budget(), 0
+        while True:
+            retry_after: float | None = None
+            failure: Unavailable
+            try:
+                response = await self.send(method, url, headers, body, most=most, named_by=named_by)
+            except TLSFailed:
+                raise
+            except Unavailable as error:
+                failure = error
+                silent += not self.has_answered(url)
+                if silent > 1:  # more likely misspelt than busy
+                    raise
+            else:
+                answer = RegistryResponse.read(response.status, url, response.headers, response.body, now=self.now())
+                if answer.kind is not Kind.BUSY:
+                    self._served.add(service)
+                    return response
+                if answer.status in _NOT_NOW and service not in self._served:
+                    self._served.add(service)
+                    budget = self.pauses.budget(least=1)
+                failure, retry_after = (
+                    Unavailable(f"{HTTPOrigin.of(url).netloc} answers {answer}", url=url),
+                    answer.retry_after,
+                )
+            pause = budget.spend(retry_after)
+            if pause is None:
+                raise failure
+            self._sink(Retrying(self.secrets.hide(f"{method} {redacted(url)}"), failure.message, pause))
+            await self.pauses.rest(pause, stop)
+
+    @asynccontextmanager
+    async def stream(
+        self, url: str, headers: Mapping[str, str], *, named_by: HTTPOrigin | None = None
+    ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
+        """GETs `url`; gives the answer without its body, and the body in pieces. Errors as in `send`."""
+        with self.secrets:
+            rules = await self._rules(url, named_by)
+            try:
+                async with self._request("GET", url, headers, None, self._settings.timeout, rules) as response:
+                    self.answered.add(HTTPOrigin.of(url), response)
+                    self._judge_proxy(response, url, b"")
+                    yield Response(response.status, url, response.headers), Pieces(response, self._settings.timeout)
+            except RegistryPushError:
+                raise
+            except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
+                raise await self._explained(error, url, named_by) from error
+
+    def _proxy_of(self, url: str) -> Proxy | None:
+        return self._proxies.to(HTTPOrigin.of(url))
+
+    def _judge_proxy(self, response: aiohttp.ClientResponse, url: str, body: bytes) -> None:
+        """Raise `ConnectionLost` for an answer that comes from the proxy itself: of plain http it reads the request."""
+        if response.status >= 400 and url.startswith("http:") and (proxy := self._proxy_of(url)) is not None:
+            from .proxy_errors import proxy_refusal
+
+            refusal = proxy_refusal(response.status, response.headers, body, url, proxy)
+            if refusal is not None:
+                raise refusal
+
+    async def open_connections(self, url: str, count: int) -> None:
+        """Opens `count` connections to where `url` is, for those who ask next; what keeps them from it, they will hear.
+
+        None where they are limited: a host that opens none would keep the others' from them. Cancelling is safe: those
+        that are open stay open.
+        """
+        if not self._connections:
+            await asyncio.gather(*[self._open_connection(url) for _ in range(count)])
+
+    async def _open_connection(self, url: str) -> None:
+        session, timeout = self._session, aiohttp.ClientTimeout(sock_connect=self._settings.timeout)
+        assert session is not None and isinstance(session.connector, Connector), "Transport is used inside `async with`"
+        connector = session.connector
+
+        # What connects needs a request, to see whither, and by what proxy and certificates. This one is never sent.
+        async def opened(request: aiohttp.ClientRequest, _: ClientHandlerType) -> aiohttp.ClientResponse:
+            await connector.open_ahead(request, timeout)
+            raise _Opened
+
+        with suppress(_Opened, RegistryPushError, aiohttp.ClientError, OSError, ssl.SSLError, ValueError):
+            async with self._request("HEAD", url, {}, None, 0.0, (opened,)):
+                raise AssertionError("it was to be opened only")
+
+    async def _rules(self, url: str, named_by: HTTPOrigin | None) -> tuple[ClientMiddlewareType, ...] | None:
+        """What holds a request for `url` to the addresses that `named_by` may send us to; None if nothing need."""
+        if named_by is None:
+            return None
+        try:
+            origin = HTTPOrigin.of(url)
+        except InvalidName as error:
+            raise ProtocolViolation(f"{named_by} sends us to an odd address: {redacted(url)}") from error
+        if origin == named_by:
+            return None
+        if (named_by.scheme, origin.scheme) == ("https", "http"):
+            raise ProtocolViolation(f"{named_by} sends us from https to {origin}", url=url)
+        rule = AddressRule(named_by, await self._kinds_of(named_by), self._networks)
+        if self._proxies.to(origin) is None:
+            return (held_to(rule),)
+        # The proxy resolves the name; an address can be judged here.
+        if kind_of_host(origin.host) is not None and not rule.allows(origin.host):
+            raise rule.refusal(url, origin.host)
+        return None
+
+    async def _kinds_of(self, registry: HTTPOrigin) -> frozenset[AddressKind]:
+        """The kinds of addresses that the registry was reached at; none behind a proxy, which resolves its name."""
+        if (kind := kind_of_host(registry.host)) is not None:
+            return frozenset([kind])
+        if self._proxies.to(registry) is not None:
+            return frozenset()
+        assert self._session is not None and isinstance(self._session.connector, Connector)
+        reached = self._session.connector.reached
+        if registry not in reached:  # a session of an earlier process may lead elsewhere at once
+            await self._open_connection(f"{registry}/")
+        return frozenset(map(kind_of, reached[registry]))
+
+    async def _explained(self, error: Exception, url: str, named_by: HTTPOrigin | None) -> RegistryPushError:
+        from .tls_trouble import explained
+
+        return await explained(error, self._circumstances(url, named_by), self._proxy_of(url))
+
+    def _circumstances(self, url: str, named_by: HTTPOrigin | None) -> Circumstances:
+        from .tls_trouble import Circumstances
+
+        origin = HTTPOrigin.of(url)
+        may_look = named_by in (None, origin) and self._proxies.to(origin) is None
+        is_first, is_registry = origin not in self.answered, origin in self._registries
+        return Circumstances(url, origin, self._settings, is_first, is_registry, may_look)
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | SpanPayload | None,
+        patience: float,
+        middlewares: Sequence[ClientMiddlewareType] | None = None,
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        assert self._session is not None, "Transport is used inside `async with`"
+        origin = HTTPOrigin.of(url)
+        self.secrets.sent(url, headers, body if isinstance(body, bytes) else None)
+        proxy = self._proxies.to(origin)
+        # Of plain http the proxy reads the request itself; of https only the CONNECT, whose headers are apart.
+        for_proxy = {"Proxy-Authorization": proxy.authorization} if proxy and proxy.authorization else {}
+        if proxy and proxy.authorization:
+            self.secrets.sent_credential(proxy.authorization)
+        # aiohttp takes one context for both ways: the origin's, or the proxy's where only that one speaks TLS.
+        ends = (origin, proxy.origin) if proxy else (origin,)
+        encrypted = next((end for end in ends if end.scheme == "https"), None)
+        return self._session.request(
+            method,
+            URL(url, encoded=True),  # presigned and session URLs are sent byte for byte
+            headers=CIMultiDict({**headers, **for_proxy} if origin.scheme == "http" else headers),
+            # A manifest may have 4 MiB; bytes of over one are warned of by aiohttp.
+            data=io.BytesIO(body) if isinstance(body, bytes) else body,
+            allow_redirects=False,
+            ssl=self._context(encrypted) if encrypted else True,
+            proxy=str(proxy) if proxy else None,
+            proxy_headers=for_proxy or None,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout, sock_read=patience),
+            middlewares=middlewares,
+        )
+
+    def _context(self, origin: HTTPOrigin) -> ssl.SSLContext:
+        if origin.netloc not in self._contexts:
+            is_registry = origin in self._registries
+            self._contexts[origin.netloc] = context_for(origin.netloc, self._settings, is_registry=is_registry)
+        return self._contexts[origin.netloc]

@@ -1,0 +1,1 @@
+"""The options of all commands: flags, variables and lines of config.toml."""

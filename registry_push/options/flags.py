@@ -1,0 +1,330 @@
+"""Flags: declared once for the command and the service, with their variables, and turned into `Settings`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import click
+
+from ..errors import InvalidSettings, RegistryPushError, quoted
+from ..events import Warned
+from ..settings import (
+    DEFAULT_JOBS,
+    DEFAULT_RETRIES,
+    DEFAULT_RETRY_FOR,
+    DEFAULT_TIMEOUT,
+    Settings,
+    expanded,
+)
+from ..text.quantities import parse_duration, parse_rate, parse_size
+from ..usual_folders import home_of, usual_state
+from .configuration import read_configuration
+from .option import CONFIGURATION, Option, located, own, renamed, table
+from .passwords import password_of
+
+# What the name of each flag's variable begins with.
+PREFIX: Final = "REGISTRY_PUSH_"
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class _File(click.Path):
+    """A path, a `~` at its beginning expanded: no shell does that in a variable, a file or `--flag=~/…`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail("the path is empty", param, ctx)
+        try:
+            return super().convert(expanded(value, _home()) if isinstance(value, str) else value, param, ctx)
+        except InvalidSettings as error:
+            self.fail(f"{error}; {error.hint}", param, ctx)
+
+
+# Who opens a file says why it can't be read, and whose it is; click would say that it is bad usage.
+FILE: Final = _File(readable=False, path_type=Path)
+
+
+def option(*flags: str, env: str | None = None, **attributes: Any) -> Callable[[Decorated], Decorated]:
+    """A click option with its environment variable: `--chunk-size` reads `REGISTRY_PUSH_CHUNK_SIZE`."""
+    name = env or max(flags, key=len).lstrip("-").partition("/")[0].replace("-", "_").upper()
+    return click.option(*flags, cls=Option, envvar=f"{PREFIX}{name}", show_envvar=True, **attributes)
+
+
+class Size(click.ParamType[int]):
+    """`64MiB`, `100MB`, `1048576`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_size(str(value))
+        except InvalidSettings as error:
+            self.fail(f"{error}; {error.hint}", param, ctx)
+
+
+class Rate(click.ParamType[int]):
+    """`20MB`, `20MiB/s`, `off`."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes a second; 0 for no limit."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_rate(str(value))
+        except InvalidSettings as error:
+            self.fail(f"{error}; {error.hint}", param, ctx)
+
+
+class Duration(click.ParamType[float]):
+    """`90s`, `5m`, `1h30m`, or seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        try:
+            return parse_duration(str(value))
+        except InvalidSettings as error:
+            self.fail(f"{error}; {error.hint}", param, ctx)
+
+
+_STORE: Final = (
+    option("--models", type=FILE, metavar="DIR", help="The Ollama store. Else $OLLAMA_MODELS, else the usual places."),
+)
+
+_LOGIN: Final = (
+    option(
+        "--username",
+        metavar="NAME",
+        help="Log in as NAME. The password is in $REGISTRY_PUSH_PASSWORD, on standard input, or asked "
+        "for. Else the logins of docker and podman are used.",
+    ),
+    option("--password-stdin", is_flag=True, help="Read the password from standard input; at a terminal, ask for it."),
+)
+
+_REGISTRY: Final = (
+    option("--key", type=FILE, metavar="FILE", help="The ed25519 key to sign in with. Else ~/.ollama/id_ed25519."),
+    option("--authfile", type=FILE, metavar="FILE", help="Read logins from FILE only."),
+    option("--allow-realm", "allow_realms", multiple=True, metavar="HOST",
+           help="Send the login to this token service too."),
+    option("--allow-address", "allow_addresses", multiple=True, metavar="NETWORK",
+           help="Let registries send uploads and redirects to these addresses, even if they are internal."),
+    option("--plain-http", is_flag=True, help="Use http instead of https. Hosts on this machine need no flag."),
+    option("--tls-verify", type=bool, default=True, metavar="BOOL", help="--tls-verify=false accepts any certificate."),
+    option("--ca-file", type=FILE, metavar="FILE", help="Trust the certificates in FILE as well."),
+    option("--cert", type=FILE, metavar="FILE", help="The client certificate to present, in PEM."),
+    option("--key-file", type=FILE, metavar="FILE", help="The private key of --cert."),
+    option("--dialect", type=click.Choice(["auto", "oci", "ollama"]), default="auto", show_default=True,
+           help="ollama: sign in with the key first, as at Ollama's own registry."),
+    option("--timeout", type=Duration(), default=f"{DEFAULT_TIMEOUT:g}s", show_default=True, metavar="DURATION",
+           help="Give up on a connection if no byte moves for so long."),
+    option("--retries", type=int, default=DEFAULT_RETRIES, show_default=True,
+           help="Give up after so many tries without progress."),
+    option("--retry-for", type=Duration(), default=f"{DEFAULT_RETRY_FOR / 60:g}m", show_default=True,
+           metavar="DURATION", help="Give up after so long without progress: 90s, 5m, 1h."),
+    option("--user-agent", metavar="TEXT", help="The User-Agent header to send."),
+)  # fmt: skip
+
+_TRANSFER: Final = (
+    option("-j", "--jobs", type=int, default=DEFAULT_JOBS, show_default=True, help="Blobs to send at once."),
+    option(
+        "--chunk-size",
+        type=Size(),
+        metavar="SIZE",
+        help="Bytes in each request, for example 64MiB. Else as the registry allows.",
+    ),
+    option(
+        "--one-put",
+        is_flag=True,
+        help="Send each blob in one request, for registries and proxies that take no chunks. "
+        "Few of them can resume it after a broken connection.",
+    ),
+    option(
+        "--bwlimit",
+        type=Rate(),
+        metavar="RATE",
+        help="Bytes a second of all uploads together: 20MB, 20MiB/s, or off for no limit.",
+    ),
+    option(
+        "--verify",
+        type=click.Choice(["changed", "always", "never"]),
+        default="changed",
+        show_default=True,
+        help="Which blobs to hash here before they count as present; 'changed' skips those that are unchanged since "
+        "they were last hashed.",
+    ),
+    option(
+        "--congestion",
+        default="auto",
+        show_default=True,
+        metavar="auto|system|NAME",
+        help="TCP congestion control; auto asks for BBR if the kernel allows it to everyone.",
+    ),
+    option(
+        "--no-clobber",
+        is_flag=True,
+        help="Replace no tag: if a tag is there and names another manifest, the push fails with exit code 5.",
+    ),
+    option(
+        "--recheck",
+        is_flag=True,
+        help="Ask for every blob, even if the manifest is there already: repairs a registry that lost some.",
+    ),
+    option("--no-resume", is_flag=True, help="Resume nothing, and keep no journal to resume from."),
+    option(
+        "--state-dir",
+        type=FILE,
+        metavar="DIR",
+        help="Where the journal of unfinished uploads is kept. Else the user's state directory.",
+    ),
+)
+
+_SERVICE: Final = (
+    option("--host", metavar="ADDRESS", help="Listen on this address. Else on $OLLAMA_HOST, else on 127.0.0.1."),
+    option("--port", type=int, metavar="PORT", help="Listen on this port. Else on $OLLAMA_HOST's, else on 11434."),
+    option("--unix", type=FILE, metavar="PATH", help="Listen on a socket in the file system, for this user alone."),
+    option("--allow-target", "allow_targets", multiple=True, metavar="GLOB",
+           help="Push to these only: HOST[:PORT], or HOST[:PORT]/NAMESPACE/MODEL; with * and ?. Else wherever a "
+           "model's own name says."),
+    option("--token-file", type=FILE, metavar="FILE", help="Serve only those who send this bearer token."),
+    option("--allow-anonymous", is_flag=True, help="Serve everyone who can reach an address beyond this machine."),
+    option("--wait-for-store", is_flag=True, help="Start even if there is no store yet, for example on a volume that "
+           "is mounted later. Until then /readyz answers 503."),
+    option("-q", "--quiet", is_flag=True, help="Log warnings and errors only."),
+    option("-v", "--verbose", is_flag=True, help="Log every request, not only pushes."),
+    option("--json", "as_json", env="JSON", is_flag=True, help="Log one JSON object a line on standard output."),
+)  # fmt: skip
+
+_OUTPUT: Final = (
+    option("-q", "--quiet", is_flag=True, help="Warnings and errors only."),
+    option("-v", "--verbose", is_flag=True, help="A line for each blob."),
+    option("-vv", "--debug", is_flag=True, help="Requests and answers too, without their secrets."),
+    option("--json", "as_json", env="JSON", is_flag=True, help="One JSON object a line on standard output."),
+    option("--no-progress", is_flag=True, help="No progress bars or progress lines."),
+    option(
+        "--log-file",
+        type=FILE,
+        metavar="FILE",
+        help="Append everything that happens to FILE, with times, requests and answers.",
+    ),
+)
+
+
+def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None) -> Path | None:
+    """Makes the file's lines the defaults of the flags: the environment and the command line go before them."""
+    try:
+        configuration = read_configuration(path)
+    except RegistryPushError as error:
+        if isinstance(config, Option) and config.source(ctx).kind == "environment":
+            error.locate(f"config is set by {config.variable}")
+        raise
+    if configuration is None:
+        return path
+    ctx.meta[CONFIGURATION] = configuration
+    own_options = {each.key: each for each in own(ctx)}
+    lines: dict[str, object] = {}
+    for key, value in configuration.values.items():
+        option = own_options.get(key) or table(ctx).get(key)
+        where = configuration.where
+        if option is None:
+            from ..text.suggestions import did_you_mean
+
+            hint = (
+                did_you_mean(key, table(ctx)) or "use a flag's long name, without --: registry-push config lists them"
+            )
+            raise InvalidSettings(f"{where(key)}: {quoted(key)} is no flag", hint=hint)
+        if key == "config":
+            raise InvalidSettings(f"{where(key)}: a configuration file can't name another", hint="remove the line")
+        if isinstance(value, dict):
+            hint = f"write all lines at the top level, as: {key} = …"
+            raise InvalidSettings(f"{where(key)}: {key!r} is a table, not a value", hint=hint)
+        try:
+            lines[option.name or key] = option.from_line(value)
+        except InvalidSettings as error:
+            raise error.about(f"{where(key)}: {key}") from error
+    ctx.default_map = {**(ctx.default_map or {}), **lines}
+    return path
+
+
+_CONFIG: Final = (
+    option("--config", type=FILE, metavar="FILE", is_eager=True, callback=_read_config,
+           help="Read defaults from FILE. Else from registry-push/config.toml in the configuration folder."),
+)  # fmt: skip
+_GROUPS: Final = {
+    "store": _STORE,
+    "registry": (*_LOGIN, *_REGISTRY),
+    "registries": _REGISTRY,
+    "transfer": _TRANSFER,
+    "service": _SERVICE,
+    "output": _OUTPUT,
+    "config": _CONFIG,
+}
+
+
+def options(*groups: str) -> Callable[[Decorated], Decorated]:
+    """Adds groups of flags to a command, in the order given; `config` always last.
+
+    What the command raises for a value says where that was set.
+    """
+
+    def add(function: Decorated) -> Decorated:
+        function = _locating(function)
+        for group in reversed((*groups, "config")):
+            for each in reversed(_GROUPS[group]):
+                function = each(function)
+        return function
+
+    return add
+
+
+def _locating(function: Decorated) -> Decorated:
+    @wraps(function)
+    def call(*arguments: Any, **flags: Any) -> Any:
+        try:
+            return function(*arguments, **flags)
+        except RegistryPushError as error:
+            raise located(error) from error.__cause__
+
+    return cast(Decorated, call)
+
+
+def settings_of(flags: Mapping[str, Any]) -> Settings:
+    """The `Settings` that a command's flags mean. Reads the environment, and the password.
+
+    Raises `InvalidSettings`.
+    """
+    known = {field.name for field in fields(Settings)}
+    given = {name: value for name, value in flags.items() if name in known and value is not None}
+    if flags.get("log_file"):
+        given["debug"] = True
+    if "state_dir" in flags:
+        given["state_dir"] = None if flags["no_resume"] else given.get("state_dir") or usual_state()
+    try:
+        return Settings(**given, environ=dict(os.environ), home=_home(), password=password_of(flags, os.environ))
+    except InvalidSettings as error:
+        raise renamed(error) from error
+
+
+def homeless_warning(flags: Mapping[str, Any]) -> Warned | None:
+    """What a command with these `flags` does without because its user has no home; None if there is one."""
+    if _home() is not None:
+        return None
+    lost = "no configuration, login or key is looked for there"
+    named = [flag for name, flag in (("key", "--key FILE"), ("authfile", "--authfile FILE")) if name in flags]
+    if "state_dir" in flags and not flags["no_resume"] and (flags["state_dir"] or usual_state()) is None:
+        lost += ", and an interrupted push can't be resumed"
+        named.append("--state-dir DIR")
+    return Warned(f"this user has no home folder: {lost}", f"set HOME{'; or give ' if named else ''}{', '.join(named)}")
+
+
+def _home() -> Path | None:
+    return home_of(os.environ, posix=os.name == "posix")

@@ -1,0 +1,182 @@
+"""`Option`: a flag, with its environment variable, its line in the configuration file, and where its value is from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+from click.core import ParameterSource
+
+from ..errors import InvalidSettings, RegistryPushError, UsageError, printable, redacted
+from ..text.user_part import without_login
+from .configuration import Configuration
+from .source import Source
+
+# A space at which help is not wrapped, so that it can be searched for; printed as any other.
+UNBROKEN: Final = "\N{NO-BREAK SPACE}"
+# Where the context keeps the configuration that was read.
+CONFIGURATION: Final = "registry_push.options.configuration"
+
+
+class Option(click.Option):
+    """A flag of the table. `key` is its long name, without the dashes: what its line begins with."""
+
+    @property
+    def key(self) -> str:
+        """The long name, as in the configuration file."""
+        return max(self.opts, key=len).lstrip("-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        assert isinstance(self.envvar, str)
+        return self.envvar
+
+    def source(self, ctx: click.Context) -> Source:
+        """Where the value that the option has in `ctx` comes from."""
+        found = ctx.get_parameter_source(self.name) if self.name else None
+        if found is ParameterSource.ENVIRONMENT:
+            return Source("environment", self.variable)
+        if found is ParameterSource.DEFAULT_MAP:
+            configuration: Configuration = ctx.meta[CONFIGURATION]
+            return Source("file", str(configuration.path), configuration.line_of(self.key))
+        return Source("command line" if found is ParameterSource.COMMANDLINE else "default")
+
+    def called(self, ctx: click.Context) -> str:
+        """The name to call the option in a message: by whatever set it."""
+        source = self.source(ctx)
+        match source.kind:
+            case "environment":
+                return self.variable
+            case "file":
+                return f"{source}: {self.key}"
+            case _:
+                return f"--{self.key}"
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """What click calls the option in its own errors."""
+        return f"'{self.called(ctx)}'" if ctx is not None else super().get_error_hint(ctx)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The flag and its help, which ends with the variable's name."""
+        record = super().get_help_record(ctx)
+        return record and (record[0], record[1].replace("[env var: ", f"[env:{UNBROKEN}"))
+
+    def from_line(self, value: object) -> object:
+        """Return what a line of the configuration means. Raises `InvalidSettings` if the option can't be that."""
+        values = value if self.multiple and isinstance(value, list) else [value]
+        try:
+            fits = all(self._has_type(each) and self.type.convert(each, self, None) is not None for each in values)
+        except click.BadParameter:
+            fits = False
+        if not fits:
+            raise InvalidSettings(f"can't be {_spelt(value)}", hint=f"write {self._wanted()}")
+        return values if self.multiple else int(value) if self.count and isinstance(value, bool) else value
+
+    def _has_type(self, value: object) -> bool:
+        """Whether a value of the file has the option's type; a number may be written as a string."""
+        if self._is_switch:
+            return isinstance(value, bool)
+        if self.count and isinstance(value, bool):
+            return True
+        if isinstance(value, float):
+            return isinstance(self.type, type(click.FLOAT)) or self.type.name == "duration"
+        if isinstance(value, int):
+            numbers = (type(click.INT), type(click.FLOAT))
+            is_number = isinstance(self.type, numbers) or self.type.name in ("size", "rate", "duration")
+            return is_number and not isinstance(value, bool)
+        return isinstance(value, str) and "\0" not in value
+
+    @property
+    def _is_switch(self) -> bool:
+        return (self.is_flag and not self.count) or self.type is click.BOOL
+
+    def _wanted(self) -> str:
+        if self._is_switch:
+            return "true or false"
+        if isinstance(self.type, click.Choice):
+            return f"one of {', '.join(map(str, self.type.choices))}, in quotes"
+        kinds = {
+            "integer": "a whole number",
+            "float": "a number",
+            "size": 'a size, as "64MiB"',
+            "rate": 'bytes a second, as "20MB"',
+            "duration": '"5m"',
+        }
+        if self.type.name in kinds:
+            return kinds[self.type.name]
+        text = "a path in quotes" if isinstance(self.type, click.Path) else "text in quotes"
+        return f"{text}, or a list of it" if self.multiple else text
+
+
+def options_of(command: click.Command, ctx: click.Context) -> Iterator[Option]:
+    """Every option of `command` and its subcommands, in the order of the help; what several have comes again."""
+    yield from (each for each in command.params if isinstance(each, Option))
+    if isinstance(command, click.Group):
+        for name in command.list_commands(ctx):
+            found = command.get_command(ctx, name)
+            if found is not None:
+                yield from options_of(found, ctx)
+
+
+def table(ctx: click.Context) -> dict[str, Option]:
+    """Every option that any command has, by its key. Imports all commands."""
+    found: dict[str, Option] = {}
+    for each in options_of(ctx.find_root().command, ctx):
+        found.setdefault(each.key, each)
+    return found
+
+
+def own(ctx: click.Context) -> list[Option]:
+    """The options of the command that `ctx` is of."""
+    return [each for each in ctx.command.get_params(ctx) if isinstance(each, Option)]
+
+
+def was_typed(name: str) -> bool:
+    """Whether the parameter `name` of the current command is from its command line."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def renamed(error: InvalidSettings) -> InvalidSettings:
+    """Return the error about a field of `Settings` as one about what set it: a flag, a variable, a line."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or error.setting is None:
+        return error
+    return next((error.about(each.called(ctx)) for each in own(ctx) if each.name == error.setting), error)
+
+
+def located(error: RegistryPushError) -> RegistryPushError:
+    """Add to an error of this side where the value that it names was set, unless that was on the command line."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or error.exit_code not in _OF_VALUES:
+        return error
+    for each in own(ctx):
+        source = each.source(ctx)
+        if source.name is None or source.name in error.message:
+            continue
+        if _names(error, each, ctx.params.get(each.name or "")):
+            error.locate(f"{each.key} is set {'by' if source.kind == 'environment' else 'in'} {source}")
+    return error
+
+
+# Usage, not at the source, not allowed: what a wrong value ends with. A registry's own refusals name no value of ours.
+_OF_VALUES: Final = (UsageError.exit_code, 3, 4)
+
+
+def _names(error: RegistryPushError, option: Option, value: object) -> bool:
+    if re.search(rf"--{re.escape(option.key)}(?![\w-])", error.message):
+        return True
+    values = value if isinstance(value, tuple) else (value,)
+    texts = [printable(redacted(str(each))) for each in values if isinstance(each, str | Path) and str(each)]
+    return any(re.search(rf"(?<![\w./:-]){re.escape(text)}(?![\w-]|:\w)", error.message) for text in texts)
+
+
+def _spelt(value: object) -> str:
+    """A value as TOML spells it, safe to print."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return printable(redacted(without_login(text)), limit=60)

@@ -1,0 +1,60 @@
+"""`Pauses`: the tries of every piece of work, and what lies between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from .errors import Interrupted
+from .protocol.retry import Budget
+
+# Pauses of about 1, 4, 16, 30 and 30 s: with the usual five tries a registry may be away for a minute, and restart.
+GROWTH: Final = 4.0
+
+
+def loop_time() -> float:
+    """The running loop's clock, in seconds."""
+    return asyncio.get_running_loop().time()
+
+
+async def unless_stopped(waiting: Coroutine[Any, Any, object], stop: asyncio.Event | None, message: str) -> None:
+    """Await `waiting`. Raises `Interrupted` with `message` as soon as `stop` is set."""
+    if stop is None:
+        await waiting
+        return
+    waits = [asyncio.ensure_future(waiting), asyncio.ensure_future(stop.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waits:
+            each.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+    if stop.is_set():
+        raise Interrupted(message)
+    waits[0].result()
+
+
+class Pauses:
+    """As the settings want them: so many `retries` without progress, for so many `seconds`."""
+
+    def __init__(
+        self,
+        retries: int,
+        seconds: float,
+        *,
+        sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
+        clock: Callable[[], float] = loop_time,
+    ) -> None:
+        self._retries = retries
+        self._seconds = seconds
+        self._sleep = sleep
+        self._clock = clock
+
+    def budget(self, *, least: int = 0) -> Budget:
+        """A fresh budget for one piece of work, of at `least` so many tries."""
+        return Budget(max(self._retries, least), seconds=self._seconds, growth=GROWTH, clock=self._clock)
+
+    async def rest(self, seconds: float, stop: asyncio.Event | None = None) -> None:
+        """Wait so long before the next try. Raises `Interrupted` as soon as `stop` is set."""
+        await unless_stopped(self._sleep(seconds), stop, f"stopped in a pause of {seconds:.0f} s before the next try")

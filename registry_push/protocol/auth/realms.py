@@ -1,0 +1,103 @@
+"""Which token service may be given what: no credential leaves its origin but for the realm it is meant for (P3).
+
+A registry names the realm in its challenge, so a hostile or hijacked one can name any (CVE-2025-51471, CVE-2026-33540,
+CVE-2026-48978).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import Enum, auto
+from typing import Final
+
+from ...errors import ForeignRealm, InvalidName, ProtocolViolation
+from ...model import HTTPOrigin
+from ..addresses import AddressKind, kind_of_host
+from ..location import is_line
+
+
+class Secret(Enum):
+    """What would be sent to the realm, from harmless to most precious."""
+
+    NOTHING = auto()
+    PASSWORD = auto()
+    SIGNATURE = auto()
+
+
+# Registries whose tokens come from another host, as their documentation says.
+_SIGNING_PAIRS: Final = frozenset(
+    {
+        ("registry.ollama.ai", "ollama.com"),
+        ("ollama.com", "registry.ollama.ai"),
+        ("hf.co", "huggingface.co"),
+        ("huggingface.co", "hf.co"),
+    }
+)
+_PASSWORD_PAIRS: Final = frozenset(
+    {
+        ("registry-1.docker.io", "auth.docker.io"),
+        ("index.docker.io", "auth.docker.io"),
+        ("docker.io", "auth.docker.io"),
+        ("registry.gitlab.com", "gitlab.com"),
+        ("registry.redhat.io", "sso.redhat.com"),
+        ("nvcr.io", "authn.nvidia.com"),
+    }
+)
+
+
+def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collection[str] = ()) -> HTTPOrigin:
+    """The realm's origin, if `secret` may go there; raises `ForeignRealm` or `ProtocolViolation` if not.
+
+    `allowed` are hosts that the user has named. A signature goes to the registry's own origin and the known pairs
+    only; a password to the same host, a known pair, or a host that is above or below the registry's; nothing at all
+    to a realm without TLS unless the registry is reached without TLS on that host too, nor, unasked, to
+    a private or link-local address that the registry itself has not got. Two hosts side by side are strangers: below
+    `co.uk` or `azurecr.io` anyone can have one.
+    """
+    if not is_line(realm):
+        raise ProtocolViolation(f"{registry} names a token service that is no URL: {realm}")
+    try:
+        origin = HTTPOrigin.of(realm)
+    except InvalidName as error:
+        raise ProtocolViolation(f"{registry} names a token service that is no URL: {realm}") from error
+    if origin == registry:
+        return origin
+    pair = (registry.host, origin.host)
+    same_machine = registry.is_loopback and origin.is_loopback
+    if origin.scheme == "http" and not (registry.scheme == "http" and (pair[0] == pair[1] or same_machine)):
+        raise _refusal(registry, origin, "that is not https")
+    if _is_inside(origin.host) and pair[0] != pair[1] and not same_machine and origin.host not in allowed:
+        flag = f"if the registry's owner says that this is right: --allow-realm {origin.host}"
+        raise _refusal(registry, origin, "that is an address of a private network or of the machine itself", hint=flag)
+    standard = origin.port == 443
+    match secret:
+        case Secret.NOTHING:
+            return origin
+        case Secret.SIGNATURE if standard and pair in _SIGNING_PAIRS:
+            return origin
+        case Secret.PASSWORD if pair[0] == pair[1] or origin.host in allowed:
+            return origin
+        case Secret.PASSWORD if standard and (pair in _PASSWORD_PAIRS or _is_family(*pair)):
+            return origin
+        case Secret.PASSWORD:
+            flag = f"if the registry's owner says that this is right: --allow-realm {origin.host}"
+            raise _refusal(registry, origin, "that is another host", hint=flag)
+        case _:
+            raise _refusal(registry, origin, "a signature is for the registry's own origin")
+
+
+def _refusal(registry: HTTPOrigin, realm: HTTPOrigin, why: str, *, hint: str | None = None) -> ForeignRealm:
+    return ForeignRealm(
+        f"{registry} asks for credentials to be sent to {realm}: {why}",
+        hint=hint or "nothing was sent there; ask the registry's owner whether its token service is meant to be there",
+    )
+
+
+def _is_family(host: str, other: str) -> bool:
+    """Whether one host is above the other: `gitlab.example.com`, `registry.gitlab.example.com`; never a bare `com`."""
+    above, below = sorted((host, other), key=len)
+    return below.endswith(f".{above}") and "." in above and not above.rpartition(".")[2].isdigit()
+
+
+def _is_inside(host: str) -> bool:
+    return kind_of_host(host) not in (None, AddressKind.PUBLIC)

@@ -1,0 +1,79 @@
+"""What a token service answered."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final, Self
+
+from ...errors import ProtocolViolation
+
+# docker's token specification: without `expires_in` a token is good for 60 seconds.
+_DEFAULT_LIFE: Final = 60.0
+# Renewed this early, so that it does not end on the way.
+_MARGIN: Final = 5.0
+# The largest answer of a token service that is read; the longest tokens seen (Azure's) have a few kilobytes.
+MAX_TOKEN_BYTES: Final = 64 * 1024
+HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]++\Z")
+
+
+# Ollama's token service takes a signature's time as long as it is no further off than this.
+_SKEW: Final = 300.0
+
+
+def clock_skew(date: str | None, *, now: float) -> str | None:
+    """`12 minutes behind`: how far our clock (`now`, unix seconds) is off an answer's `Date`; None if it is well."""
+    try:
+        told = parsedate_to_datetime(date or "")
+        ahead = now - told.replace(tzinfo=told.tzinfo or UTC).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    if abs(ahead) <= _SKEW:
+        return None
+    return f"{abs(ahead) / 60:.0f} minutes {'ahead' if ahead > 0 else 'behind'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token, good until `expires` (unix seconds, a margin taken off)."""
+
+    value: str = field(repr=False)
+    expires: float
+
+    @classmethod
+    def read(cls, body: bytes, *, now: float) -> Self:
+        """The token in `{"token": …}` or `{"access_token": …}`. Raises `ProtocolViolation`."""
+        try:
+            document = json.loads(body[:MAX_TOKEN_BYTES])
+        except (ValueError, RecursionError) as error:
+            raise ProtocolViolation("the token service gave no JSON") from error
+        match document:
+            case {"token": str(value)} if value:
+                pass
+            case {"access_token": str(value)} if value:
+                pass
+            case _:
+                raise ProtocolViolation("the token service's answer has no token in it")
+        if not HEADER_SAFE.match(value):
+            raise ProtocolViolation("the token service's token has characters that no header can carry")
+        life = document.get("expires_in")
+        known = isinstance(life, int | float) and not isinstance(life, bool) and 0 < life < 10**9
+        # A life shorter than twice the margin would never be used: then half of it is the margin.
+        seconds = float(life) if known else _DEFAULT_LIFE
+        return cls(value, now + seconds - min(_MARGIN, seconds / 2))
+
+
+def refresh_token(body: bytes) -> str | None:
+    """The refresh token that a token service's answer gives for the next use; None if it gives none."""
+    try:
+        document = json.loads(body[:MAX_TOKEN_BYTES])
+    except (ValueError, RecursionError):
+        return None
+    match document:
+        case {"refresh_token": str(value)} if HEADER_SAFE.match(value):
+            return value
+        case _:
+            return None

@@ -1,0 +1,51 @@
+"""What is left of an upload at a registry when the line breaks inside a chunk: three kinds of registry. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from .upload.chunks import MiB
+
+# More than all buffers on the way can hold (Linux: 4 MiB to send and 6 to receive, and a proxy's): of so much, the
+# registry has seen some.
+_SEEN: Final = 16 * MiB
+
+
+class CutBehaviour(StrEnum):
+    """What a registry keeps of a cut chunk (protocol.md, 6)."""
+
+    UNKNOWN = "unknown"
+    EVERYTHING = "everything"
+    """Every byte that arrived (distribution 3): one long chunk is best."""
+    ACKNOWLEDGED = "acknowledged"
+    """The chunks that were answered (ECR, R2, GHCR, Quay): a cut costs the chunk."""
+    NOTHING = "nothing"
+    """The session is lost with all chunks (distribution 2, Harbor, zot, ACR): what helps is not to be cut."""
+
+    @property
+    def in_words(self) -> str:
+        """As a message says it; empty where nothing is known."""
+        return _WORDS[self]
+
+
+_WORDS: Final = {
+    CutBehaviour.UNKNOWN: "",
+    CutBehaviour.EVERYTHING: "this registry keeps what arrived",
+    CutBehaviour.ACKNOWLEDGED: "this registry keeps the chunks it has acknowledged",
+    CutBehaviour.NOTHING: "this registry keeps nothing of an upload that is cut inside a chunk",
+}
+
+
+def after_cut(sent: int, *, before: int, offset: int | None) -> CutBehaviour | None:
+    """What a cut has shown: `sent` bytes of a chunk were given to the line, the offset was `before` and is `offset`.
+
+    None for `offset` is a session that is gone. The result is None where the cut shows nothing.
+    """
+    if sent == 0:
+        return None
+    if offset is None:
+        return CutBehaviour.NOTHING
+    if before < offset < before + sent:
+        return CutBehaviour.EVERYTHING
+    return CutBehaviour.ACKNOWLEDGED if offset == before and sent > _SEEN else None

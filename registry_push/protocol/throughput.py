@@ -1,0 +1,100 @@
+"""How fast a line is, how long a chunk should be on it, and when one body is far slower than the line was. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from .upload.chunks import MiB
+
+# What a cut may cost where only acknowledged chunks are kept, and how long the first Ctrl-C takes at most.
+CHUNK_SECONDS: Final = 4.0
+# A chunk's round trip may cost a fiftieth of its time: 2 %.
+_TRIPS_PER_CHUNK: Final = 50
+# Beside longer chunks neither the round trip nor the registry's own work for a chunk can be seen any more.
+_LONGEST: Final = 1024 * MiB
+# One chunk is a poor measurement: grow by steps. But each step is a round trip in which nothing moves, and a chunk is
+# timed up to its answer, which no buffer on the way hastens: 16 MiB, 512 MiB, then by the rate.
+_GROWTH: Final = 32
+# After a cut chunks are shorter for a while, but not so short that round trips are all that is seen.
+_LEAST_SECONDS: Final = 0.25
+_RECOVERY: Final = 1.25
+# A body below a twentieth of what the line gave before is not slow, something on its way is broken.
+_STARVING: Final = 20
+# Seconds: what answers sooner is in the same building.
+NEAR: Final = 0.01
+# Bodies below this say more about buffers and the registry's disk than about the line.
+_TELLING: Final = 1 * MiB
+
+
+class Throughput:
+    """What the bodies and the questions of a run have shown of the line to one host. Seconds and bytes.
+
+    `rate` is what an earlier run has seen: enough to choose a first chunk by, not to call a line broken by.
+    """
+
+    def __init__(self, rate: float | None = None) -> None:
+        self.rate = rate  # bytes a second of one body, of those at once; None: not known
+        self.usual: float | None = None  # the same, but seen in this run
+        self.round_trip: float | None = None
+        self._seconds = CHUNK_SECONDS
+
+    def asked(self, seconds: float | None) -> None:
+        """A request without a body was answered after so long. The shortest is the line's, the rest the registry's."""
+        if seconds is not None:
+            self.round_trip = min(seconds, self.round_trip or seconds)
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the host is known to answer within `NEAR`: what is sent to it waits for no line."""
+        return self.round_trip is not None and self.round_trip < NEAR
+
+    def took(self, count: int, seconds: float) -> None:
+        """A body of `count` bytes was answered so long after its first byte."""
+        if count >= _TELLING and seconds > 0:
+            # The answer takes a round trip, in which nothing moves.
+            now = count / (seconds - min(self.round_trip or 0.0, seconds / 2))
+            self.rate = self.usual = now if self.usual is None else (self.usual + now) / 2
+            self._seconds = min(CHUNK_SECONDS, self._seconds * _RECOVERY)
+
+    def broke(self) -> None:
+        """The line broke inside a chunk, and nothing of that got through: a line that breaks often needs short ones."""
+        self._seconds = max(_LEAST_SECONDS, self._seconds / 2)
+
+    def starved(self) -> None:
+        """A body was given up for being slow. What the line gave before is no measure any more."""
+        self.rate = self.usual = None
+
+    def chunk(self, last: int) -> int | None:
+        """How long the chunk after one of `last` bytes should be; None while nothing is known."""
+        if self.rate is None:
+            return None
+        seconds = self._seconds
+        if seconds == CHUNK_SECONDS:  # after a cut, getting through goes before the share of round trips
+            seconds = max(seconds, _TRIPS_PER_CHUNK * (self.round_trip or 0.0))
+        return min(int(self.rate * seconds), _GROWTH * last, _LONGEST)
+
+    @property
+    def soon(self) -> int | None:
+        """Bytes that the line takes in `CHUNK_SECONDS`; None while nothing is known."""
+        return None if self.rate is None else int(self.rate * CHUNK_SECONDS)
+
+
+class StallDetector:
+    """Watches one body. `moved` says whether it starves: for `window` seconds far under the pace that is known."""
+
+    def __init__(self, pace: Throughput, *, window: float, clock: Callable[[], float]) -> None:
+        self._pace = pace
+        self._window = window
+        self._clock = clock
+        self._since = clock()
+        self._before = 0
+
+    def moved(self, count: int) -> bool:
+        """Takes how many bytes have gone in all."""
+        elapsed = self._clock() - self._since
+        if elapsed < self._window:
+            return False
+        rate, self._since = (count - self._before) / elapsed, self._since + elapsed
+        self._before = count
+        return self._pace.usual is not None and rate * _STARVING < self._pace.usual

@@ -1,0 +1,1 @@
+"""What to say in an upload. Pure."""

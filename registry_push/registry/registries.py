@@ -1,0 +1,109 @@
+"""`Registries`: the registries that one run talks to, each with one client, all with the same means."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from ..auth.login_places import login_places
+from ..events import Sink
+from ..http.tls import speaks_of_tls
+from ..model import HTTPOrigin, Reference
+from ..settings import Settings
+from .client import Client
+from .keeper import Keeper, KeepNothing
+from .repository import Repository
+from .runtime import Runtime
+from .uploader import Uploader
+
+if TYPE_CHECKING:
+    from ..auth.sign_in import SignIn
+    from ..auth.tokens import Authenticator
+
+
+class Registries:
+    """Opens repositories. An async context manager. Leaving it closes every connection, but for `means` of others."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sink: Sink,
+        keeper: Keeper | None = None,
+        stop: asyncio.Event | None = None,
+        means: Runtime | None = None,
+    ) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._keeper = keeper or KeepNothing()
+        self._stop = stop or asyncio.Event()
+        self._owns_means = means is None
+        self._means = means or Runtime(settings, sink)
+        self._held = AsyncExitStack()
+        self._uploader: Uploader | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._clients: dict[HTTPOrigin, Client] = {}
+        self._sign_in: SignIn | None = None
+        self._tls: dict[str, bool] = {}  # by `host[:port]`, whether a flag or a folder speaks of it
+
+    async def __aenter__(self) -> Self:
+        if self._owns_means:
+            await self._held.enter_async_context(self._means)
+        # From its first upload on: runs whose registry hangs before that take nothing from the others.
+        limits = self._held.enter_context(self._means.slots.limits(counts=False))
+        self._uploader = Uploader(
+            self._settings, limits, self._means.hasher, self._sink, keeper=self._keeper, stop=self._stop
+        )
+        self._stopping = asyncio.create_task(self._heed_stop(self._uploader))
+        return self
+
+    async def _heed_stop(self, uploader: Uploader) -> None:
+        await self._stop.wait()
+        uploader.tell_of_stop()
+        for client in self._clients.values():
+            client.stop_asking()
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._stopping is not None:
+            self._stopping.cancel()
+        await self._held.aclose()
+
+    def repository(self, reference: Reference) -> Repository:
+        """The repository that `reference` names. Nothing is asked of the registry yet."""
+        assert self._uploader is not None, "Registries is used inside `async with`"
+        return Repository(self._client(reference), reference.repository, self._uploader)
+
+    def origin(self, reference: Reference) -> HTTPOrigin:
+        """Where `reference` is reached; see `Reference.origin`. What speaks of TLS are flags and `certs.d` folders."""
+        return reference.origin(plain_http=self._settings.plain_http, speaks_of_tls=self._speaks_of_tls)
+
+    def _speaks_of_tls(self, netloc: str) -> bool:
+        if netloc not in self._tls:
+            self._tls[netloc] = speaks_of_tls(netloc, self._settings)
+        return self._tls[netloc]
+
+    def _client(self, reference: Reference) -> Client:
+        origin = self.origin(reference)
+        if origin not in self._clients:
+            is_ollama = self._is_ollama(reference)
+            sign_in = partial(self._authenticator, origin, prefers_signature=is_ollama, written=reference.host)
+            self._clients[origin] = Client(
+                origin, self._means.transport, sign_in, self._stop, has_root=not is_ollama, may_log_in=self._may_log_in
+            )
+        return self._clients[origin]
+
+    def _may_log_in(self) -> bool:
+        """Whether a login may be found. Looking is cheap; what reads logins takes a twentieth of a push's start."""
+        settings = self._settings
+        return settings.username is not None or bool(login_places(settings.authfile, settings.environ, settings.home))
+
+    def _authenticator(self, origin: HTTPOrigin, *, prefers_signature: bool, written: str) -> Authenticator:
+        # Imported where a registry asks for it: what signs in is a twentieth of the start of a push.
+        from ..auth.sign_in import SignIn
+
+        self._sign_in = self._sign_in or SignIn(self._settings, self._sink, self._means.refreshed, self._stop)
+        return self._sign_in.at(origin, self._means.transport, prefers_signature=prefers_signature, written=written)
+
+    def _is_ollama(self, reference: Reference) -> bool:
+        return self._settings.dialect == "ollama" or (self._settings.dialect == "auto" and reference.is_ollama)

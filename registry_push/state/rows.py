@@ -1,0 +1,127 @@
+"""The rows of the journal, parsed once, where they are read. None for what is none of ours. Pure.
+
+A row can be another version's, a damaged disk's, or somebody's who means harm: each value has its type and its range.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from ..errors import InvalidDigest, InvalidName
+from ..model import Digest, HTTPOrigin, Reference, UploadKey
+from ..protocol.cut_behaviour import CutBehaviour
+from ..protocol.location import is_usable
+from ..protocol.upload.chunks import SMALLEST_CHUNK, WholePut
+from ..protocol.upload.requests import UploadRecord
+from ..registry.profile import Profile
+from .push_record import PushRecord
+
+# SQLite's and the manifest's largest number, and more than any blob has bytes.
+_MOST: Final = 2**63 - 1
+# Characters. The longest Locations known (ACR's, with their state) have some 2,000.
+_LONGEST_LOCATION: Final = 16 * 1024
+# Bytes a second, as for `--bwlimit`.
+_FASTEST: Final = 1e12
+# Seconds that a clock may have been ahead when it was read.
+_AHEAD: Final = 24 * 3600.0
+# What reading hostile text can raise.
+_UNREADABLE: Final = (ValueError, TypeError, RecursionError, InvalidName, InvalidDigest)
+
+
+class Entry(Struct, frozen=True):
+    """An upload under way, as `registry-push resume` lists it; `saved` in unix seconds."""
+
+    key: UploadKey
+    size: int
+    record: UploadRecord
+    saved: float
+
+
+def read_upload(row: Sequence[Any], now: float) -> Entry | None:
+    """The row `origin, repository, digest, size, record, saved`."""
+    try:
+        origin, repository, digest, size, text, saved = row
+        key = UploadKey(origin, repository, Digest.parse(digest))
+        record = _record(text)
+        is_one = is_name(origin, repository) and str(key.digest) == digest and record.fits(size)
+        return Entry(key, size, record, saved) if is_one and _is_time(saved, now) else None
+    except _UNREADABLE:
+        return None
+
+
+def write_record(record: UploadRecord) -> str:
+    """What `read_upload` reads as a record."""
+    fields = [record.location, record.offset, record.part, list(record.done), record.first, record.direct]
+    return json.dumps([*fields, record.chunk, record.is_equal])
+
+
+def read_host(row: Sequence[Any], now: float) -> tuple[Profile, float] | None:
+    """The row `origin, profile, saved`: what was learned, and when."""
+    try:
+        origin, text, saved = row
+        limit, kept, rate, mounts_itself, *later = json.loads(text)
+        whole, ecr = later or (WholePut.SMALL, False)  # an earlier version's
+        is_one = str(HTTPOrigin.of(origin)) == origin and _is_time(saved, now)
+        is_one &= limit is None or (type(limit) is int and 0 < limit <= _MOST)
+        is_one &= rate is None or (type(rate) in (int, float) and 0 < rate <= _FASTEST)
+        is_one &= (mounts_itself is None or type(mounts_itself) is bool) and type(ecr) is bool
+        if not is_one:
+            return None
+        limit = None if limit is None else max(SMALLEST_CHUNK, limit)
+        rate = None if rate is None else float(rate)
+        return Profile(limit, WholePut(whole), False, CutBehaviour(kept), rate, mounts_itself, ecr), saved
+    except _UNREADABLE:
+        return None
+
+
+def write_profile(profile: Profile) -> str:
+    """What `read_host` reads. Whether it is Ollama's is not kept: another may listen at the port tomorrow."""
+    fields = [profile.chunk_limit, profile.kept, profile.rate, profile.mounts_itself]
+    return json.dumps([*fields, profile.whole, profile.ecr])
+
+
+def read_push(row: Sequence[Any], now: float) -> tuple[PushRecord, float] | None:
+    """The row `job, saved`."""
+    text, saved = row
+    order = PushRecord.read(text)
+    return (order, saved) if order is not None and _is_time(saved, now) else None
+
+
+def read_file(row: Sequence[Any], now: float) -> Digest | None:
+    """The row `digest, saved`."""
+    try:
+        text, saved = row
+        digest = Digest.parse(text)
+        return digest if str(digest) == text and _is_time(saved, now) else None
+    except InvalidDigest:
+        return None
+
+
+def _record(text: str) -> UploadRecord:
+    location, offset, part, done, first, direct, *later = json.loads(text)
+    chunk, is_equal = later or (0, False)  # an earlier version's
+    if not (isinstance(location, str) and len(location) <= _LONGEST_LOCATION and is_usable(location)):
+        raise ValueError("no location")
+    if type(done) is not list or type(direct) is not bool or type(is_equal) is not bool:
+        raise ValueError("no record")
+    if any(type(number) is not int for number in (offset, part, first, chunk, *done)):  # True is an int, and no number
+        raise ValueError("no numbers")
+    return UploadRecord(location, offset, part, tuple(done), first, direct, chunk, is_equal)
+
+
+def is_name(origin: str, repository: str) -> bool:
+    """Whether it is the name of a repository at an origin, as we write it."""
+    try:
+        reference = Reference.parse(f"{origin}/{repository}")
+        return str(HTTPOrigin.of(origin)) == origin and reference.repository == repository and reference.tag is None
+    except (InvalidName, InvalidDigest):
+        return False
+
+
+def _is_time(saved: float, now: float) -> bool:
+    return math.isfinite(saved) and 0 <= saved <= now + _AHEAD

@@ -1,0 +1,1 @@
+"""Words for people, and hostile text made safe. Pure; imports the errors at most."""

@@ -1,0 +1,32 @@
+"""`InFlight`: which blobs are at a registry, or on their way there; each digest is uploaded once at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from weakref import WeakValueDictionary
+
+from msgspec import Struct, field
+
+from ..model import Digest, HTTPOrigin
+
+
+class BlobInFlight(Struct, weakref=True):
+    """A digest at a registry. Who sends it holds `lock`: the second waits, and mounts or finds it there.
+
+    `holders` are the repositories that were seen to hold it, the latest last; others may mount it from there.
+    """
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    holders: dict[str, None] = field(default_factory=dict)
+
+
+class InFlight:
+    """The places of all runs of a process. A place is forgotten with the last run that has to do with it: registries
+    forget blobs too."""
+
+    def __init__(self) -> None:
+        self._places: WeakValueDictionary[tuple[HTTPOrigin, Digest], BlobInFlight] = WeakValueDictionary()
+
+    def at(self, origin: HTTPOrigin, digest: Digest) -> BlobInFlight:
+        """The place of `digest` at `origin`; who asks keeps it for as long as it matters."""
+        return self._places.setdefault((origin, digest), BlobInFlight())

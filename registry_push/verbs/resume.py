@@ -1,0 +1,233 @@
+"""What is under way, told by the journal: go on with it, or give it up and have the registries free what they hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from ..content.ollama.source import open_store
+from ..content.read_errors import unreadable
+from ..content.threads import in_thread
+from ..errors import (
+    InvalidSettings,
+    JournalDamaged,
+    NothingUnderWay,
+    RegistryPushError,
+    Unavailable,
+    Unreadable,
+    quoted,
+    unwrapped,
+)
+from ..events import Event, ModelDone, ModelFailed, Sink, Warned, ignore
+from ..http.proxies import Proxies
+from ..model import ModelName, Reference
+from ..protocol.clear_text import may_sign_in
+from ..registry.registries import Registries
+from ..settings import Party, Settings
+from ..state.journal import JOURNAL, Journal
+from ..state.private_files import NotPrivate
+from ..state.push_record import PushRecord
+from ..state.rows import Entry
+from ..state.schema import Newer
+from ..transfer.copy import Report
+from .push import carry_out
+from .selection import planned_model
+
+# Uploads that are freed at once: one that hangs takes a minute, and each is a request or three.
+_AT_ONCE: Final = 8
+
+
+class UnderWay(Struct, frozen=True):
+    """Pushes that were begun and not ended, and the uploads that registries hold; times in unix seconds.
+
+    `error`: there are some, and none of them is for the targets that were named.
+    """
+
+    orders: tuple[tuple[PushRecord, float], ...]
+    uploads: tuple[Entry, ...]
+    error: NothingUnderWay | None = None
+
+
+class Freed(Struct, frozen=True):
+    """What came of giving up: uploads freed at their registries, only forgotten here, and left to their processes."""
+
+    freed: int
+    forgotten: int
+    busy: int
+
+
+def open_journal(folder: Path, sink: Sink) -> Journal | None:
+    """The journal in `folder`; None if there is none, and none is made.
+
+    Raises `Unreadable`, `Unavailable`, `JournalDamaged` or `InvalidSettings` if it can't tell what is under way.
+    """
+    file = folder / JOURNAL
+    try:
+        file.lstat()
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError as error:
+        raise InvalidSettings(f"{folder} is no folder", hint="check --state-dir") from error
+    except OSError as error:
+        raise unreadable(folder, what="the journal") from error
+    told: list[Event] = []
+    journal = Journal(folder, told.append)
+    if journal.unusable is None and journal.moved_aside is None:
+        for event in told:
+            sink(event)
+        return journal
+    journal.close()
+    if journal.moved_aside is not None and journal.unusable is None:
+        raise JournalDamaged(
+            f"the journal {file} was damaged, and what was under way is not known; it is {journal.moved_aside} now"
+        )
+    why = f"the journal {file}, which tells what is under way,"
+    match journal.unusable:
+        case Newer():
+            raise InvalidSettings(f"{why} was written by a newer version", hint="use the newer version here too")
+        case NotPrivate() as refused:
+            raise Unreadable(f"{why} is not used: {refused}", hint="check who has put it there; then remove it")
+        case PermissionError():
+            raise unreadable(file, what="the journal")
+        case failure:
+            raise Unavailable(f"{why} can't be read: {failure}", hint="close what uses it, then try again")
+
+
+def under_way(journal: Journal | None, targets: Sequence[str] = ()) -> UnderWay:
+    """What the journal knows, for `targets` only if there are any: `HOST`, `HOST/PATH…` or globs of them."""
+    if journal is None:
+        return UnderWay((), ())
+    orders = [(order, saved, order.references[0]) for order, saved in journal.orders()]
+    uploads = [(each, f"{each.key.origin}/{each.key.repository}") for each in journal.entries()]
+    found = UnderWay(
+        tuple((order, saved) for order, saved, place in orders if _is_wanted(place, targets)),
+        tuple(each for each, place in uploads if _is_wanted(place, targets)),
+    )
+    if found.orders or found.uploads or not (orders or uploads):
+        return found
+    error = NothingUnderWay(
+        f"nothing that is under way goes to {' or '.join(quoted(target) for target in targets)}",
+        hint="see what is under way: registry-push resume --list",
+    )
+    return UnderWay((), (), error)
+
+
+async def go_on(
+    targets: Sequence[str] = (),
+    *,
+    settings: Settings,
+    sink: Sink = ignore,
+    stop: asyncio.Event | None = None,
+) -> Report:
+    """Goes on with the pushes to `targets`, all where there are none, one after the other; see `push`.
+
+    A login is not kept: it comes from `settings`, or from where logins are looked for. Cancelling is safe.
+    """
+    Proxies.of(settings.environ)
+    stop = stop or asyncio.Event()
+    results: list[ModelDone | ModelFailed] = []
+    for orders in await in_thread(_alike, settings, sink, targets):
+        if stop.is_set():
+            break
+        models = []
+        theirs = settings
+        for order in orders:
+            try:
+                theirs = order.settings(settings)
+                store = open_store(theirs)
+                references = tuple(Reference.parse(text) for text in order.references)
+                models.append(await planned_model(store, ModelName.parse(order.model), references, sink))
+            except RegistryPushError as error:  # the store or the model is gone since
+                results.append(ModelFailed(order.model, Reference.parse(order.references[0]), error))
+                sink(results[-1])
+        if models:
+            results += (await carry_out(open_store(theirs), models, settings=theirs, sink=sink, stop=stop)).models
+    return Report(tuple(results))
+
+
+async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sink: Sink = ignore) -> Freed:
+    """Free the uploads at their registries, a few at a time, and forget them and the pushes.
+
+    What another process is sending is left to it. What a registry can't be told to free now is only forgotten, with a
+    warning, in the order of `wanted`: it will forget it too. Ollama's knows no request for it. Cancelling is safe.
+    """
+    # A service notes uploads over http that its clients asked for: they are none of the word of who runs this.
+    wary = replace(settings, username=None, password=None, http_said_by="request")
+    said = frozenset(order.origin for order, _ in journal.orders())
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def free(entry: Entry) -> bool | RegistryPushError | None:
+        """Whether its registry knew of it, or why nobody can say; None for one that is another process's."""
+        async with turns:
+            if journal.is_held(entry.key):
+                return None
+            outcome: bool | RegistryPushError
+            try:
+                record = entry.record
+                reference = Reference.parse(f"{entry.key.origin}/{entry.key.repository}")
+                origin = reference.origin()
+                by: Party = "runner" if settings.plain_http or origin in said else "request"
+                registries = trusted if may_sign_in(origin, login_of="runner", said_by=by) else others
+                is_plain = not (record.part or record.direct)
+                outcome = is_plain and await registries.repository(reference).free(record.location)
+            except RegistryPushError as error:  # away, broken, no right to, or a registry without DELETE
+                outcome = error
+            journal.save(entry.key, entry.size, None)
+            return outcome
+
+    outcomes = []
+    try:
+        async with (
+            Registries(settings, sink) as trusted,
+            Registries(wary, sink) as others,
+            asyncio.TaskGroup() as group,
+        ):
+            tasks = [group.create_task(free(entry)) for entry in wanted.uploads]
+            for entry, task in zip(wanted.uploads, tasks, strict=True):
+                outcomes.append(outcome := await task)
+                if isinstance(outcome, RegistryPushError):
+                    words = f"an upload of {entry.key.digest.short} could not be freed: {outcome.message}"
+                    sink(Warned(words, outcome.hint))
+    except BaseExceptionGroup as group_error:
+        raise unwrapped(group_error) from None
+    freed, busy = outcomes.count(True), outcomes.count(None)
+    if not busy:
+        for order, _ in wanted.orders:
+            journal.end(order)
+    return Freed(freed, len(outcomes) - freed - busy, busy)
+
+
+def _alike(settings: Settings, sink: Sink, targets: Sequence[str]) -> list[list[PushRecord]]:
+    """What is to be gone on with; those of one store that reach their registries alike together."""
+    if settings.state_dir is None:
+        return []
+    journal = open_journal(settings.state_dir, sink)
+    if journal is None:
+        return []
+    try:
+        found = under_way(journal, targets)
+        if found.error is not None:
+            raise found.error
+        orders = sorted((order for order, _ in found.orders), key=_circumstances)
+    finally:
+        journal.close()
+    return [list(group) for _, group in groupby(orders, key=_circumstances)]
+
+
+def _circumstances(order: PushRecord) -> tuple[str, str]:
+    return order.store, repr(order.options)
+
+
+def _is_wanted(place: str, targets: Sequence[str]) -> bool:
+    place = place.removeprefix("https://").removeprefix("http://")
+    wanted = [target.removeprefix("https://").removeprefix("http://").rstrip("/") for target in targets]
+    return not wanted or any(
+        fnmatchcase(place, each) or place.startswith((f"{each}/", f"{each}:")) or place == each for each in wanted
+    )

@@ -1,0 +1,199 @@
+"""Which models of the store go where: by name, by glob, or all there are, less those that are excluded.
+
+What was named has to go. What was only found, by a glob or by `--all`, keeps nothing else back: a cloud stub or a stray
+file is passed over with a note, and what can't be pushed is left out, which the report says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from ..content.ollama.names import is_glob, matching
+from ..content.ollama.source import OllamaStore, privacy_warnings
+from ..errors import (
+    ModelNotFound,
+    NameNotMappable,
+    NothingToPush,
+    RegistryPushError,
+    StrayFile,
+    Unavailable,
+    UsageError,
+)
+from ..events import ModelFailed, Sink, Warned, ignore
+from ..model import Manifest, ModelName, Reference
+from ..model.place import Destination, Exactly, parse_destination
+from ..model.renaming import Renaming
+from ..transfer.plan import PlannedModel, check_collisions, check_tags, targets_of
+
+_NO_RENAMING: Final = Renaming()
+
+
+class Selection(Struct, frozen=True):
+    """What is asked for: names and globs (those with a `!` before them are excluded), or `every` model there is."""
+
+    models: Sequence[str] = ()
+    every: bool = False
+    exclude: Sequence[str] = ()
+    renaming: Renaming = _NO_RENAMING
+
+    @property
+    def wanted(self) -> list[str]:
+        """The names and globs without the excluded ones."""
+        return [text.removeprefix("ollama:") for text in self.models if not text.startswith("!")]
+
+    @property
+    def unwanted(self) -> list[str]:
+        """The globs that exclude."""
+        found = [*(text[1:] for text in self.models if text.startswith("!")), *self.exclude]
+        return [text.removeprefix("!").removeprefix("ollama:") for text in found]
+
+
+class Plan(Struct, frozen=True):
+    """What goes where; and what was found and can't go, each with the reason."""
+
+    models: tuple[PlannedModel, ...]
+    left_out: tuple[ModelFailed, ...] = ()
+
+
+async def planned(
+    store: OllamaStore,
+    selection: Selection,
+    *,
+    to: str | None = None,
+    tags: Sequence[str] = (),
+    sink: Sink = ignore,
+) -> Plan:
+    """The plan for what is selected.
+
+    Raises `UsageError`, `ModelNotFound`, `Unavailable`, and what reading the manifest of a named model raises.
+    """
+    if selection.every == bool(selection.wanted):
+        if selection.every:
+            raise UsageError("--all and the names of models exclude each other", hint="leave one of them out")
+        raise UsageError("name the models to push, or give --all for every one", hint="see them: registry-push list")
+    destination = parse_destination(to) if to is not None else None
+    check_tags(tags)
+    chosen = await _chosen(store, selection, sink)
+    finding = _Finding(store, sink)
+    found = [name for name, is_named in chosen.items() if is_named or await finding.can_go(name)]
+    _check_target(found, destination)
+    targets: list[tuple[ModelName, tuple[Reference, ...]]] = []
+    for name in found:
+        try:
+            references = targets_of(selection.renaming.renamed(name), destination, tags)
+        except UsageError as error:
+            _propose_lowercase(error, name, selection.renaming)
+            if chosen[name]:
+                raise
+            finding.leave_out(name, error)
+        else:
+            targets.append((name, references))
+    check_collisions(targets)
+    models = []
+    for name, references in targets:
+        try:
+            models.append(await planned_model(store, name, references, sink, finding.manifests.get(name)))
+        except RegistryPushError as error:
+            if chosen[name] or isinstance(error, Unavailable):
+                raise
+            finding.leave_out(name, error)
+    if not models and not finding.left_out:
+        raise NothingToPush(f"none of the models in {store.root} that match can be pushed")
+    return Plan(tuple(models), tuple(finding.left_out))
+
+
+async def planned_model(
+    store: OllamaStore,
+    name: ModelName,
+    references: tuple[Reference, ...],
+    sink: Sink,
+    manifest: Manifest | None = None,
+) -> PlannedModel:
+    """One model on its way; its `manifest` is read if it was not before.
+
+    Raises what reading it raises, and `NothingToPush` for a cloud stub.
+    """
+    try:
+        if manifest is None:
+            manifest = await store.resolve(name)
+            await store.refuse_stub(manifest, name)
+        children = await store.children(manifest)
+    except RegistryPushError as error:
+        raise error.of_model(name.short) from error.__cause__
+    for warning in privacy_warnings(manifest):
+        sink(Warned(f"{name.short}: {warning}"))
+    return PlannedModel(name, manifest, references, children)
+
+
+class _Finding:
+    """Looks at models that nobody named, and keeps what was read of them."""
+
+    def __init__(self, store: OllamaStore, sink: Sink) -> None:
+        self._store = store
+        self._sink = sink
+        self.manifests: dict[ModelName, Manifest] = {}
+        self.left_out: list[ModelFailed] = []
+
+    async def can_go(self, name: ModelName) -> bool:
+        """Whether there is something to push. Raises `Unavailable`."""
+        try:
+            manifest = await self._store.resolve(name)
+            await self._store.refuse_stub(manifest, name)
+        except Unavailable:  # a shortage here says nothing of the model
+            raise
+        except (NothingToPush, StrayFile) as error:
+            self._sink(Warned(f"passed over: {error.message}"))
+            return False
+        except RegistryPushError as error:
+            self.leave_out(name, error)
+            return False
+        self.manifests[name] = manifest
+        return True
+
+    def leave_out(self, name: ModelName, error: RegistryPushError) -> None:
+        """Notes why the model can't go."""
+        self.left_out.append(ModelFailed(name.short, None, error.of_model(name.short)))
+
+
+async def _chosen(store: OllamaStore, selection: Selection, sink: Sink) -> dict[ModelName, bool]:
+    """The models that are asked for, and whether each was named."""
+    chosen: dict[ModelName, bool] = {}
+    if selection.every:
+        listing = await store.listing()
+        for problem in listing.problems:
+            sink(Warned(problem))
+        if not listing.models:
+            raise ModelNotFound(f"the store {store.root} has no models")
+        chosen = {model.name: False for model in listing.models}
+    for text in selection.wanted:
+        if is_glob(text):
+            chosen = dict.fromkeys(await store.match(text), False) | chosen
+        else:
+            chosen[ModelName.parse(text)] = True
+    for pattern in selection.unwanted:
+        excluded = matching(pattern, chosen)
+        if not excluded:
+            sink(Warned(f"nothing is excluded by {pattern}: it matches none of the models asked for"))
+        for name in excluded:
+            del chosen[name]
+    if not chosen:
+        raise UsageError("all models asked for are excluded", hint="see what is there: registry-push list")
+    return chosen
+
+
+def _propose_lowercase(error: UsageError, name: ModelName, renaming: Renaming) -> None:
+    has_capitals = (name.namespace, name.model) != (name.namespace.lower(), name.model.lower())
+    if isinstance(error, NameNotMappable) and has_capitals and not renaming.lowercase:
+        error.hint = f"{error.hint}; or, for all of them: --lowercase"
+
+
+def _check_target(names: Sequence[ModelName], destination: Destination | None) -> None:
+    if isinstance(destination, Exactly) and len(names) > 1:
+        reference = destination.reference
+        raise UsageError(
+            f"{len(names)} models can't all become {reference}",
+            hint=f"to keep their names, end the target with a slash: --to {reference.host}/{reference.repository}/",
+        )
