@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from .errors import RegistryPushError
-from .model import Descriptor, Digest, Reference
+from .model import Descriptor, Digest, LocalReference, Reference
 
 
 class Placement(StrEnum):
@@ -46,7 +46,7 @@ class ModelStarted(_Told, frozen=True):
 
     name: ClassVar = "model_started"
     model: str
-    target: Reference
+    target: Reference | LocalReference
     blobs: int
     size: int
 
@@ -141,7 +141,7 @@ class ManifestPushed(_Told, frozen=True):
     """
 
     name: ClassVar = "manifest_pushed"
-    target: Reference
+    target: Reference | LocalReference
     digest: Digest
     sent: bool
     previous: Digest | None = None
@@ -159,7 +159,7 @@ class ModelDone(_Told, frozen=True):
 
     name: ClassVar = "model_done"
     model: str
-    target: Reference
+    target: Reference | LocalReference
     digest: Digest
     uploaded: int
     mounted: int
@@ -173,7 +173,7 @@ class ModelFailed(_Told, frozen=True):
 
     name: ClassVar = "model_failed"
     model: str
-    target: Reference | None
+    target: Reference | LocalReference | None
     error: RegistryPushError
 
 
@@ -256,7 +256,7 @@ def _plain(value: Any) -> Any:
     match value:
         case Descriptor():
             return {"mediaType": value.media_type, "digest": str(value.digest), "size": value.size}
-        case Digest() | Reference():
+        case Digest() | Reference() | LocalReference():
             return str(value)
         case RegistryPushError():
             return error_fields(value)

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from ..events import Placement
-from ..model import Descriptor, Manifest
+from ..model import Descriptor, Digest, Manifest
 
 Ref = TypeVar("Ref", contravariant=True)
 
@@ -92,6 +92,22 @@ class LocalFile(ABC):
         ...
 
 
+class Traits(Struct, frozen=True):
+    """How a target is best filled, as far as it is known by now. The copier obeys, and asks nothing else.
+
+    `bodies` are so many that go at once, `requests` so many blobs of which each may cost a request without a body.
+    Blobs of at most `small` bytes have a lane of their own, so that they never wait behind large ones. `asks_ahead`:
+    answers take long, so blobs are worth asking for before their turn to be sent comes. `mounts_itself`: a small blob
+    is put with the target itself among the candidates, instead of being asked for first.
+    """
+
+    bodies: int = 8
+    requests: int = 8
+    small: int = 8 * 1024 * 1024
+    asks_ahead: bool = False
+    mounts_itself: bool = False
+
+
 class Source(Protocol[Ref]):
     """A store that is read."""
 
@@ -102,30 +118,64 @@ class Source(Protocol[Ref]):
     async def open(self, blob: Descriptor) -> BlobBody:
         """The body of `blob`; the caller closes it.
 
-        Raises `BlobMissing` where it is not there, `BlobCorrupt` where its size is wrong.
+        Raises `BlobMissing` if it is not there, `BlobCorrupt` if its size is wrong.
         """
+        ...
+
+
+class Checker(Protocol):
+    """A source that sees, content unread, whether blobs are missing or damaged."""
+
+    async def check(self, manifest: Manifest) -> None:
+        """Raise one error for all blobs of `manifest` that are missing, unreadable or damaged."""
+        ...
+
+
+class TagLister(Protocol):
+    """A store that lists the names of its manifests."""
+
+    async def tags(self) -> tuple[str, ...]:
+        """Every tag, in no particular order."""
         ...
 
 
 class Target(Protocol):
     """A store that is written. A cancelled call leaves nothing half-written that could be taken for whole."""
 
+    @property
+    def origin(self) -> str:
+        """The registry or folder. What one target at an origin holds, another there may mount or find."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The repository's name at the origin, by which others there mount from it."""
+        ...
+
+    @property
+    def traits(self) -> Traits:
+        """How to fill it, by what is known now."""
+        ...
+
+    async def prepare(self, blobs: int) -> None:
+        """Get ready for so many blobs, while the first question is asked. Cancelling is safe."""
+        ...
+
     async def exists(self, blob: Descriptor) -> bool:
         """Whether the blob is here."""
         ...
 
-    async def push(self, blob: Descriptor, body: BlobBody) -> Placement:
-        """Puts the blob here. The content is hashed on the way; wrong content raises `BlobCorrupt`, uncommitted."""
+    async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
+        """Put the blob here, or have it mounted from one of the repositories `candidates` before a byte is sent.
+
+        The content is hashed on the way; wrong content raises `BlobCorrupt`, and nothing is committed.
+        """
         ...
 
-    async def tag(self, manifest: Manifest, tag: str) -> None:
-        """Puts the manifest under `tag`. Raises `ManifestRefused` if a blob it names is not here."""
+    async def put_manifest(self, manifest: Manifest, ref: str) -> None:
+        """Put the manifest under `ref`, a tag or its own digest. Raises `ManifestRefused` if it lacks a blob."""
         ...
 
-
-class Mounter(Protocol):
-    """A target that can take a blob from another of its repositories without its bytes."""
-
-    async def mount(self, blob: Descriptor, body: BlobBody, repositories: Collection[str]) -> Placed:
-        """As `push`, but asks for the blob from each of `repositories` before any byte is sent."""
+    async def digest_of(self, ref: str) -> Digest | None:
+        """The digest of the manifest under `ref`; None if there is none or the target can't tell."""
         ...

@@ -13,7 +13,7 @@ from ..events import Sink
 from ..model import Digest, ModelName, Reference
 from ..model.origin import is_loopback
 from ..settings import Settings
-from ..transfer.plan import PlannedModel
+from ..transfer.job import PushJob
 from ..verbs.selection import planned_model
 from .access import bare_host
 from .push_request import PushRequest
@@ -25,7 +25,7 @@ Key = tuple[Reference, Digest, bool, str | None, str | None]
 class PlannedPush(Struct, frozen=True):
     """One push: what goes where, read from `store`, with whose login (`settings`)."""
 
-    plan: PlannedModel
+    plan: PushJob
     store: OllamaStore
     settings: Settings
 

@@ -68,7 +68,7 @@ class Repositories:
 
     async def commit(self, spool: Spool, name: str, digest: Digest) -> None:
         """Makes the upload a blob of the repository `name`."""
-        await self[name].prepare()
+        await self[name].make_folders()
         await self[name].adopt(spool, digest)
         self.mounted.discard((name, digest))
 
@@ -76,7 +76,7 @@ class Repositories:
         """Puts a blob of `source` into `target` too; False if `source` has none, or is no name at all."""
         if not _NAME.match(source) or not await self[source].has(digest):
             return False
-        await self[target].prepare()
+        await self[target].make_folders()
         if not await self[target].has(digest):
             self.mounted.add((target, digest))
         await asyncio.to_thread(_link, self[source].blob_path(digest), self[target].blob_path(digest))

@@ -73,6 +73,7 @@ class Client:
         self._asking = asyncio.Lock()
         self._has_asked = False  # at /v2/, how to sign in
         self._has_met = False
+        self._is_warm = False
         self._questions = Questions()
         self._sign_in = sign_in
         self._may_log_in = may_log_in
@@ -273,6 +274,17 @@ class Client:
             pass
         root = await self.root.answer()
         return root.body if root is not None and root.status >= 400 else b""
+
+    async def warm(self, connections: int) -> None:
+        """Open so many connections for what will be asked, once, after the registry has answered and if it keeps them.
+
+        A server with one worker for each connection would listen to one on which nothing is asked. Raises nothing: who
+        asks will hear what is wrong.
+        """
+        if not self._is_warm:
+            self._is_warm = True
+            if await self.transport.answered.keeps_connections(self.origin):
+                await self.transport.open_connections(self.url("/v2/"), connections)
 
     def stop_asking(self) -> None:
         """End the requests under way that change nothing at the registry; they raise `Interrupted`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import suppress
 from functools import wraps
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
@@ -10,7 +12,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from ..content.base import BlobBody, Placed
+from ..content.base import BlobBody, Placed, Traits
 from ..errors import (
     BlobCorrupt,
     BlobMissing,
@@ -28,9 +30,11 @@ from ..model.manifest import MANIFEST_TYPES
 from ..protocol.location import resolve
 from ..protocol.refusals import hint_for
 from ..protocol.response import Kind, RegistryResponse
+from ..protocol.throughput import NEAR
 from ..protocol.upload.requests import Endpoints
 from .client import Client
 from .freeing import freed
+from .traits import traits_at
 from .uploader import Uploader
 
 if TYPE_CHECKING:
@@ -65,6 +69,8 @@ def _hides_secrets(
     return call
 
 
+# From so many blobs on, two requests are well spent on finding out how to spare one for each.
+_MANY: Final = 32
 # More tags than this are not looked at: to find those that are like another takes a quarter of a second then.
 _MOST_TAGS: Final = 10_000
 # What a storage answers to HEAD for a URL that was signed for GET. The redirect itself says whose content it is.
@@ -72,7 +78,7 @@ _NOT_FOR_HEAD: Final = (400, 401, 403, 405, 501)
 
 
 class Repository:
-    """Source, Target and Mounter over one repository. Cancelling any call is safe."""
+    """`Source[str]`, `TagLister` and `Target` over one repository. Cancelling any call is safe."""
 
     def __init__(self, client: Client, name: str, uploader: Uploader) -> None:
         self.name = name
@@ -80,8 +86,10 @@ class Repository:
         self._uploader = uploader
         self._pull: Scopes = (f"repository:{name}:pull",)
         self._push: Scopes = (f"repository:{name}:pull,push",)
+        self._expected = 0  # blobs of the model that is put here
+        self._tried = False  # whether it mounts from itself
 
-    # ── Target and Mounter ────────────────────────────────────────────────────────────────────────
+    # ── Target ────────────────────────────────────────────────────────────────────────────────────
 
     @_hides_secrets
     async def exists(self, blob: Descriptor) -> bool:
@@ -119,28 +127,44 @@ class Repository:
             )
         return True
 
-    async def push(self, blob: Descriptor, body: BlobBody) -> Placement:
-        """Uploads the blob if it is not there; see `mount`."""
-        return Placement.PRESENT if await self.exists(blob) else (await self.mount(blob, body, ())).placement
-
     @_hides_secrets
-    async def mount(self, blob: Descriptor, body: BlobBody, repositories: Collection[str]) -> Placed:
-        """Uploads the blob, or has it mounted from one of `repositories` at this registry.
+    async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
+        """Upload the blob, or have it mounted from one of the repositories `candidates` at this registry.
 
         Raises `BlobCorrupt` before anything is committed if the body hasn't the blob's digest.
         """
         endpoints = Endpoints(self._blob_url(blob.digest), self._uploads_url, self.name)
-        return await self._uploader.upload(self._client, self.name, endpoints, blob, body, mount_from=repositories)
+        placed = await self._uploader.upload(self._client, self.name, endpoints, blob, body, mount_from=candidates)
+        if placed.placement is Placement.UPLOADED and self._expected >= _MANY and not self._tried:
+            self._tried = True
+            with suppress(RegistryPushError):  # then it goes on as it did
+                await self._try_mounting_itself(blob)
+        return placed
 
     @property
-    def mounts_itself(self) -> bool:
-        """Whether a blob may be asked for by `mount` with this repository's own name, in place of `exists`."""
-        return bool(self._uploader.profile(self._client).mounts_itself)
+    def origin(self) -> str:
+        """The registry's `scheme://host[:port]`."""
+        return str(self._client.origin)
 
     @property
-    def is_near(self) -> bool:
-        """Whether the registry is known to answer at once; False while nothing was asked."""
-        return self._uploader.pace(self._client).is_near
+    def traits(self) -> Traits:
+        """By the round trip that was seen, and by what the registry has shown."""
+        return traits_at(
+            self._uploader.jobs,
+            is_near=self._uploader.pace(self._client).is_near,
+            is_encrypted=self._client.origin.scheme == "https",
+            mounts_itself=bool(self._uploader.profile(self._client).mounts_itself),
+        )
+
+    async def prepare(self, blobs: int) -> None:
+        """Open a connection for each of so many bodies, to a registry that is far: their round trips pass beside the
+        first answer's.
+
+        Five small blobs at 50 ms took 0.93 of the time so, over TLS 0.87.
+        """
+        self._expected = blobs
+        await asyncio.sleep(NEAR)
+        await self._client.warm(min(self._uploader.jobs, blobs) - 1)
 
     @_hides_secrets
     async def check_is_there(self) -> None:
@@ -151,18 +175,9 @@ class Repository:
             if 200 <= answer.status < 300:
                 raise answer.no_registry(self._client.origin)
 
-    async def open_connections(self, count: int) -> None:
-        """Open `count` connections for what will be asked, once the registry has answered and if it keeps them.
-
-        A server with one worker for each connection would listen to one on which nothing is asked. Raises nothing: who
-        asks will hear what is wrong.
-        """
-        if await self._client.transport.answered.keeps_connections(self._client.origin):
-            await self._client.transport.open_connections(self._client.url("/v2/"), count)
-
-    @_hides_secrets
-    async def try_mounting_itself(self, blob: Descriptor) -> None:
-        """Finds out about `mounts_itself` with a blob that is here, unless it is known. Raises what requests raise."""
+    async def _try_mounting_itself(self, blob: Descriptor) -> None:
+        """Find out whether a blob that is here can be mounted from here, unless that is known: then a blob that may be
+        here costs one request instead of two."""
         known = self._uploader.profile(self._client)
         if known.mounts_itself is not None or known.ollama:
             return
@@ -192,19 +207,14 @@ class Repository:
         raise self._client.refusal(response, "to forget an upload")
 
     @_hides_secrets
-    async def tag(self, manifest: Manifest, tag: str) -> None:
-        """Puts the manifest's own bytes under `tag`. Raises `ManifestRefused` with the registry's reason."""
-        await self._put(manifest, tag)
+    async def put_manifest(self, manifest: Manifest, ref: str) -> None:
+        """Put the manifest's own bytes under `ref`. Raises `ManifestRefused` with the registry's reason."""
+        await self._put(manifest, ref)
 
     @_hides_secrets
-    async def put_by_digest(self, manifest: Manifest) -> None:
-        """Puts a manifest that has no tag: a child of a list."""
-        await self._put(manifest, str(manifest.digest))
-
-    @_hides_secrets
-    async def digest_of(self, tag: str) -> Digest | None:
-        """The digest of the manifest under `tag`; None where there is none, or the registry does not say."""
-        answer = await self._head_of_manifest(tag)
+    async def digest_of(self, ref: str) -> Digest | None:
+        """The digest of the manifest under `ref`; None if there is none, or the registry does not say."""
+        answer = await self._head_of_manifest(ref)
         return answer.digest if answer.status == 200 else None
 
     async def _head_of_manifest(self, reference: str) -> RegistryResponse:

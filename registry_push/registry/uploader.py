@@ -49,6 +49,7 @@ class Uploader:
         self._limits = limits
         self._hasher = hasher
         self._sink = sink
+        self.jobs = settings.jobs
         self._profiles: dict[str, Profile] = {}
         self._warned = False
         # Bytes a second that each body may have, if all go at once; None: any number.

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from msgspec import Struct, field
 
+from ..content.base import BlobBody, Target
 from ..errors import RegistryPushError, SomeFailed, unwrapped
 from ..events import ModelDone, ModelFailed, ModelStarted, RunStarted, Sink
-from ..model import Digest, HTTPOrigin, Reference
+from ..model import Descriptor, Digest, Manifest
 from ..pauses import Pauses
 from ..state.journal import Journal
 from .in_flight import BlobInFlight, InFlight
+from .job import AnyJob, AnyReference, total
 from .model_copy import ModelCopy
-from .plan import PlannedModel, total
-from .targets import BlobSource, ModelTarget
 
 # Mounts that are refused in a row, after which none is asked for: at ECR nothing is mounted from a repository without a
 # manifest, and in the same run others have none yet.
@@ -54,26 +55,35 @@ class Report(Struct, frozen=True):
         )
 
 
+class BlobSource(Protocol):
+    """What is copied from; see `Source` and `Checker`."""
+
+    async def open(self, blob: Descriptor) -> BlobBody:
+        """As `Source.open`."""
+        ...
+
+    async def check(self, manifest: Manifest) -> None:
+        """As `Checker.check`; nothing if the source can't see."""
+        ...
+
+
 class Copier(Struct):
-    """One run. `target_of` opens a repository; `origin_of` says at which registry it is."""
+    """One run. `target_of` opens the repository that a reference names."""
 
     source: BlobSource
-    target_of: Callable[[Reference], ModelTarget]
-    origin_of: Callable[[Reference], HTTPOrigin]
+    target_of: Callable[[AnyReference], Target]
     sink: Sink
-    jobs: int
     journal: Journal | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     recheck: bool = False
     places: InFlight = field(default_factory=InFlight)
     pauses: Pauses = field(default_factory=lambda: Pauses(0, 0.0))  # between the tries of a manifest
-    _places: dict[tuple[HTTPOrigin, Digest], BlobInFlight] = field(default_factory=dict)  # those that this run needs
-    _confirmed: set[tuple[HTTPOrigin, str, Digest]] = field(default_factory=set)
-    _refused_mounts: Counter[HTTPOrigin] = field(default_factory=Counter)  # since one was done
+    _places: dict[tuple[str, Digest], BlobInFlight] = field(default_factory=dict)  # those that this run needs
+    _confirmed: set[tuple[str, str, Digest]] = field(default_factory=set)
+    _refused_mounts: Counter[str] = field(default_factory=Counter)  # since one was done
     began: float = 0.0  # by the journal's clock
-    opened: set[HTTPOrigin] = field(default_factory=set)  # where connections were opened ahead
 
-    async def copy(self, models: Sequence[PlannedModel]) -> Report:
+    async def copy(self, models: Sequence[AnyJob]) -> Report:
         """Copies every model; one that fails does not keep the others back.
 
         Cancelling is safe: what the targets acknowledged stays there, and no manifest is put early.
@@ -83,7 +93,7 @@ class Copier(Struct):
         self.sink(RunStarted(len(models), blobs, size))
         at_once = asyncio.Semaphore(_MODELS_AT_ONCE)
 
-        async def copied(model: PlannedModel) -> ModelDone | ModelFailed:
+        async def copied(model: AnyJob) -> ModelDone | ModelFailed:
             async with at_once:
                 event = await self._copied(model)
             self.sink(event)
@@ -96,40 +106,40 @@ class Copier(Struct):
             raise unwrapped(error) from None
         return Report(tuple(task.result() for task in tasks))
 
-    async def _copied(self, model: PlannedModel) -> ModelDone | ModelFailed:
-        self.sink(ModelStarted(model.name.short, model.target, len(model.blobs), model.size))
-        copy = ModelCopy(self, model, self.target_of(model.target), self.origin_of(model.target))
+    async def _copied(self, model: AnyJob) -> ModelDone | ModelFailed:
+        self.sink(ModelStarted(model.called, model.target, len(model.blobs), model.size))
+        copy = ModelCopy(self, model, self.target_of(model.target))
         try:
             return await copy.run()
         except RegistryPushError as error:
-            return ModelFailed(model.name.short, model.target, error.of_model(model.name.short))
+            return ModelFailed(model.called, model.target, error.of_model(model.called))
 
-    def place(self, origin: HTTPOrigin, digest: Digest) -> BlobInFlight:
+    def place(self, origin: str, digest: Digest) -> BlobInFlight:
         """What is known of `digest` at `origin`, kept until the run ends."""
         return self._places.setdefault((origin, digest), self.places.at(origin, digest))
 
-    def is_confirmed(self, origin: HTTPOrigin, repository: str, digest: Digest) -> bool:
+    def is_confirmed(self, origin: str, repository: str, digest: Digest) -> bool:
         """Whether this run has seen the blob in `repository`. What others saw may be gone: it is asked for."""
         return (origin, repository, digest) in self._confirmed
 
-    def mounts(self, origin: HTTPOrigin) -> bool:
+    def mounts(self, origin: str) -> bool:
         """Whether it may help to ask for a mount from a repository that is known to hold the blob."""
         return self._refused_mounts[origin] < _REFUSED_MOUNTS
 
-    def mount_refused(self, origin: HTTPOrigin) -> None:
+    def mount_refused(self, origin: str) -> None:
         """Notes that such a mount was refused."""
         self._refused_mounts[origin] += 1
 
-    def mounts_again(self, origin: HTTPOrigin) -> None:
+    def mounts_again(self, origin: str) -> None:
         """Notes that one was done, or that a manifest was put: from its repository others can be."""
         self._refused_mounts[origin] = 0
 
-    def confirm(self, origin: HTTPOrigin, repository: str, digest: Digest) -> None:
+    def confirm(self, origin: str, repository: str, digest: Digest) -> None:
         """The blob is in `repository`."""
         self._confirmed.add((origin, repository, digest))
         self.place(origin, digest).holders[repository] = None
 
-    def lost(self, origin: HTTPOrigin, repository: str, digest: Digest) -> None:
+    def lost(self, origin: str, repository: str, digest: Digest) -> None:
         """The blob is not in `repository` any more."""
         self._confirmed.discard((origin, repository, digest))
         self.place(origin, digest).holders.pop(repository, None)

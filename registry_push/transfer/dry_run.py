@@ -8,78 +8,96 @@ from typing import Final, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..content.base import BlobBody, Placed
+from ..content.base import BlobBody, Placed, Target, Traits
 from ..events import Placement, Sink
 from ..model import Descriptor, Digest, Manifest
-from .targets import ModelTarget
 
 
-class CheckableTarget(ModelTarget, Protocol):
+class CheckableTarget(Target, Protocol):
     """A target that can be asked whether it is one."""
 
     async def check_is_there(self) -> None:
         """Raise `RegistryPushError` if there is nothing that could be pushed to."""
         ...
 
-    async def read_digest(self, tag: str, *, doubt_absence: bool = True) -> Digest | None:
-        """As `digest_of`, but found out even if the target does not tell: None means that there is no such tag.
+    async def read_digest(self, ref: str, *, doubt_absence: bool = True) -> Digest | None:
+        """As `digest_of`, but found out even if the target does not tell: None means that there is no such manifest.
 
         If `doubt_absence`, a target that has just said that there is none is asked in another way too.
         """
         ...
 
 
-class DryRun(Struct, frozen=True):
-    """Wraps a target: what reads goes through, what writes is only said. `sent` is what would be sent."""
+class WrappedTarget(Struct, frozen=True):
+    """A target that does as the one it wraps, but for what its subclasses say."""
 
     target: CheckableTarget
 
     @property
+    def origin(self) -> str:
+        """The wrapped target's."""
+        return self.target.origin
+
+    @property
     def name(self) -> str:
-        """The wrapped target's name."""
+        """The wrapped target's."""
         return self.target.name
 
     @property
-    def mounts_itself(self) -> bool:
-        """Never: that would open uploads."""
-        return False
+    def traits(self) -> Traits:
+        """The wrapped target's."""
+        return self.target.traits
 
-    @property
-    def is_near(self) -> bool:
+    async def prepare(self, blobs: int) -> None:
         """As the wrapped target."""
-        return self.target.is_near
+        await self.target.prepare(blobs)
 
-    async def open_connections(self, count: int) -> None:
+    async def check_is_there(self) -> None:
         """As the wrapped target."""
-        await self.target.open_connections(count)
-
-    async def try_mounting_itself(self, blob: Descriptor) -> None:
-        """Tries nothing."""
+        await self.target.check_is_there()
 
     async def exists(self, blob: Descriptor) -> bool:
         """As the wrapped target."""
         return await self.target.exists(blob)
 
-    async def digest_of(self, tag: str) -> Digest | None:
+    async def digest_of(self, ref: str) -> Digest | None:
+        """As the wrapped target."""
+        return await self.target.digest_of(ref)
+
+    async def read_digest(self, ref: str, *, doubt_absence: bool = True) -> Digest | None:
+        """As the wrapped target."""
+        return await self.target.read_digest(ref, doubt_absence=doubt_absence)
+
+    async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
+        """As the wrapped target."""
+        return await self.target.put(blob, body, candidates=candidates)
+
+    async def put_manifest(self, manifest: Manifest, ref: str) -> None:
+        """As the wrapped target."""
+        await self.target.put_manifest(manifest, ref)
+
+
+class DryRun(WrappedTarget, frozen=True):
+    """What reads goes through, what writes is only said. `sent` is what would be sent."""
+
+    @property
+    def traits(self) -> Traits:
+        """As the wrapped target, but no upload is opened to ask for a blob."""
+        return replace(self.target.traits, mounts_itself=False)
+
+    async def digest_of(self, ref: str) -> Digest | None:
         """As the wrapped target. What is new there may be so because nobody is there who keeps manifests."""
-        digest = await self.target.read_digest(tag, doubt_absence=False)
+        digest = await self.target.read_digest(ref, doubt_absence=False)
         if digest is None:
             await self.target.check_is_there()
         return digest
 
-    async def push(self, blob: Descriptor, body: BlobBody) -> Placement:
-        """Sends nothing."""
-        return (await self.mount(blob, body, ())).placement
+    async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
+        """Send nothing; a blob that this run would have put into another repository would be mounted."""
+        return Placed(Placement.MOUNTED) if candidates else Placed(Placement.UPLOADED, body.size)
 
-    async def mount(self, blob: Descriptor, body: BlobBody, repositories: Collection[str]) -> Placed:
-        """Sends nothing; a blob that this run would have put into another repository would be mounted."""
-        return Placed(Placement.MOUNTED) if repositories else Placed(Placement.UPLOADED, body.size)
-
-    async def tag(self, manifest: Manifest, tag: str) -> None:
-        """Puts nothing."""
-
-    async def put_by_digest(self, manifest: Manifest) -> None:
-        """Puts nothing."""
+    async def put_manifest(self, manifest: Manifest, ref: str) -> None:
+        """Put nothing."""
 
 
 # What only a push finds out.

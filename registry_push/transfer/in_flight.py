@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 from msgspec import Struct, field
 
-from ..model import Digest, HTTPOrigin
+from ..model import Digest
 
 
 class BlobInFlight(Struct, weakref=True):
@@ -25,8 +25,8 @@ class InFlight:
     forget blobs too."""
 
     def __init__(self) -> None:
-        self._places: WeakValueDictionary[tuple[HTTPOrigin, Digest], BlobInFlight] = WeakValueDictionary()
+        self._places: WeakValueDictionary[tuple[str, Digest], BlobInFlight] = WeakValueDictionary()
 
-    def at(self, origin: HTTPOrigin, digest: Digest) -> BlobInFlight:
+    def at(self, origin: str, digest: Digest) -> BlobInFlight:
         """The place of `digest` at `origin`; who asks keeps it for as long as it matters."""
         return self._places.setdefault((origin, digest), BlobInFlight())

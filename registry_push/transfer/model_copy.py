@@ -5,35 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from ..content.base import Placed
+from ..content.base import Placed, Target, Traits
 from ..errors import Interrupted, ManifestRefused, RegistryPushError, Unavailable, UsageError, unwrapped
 from ..events import BlobDone, BlobWaiting, ManifestPushed, ModelDone, Placement, Retrying, TagSet, Warned
-from ..model import Descriptor, Digest, HTTPOrigin, ModelName, Reference, UploadKey
-from ..protocol.throughput import NEAR
-from ..protocol.upload.chunks import SINGLE_PUT
+from ..model import Descriptor, Digest, ModelName, Reference, UploadKey
 from ..state.locks import held, slot_of
-from .plan import PlannedModel
-from .targets import ModelTarget
+from .job import AnyJob
 
 if TYPE_CHECKING:
     from .copy import Copier
-
-# Requests without a body wait for the server, not for the line; on a line of 50 ms, 32 of them in flight are what
-# it takes to keep eight bodies coming. At a registry that answers at once they are connections for nothing: over TLS
-# 24 fewer of them are 12 MB and 8 % of the CPU of 400 blobs.
-_REQUESTS_PER_JOB = 4
-_REQUESTS_PER_JOB_NEAR = 2
-# More of them than this are memory for little: with 32 jobs 400 small blobs took 1.04 of the time, and 3 MB less.
-_MOST_REQUESTS = 64
-# From so many blobs on, two requests are well spent on finding out how to spare one for each.
-_MANY = 32
-
 
 Step = Callable[[], Awaitable[None]]
 
@@ -43,16 +29,14 @@ async def _nothing() -> None:
 
 
 class ModelCopy(Struct):
-    """One model of the run `run_of`, on its way to `target` at `origin`."""
+    """One model of the run `run_of`, on its way to `target`."""
 
     run_of: Copier
-    model: PlannedModel
-    target: ModelTarget
-    origin: HTTPOrigin
+    model: AnyJob
+    target: Target
     placements: dict[Digest, Placement] = field(default_factory=dict)
     sent: int = 0
     _begun: set[Digest] = field(default_factory=set)  # large blobs that have had their turn, or need none
-    _tried: bool = False
 
     async def run(self) -> ModelDone:
         """Brings the model there and says what that took. Cancelling is safe: the manifest is put behind its blobs."""
@@ -70,7 +54,7 @@ class ModelCopy(Struct):
         await self._put_manifests(there, before)
         counts = Counter(self.placements.values())
         return ModelDone(
-            self.model.name.short,
+            self.model.called,
             self.model.target,
             self.model.manifest.digest,
             uploaded=counts[Placement.UPLOADED],
@@ -83,15 +67,14 @@ class ModelCopy(Struct):
     async def _copy_blobs(self) -> None:
         # Two lanes, so that small blobs never wait behind big ones; the biggest first, so that the last to end is
         # not the last to begin.
+        traits = self.target.traits
         blobs = sorted(self.model.blobs, key=lambda blob: -blob.size)
-        large = [blob for blob in blobs if blob.size > SINGLE_PUT]
-        jobs, requests = self._jobs, _REQUESTS_PER_JOB_NEAR if self.target.is_near else _REQUESTS_PER_JOB
-        without_body = max(jobs, min(jobs * (requests - 1), _MOST_REQUESTS))
+        large = [blob for blob in blobs if blob.size > traits.small]
         try:
             async with asyncio.TaskGroup() as beside:
-                asking = beside.create_task(self._ask_ahead(large[: jobs - 1 : -1], without_body))
+                asking = beside.create_task(self._ask_ahead(large[: traits.bodies - 1 : -1], traits))
                 async with asyncio.TaskGroup() as group:
-                    for lane, workers in ((large, jobs), (blobs[len(large) :], without_body)):
+                    for lane, workers in ((large, traits.bodies), (blobs[len(large) :], traits.requests)):
                         turns = iter(lane)
                         for _ in range(workers):
                             group.create_task(self._work(turns))
@@ -109,29 +92,27 @@ class ModelCopy(Struct):
                 continue
             self._begun.add(blob.digest)
             try:
-                async with self.run_of.place(self.origin, blob.digest).lock, self._held(blob):
+                async with self.run_of.place(self.target.origin, blob.digest).lock, self._held(blob):
                     placed = await self._place(blob)
                     if placed.placement is not Placement.PRESENT and self.run_of.journal is not None:
                         self.run_of.journal.note_placed(self._key(blob))
             except Interrupted:
                 return  # the others finish their chunks too
-            if placed.placement is Placement.UPLOADED:
-                await self._try_mounting(blob)
             self._count(blob, placed)
 
-    async def _ask_ahead(self, last_first: Sequence[Descriptor], askers: int) -> None:
+    async def _ask_ahead(self, last_first: Sequence[Descriptor], traits: Traits) -> None:
         """Finds blobs that are there before their turn to be sent comes; by one request where the last is not.
 
         Where nobody waits for answers it does nothing. 100 blobs that were all there, with eight jobs and 50 ms, took
         0.67 of the time so.
         """
-        if self.target.is_near:
+        if not traits.asks_ahead:
             return
         blobs = iter(last_first)
         for blob in blobs:
             if await self._is_there(blob):
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(askers):
+                    for _ in range(traits.requests):
                         group.create_task(self._ask(blobs))
             return
 
@@ -158,14 +139,6 @@ class ModelCopy(Struct):
             self._present(blob)
         return True
 
-    async def _try_mounting(self, blob: Descriptor) -> None:
-        """Once, where many blobs are still to come."""
-        if self._tried or len(self.model.blobs) < _MANY:
-            return
-        self._tried = True
-        with suppress(RegistryPushError):  # then it goes on as it did
-            await self.target.try_mounting_itself(blob)
-
     def _held(self, blob: Descriptor) -> AbstractAsyncContextManager[None]:
         """Keeps other pushes and processes from sending the same blob; when one has sent it, it is found there."""
 
@@ -173,37 +146,38 @@ class ModelCopy(Struct):
             self.run_of.sink(BlobWaiting(self.target.name, blob))
 
         if self.run_of.journal is None:
-            return held(slot_of(str(self.origin), blob.digest), None, waiting, self.run_of.stop)
+            return held(slot_of(self.target.origin, blob.digest), None, waiting, self.run_of.stop)
         return self.run_of.journal.held(self._key(blob), waiting, self.run_of.stop)
 
     def _key(self, blob: Descriptor) -> UploadKey:
-        return UploadKey(str(self.origin), self.target.name, blob.digest)
+        return UploadKey(self.target.origin, self.target.name, blob.digest)
 
     async def _place(self, blob: Descriptor) -> Placed:
         run, name = self.run_of, self.target.name
         holders = self._holders(blob)
         candidates = self._mount_candidates(blob, holders)
-        if run.is_confirmed(self.origin, name, blob.digest):
+        if run.is_confirmed(self.target.origin, name, blob.digest):
             return Placed(Placement.PRESENT)
-        if blob.size <= SINGLE_PUT and not candidates and self.target.mounts_itself:
+        traits = self.target.traits
+        if blob.size <= traits.small and not candidates and traits.mounts_itself:
             candidates = [name]  # what is there is mounted, for what is not a session is open at once
         elif await self.target.exists(blob):
-            run.confirm(self.origin, name, blob.digest)
+            run.confirm(self.target.origin, name, blob.digest)
             return Placed(Placement.PRESENT)
         placed = await self._send(blob, candidates)
         if placed.placement is Placement.MOUNTED:
-            run.mounts_again(self.origin)
+            run.mounts_again(self.target.origin)
         elif holders and candidates == holders[-1:]:
-            run.mount_refused(self.origin)
+            run.mount_refused(self.target.origin)
         return placed
 
     async def _send(self, blob: Descriptor, candidates: Collection[str]) -> Placed:
         body = await self.run_of.source.open(blob)
         try:
-            placed = await self.target.mount(blob, body, candidates)
+            placed = await self.target.put(blob, body, candidates=candidates)
         finally:
             await body.close()
-        self.run_of.confirm(self.origin, self.target.name, blob.digest)
+        self.run_of.confirm(self.target.origin, self.target.name, blob.digest)
         return placed
 
     def _count(self, blob: Descriptor, placed: Placed) -> None:
@@ -211,20 +185,10 @@ class ModelCopy(Struct):
         self.sent += placed.sent
         self.run_of.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
 
-    @property
-    def _jobs(self) -> int:
-        """How many bodies go at once. One thread encrypts: where no line is waited for, three of eight keep it busy.
-
-        400 blobs to a registry near by took the same time with three as with four, and 50 MB in place of 52; with two
-        1.04 of it.
-        """
-        jobs = self.run_of.jobs
-        return max(min(jobs, 2), jobs * 3 // 8) if self.target.is_near and self.origin.scheme == "https" else jobs
-
     def _mount_candidates(self, blob: Descriptor, holders: list[str]) -> list[str]:
         """Where at this registry the blob may be had: where a run has just seen it, else where its model came from."""
         if holders:
-            return holders[-1:] if self.run_of.mounts(self.origin) else []
+            return holders[-1:] if self.run_of.mounts(self.target.origin) else []
         if blob.from_model is None:
             return []
         try:
@@ -237,32 +201,22 @@ class ModelCopy(Struct):
         """The other repositories at this registry in which a run has just seen the blob, the latest last; if this
         process has seen none, the one into which another has put it since this run began."""
         run = self.run_of
-        seen = [name for name in run.place(self.origin, blob.digest).holders if name != self.target.name]
+        seen = [name for name in run.place(self.target.origin, blob.digest).holders if name != self.target.name]
         if seen or run.journal is None:
             return seen
         elsewhere = run.journal.placed_in(self._key(blob), run.began)
         return [elsewhere] if elsewhere is not None else []
 
     async def _look(self) -> dict[str, Digest | None]:
-        """As `_digests`. Meanwhile, connections are opened for the blobs."""
+        """As `_digests`. Meanwhile, the target gets ready for the blobs."""
         try:
             async with asyncio.TaskGroup() as group:
-                opening = group.create_task(self._open_connections())
+                preparing = group.create_task(self.target.prepare(len(self.model.blobs)))
                 before = await self._digests()
-                opening.cancel()
+                preparing.cancel()
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None
         return before
-
-    async def _open_connections(self) -> None:
-        """One for each body, to a registry that is far: their round trips pass beside the first answer's.
-
-        Five small blobs at 50 ms took 0.93 of the time so, over TLS 0.87.
-        """
-        await asyncio.sleep(NEAR)
-        if self.origin not in self.run_of.opened:
-            self.run_of.opened.add(self.origin)
-            await self.target.open_connections(min(self.run_of.jobs, len(self.model.blobs)) - 1)
 
     async def _digests(self) -> dict[str, Digest | None]:
         """What the target has under each of the tags."""
@@ -274,7 +228,7 @@ class ModelCopy(Struct):
             self._present(blob)
 
     def _present(self, blob: Descriptor) -> None:
-        self.run_of.confirm(self.origin, self.target.name, blob.digest)
+        self.run_of.confirm(self.target.origin, self.target.name, blob.digest)
         self._count(blob, Placed(Placement.PRESENT))
 
     async def _put_manifests(self, there: frozenset[str], before: Mapping[str, Digest | None]) -> None:
@@ -283,14 +237,14 @@ class ModelCopy(Struct):
         for reference in self.model.references:
             tag = reference.tag or ""
             if tag not in there:
-                await self._put(partial(self.target.tag, self.model.manifest, tag), self._put_children)
-                self.run_of.mounts_again(self.origin)
+                await self._put(partial(self.target.put_manifest, self.model.manifest, tag), self._put_children)
+                self.run_of.mounts_again(self.target.origin)
             sent = tag not in there
             self.run_of.sink(ManifestPushed(reference, self.model.manifest.digest, sent=sent, previous=before[tag]))
 
     async def _put_children(self) -> None:
         for child in self.model.children:
-            await self._put(partial(self.target.put_by_digest, child), _nothing)
+            await self._put(partial(self.target.put_manifest, child, str(child.digest)), _nothing)
 
     async def _put(self, put: Step, put_named: Step) -> None:
         """Put a manifest, whose manifests `put_named` puts. If the registry does not know its blobs, look at them.
@@ -318,7 +272,7 @@ class ModelCopy(Struct):
         blobs = iter(self.model.blobs)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._jobs):
+                for _ in range(self.target.traits.bodies):
                     group.create_task(self._look_again(blobs))
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None
@@ -326,10 +280,10 @@ class ModelCopy(Struct):
     async def _look_again(self, blobs: Iterator[Descriptor]) -> None:
         run, name = self.run_of, self.target.name
         for blob in blobs:
-            async with run.place(self.origin, blob.digest).lock, self._held(blob):
+            async with run.place(self.target.origin, blob.digest).lock, self._held(blob):
                 if await self.target.exists(blob):
                     continue
-                run.lost(self.origin, name, blob.digest)
-                run.sink(Warned(f"{self.origin.netloc} has lost {blob.digest.short} of {name}; it is sent again"))
+                run.lost(self.target.origin, name, blob.digest)
+                run.sink(Warned(f"{name} has lost {blob.digest.short}; it is sent again"))
                 placed = await self._send(blob, ())  # a mount may be what it has lost
             self._count(blob, placed)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from ..content.base import Target
 from ..content.ollama.source import OllamaStore, open_store
 from ..errors import Interrupted, NotARegistry, Unavailable, UsageError
 from ..events import BlobStarted, Event, ModelDone, ModelFailed, ModelStarted, RunStarted, Sink, ignore
 from ..http.proxies import Proxies
-from ..model import Reference
+from ..model import LocalReference, Reference
 from ..model.renaming import Renaming
 from ..registry.registries import Registries
 from ..settings import Settings
@@ -20,9 +21,8 @@ from ..state.journal import Journal
 from ..state.push_record import PushRecord
 from ..transfer.copy import Copier, Report
 from ..transfer.dry_run import DryRun, marked
-from ..transfer.plan import PlannedModel
-from ..transfer.targets import ModelTarget
-from .kept_tags import KeptTags
+from ..transfer.job import PushJob
+from ..transfer.kept_tags import KeptTags
 from .selection import Selection, planned
 from .shared import Shared, sharing
 
@@ -87,7 +87,7 @@ def _telling(sink: Sink, left_out: Sequence[ModelFailed]) -> Sink:
 
 async def carry_out(
     store: OllamaStore,
-    plan: Sequence[PlannedModel],
+    plan: Sequence[PushJob],
     *,
     settings: Settings,
     dry_run: bool = False,
@@ -100,7 +100,7 @@ async def carry_out(
         settings = dataclasses.replace(settings, state_dir=None)
     async with sharing(settings, sink) as shared:
         orders = [PushRecord.of(store.root, model.name, model.references, settings) for model in plan]
-        noting = _Noting(sink, shared.journal, dict(zip((model.target for model in plan), orders, strict=True)))
+        noting = _Noting(sink, shared.journal, dict(zip((str(model.target) for model in plan), orders, strict=True)))
         report = await push_planned(plan, store, shared, dry_run=dry_run, settings=settings, sink=noting, stop=stop)
         for order, model in zip(orders, report.models, strict=True):
             goes_on = isinstance(model, ModelFailed) and isinstance(
@@ -121,7 +121,7 @@ class _Noting:
     A push of what is there already writes nothing: at its end, 40 ms of a journal's fsyncs are most of its time.
     """
 
-    def __init__(self, sink: Sink, journal: Journal | None, orders: dict[Reference, PushRecord]) -> None:
+    def __init__(self, sink: Sink, journal: Journal | None, orders: dict[str, PushRecord]) -> None:
         self._sink = sink
         self._journal = journal
         self._orders = orders
@@ -130,14 +130,14 @@ class _Noting:
     def __call__(self, event: Event) -> None:
         match event:
             case ModelStarted(target=target):
-                self._models.setdefault(target.repository, []).append(self._orders[target])
+                self._models.setdefault(target.repository, []).append(self._orders[str(target)])
             case BlobStarted(repository=repository) if self._journal is not None:
                 self._journal.begin(self._models.pop(repository, ()))
         self._sink(event)
 
 
 async def push_planned(
-    plan: Sequence[PlannedModel],
+    plan: Sequence[PushJob],
     store: OllamaStore,
     shared: Shared,
     *,
@@ -154,7 +154,8 @@ async def push_planned(
     digests = {model.target: model.manifest.digest for model in plan}
     async with Registries(settings, sink, shared.journal, stop, shared.means) as registries:
 
-        def target_of(reference: Reference) -> ModelTarget:
+        def target_of(reference: Reference | LocalReference) -> Target:
+            assert isinstance(reference, Reference), "a push goes to registries"
             repository = registries.repository(reference)
             target = KeptTags(repository, digests[reference]) if settings.no_clobber else repository
             return DryRun(target) if dry_run else target
@@ -162,9 +163,7 @@ async def push_planned(
         copier = Copier(
             store,
             target_of,
-            registries.origin,
             sink,
-            settings.jobs,
             shared.journal,
             stop,
             settings.recheck,
@@ -174,7 +173,7 @@ async def push_planned(
         return await copier.copy(plan)
 
 
-def _check_login(settings: Settings, plan: Sequence[PlannedModel]) -> None:
+def _check_login(settings: Settings, plan: Sequence[PushJob]) -> None:
     hosts = sorted({model.target.host for model in plan})
     if settings.username is not None and len(hosts) > 1:
         raise UsageError(

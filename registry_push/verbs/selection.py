@@ -26,7 +26,7 @@ from ..events import ModelFailed, Sink, Warned, ignore
 from ..model import Manifest, ModelName, Reference
 from ..model.place import Destination, Exactly, parse_destination
 from ..model.renaming import Renaming
-from ..transfer.plan import PlannedModel, check_collisions, check_tags, targets_of
+from ..transfer.job import PushJob, check_collisions, check_tags, targets_of
 
 _NO_RENAMING: Final = Renaming()
 
@@ -54,7 +54,7 @@ class Selection(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """What goes where; and what was found and can't go, each with the reason."""
 
-    models: tuple[PlannedModel, ...]
+    models: tuple[PushJob, ...]
     left_out: tuple[ModelFailed, ...] = ()
 
 
@@ -111,7 +111,7 @@ async def planned_model(
     references: tuple[Reference, ...],
     sink: Sink,
     manifest: Manifest | None = None,
-) -> PlannedModel:
+) -> PushJob:
     """One model on its way; its `manifest` is read if it was not before.
 
     Raises what reading it raises, and `NothingToPush` for a cloud stub.
@@ -125,7 +125,7 @@ async def planned_model(
         raise error.of_model(name.short) from error.__cause__
     for warning in privacy_warnings(manifest):
         sink(Warned(f"{name.short}: {warning}"))
-    return PlannedModel(name, manifest, references, children)
+    return PushJob(name, manifest, references, children)
 
 
 class _Finding:

@@ -188,7 +188,7 @@ async def test_nothing_is_mounted_from_beside_the_repositories(
     session: aiohttp.ClientSession, embedded: EmbeddedRegistry, tmp_path: Path
 ) -> None:
     beside = OCILayout(tmp_path)  # the registry's root is below it
-    await beside.push(Descriptor("text/plain", Digest.of(HELLO), len(HELLO)), BytesBody(HELLO))
+    await beside.put(Descriptor("text/plain", Digest.of(HELLO), len(HELLO)), BytesBody(HELLO))
     wire = wire_to(session, embedded)
     reply = await wire.send("POST", f"{wire.base}/blobs/uploads/?mount={digest_of(HELLO)}&from=..")
     assert reply.status == 202

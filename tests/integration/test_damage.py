@@ -12,7 +12,7 @@ from registry_push.embedded import EmbeddedRegistry
 from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import BlobCorrupt, BlobMissing, IntegrityError, RegistryPushError
 from registry_push.events import BlobProgress, Event
-from registry_push.model import Digest, ModelName
+from registry_push.model import Digest, ModelName, Reference
 from registry_push.model.manifest import DOCKER_MANIFEST
 from registry_push.registry.registries import Registries
 from registry_push.settings import Settings
@@ -159,7 +159,7 @@ async def test_what_is_pushed_can_be_read_back(registry: Registry, tmp_path: Pat
     report = await push(["damage/none"], to=f"{registry.host}/", settings=settings)
     here = await OllamaStore(tmp_path / "models").resolve(ModelName.parse(str(name)))
     async with Registries(settings, lambda _: None) as registries:
-        repository = registries.repository(report.done[0].target)
+        repository = registries.repository(Reference.parse(str(report.done[0].target)))
         assert (await repository.resolve("latest")).raw == here.raw
         for blob in here.blobs:
             body = await repository.open(blob)

@@ -8,7 +8,7 @@ from pathlib import Path
 from registry_push.embedded import ECR, EmbeddedRegistry, Options
 from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.events import ignore
-from registry_push.model import HTTPOrigin, ModelName
+from registry_push.model import ModelName
 from registry_push.settings import Settings
 from registry_push.transfer.copy import Copier
 from registry_push.verbs.push import push
@@ -47,8 +47,8 @@ async def test_after_two_mounts_that_ecr_refused_none_is_asked_for(
 
 def test_a_manifest_that_was_put_has_mounts_asked_for_again() -> None:
     """From its repository they are done; a session for one that is refused costs nothing."""
-    registry, other = HTTPOrigin.of("https://r.example"), HTTPOrigin.of("https://o.example")
-    run = Copier(source=None, target_of=None, origin_of=None, sink=ignore, jobs=1)  # type: ignore[arg-type]  # not used
+    registry, other = "https://r.example", "https://o.example"
+    run = Copier(source=None, target_of=None, sink=ignore)  # type: ignore[arg-type]  # not used
     run.mount_refused(registry)
     assert run.mounts(registry)
     run.mount_refused(registry)

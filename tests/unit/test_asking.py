@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registry_push.content.base import Traits
 from registry_push.errors import Unavailable
 from registry_push.events import BlobDone, Event, Placement
-from registry_push.model import Descriptor, Digest, HTTPOrigin
+from registry_push.model import Descriptor, Digest
 from registry_push.protocol.upload.chunks import SINGLE_PUT
 from registry_push.transfer.copy import Copier
 from tests.faults.clock import run
@@ -28,7 +29,7 @@ class AskedTarget(CountingTarget):
     """Has the blobs of `there`, and says so after a round trip; counts who asks."""
 
     def __init__(self, round_trip: float, there: frozenset[Digest]) -> None:
-        super().__init__(near=round_trip == NEAR)
+        super().__init__(Traits(JOBS, 3 * JOBS, asks_ahead=round_trip != NEAR))
         self._seconds, self._there = round_trip, there
         self.asked: Counter[Digest] = Counter()
         self.asking = self.most_asking = 0
@@ -48,9 +49,6 @@ class AskedTarget(CountingTarget):
         self.asking -= 1
         return blob.digest in self._there
 
-    async def open_connections(self, count: int) -> None:
-        """They are open."""
-
     def copy(self) -> None:
         """Copies a model of large blobs, and checks that each is placed once and rightly."""
 
@@ -60,9 +58,7 @@ class AskedTarget(CountingTarget):
 
         async def copied() -> None:
             began = asyncio.get_running_loop().time()
-            report = await Copier(
-                Source(), lambda _: self, lambda _: HTTPOrigin.of("http://r.example"), told, JOBS
-            ).copy([MODEL])
+            report = await Copier(Source(), lambda _: self, told).copy([MODEL])
             assert report.error is None
             assert report.done[0].present == len(self._there)
             self.took = asyncio.get_running_loop().time() - began

@@ -43,8 +43,8 @@ def manifest(*, media_type: str = DOCKER_MANIFEST, note: str = "") -> Manifest:
 async def layout(tmp_path: Path) -> OCILayout:
     """A layout with one blob and one manifest, `latest`."""
     layout = OCILayout(tmp_path / "layout")
-    await layout.push(BLOB, BytesBody(HELLO))
-    await layout.tag(manifest(), "latest")
+    await layout.put(BLOB, BytesBody(HELLO))
+    await layout.put_manifest(manifest(), "latest")
     return layout
 
 
@@ -74,7 +74,7 @@ async def test_what_is_on_the_disk(layout: OCILayout) -> None:
 async def test_skopeo_reads_it(layout: OCILayout, media_type: str) -> None:
     """skopeo looks in `index.json` for OCI's own types only: Ollama's models are found by no name there."""
     wanted = manifest(media_type=media_type)
-    await layout.tag(wanted, "other")
+    await layout.put_manifest(wanted, "other")
     process = await asyncio.create_subprocess_exec(
         *(require("skopeo"), "inspect", "--raw", f"oci:{layout.path}:other"),
         stdout=asyncio.subprocess.PIPE,
@@ -89,8 +89,8 @@ async def test_skopeo_reads_it(layout: OCILayout, media_type: str) -> None:
 
 async def test_names_and_retagging(layout: OCILayout) -> None:
     newer = manifest(note="newer")
-    await layout.tag(manifest(), "v1")
-    await layout.tag(newer, "latest")
+    await layout.put_manifest(manifest(), "v1")
+    await layout.put_manifest(newer, "latest")
     assert await layout.refs() == ("v1", "latest")
     assert [item["digest"] for item in index_of(layout)["manifests"]] == [str(manifest().digest), str(newer.digest)]
 
@@ -98,9 +98,9 @@ async def test_names_and_retagging(layout: OCILayout) -> None:
 async def test_manifest_by_digest_and_the_only_one(layout: OCILayout) -> None:
     assert await layout.resolve(str(manifest().digest)) == manifest()
     assert await layout.resolve(None) == manifest()
-    await layout.tag(manifest(), "again")
+    await layout.put_manifest(manifest(), "again")
     assert await layout.resolve(None) == manifest(), "one manifest with two names is one"
-    await layout.tag(manifest(note="other"), "other")
+    await layout.put_manifest(manifest(note="other"), "other")
     with pytest.raises(ModelNotFound, match="2 manifests") as caught:
         await layout.resolve(None)
     assert "latest, again, other" in (caught.value.hint or "")
@@ -120,7 +120,7 @@ async def test_what_we_do_not_understand_is_kept(layout: OCILayout) -> None:
     document["manifests"].insert(0, odd)
     (layout.path / "index.json").write_text(json.dumps(document))
     assert await layout.resolve("latest") == manifest()
-    await layout.tag(manifest(note="newer"), "newer")
+    await layout.put_manifest(manifest(note="newer"), "newer")
     after = index_of(layout)
     assert (after["manifests"][0], after["annotations"]) == (odd, {"a": "b"})
 
@@ -157,7 +157,7 @@ async def test_broken_index(layout: OCILayout, index: bytes) -> None:
     with pytest.raises(ManifestCorrupt):
         await layout.resolve("latest")
     with pytest.raises(ManifestCorrupt):
-        await layout.tag(manifest(), "latest")
+        await layout.put_manifest(manifest(), "latest")
     assert (layout.path / "index.json").read_bytes() == index, "what we can't read we don't replace"
 
 
@@ -178,7 +178,7 @@ async def test_broken_entry(layout: OCILayout, change: dict[str, Any]) -> None:
     (layout.path / "index.json").write_text(json.dumps(document))
     with pytest.raises(ManifestCorrupt):
         await layout.resolve("latest")
-    await layout.tag(manifest(), "other")
+    await layout.put_manifest(manifest(), "other")
     assert await layout.resolve("other") == manifest()
 
 
@@ -207,7 +207,7 @@ async def test_blob_of_another_size_is_not_there(layout: OCILayout) -> None:
     assert not await layout.exists(BLOB)
     with pytest.raises(BlobCorrupt):
         await layout.open(BLOB)
-    await layout.push(BLOB, BytesBody(HELLO))
+    await layout.put(BLOB, BytesBody(HELLO))
     assert await layout.exists(BLOB)
 
 
@@ -270,7 +270,7 @@ async def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
         path.symlink_to(outside)
         layout = OCILayout(tmp_path / part.replace("/", "-"))
         with pytest.raises(Unreadable):
-            await layout.push(BLOB, BytesBody(HELLO))
+            await layout.put(BLOB, BytesBody(HELLO))
         with pytest.raises(Unreadable):
             await layout.add_manifest(manifest())
     assert not list(outside.iterdir())
@@ -285,9 +285,9 @@ async def test_full_disk(layout: OCILayout, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(Unavailable, match="No space left"):
-        await layout.push(Descriptor(LAYER, Digest.of(b"new"), 3), BytesBody(b"new"))
+        await layout.put(Descriptor(LAYER, Digest.of(b"new"), 3), BytesBody(b"new"))
     with pytest.raises(Unavailable, match="No space left"):
-        await layout.tag(manifest(note="newer"), "latest")
+        await layout.put_manifest(manifest(note="newer"), "latest")
     monkeypatch.undo()
     assert await layout.resolve("latest") == manifest()
     assert not list(layout.path.rglob(".spool*"))
@@ -303,7 +303,7 @@ async def test_cancelled_push_leaves_no_file(layout: OCILayout) -> None:
             await asyncio.Event().wait()
 
     before = sorted(layout.path.rglob("*"))
-    push = asyncio.create_task(layout.push(Descriptor(LAYER, Digest.of(b"new"), 3), Endless(b"new")))
+    push = asyncio.create_task(layout.put(Descriptor(LAYER, Digest.of(b"new"), 3), Endless(b"new")))
     await under_way.wait()
     assert len(list(layout.path.glob(".spool*"))) == 1
     push.cancel()

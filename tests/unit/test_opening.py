@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
 from registry_push.events import ignore
 from registry_push.http.transport import Transport
-from registry_push.model import Digest, HTTPOrigin
+from registry_push.model import Digest
+from registry_push.registry.client import Client
+from registry_push.registry.repository import Repository
+from registry_push.registry.uploader import Uploader
 from registry_push.settings import Settings
 from registry_push.transfer.copy import Copier
 from tests.faults.clock import run
@@ -19,62 +23,69 @@ from .test_copy import BLOBS, CountingTarget, Source, model_of
 FAR, NEAR = 0.05, 0.005
 
 
-class OpeningTarget(CountingTarget):
-    """Answers after `seconds`, with `digest`; notes how many connections were to be opened, and how that ended."""
+class PreparedTarget(CountingTarget):
+    """Answers after `FAR` seconds, with `digest`; notes how many blobs it was told of, and how that ended."""
 
-    def __init__(self, seconds: float, digest: Digest | None = None) -> None:
-        super().__init__(near=False)
-        self._seconds, self._digest = seconds, digest
-        self.wanted: list[int] = []
+    def __init__(self, digest: Digest | None = None) -> None:
+        super().__init__()
+        self._digest = digest
+        self.told: list[int] = []
         self.given_up = 0
 
-    async def digest_of(self, tag: str) -> Digest | None:
-        await asyncio.sleep(self._seconds)
+    async def digest_of(self, ref: str) -> Digest | None:
+        await asyncio.sleep(FAR)
         return self._digest
 
-    async def open_connections(self, count: int) -> None:
-        self.wanted.append(count)
+    async def prepare(self, blobs: int) -> None:
+        self.told.append(blobs)
         try:
-            await asyncio.sleep(self._seconds)
+            await asyncio.sleep(1000)
         except asyncio.CancelledError:
             self.given_up += 1
             raise
 
 
-def copy(target: OpeningTarget, *, models: int = 1, jobs: int = 8) -> None:
-    """Copies the same model so many times, at once."""
+@pytest.mark.parametrize("digest", [None, model_of(1000).manifest.digest], ids=["absent", "present"])
+def test_a_target_gets_ready_until_it_has_answered(digest: Digest | None) -> None:
+    target = PreparedTarget(digest)
 
     async def copied() -> None:
-        copier = Copier(Source(), lambda _: target, lambda _: HTTPOrigin.of("https://r.example"), ignore, jobs)
-        report = await copier.copy([model_of(1000)] * models)
+        report = await Copier(Source(), lambda _: target, ignore).copy([model_of(1000)])
         assert report.error is None
 
     run(copied())
+    assert (target.told, target.given_up) == ([BLOBS + 1], 1)
 
 
-@pytest.mark.parametrize(("jobs", "wanted"), [(8, 7), (1, 0), (2 * BLOBS, BLOBS)])
-def test_one_for_each_body_but_the_one_that_is_there(jobs: int, wanted: int) -> None:
-    target = OpeningTarget(FAR)
-    copy(target, jobs=jobs)
-    assert target.wanted == [wanted]
+class Warmed:
+    """A client and an uploader that note how many connections were to be opened."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.wanted: list[int] = []
+
+    async def warm(self, connections: int) -> None:
+        self.wanted.append(connections)
 
 
-def test_none_at_a_registry_that_answers_at_once() -> None:
-    target = OpeningTarget(NEAR)
-    copy(target)
-    assert target.wanted == []
+@pytest.mark.parametrize(
+    ("answers_after", "jobs", "blobs", "wanted"),
+    [(FAR, 8, 100, [7]), (FAR, 1, 100, [0]), (FAR, 200, 101, [100]), (NEAR, 8, 100, [])],
+    ids=["one for each body but the one that is there", "one job", "few blobs", "a registry that answers at once"],
+)
+def test_connections_for_the_bodies_at_a_far_registry(
+    answers_after: float, jobs: int, blobs: int, wanted: list[int]
+) -> None:
+    warmed = Warmed(jobs)
+    repository = Repository(cast(Client, warmed), "me/model", cast(Uploader, warmed))
 
+    async def prepared() -> None:
+        preparing = asyncio.create_task(repository.prepare(blobs))
+        await asyncio.sleep(answers_after)
+        preparing.cancel()
 
-def test_once_in_a_run() -> None:
-    target = OpeningTarget(FAR)
-    copy(target, models=3)
-    assert target.wanted == [7]
-
-
-def test_what_is_not_open_yet_is_given_up_when_the_registry_has_answered() -> None:
-    target = OpeningTarget(FAR, model_of(1000).manifest.digest)  # there is nothing to do
-    copy(target)
-    assert (target.wanted, target.given_up) == ([7], 1)
+    run(prepared())
+    assert warmed.wanted == wanted
 
 
 async def test_who_asks_next_finds_them() -> None:

@@ -66,7 +66,7 @@ async def test_a_manifest_is_sent_on_whole(status: int) -> None:
     async with Scripted() as server, _repository(server) as repository:
         server.on("PUT", TAG_PATH, _to(f"{TAG_PATH}/", status))
         server.on("PUT", f"{TAG_PATH}/", Says(201))
-        await repository.tag(MANIFEST, "latest")
+        await repository.put_manifest(MANIFEST, "latest")
         assert server.requests("PUT")[1].body == RAW
 
 

@@ -177,14 +177,14 @@ async def test_a_manifest_that_is_none_is_corrupt(body: bytes) -> None:
 async def test_a_manifest_is_put_byte_for_byte_under_its_own_type(status: int) -> None:
     async with Scripted() as server, _repository(server) as repository:
         server.on("PUT", TAG_PATH, Says(status, _named(MANIFEST.digest)))
-        await repository.tag(MANIFEST, "latest")
+        await repository.put_manifest(MANIFEST, "latest")
         assert (server.seen[0].body, server.seen[0].headers["Content-Type"]) == (RAW, DOCKER_MANIFEST)
 
 
 async def test_a_manifest_without_a_tag_is_put_under_its_digest() -> None:
     async with Scripted() as server, _repository(server) as repository:
         server.on("PUT", f"/v2/a/b/manifests/{MANIFEST.digest}", Says(201))
-        await repository.put_by_digest(MANIFEST)
+        await repository.put_manifest(MANIFEST, str(MANIFEST.digest))
         assert server.seen[0].body == RAW
 
 
@@ -192,7 +192,7 @@ async def test_a_registry_that_stored_something_else_is_found_out() -> None:
     async with Scripted() as server, _repository(server) as repository:
         server.on("PUT", TAG_PATH, Says(201, _named(Digest.of(b"re-encoded"))))
         with pytest.raises(RemoteMismatch, match=str(MANIFEST.digest)):
-            await repository.tag(MANIFEST, "latest")
+            await repository.put_manifest(MANIFEST, "latest")
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ async def test_a_manifest_that_is_refused_says_why(
     async with Scripted() as server, _repository(server) as repository:
         server.on("PUT", TAG_PATH, Says(status, body=body))
         with pytest.raises(error) as caught:
-            await repository.tag(MANIFEST, "latest")
+            await repository.put_manifest(MANIFEST, "latest")
         assert type(caught.value) is error
         assert hint in (caught.value.hint or "")
         assert status in (307, 401) or "the reason" in str(caught.value)

@@ -14,6 +14,7 @@ from registry_push.embedded import EmbeddedRegistry
 from registry_push.embedded.sample import write_sample_store
 from registry_push.events import ignore
 from registry_push.http.starvation import PATIENCE, Starvation, Waiting
+from registry_push.registry.client import Client
 from registry_push.registry.keeper import KeepNothing
 from registry_push.registry.limits import Limits
 from registry_push.registry.repository import Repository
@@ -112,25 +113,26 @@ def test_a_connection_that_is_being_opened_is_used_before_another_is() -> None:
 
 
 @asynccontextmanager
-async def _repository(server: Scripted) -> AsyncIterator[Repository]:
+async def _repository(server: Scripted) -> AsyncIterator[tuple[Client, Repository]]:
     settings, hasher = Settings(home=NOWHERE, retries=0), Hasher()
     async with opened(server.origin) as client:
         uploader = Uploader(settings, Limits(1), hasher, ignore, keeper=KeepNothing(), stop=asyncio.Event())
-        yield Repository(client, "a/b", uploader)
+        yield client, Repository(client, "a/b", uploader)
     hasher.close()
 
 
 async def test_none_is_opened_ahead_before_the_first_answer() -> None:
-    async with Scripted() as server, _repository(server) as repository:
+    async with Scripted() as server, _repository(server) as (client, repository):
         answers = asyncio.Event()
         server.on("HEAD", "/v2/a/b/manifests/x", Says(404, after=answers))
         asking = asyncio.create_task(repository.digest_of("x"))
-        opening = asyncio.create_task(repository.open_connections(3))
+        opening = asyncio.create_task(client.warm(3))
         while not server.seen:
             await asyncio.sleep(0)
         assert server.connections == 1
         answers.set()
         await asyncio.gather(asking, opening)
+        await client.warm(3)  # once is enough
         await repository.digest_of("x")
         assert server.connections == 4
 
@@ -144,10 +146,10 @@ async def test_none_is_opened_ahead_before_the_first_answer() -> None:
     ],
 )
 async def test_none_is_opened_ahead_if_the_answer_ends_its_connection(answer: Says) -> None:
-    async with Scripted() as server, _repository(server) as repository:
+    async with Scripted() as server, _repository(server) as (client, repository):
         server.on("HEAD", "/v2/a/b/manifests/x", answer)
         await repository.digest_of("x")
-        await repository.open_connections(3)
+        await client.warm(3)
         assert server.connections == 1
 
 

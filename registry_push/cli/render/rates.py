@@ -24,7 +24,7 @@ from ...events import (
     Placement,
     RunStarted,
 )
-from ...model import Descriptor, Digest, Reference
+from ...model import Descriptor, Digest, LocalReference, Reference
 
 # Seconds. Ten are long enough to smooth chunks and short enough to show a line that got slow.
 WINDOW: Final = 10.0
@@ -272,5 +272,5 @@ def seconds_left(size: int, rate: float | None) -> float | None:
     return size / rate if rate else None
 
 
-def _is_in(repository: str, target: Reference) -> bool:
+def _is_in(repository: str, target: Reference | LocalReference) -> bool:
     return repository in (target.repository, f"{target.host}/{target.repository}")

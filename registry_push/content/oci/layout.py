@@ -7,7 +7,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,7 @@ from ...errors import (
 from ...events import Placement
 from ...model import Descriptor, Digest, Manifest
 from ...model.manifest import MANIFEST_TYPES, MAX_MANIFEST_BYTES
-from ..base import BlobBody
+from ..base import BlobBody, Placed, Traits
 from ..body import FileBody, opened
 from ..ollama.paths import open_regular, read_bounded
 from ..read_errors import read_error
@@ -91,13 +91,13 @@ class OCILayout:
         """Whether there is a file for `digest`."""
         return await in_thread(self._size, digest) is not None
 
-    async def push(self, blob: Descriptor, body: BlobBody) -> Placement:
-        """Puts the blob here: under a temporary name, then on the disk, then under its own.
+    async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
+        """Put the blob here: under a temporary name, then on the disk, then under its own.
 
         Raises `BlobCorrupt`, `Unavailable` if the disk is full, and what the body raises. Cancelling leaves nothing.
         """
         if await self.exists(blob):
-            return Placement.PRESENT
+            return Placed(Placement.PRESENT)
         spool = await self.spool()
         try:
             async for piece in body.open(0, body.size):
@@ -107,19 +107,46 @@ class OCILayout:
             await self.adopt(spool, blob.digest)
         finally:
             await discard(spool)
-        return Placement.UPLOADED
+        return Placed(Placement.UPLOADED, blob.size)
 
-    async def tag(self, manifest: Manifest, tag: str) -> None:
-        """Puts the manifest under `tag`, in place of what was there.
+    async def put_manifest(self, manifest: Manifest, ref: str) -> None:
+        """Put the manifest under `ref`, a name or its own digest, instead of what was there.
 
         Raises `ManifestRefused` if content it names is not here, `Unavailable` if the disk is full.
         """
         missing = [str(blob.digest) for blob in manifest.blobs if not await self.exists(blob)]
         missing += [str(child.digest) for child in manifest.manifests if not await self.has(child.digest)]
         if missing:
-            raise ManifestRefused(f"the manifest for {printable(tag)} names what is not here: {', '.join(missing)}")
+            raise ManifestRefused(f"the manifest for {printable(ref)} names what is not here: {', '.join(missing)}")
         await self.add_manifest(manifest)
-        await self.update(lambda index: index.tagged(manifest.descriptor, tag))
+        if ref != str(manifest.digest):
+            await self.update(lambda index: index.tagged(manifest.descriptor, ref))
+
+    async def digest_of(self, ref: str) -> Digest | None:
+        """The digest of the manifest under `ref`; None if there is none. Raises `ManifestCorrupt`, `Unreadable`."""
+        try:
+            found = (await self.index()).named(ref)
+        except StoreNotFound:
+            return None
+        return found.digest if found is not None else None
+
+    @property
+    def origin(self) -> str:
+        """The folder, as places are written."""
+        return f"oci:{self.path}"
+
+    @property
+    def name(self) -> str:
+        """A layout is one repository, called by its folder."""
+        return f"oci:{self.path}"
+
+    @property
+    def traits(self) -> Traits:
+        """A disk: nothing is waited for."""
+        return Traits()
+
+    async def prepare(self, blobs: int) -> None:
+        """Nothing is to be got ready."""
 
     async def refs(self) -> tuple[str, ...]:
         """Every name that a manifest has here. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
@@ -144,11 +171,11 @@ class OCILayout:
 
     async def spool(self) -> Spool:
         """An empty spool for a blob of this layout. Raises `Unavailable`, `Unreadable`."""
-        await self.prepare()
+        await self.make_folders()
         return Spool(self.path)
 
-    async def prepare(self) -> None:
-        """Makes the folders that blobs go into. Raises `Unavailable`, `Unreadable`."""
+    async def make_folders(self) -> None:
+        """Make the folders that blobs go into. Raises `Unavailable`, `Unreadable`."""
         await in_thread(self._prepare)
 
     async def adopt(self, spool: Spool, digest: Digest) -> None:

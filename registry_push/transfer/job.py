@@ -1,30 +1,42 @@
-"""What goes where: decided in full before the first byte moves. Pure."""
+"""`Job`: what goes where, decided in full before the first byte moves. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
 from ..errors import NameCollision, UsageError
-from ..model import Descriptor, Digest, Manifest, ModelName, Reference
+from ..model import Descriptor, Digest, LocalReference, Manifest, ModelName, Reference
 from ..model.name import DEFAULT_TAG
 from ..model.place import Below, Destination
 
+AnyReference = Reference | LocalReference
+AnyName = ModelName | AnyReference
+Name = TypeVar("Name", bound=AnyName, covariant=True)
+Target = TypeVar("Target", bound=AnyReference, covariant=True)
 
-class PlannedModel(Struct, frozen=True):
-    """One model on its way: `references` are one repository's, one for each tag, the first the main one.
 
-    `children` are the manifests that `manifest` lists, where it is a list.
+class Job(Struct, Generic[Name, Target], frozen=True):
+    """A model on its way: what it is called at its source, its manifest, and where it goes.
+
+    `references` are one repository's, one for each tag, the first the main one. `children` are the manifests that
+    `manifest` lists, if it is a list.
     """
 
-    name: ModelName
+    name: Name
     manifest: Manifest
-    references: tuple[Reference, ...]
+    references: tuple[Target, ...]
     children: tuple[Manifest, ...] = ()
 
     @property
-    def target(self) -> Reference:
+    def called(self) -> str:
+        """The model's name, for people."""
+        return self.name.short if isinstance(self.name, ModelName) else str(self.name)
+
+    @property
+    def target(self) -> Target:
         """Where the model goes, with its main tag."""
         return self.references[0]
 
@@ -38,6 +50,10 @@ class PlannedModel(Struct, frozen=True):
     def size(self) -> int:
         """Bytes of all blobs."""
         return sum(blob.size for blob in self.blobs)
+
+
+AnyJob = Job[AnyName, AnyReference]
+PushJob = Job[ModelName, Reference]  # from the Ollama store to a registry
 
 
 def targets_of(name: ModelName, to: Destination | None, tags: Sequence[str]) -> tuple[Reference, ...]:
@@ -77,7 +93,7 @@ def check_collisions(models: Iterable[tuple[ModelName, tuple[Reference, ...]]]) 
                 )
 
 
-def total(models: Iterable[PlannedModel]) -> tuple[int, int]:
+def total(models: Iterable[AnyJob]) -> tuple[int, int]:
     """How many blobs there are and their bytes, each digest of a repository counted once."""
     unique: dict[tuple[str, str, Digest], int] = {}
     for model in models:
