@@ -118,7 +118,7 @@ class Source(Protocol[Ref]):
     async def open(self, blob: Descriptor) -> BlobBody:
         """The body of `blob`; the caller closes it.
 
-        Raises `BlobMissing` if it is not there, `BlobCorrupt` if its size is wrong.
+        Raises `BlobMissing` if it is not there, `BlobCorrupt` if its size is wrong: at the latest when it is read.
         """
         ...
 

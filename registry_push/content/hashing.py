@@ -137,6 +137,30 @@ class Hasher:
         finally:
             turns.close()
 
+    async def along(
+        self, body: BlobBody, offset: int, length: int, running: RunningHash
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the pieces of `body` while `running` takes them; the last one when it has taken all.
+
+        Raises what the body raises.
+        """
+        end = offset + length
+        async for piece in body.open(offset, length):
+            taking = self._take(running, offset, piece)
+            offset += len(piece)
+            if offset == end:
+                await taking
+            yield piece
+            await taking
+
+    def _take(self, running: RunningHash, offset: int, piece: bytes) -> asyncio.Future[None]:
+        if len(piece) > _AT_ONCE:
+            return start_in(self._pool, partial(running.take, offset, memoryview(piece)))
+        running.take(offset, memoryview(piece))
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
     async def _file(self, body: LocalFile, size: int, running: RunningHash) -> None:
         turns = self.turns(body.file.fileno())
         try:

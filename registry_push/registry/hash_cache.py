@@ -29,6 +29,11 @@ class HashCache:
         """Whether nothing is ever hashed here: that is the registry's business (`--verify never`)."""
         return self._mode == "never"
 
+    @property
+    def rereads(self) -> bool:
+        """Whether all content is read and hashed, whatever that costs (`--verify always`)."""
+        return self._mode == "always"
+
     def holds(self, file: FileIdentity | None, digest: Digest) -> bool:
         """Whether `file` may be taken for the blob `digest` unread; None for a body that is no file.
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import wraps
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from msgspec import Struct
-
 from ..content.base import BlobBody, Placed, Traits
 from ..errors import (
-    BlobCorrupt,
     BlobMissing,
     ManifestCorrupt,
     ManifestRefused,
@@ -34,6 +31,7 @@ from ..protocol.throughput import NEAR
 from ..protocol.upload.requests import Endpoints
 from .client import Client
 from .freeing import freed
+from .remote_body import RemoteBody
 from .traits import traits_at
 from .uploader import Uploader
 
@@ -299,46 +297,45 @@ class Repository:
         named = (tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else ()
         return tuple(islice(named, _MOST_TAGS))
 
-    @_hides_secrets
     async def open(self, blob: Descriptor) -> BlobBody:
-        """The blob's body, read from the registry by ranges. Raises `BlobMissing`."""
-        if not await self._holds(blob, self._pull):  # who reads may have no right to push
-            raise BlobMissing(f"{self} has no {blob.digest}")
-        return _RemoteBody(self, blob)
+        """The blob's body, read from the registry. That it is not there shows when it is read."""
+        return RemoteBody(
+            blob,
+            lambda offset: self._content(blob, offset),
+            pauses=self._client.transport.pauses,
+            sink=self._uploader.sink,
+            stop=self._uploader.stop,
+        )
+
+    async def check(self, manifest: Manifest) -> None:
+        """See nothing: a registry has what its manifests name."""
 
     # ── the rest ──────────────────────────────────────────────────────────────────────────────────
 
-    def stream(self, blob: Descriptor, offset: int, length: int) -> AsyncIterator[bytes]:
-        """Yields `length` bytes of the blob from `offset`. Raises `RemoteMismatch` where the registry gives others."""
-        return self._stream(blob, offset, length)
-
-    async def _stream(self, blob: Descriptor, offset: int, length: int) -> AsyncIterator[bytes]:
-        if not 0 <= offset <= offset + length <= blob.size:
-            raise BlobCorrupt(f"{blob.digest} has {blob.size} bytes; {length} from {offset} were asked for")
-        if length == 0:
-            return
-        whole = offset == 0 and length == blob.size
-        headers = {} if whole else {"Range": f"bytes={offset}-{offset + length - 1}"}
-        url, given = self._blob_url(blob.digest), 0
+    @asynccontextmanager
+    async def _content(self, blob: Descriptor, offset: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The blob's bytes from `offset` on. Raises `BlobMissing`, and `RemoteMismatch` for those of another."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        url = self._blob_url(blob.digest)
         async with self._client.stream(url, self._pull, headers) as (response, pieces):
-            is_other = self._read(response).length != length  # Google's storage calls content HTML too
-            is_page = self._read(response).kind is Kind.NO_REGISTRY and is_other
-            if response.status not in (200, 206) or is_page:
-                raise self._client.refusal(response, f"the blob {blob.digest}", reading=True)
-            if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-                raise RemoteMismatch(f"{self} gave another part of {blob.digest} than was asked for", url=url)
+            self._check_content(response, blob, offset)
             # A registry that knows no ranges sends the whole: what comes before the offset is passed over.
-            skip = offset if response.status == 200 else 0
-            async for piece in pieces:
-                wanted = piece[skip : skip + length - given]
-                skip = max(0, skip - len(piece))
-                if wanted:
-                    given += len(wanted)
-                    yield wanted
-                if given == length:
-                    break
-        if given != length:
-            raise RemoteMismatch(f"{self} gave {given} of {length} bytes of {blob.digest}", url=url)
+            yield _without(offset if response.status == 200 else 0, pieces) if offset else pieces
+
+    def _check_content(self, response: Response, blob: Descriptor, offset: int) -> None:
+        answer, url = self._read(response), response.url
+        if response.status == 404:
+            raise BlobMissing(f"{self} has no {blob.digest}", url=url)
+        left = blob.size - (offset if response.status == 206 else 0)
+        is_page = answer.kind is Kind.NO_REGISTRY and answer.length != left  # Google's storage calls content HTML too
+        if response.status not in (200, 206) or is_page:
+            raise self._client.refusal(response, f"the blob {blob.digest}", reading=True)
+        if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+            raise RemoteMismatch(f"{self} gave another part of {blob.digest} than was asked for", url=url)
+        if answer.digest not in (None, blob.digest):  # CVE-2025-24882: asked by digest, got another
+            raise RemoteMismatch(f"{self} gives {answer.digest} where {blob.digest} was asked for", url=url)
+        if answer.length is not None and answer.length != left:
+            raise RemoteMismatch(f"{self} gives {answer.length} of {left} bytes of {blob.digest}", url=url)
 
     def _blob_url(self, digest: Digest) -> str:
         return self._client.url(f"/v2/{self.name}/blobs/{digest}")
@@ -354,19 +351,12 @@ class Repository:
         return f"{self._client.origin.netloc}/{self.name}"
 
 
-class _RemoteBody(Struct, frozen=True):
-    repository: Repository
-    blob: Descriptor
-
-    @property
-    def size(self) -> int:
-        return self.blob.size
-
-    def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        return self.repository.stream(self.blob, offset, length)
-
-    async def close(self) -> None:
-        return None
+async def _without(count: int, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """`pieces` without their first `count` bytes."""
+    async for piece in pieces:
+        if len(piece) > count:
+            yield piece[count:]
+        count = max(0, count - len(piece))
 
 
 def _manifest_hint(answer: RegistryResponse) -> str | None:

@@ -43,12 +43,12 @@ class Uploader:
     def __init__(
         self, settings: Settings, limits: Limits, hasher: Hasher, sink: Sink, keeper: Keeper, stop: asyncio.Event
     ) -> None:
-        self._stop = stop
+        self.stop = stop
         self._keeper = keeper
         self._settings = settings
         self._limits = limits
         self._hasher = hasher
-        self._sink = sink
+        self.sink = sink
         self.jobs = settings.jobs
         self._profiles: dict[str, Profile] = {}
         self._warned = False
@@ -84,7 +84,7 @@ class Uploader:
         if resume is not None and not resume.fits(blob.size):
             resume = None
         begun = resume.acknowledged(blob.size) if resume else 0
-        progress = Progress(self._sink, repository, blob, begun=begun if resume else None)
+        progress = Progress(self.sink, repository, blob, begun=begun if resume else None)
         upload = self._begin(client, repository, endpoints, blob, body, progress, tuple(mount_from), resume)
         sent, doubts = 0, 0
         while True:
@@ -167,8 +167,8 @@ class Uploader:
             session,
             self._limits,
             self._hasher,
-            self._sink,
-            self._stop,
+            self.sink,
+            self.stop,
             settings.timeout,
             pace,
             progress,
@@ -220,7 +220,7 @@ class Uploader:
     def tell_of_stop(self) -> None:
         """Tell the sink what is waited for, now that the run is told to stop."""
         if (stopping := self._under_way.stopping()) is not None:
-            self._sink(stopping)
+            self.sink(stopping)
 
     def profile(self, client: Client) -> Profile:
         """What is known of the registry."""
@@ -235,7 +235,7 @@ class Uploader:
         """Warn of something that holds for many blobs of a registry: once a run."""
         if not self._warned:
             self._warned = True
-            self._sink(Warned(message))
+            self.sink(Warned(message))
 
     def pace(self, client: Client) -> Throughput:
         """What this run has seen of the line to the registry."""

@@ -176,13 +176,13 @@ async def test_wrong_content_is_refused(store: Store, content: bytes) -> None:
 
 async def test_unknown_blob(store: Store) -> None:
     with pytest.raises(BlobMissing):
-        await store.open(blob(HELLO))
+        await read(store, blob(HELLO))
 
 
 async def test_blob_of_another_size_than_was_said(store: Store) -> None:
     await put(store, HELLO)
     with pytest.raises(IntegrityError):
-        await store.open(Descriptor(LAYER, Digest.of(HELLO), 10))
+        await read(store, Descriptor(LAYER, Digest.of(HELLO), 10))
 
 
 @pytest.mark.parametrize("media_type", [DOCKER_MANIFEST, OCI_MANIFEST])

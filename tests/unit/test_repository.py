@@ -21,6 +21,7 @@ from registry_push.errors import (
     Refused,
     RegistryPushError,
     RemoteMismatch,
+    SourceUnavailable,
     Unauthorized,
     Unavailable,
 )
@@ -44,9 +45,9 @@ TAG_PATH = "/v2/a/b/manifests/latest"
 
 
 @asynccontextmanager
-async def _repository(server: Scripted) -> AsyncIterator[Repository]:
-    settings, hasher = Settings(home=NOWHERE, retries=0), Hasher()
-    async with opened(server.origin) as client:
+async def _repository(server: Scripted, *, retries: int = 0) -> AsyncIterator[Repository]:
+    settings, hasher = Settings(home=NOWHERE, retries=retries), Hasher()
+    async with opened(server.origin, retries=retries) as client:
         yield Repository(
             client, "a/b", Uploader(settings, Limits(1), hasher, ignore, keeper=KeepNothing(), stop=asyncio.Event())
         )
@@ -85,8 +86,9 @@ async def test_a_blob_of_another_size_is_not_known_to_be_there_and_is_no_source(
     async with Scripted() as server, _repository(server) as repository:
         server.on("HEAD", BLOB_PATH, Says(200, body=CONTENT[:-1]))
         assert not await repository.exists(BLOB)
-        with pytest.raises(RemoteMismatch, match=f"{BLOB.size - 1} bytes instead of {BLOB.size}") as caught:
-            await repository.open(BLOB)
+        server.on("GET", BLOB_PATH, Says(200, body=CONTENT[:-1]))
+        with pytest.raises(RemoteMismatch, match=f"{BLOB.size - 1} of {BLOB.size} bytes") as caught:
+            await _read(repository, (0, BLOB.size))
         assert caught.value.exit_code == 7
 
 
@@ -96,8 +98,9 @@ async def test_cve_2025_24882_a_blob_that_is_said_to_have_another_digest_is_not_
     async with Scripted() as server, _repository(server) as repository:
         server.on("HEAD", BLOB_PATH, Says(200, _named(Digest.of(b"other")), CONTENT))
         assert not await repository.exists(BLOB)
+        server.on("GET", BLOB_PATH, Says(200, _named(Digest.of(b"other")), CONTENT))
         with pytest.raises(RemoteMismatch):
-            await repository.open(BLOB)
+            await _read(repository, (0, BLOB.size))
 
 
 @pytest.mark.parametrize(
@@ -114,18 +117,18 @@ async def test_who_is_not_told_whether_a_blob_is_there_gets_an_error(
 
 async def test_to_open_what_is_not_there_is_a_missing_blob() -> None:
     async with Scripted() as server, _repository(server) as repository:
-        server.on("HEAD", BLOB_PATH, Says(404))
+        server.on("GET", BLOB_PATH, Says(404))
         with pytest.raises(BlobMissing):
-            await repository.open(BLOB)
+            await _read(repository, (0, BLOB.size))
 
 
 async def test_to_read_a_blob_no_right_to_push_is_asked_for() -> None:
     # Where the anonymous may pull but not push, the token service says no to both.
     async with Scripted() as server, _repository(server) as repository:
         closed = unauthorized(f'Bearer realm="{server.origin}/token",scope="repository:a/b:pull"')
-        server.on("HEAD", BLOB_PATH, wants("Bearer T", otherwise=closed, then=Says(200, body=CONTENT)))
+        server.on("GET", BLOB_PATH, wants("Bearer T", otherwise=closed, then=Says(200, body=CONTENT)))
         server.on("GET", "/token", token("T"))
-        await repository.open(BLOB)
+        await _read(repository, (0, BLOB.size))
         assert [asked.query["scope"] for asked in server.requests("GET", "/token")] == [["repository:a/b:pull"]]
 
 
@@ -232,14 +235,23 @@ async def test_the_digest_under_a_tag_is_known_where_the_registry_says_it(answer
         assert await repository.digest_of("latest") == digest
 
 
-# ── stream ────────────────────────────────────────────────────────────────────────────────────────
+# ── reading blobs ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def _read(repository: Repository, *parts: tuple[int, int]) -> list[bytes]:
+    """These parts of the blob, one after the other."""
+    body = await repository.open(BLOB)
+    try:
+        return [b"".join([piece async for piece in body.open(offset, length)]) for offset, length in parts]
+    finally:
+        await body.close()
 
 
 def _ranged(seen: Seen) -> Says:
     """What a server that knows ranges says."""
-    start, _, last = seen.headers["Range"].removeprefix("bytes=").partition("-")
-    piece = CONTENT[int(start) : int(last) + 1]
-    return Says(206, (("Content-Range", f"bytes {start}-{last}/{len(CONTENT)}"),), piece)
+    start = int(seen.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+    told = (("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"),)
+    return Says(206, told, CONTENT[start:]) if start else Says(200, body=CONTENT)
 
 
 @pytest.mark.parametrize("answer", [_ranged, Says(200, body=CONTENT)], ids=["ranges", "the server ignores ranges"])
@@ -247,16 +259,35 @@ def _ranged(seen: Seen) -> Says:
 async def test_a_part_of_a_blob_is_read(answer: Answer, offset: int, length: int) -> None:
     async with Scripted() as server, _repository(server) as repository:
         server.on("GET", BLOB_PATH, answer)
-        got = b"".join([piece async for piece in repository.stream(BLOB, offset, length)])
-        assert got == CONTENT[offset : offset + length]
+        assert await _read(repository, (offset, length)) == [CONTENT[offset : offset + length]]
 
 
-async def test_a_whole_blob_is_asked_for_without_a_range_and_nothing_not_at_all() -> None:
+async def test_a_blob_is_asked_for_once_however_many_parts_are_read_in_order() -> None:
     async with Scripted() as server, _repository(server) as repository:
         server.on("GET", BLOB_PATH, Says(200, body=CONTENT))
-        assert b"".join([piece async for piece in repository.stream(BLOB, 0, BLOB.size)]) == CONTENT
-        assert [piece async for piece in repository.stream(BLOB, 7, 0)] == []
+        parts = [(0, 100), (100, 0), (100, 5000), (5100, BLOB.size - 5100)]
+        assert b"".join(await _read(repository, *parts)) == CONTENT
         assert ["Range" in seen.headers for seen in server.seen] == [False]
+
+
+async def test_parts_out_of_order_are_asked_for_by_themselves() -> None:
+    async with Scripted() as server, _repository(server) as repository:
+        server.on("GET", BLOB_PATH, _ranged)
+        assert await _read(repository, (5000, 10), (0, 10), (20, 5)) == [
+            CONTENT[5000:5010],
+            CONTENT[:10],
+            CONTENT[20:25],
+        ]
+        assert [seen.headers.get("Range") for seen in server.seen] == ["bytes=5000-", None, "bytes=20-"]
+
+
+async def test_what_broke_off_is_gone_on_with_from_there() -> None:
+    async with Scripted() as server, _repository(server, retries=2) as repository:
+        server.on("GET", BLOB_PATH, Says(200, body=CONTENT, cut_answer_at=4000), _ranged)
+        assert await _read(repository, (0, BLOB.size)) == [CONTENT]
+        first, second = server.seen
+        assert "Range" not in first.headers
+        assert 0 < int(second.headers["Range"].removeprefix("bytes=").removesuffix("-")) <= 4000
 
 
 @pytest.mark.parametrize(
@@ -264,11 +295,11 @@ async def test_a_whole_blob_is_asked_for_without_a_range_and_nothing_not_at_all(
     [
         (Says(200, body=CONTENT[:100]), RemoteMismatch),
         (Says(206, body=CONTENT[10:20]), RemoteMismatch),
-        (Says(200, body=CONTENT, cut_answer_at=100), Unavailable),
-        (Says(404), RegistryPushError),
+        (Says(200, body=CONTENT, cut_answer_at=9), SourceUnavailable),
+        (Says(404), BlobMissing),
         (Says(416), Refused),
-        (Says(503), Unavailable),
-        (Says(raw=b""), Unavailable),
+        (Says(503), SourceUnavailable),
+        (Says(raw=b""), SourceUnavailable),
         # another part than was asked for
         (Says(206, (("Content-Range", "bytes 0-99/10240"),), CONTENT[:100]), RemoteMismatch),
     ],
@@ -277,7 +308,7 @@ async def test_a_part_that_is_not_what_was_asked_for_is_an_error(answer: Any, er
     async with Scripted() as server, _repository(server) as repository:
         server.on("GET", BLOB_PATH, answer)
         with pytest.raises(error):
-            _ = [piece async for piece in repository.stream(BLOB, 10, 100)]
+            await _read(repository, (10, 100))
 
 
 # ── what is no registry ───────────────────────────────────────────────────────────────────────────

@@ -231,6 +231,8 @@ class SpanPayload(payload.Payload):
                 return self._from_memory(self._body, self._hasher, self._running)
             start, length = self._span.start, self._span.length
             return self._hasher.pieces(self._body, start, length, self._running, at_once=self._encrypted)
+        if self._hasher is not None and self._running is not None:
+            return self._hasher.along(self._body, self._span.start, self._span.length, self._running)
         return self._body.open(self._span.start, self._span.length)
 
     async def _from_memory(
