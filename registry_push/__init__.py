@@ -11,8 +11,6 @@ resume what was interrupted.
 
 from __future__ import annotations
 
-from .version import __version__
-
 # Not from `typing`: this is the first that the command imports, and until it has its own handler for Ctrl-C, that would
 # be a traceback.
 TYPE_CHECKING = False
@@ -72,6 +70,7 @@ if TYPE_CHECKING:
     from .events import Event, ModelDone, ModelFailed, Sink
     from .model import Descriptor, Digest, Manifest, ModelName, Reference
     from .transfer.copy import Report
+    from .version import __version__
 
 # Where each public name lives. Imported when it is asked for: the command starts without what it does not need.
 _PLACES = {
@@ -91,6 +90,7 @@ _PLACES = {
     "Sink": "events",
     "push": "api",
     "push_sync": "api",
+    "__version__": "version",
     **dict.fromkeys(
         (
             "BlobCorrupt",

@@ -12,7 +12,7 @@ import click
 from ..errors import BlobMissing, IntegrityError, ModelNotFound, RegistryPushError, StoreNotFound, UsageError
 from ..model import Descriptor, Manifest, ModelName, Reference
 from ..model.name import DEFAULT_TAG
-from ..model.place import LayoutPlace, OllamaPlace, RegistryPlace, names_host, parse_readable
+from ..model.place import ArchivePlace, LayoutPlace, OllamaPlace, RegistryPlace, names_host, parse_readable
 from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from ..settings import Settings
@@ -101,6 +101,8 @@ async def _look(text: str, settings: Settings, show: Renderer) -> _Seen:
             hint = "copy the layout again from where it came"
             lacking = BlobMissing(f"{path} has not {', '.join(missing)}", hint=hint) if missing else None
             return _Seen(text, manifest, rows, lacking)
+        case ArchivePlace():
+            raise UsageError("archives are not inspected yet", hint="unpack it and name the folder: oci:DIR")
 
 
 async def _in_store(name: ModelName, settings: Settings) -> _Seen:

@@ -18,8 +18,10 @@ from .suggesting import SuggestingGroup
 
 _COMMANDS: Final = {
     "push": "push models from the local Ollama store to a registry",
+    "copy": "copy models between registries, stores, OCI layouts and archives",
     "resume": "resume what was interrupted, list it, or cancel it",
     "list": "list the models in the local Ollama store",
+    "tags": "list the tags of a repository",
     "inspect": "show what a model is made of, here or at a registry",
     "config": "show every setting, and where its value comes from",
     "key": "show or create the ed25519 key that signs in to Ollama's registry",

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from ..events import as_json
 from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from ..options.option import was_typed
 from .candidates import hosts, model_names
 from .render import Renderer
+from .reporting import outcome_of
 from .running import Outcome, run
 
 
@@ -74,14 +74,6 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
             sink=show,
             stop=stop,
         )
-        models = [as_json(model) for model in report.models]
-        fields: dict[str, object] = {"dry_run": flags["dry_run"], "models": models}
-        if not flags["dry_run"]:
-            return Outcome(fields=fields, error=report.error)
-        from ..transfer.dry_run import NOT_CHECKED
-
-        lines = ["", "This was a dry run: nothing was sent. It did not check:", *(f"- {each}" for each in NOT_CHECKED)]
-        fields["not_checked"] = list(NOT_CHECKED)
-        return Outcome([] if flags["quiet"] else lines, fields, report.error)
+        return outcome_of(report, dry_run=flags["dry_run"], quiet=flags["quiet"])
 
     run(flags, work, finishes=True)

@@ -98,7 +98,8 @@ class Traits(Struct, frozen=True):
     `bodies` are so many that go at once, `requests` so many blobs of which each may cost a request without a body.
     Blobs of at most `small` bytes have a lane of their own, so that they never wait behind large ones. `asks_ahead`:
     answers take long, so blobs are worth asking for before their turn to be sent comes. `mounts_itself`: a small blob
-    is put with the target itself among the candidates, instead of being asked for first.
+    is put with the target itself among the candidates, instead of being asked for first. `mounts`: blobs can be had
+    from other repositories at the same origin.
     """
 
     bodies: int = 8
@@ -106,6 +107,7 @@ class Traits(Struct, frozen=True):
     small: int = 8 * 1024 * 1024
     asks_ahead: bool = False
     mounts_itself: bool = False
+    mounts: bool = False
 
 
 class Source(Protocol[Ref]):

@@ -33,7 +33,14 @@ class LayoutPlace(Struct, frozen=True):
     ref: str | None
 
 
-Place = OllamaPlace | RegistryPlace | LayoutPlace
+class ArchivePlace(Struct, frozen=True):
+    """An OCI image layout in a tar file; `ref` None: all that is in it."""
+
+    path: str
+    ref: str | None
+
+
+Place = OllamaPlace | RegistryPlace | LayoutPlace | ArchivePlace
 
 
 class Below(Struct, frozen=True):
@@ -67,10 +74,9 @@ def parse_place(text: str) -> Place:
         if text.startswith(prefix):
             return RegistryPlace(Reference.parse(text.removeprefix(prefix)))
     if text.startswith("oci:"):
-        path, ref = _split_layout(text.removeprefix("oci:"))
-        return LayoutPlace(path, ref)
+        return LayoutPlace(*_split_layout(text.removeprefix("oci:"), "oci:DIR[:REF]"))
     if text.startswith("oci-archive:"):
-        raise UsageError("oci-archive: is not read yet", hint="unpack it and name the folder: oci:DIR")
+        return ArchivePlace(*_split_layout(text.removeprefix("oci-archive:"), "oci-archive:FILE.tar[:REF]"))
     return OllamaPlace(ModelName.parse(text))
 
 
@@ -143,17 +149,21 @@ def _destination(text: str, written: str) -> Destination:
     return Exactly(Reference.parse(text))
 
 
-def _split_layout(text: str) -> tuple[str, str | None]:
-    path, colon, ref = text.rpartition(":")
-    # "C:\models" is a path; and a folder may hold a colon only before a slash.
-    if not colon or "/" in ref or "\\" in ref or len(path) <= 1:
-        path, ref = text, ""
+def _split_layout(text: str, form: str) -> tuple[str, str | None]:
+    # A name of a model with its tag, from the first colon on; else a bare name after the last one.
+    path, colon, ref = text[:1] + text[1:].partition(":")[0], *text[1:].partition(":")[1:]
+    if not colon or len(path) <= 1 or "/" not in ref or ":" not in ref.rpartition("/")[2]:
+        path, colon, ref = text.rpartition(":")
+        # "C:\models" is a path; and a folder may hold a colon only before a slash.
+        if not colon or "/" in ref or "\\" in ref or len(path) <= 1:
+            path, ref = text, ""
     if not path:
-        raise InvalidName("oci: names no folder", hint="write oci:DIR[:REF]")
+        raise InvalidName(f"{quoted(form.partition(':')[0] + ':')} names nothing", hint=f"write {form}")
     return path, ref or None
 
 
 __all__ = [
+    "ArchivePlace",
     "Below",
     "Destination",
     "Exactly",

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import wraps
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote
 
@@ -22,7 +21,6 @@ from ..errors import (
 from ..events import Placement
 from ..http.response import Response
 from ..model import Descriptor, Digest, Manifest
-from ..model.json_document import decoded
 from ..model.manifest import MANIFEST_TYPES
 from ..protocol.location import resolve
 from ..protocol.refusals import hint_for
@@ -32,6 +30,7 @@ from ..protocol.upload.requests import Endpoints
 from .client import Client
 from .freeing import freed
 from .remote_body import RemoteBody
+from .tag_list import TagList
 from .traits import traits_at
 from .uploader import Uploader
 
@@ -69,8 +68,6 @@ def _hides_secrets(
 
 # From so many blobs on, two requests are well spent on finding out how to spare one for each.
 _MANY: Final = 32
-# More tags than this are not looked at: to find those that are like another takes a quarter of a second then.
-_MOST_TAGS: Final = 10_000
 # What a storage answers to HEAD for a URL that was signed for GET. The redirect itself says whose content it is.
 _NOT_FOR_HEAD: Final = (400, 401, 403, 405, 501)
 
@@ -290,12 +287,12 @@ class Repository:
     @_hides_secrets
     async def tags(self) -> tuple[str, ...]:
         """The tags that the registry lists at once, if it lists any. Raises `ManifestCorrupt` if it is no list."""
-        response = await self._client.request("GET", self._client.url(f"/v2/{self.name}/tags/list"), self._pull)
-        if response.status != 200:
-            return ()
-        found = decoded(response.body, f"the list of tags of {self}").get("tags")
-        named = (tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else ()
-        return tuple(islice(named, _MOST_TAGS))
+        return await TagList(self._client, self.name).first()
+
+    @_hides_secrets
+    async def every_tag(self) -> tuple[str, ...]:
+        """All tags. Raises `ModelNotFound`, `Refused`, `ProtocolViolation`, `ManifestCorrupt`."""
+        return await TagList(self._client, self.name).every()
 
     async def open(self, blob: Descriptor) -> BlobBody:
         """The blob's body, read from the registry. That it is not there shows when it is read."""

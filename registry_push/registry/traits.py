@@ -29,4 +29,5 @@ def traits_at(jobs: int, *, is_near: bool, is_encrypted: bool, mounts_itself: bo
         small=SINGLE_PUT,
         asks_ahead=not is_near,
         mounts_itself=mounts_itself,
+        mounts=True,
     )

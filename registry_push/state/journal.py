@@ -22,11 +22,12 @@ from ..events import Sink, Warned
 from ..model import Digest, UploadKey
 from ..protocol.upload.requests import UploadRecord
 from ..registry.profile import Profile
+from .known_places import KnownPlaces
 from .locks import LockFile, held, is_held, slot_of
 from .private_files import check_private, check_same, exposed, make_private, private_folder
 from .push_record import PushRecord
 from .rows import Entry as Entry
-from .rows import is_name, read_file, read_host, read_push, read_upload, write_profile, write_record
+from .rows import is_name, read_file, read_host, read_place, read_push, read_upload, write_profile, write_record
 from .schema import Misshapen, Newer, prepare
 
 _OF_KEY: Final = "WHERE origin = ? AND repository = ? AND digest = ?"
@@ -39,6 +40,7 @@ _READ: Final[dict[str, tuple[str, Callable[[Sequence[Any], float], object]]]] = 
     "hosts": ("origin, profile, saved", read_host),
     "files": ("digest, saved", read_file),
     "pushes": ("job, saved", read_push),
+    "places": ("origin, digest, repository, saved", read_place),
 }
 # distribution forgets uploads after a week (storage.maintenance.uploadpurging), R2 after two hours; an older record is
 # of no use to anyone.
@@ -77,6 +79,7 @@ class Journal:
         self._database: sqlite3.Connection | None = None
         self._opened_as: tuple[int, int] | None = None
         self._locks: LockFile | None = None
+        self.places = KnownPlaces(self._write, self._rows, now)
         try:
             private_folder(folder)
             self._locks = LockFile(folder / "journal.locks", self._warn)
@@ -154,12 +157,16 @@ class Journal:
 
     def _write_hashed(self) -> None:
         hashed, self._hashed = self._hashed, {}
-        if not hashed:
+        insert = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)"
+        self._write([(insert, (*_signed(file), str(digest), self._now())) for file, digest in hashed.items()])
+
+    def _write(self, statements: Sequence[tuple[str, tuple[object, ...]]]) -> None:
+        """Run all of `statements` in one transaction."""
+        if not statements:
             return
         self._ask("BEGIN")
-        for file, digest in hashed.items():
-            values = (*_signed(file), str(digest), self._now())
-            self._ask("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", *values)
+        for statement, values in statements:
+            self._ask(statement, *values)
         if self._database is not None and self._database.in_transaction:
             self._ask("COMMIT")
         if (

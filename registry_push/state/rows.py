@@ -102,6 +102,16 @@ def read_file(row: Sequence[Any], now: float) -> Digest | None:
         return None
 
 
+def read_place(row: Sequence[Any], now: float) -> tuple[str, float] | None:
+    """The row `origin, digest, repository, saved`: a repository that holds the blob, and when it was seen there."""
+    try:
+        origin, digest, repository, saved = row
+        is_one = is_name(origin, repository) and str(Digest.parse(digest)) == digest and _is_time(saved, now)
+    except _UNREADABLE:
+        return None
+    return (repository, saved) if is_one else None
+
+
 def _record(text: str) -> UploadRecord:
     location, offset, part, done, first, direct, *later = json.loads(text)
     chunk, is_equal = later or (0, False)  # an earlier version's

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _TABLES: Final[Mapping[str, str]] = {
     "uploads": """
@@ -32,9 +32,16 @@ _TABLES: Final[Mapping[str, str]] = {
             PRIMARY KEY (origin, repository, digest)
         ) STRICT
     """,
+    # Where blobs were last seen.
+    "places": """
+        CREATE TABLE places (
+            origin TEXT NOT NULL, digest TEXT NOT NULL, repository TEXT NOT NULL, saved REAL NOT NULL,
+            PRIMARY KEY (origin, digest, repository)
+        ) STRICT
+    """,
 }
-# Version 0, which did not say so, had no `idle`.
-_UNVERSIONED: Final[Mapping[str, str]] = {name: sql for name, sql in _TABLES.items() if name != "idle"}
+# The tables that each version has added. Version 0 did not say so.
+_ADDED: Final[Mapping[int, tuple[str, ...]]] = {1: ("idle",), 2: ("places",)}
 
 
 class Newer(Exception):
@@ -72,11 +79,13 @@ def _bring_up(database: sqlite3.Connection) -> None:
         raise Newer
     if shape == _expected(_TABLES) and version == VERSION:
         return
+    missing = {name for later, names in _ADDED.items() if later > version for name in names}
     if version == 0 and not shape:
         for statement in _TABLES.values():
             database.execute(statement)
-    elif version == 0 and shape == _expected(_UNVERSIONED):
-        database.execute(_TABLES["idle"])
+    elif shape == _expected({name: sql for name, sql in _TABLES.items() if name not in missing}):
+        for name in missing:
+            database.execute(_TABLES[name])
     else:
         raise Misshapen("its tables are not those of a journal")
     database.execute(f"PRAGMA user_version = {VERSION}")

@@ -21,6 +21,9 @@ from .job import AnyJob
 if TYPE_CHECKING:
     from .copy import Copier
 
+# Bytes. A smaller blob is sent again sooner than it is looked up.
+_WORTH_REMEMBERING = 1024 * 1024
+
 Step = Callable[[], Awaitable[None]]
 
 
@@ -52,6 +55,7 @@ class ModelCopy(Struct):
             await self._copy_blobs()
         assert len(self.placements) == len(self.model.blobs), "the manifest goes behind all of its blobs (P1)"
         await self._put_manifests(there, before)
+        self._remember()
         counts = Counter(self.placements.values())
         return ModelDone(
             self.model.called,
@@ -169,6 +173,8 @@ class ModelCopy(Struct):
             run.mounts_again(self.target.origin)
         elif holders and candidates == holders[-1:]:
             run.mount_refused(self.target.origin)
+            if run.journal is not None:
+                run.journal.places.forget(self.target.origin, holders[-1], blob.digest)
         return placed
 
     async def _send(self, blob: Descriptor, candidates: Collection[str]) -> Placed:
@@ -187,6 +193,8 @@ class ModelCopy(Struct):
 
     def _mount_candidates(self, blob: Descriptor, holders: list[str]) -> list[str]:
         """Where at this registry the blob may be had: where a run has just seen it, else where its model came from."""
+        if not self.target.traits.mounts:
+            return []
         if holders:
             return holders[-1:] if self.run_of.mounts(self.target.origin) else []
         if blob.from_model is None:
@@ -202,9 +210,11 @@ class ModelCopy(Struct):
         process has seen none, the one into which another has put it since this run began."""
         run = self.run_of
         seen = [name for name in run.place(self.target.origin, blob.digest).holders if name != self.target.name]
-        if seen or run.journal is None:
+        if seen or run.journal is None or not self.target.traits.mounts:
             return seen
         elsewhere = run.journal.placed_in(self._key(blob), run.began)
+        if elsewhere is None and blob.size >= _WORTH_REMEMBERING:
+            return run.journal.places.of(self.target.origin, blob.digest, but=self.target.name)[::-1]
         return [elsewhere] if elsewhere is not None else []
 
     async def _look(self) -> dict[str, Digest | None]:
@@ -222,6 +232,13 @@ class ModelCopy(Struct):
         """What the target has under each of the tags."""
         tags = [reference.tag or "" for reference in self.model.references]
         return {tag: await self.target.digest_of(tag) for tag in tags}
+
+    def _remember(self) -> None:
+        """Note where the large blobs are, if any was put there: later models can have them mounted."""
+        large = [blob.digest for blob in self.model.blobs if blob.size >= _WORTH_REMEMBERING]
+        is_news = any(self.placements[digest] is not Placement.PRESENT for digest in large)
+        if is_news and self.target.traits.mounts and self.run_of.journal is not None:
+            self.run_of.journal.places.remember(self.target.origin, self.target.name, large)
 
     def _all_present(self) -> None:
         for blob in self.model.blobs:

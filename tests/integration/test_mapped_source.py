@@ -92,5 +92,5 @@ async def test_what_is_written_while_it_is_sent_is_never_committed(
         assert stage.is_over
         if report.error is None:  # it was all in memory by then
             assert holds(stage) == stage.content
-        else:
-            assert isinstance(report.error, IntegrityError) and holds(stage) is None
+        else:  # the right content may be there, sent from memory before the file was written
+            assert isinstance(report.error, IntegrityError) and holds(stage) in (None, stage.content)

@@ -1,0 +1,51 @@
+"""`registry-push copy`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+
+from ..options.flags import option, options, settings_of
+from ..options.grouped_help import GroupedCommand
+from .candidates import model_names
+from .render import Renderer
+from .reporting import outcome_of
+from .running import Outcome, run
+
+
+@click.command("copy", cls=GroupedCommand)
+@click.argument("source", metavar="SRC", shell_complete=model_names)
+@click.argument("target", metavar="DST")
+@option("--tag", "tags", multiple=True, metavar="TAG", help="Set this tag as well. Can be given several times.")
+@option("-n", "--dry-run", is_flag=True, help="Ask what is there, say what would be copied, write nothing.")
+@options("store", "registry", "transfer", "output")
+def command(source: str, target: str, tags: tuple[str, ...], **flags: Any) -> None:
+    """Copy models between any two places: stores, registries, OCI layouts and archives.
+
+    SRC and DST are ollama:NAME or ollama: (the whole store), registry:HOST/PATH:TAG or registry:HOST/PATH (all its
+    tags), oci:DIR[:REF], oci-archive:FILE.tar[:REF]. A DST that ends in a slash keeps the names below it. Between
+    registries nothing is written to disk. What is at the target already is not copied again, and each manifest goes
+    last.
+
+    \b
+    Examples:
+      registry-push copy registry:localhost:5000/ml/llama:8b registry:registry.example.com/ml/
+      registry-push copy registry:registry.example.com/ml/llama registry:localhost:5000/mirror/llama
+      registry-push copy ollama: oci:./models
+    """
+    settings = settings_of(flags)
+
+    async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
+        from ..http.quick_import import import_aiohttp
+
+        import_aiohttp()
+        from ..verbs.copy import copy
+
+        report = await copy(
+            source, target, tags=tags, dry_run=flags["dry_run"], settings=settings, sink=show, stop=stop
+        )
+        return outcome_of(report, dry_run=flags["dry_run"], quiet=flags["quiet"])
+
+    run(flags, work, finishes=True)

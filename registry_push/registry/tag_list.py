@@ -1,0 +1,60 @@
+"""`TagList`: the tags of a repository (spec, "Listing Tags")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from ..errors import ModelNotFound, ProtocolViolation
+from ..http.response import Response
+from ..model.json_document import decoded
+from ..protocol.pages import next_page
+from .client import Client
+
+# More tags than this are not looked at: to find those that are like another takes a quarter of a second then.
+_MOST_AT_ONCE: Final = 10_000
+# Tags of a repository. They are held in memory, 100 bytes each.
+_MOST_IN_ALL: Final = 1_000_000
+
+
+class TagList:
+    """The tags of the repository `name`, as its registry lists them."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._name = f"{client.origin.netloc}/{name}"
+        self._url = client.url(f"/v2/{name}/tags/list")
+        self._scopes = (f"repository:{name}:pull",)
+
+    async def first(self) -> tuple[str, ...]:
+        """Those that are listed at once, if any are. Raises `ManifestCorrupt` if what comes is no list."""
+        response = await self._client.request("GET", self._url, self._scopes)
+        return tuple(islice(self._read(response), _MOST_AT_ONCE)) if response.status == 200 else ()
+
+    async def every(self) -> tuple[str, ...]:
+        """All of them, page after page, each once, in the registry's order.
+
+        Raises `ModelNotFound` if there is no such repository, `Refused` if the registry lists none, `ProtocolViolation`
+        if the pages have no end, `ManifestCorrupt`.
+        """
+        url, found, pages = self._url, dict[str, None](), set[str]()
+        while url not in pages:
+            pages.add(url)
+            response = await self._client.request("GET", url, self._scopes)
+            if response.status == 404:
+                raise ModelNotFound(f"there is no repository {self._name}", url=url)
+            if response.status != 200:
+                raise self._client.refusal(response, "to list its tags", reading=True)
+            found |= dict.fromkeys(self._read(response))
+            if len(found) > _MOST_IN_ALL:
+                raise ProtocolViolation(f"{self._name} lists more than {_MOST_IN_ALL} tags", url=url)
+            following = next_page(response.url, response.headers.get("Link"))
+            if following is None:
+                return tuple(found)
+            url = following
+        raise ProtocolViolation(f"the tags of {self._name} are listed in a circle", url=url)
+
+    def _read(self, response: Response) -> Iterator[str]:
+        found = decoded(response.body, f"the list of tags of {self._name}").get("tags")
+        return (tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else iter(())

@@ -1,0 +1,183 @@
+"""What a copy reads from: every kind of store, with the names of what it has."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from ..content.base import BlobBody
+from ..content.ollama.source import OllamaStore
+from ..errors import ModelNotFound, NothingToPush
+from ..model import Descriptor, Digest, LocalReference, Manifest, ModelName, Reference
+from ..model.mapping import AnyName
+from ..registry.repository import Repository
+
+# Manifests of a list that are read at once.
+_AT_ONCE = 8
+
+
+class CopySource(Protocol):
+    """A store, or the part of one that is asked for."""
+
+    async def names(self) -> tuple[AnyName, ...]:
+        """What there is to copy. Raises `ModelNotFound` if that is nothing."""
+        ...
+
+    async def digest_of(self, name: AnyName) -> Digest | None:
+        """The digest of the manifest, if that costs less than reading it."""
+        ...
+
+    async def resolve(self, name: AnyName) -> Manifest:
+        """The manifest, its bytes untouched. Raises `ModelNotFound`, `ManifestCorrupt`."""
+        ...
+
+    async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
+        """The manifests that a list names, none if `manifest` is no list."""
+        ...
+
+    async def open(self, blob: Descriptor) -> BlobBody:
+        """As `Source.open`."""
+        ...
+
+    async def check(self, manifest: Manifest) -> None:
+        """As `Checker.check`."""
+        ...
+
+
+class OllamaSource:
+    """One model of an Ollama store, or all of them."""
+
+    def __init__(self, store: OllamaStore, name: ModelName | None) -> None:
+        self._store = store
+        self._name = name
+        self.open = store.open
+        self.check = store.check
+        self.children = store.children
+
+    async def names(self) -> tuple[AnyName, ...]:
+        """The models; cloud stubs are left out if nobody has named them."""
+        if self._name is not None:
+            return (self._name,)
+        found = [model.name for model in await self._store.models()]
+        names = [name for name in found if not await self._is_stub(name)]
+        if not names:
+            raise ModelNotFound(f"the store {self._store.root} has no models")
+        return tuple(names)
+
+    async def digest_of(self, name: AnyName) -> Digest | None:
+        """None: the manifest is as near as its digest."""
+        return None
+
+    async def resolve(self, name: AnyName) -> Manifest:
+        """The model's manifest. Raises `NothingToPush` for a cloud stub."""
+        assert isinstance(name, ModelName), "the names are this store's"
+        manifest = await self._store.resolve(name)
+        await self._store.refuse_stub(manifest, name)
+        return manifest
+
+    async def _is_stub(self, name: ModelName) -> bool:
+        try:
+            await self.resolve(name)
+        except NothingToPush:
+            return True
+        return False
+
+
+class RepositorySource:
+    """One tag of a repository at a registry, or all of them."""
+
+    def __init__(self, repository: Repository, reference: Reference) -> None:
+        self._repository = repository
+        self._reference = reference
+        self.open = repository.open
+        self.check = repository.check
+
+    async def names(self) -> tuple[AnyName, ...]:
+        """What is named, else every tag."""
+        if self._reference.tag is not None or self._reference.digest is not None:
+            return (self._reference,)
+        tags = await self._repository.every_tag()
+        if not tags:
+            raise ModelNotFound(f"{self._reference} has no tags", hint="check the name, or name a tag: …:TAG")
+        return tuple(self._reference.at(tag=tag) for tag in tags)
+
+    async def digest_of(self, name: AnyName) -> Digest | None:
+        """By HEAD, which registries with a quota don't count; None if it does not say."""
+        digest = name.digest if isinstance(name, Reference) else None
+        return digest if digest is not None else await self._repository.digest_of(_ref(name))
+
+    async def resolve(self, name: AnyName) -> Manifest:
+        """The manifest. Raises `ModelNotFound`, `ManifestCorrupt`, `RemoteMismatch`."""
+        return await self._repository.resolve(_ref(name))
+
+    async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
+        """The manifests of a list, several asked for at once."""
+        at_once = asyncio.Semaphore(_AT_ONCE)
+
+        async def read(digest: Digest) -> bytes:
+            async with at_once:
+                return (await self._repository.resolve(str(digest))).raw
+
+        contents = await asyncio.gather(*[read(entry.digest) for entry in manifest.manifests])
+        by_digest = dict(zip((entry.digest for entry in manifest.manifests), contents, strict=True))
+        return manifest.children(lambda entry: by_digest[entry.digest])
+
+
+def _ref(name: AnyName) -> str:
+    assert isinstance(name, Reference), "the names are this registry's"
+    return str(name.digest) if name.digest is not None else name.tag or "latest"
+
+
+class LayoutStore(Protocol):
+    """A layout, in a folder or in an archive."""
+
+    async def tags(self) -> tuple[str, ...]:
+        """Every name that a manifest has."""
+        ...
+
+    async def resolve(self, ref: str | None) -> Manifest:
+        """The manifest under `ref`; None: the only one."""
+        ...
+
+    async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
+        """The manifests that a list names."""
+        ...
+
+    async def open(self, blob: Descriptor) -> BlobBody:
+        """As `Source.open`."""
+        ...
+
+    async def check(self, manifest: Manifest) -> None:
+        """As `Checker.check`."""
+        ...
+
+
+class LayoutSource:
+    """One manifest of an OCI layout or archive, or all that have a name. `place` is how it is written."""
+
+    def __init__(self, layout: LayoutStore, place: str, ref: str | None) -> None:
+        self._layout = layout
+        self._place = place
+        self._ref = ref
+        self.open = layout.open
+        self.check = layout.check
+        self.children = layout.children
+
+    async def names(self) -> tuple[AnyName, ...]:
+        """The name that was asked for, else all."""
+        if self._ref is not None:
+            return (LocalReference(self._place, self._ref),)
+        tags = await self._layout.tags()
+        if not tags:  # a layout of one manifest need not name it
+            await self._layout.resolve(None)
+            return (LocalReference(self._place),)
+        return tuple(LocalReference(self._place, tag) for tag in tags)
+
+    async def digest_of(self, name: AnyName) -> Digest | None:
+        """None: the manifest is as near as its digest."""
+        return None
+
+    async def resolve(self, name: AnyName) -> Manifest:
+        """The manifest. Raises `ModelNotFound`, `ManifestCorrupt`."""
+        assert isinstance(name, LocalReference), "the names are this layout's"
+        return await self._layout.resolve(name.tag)

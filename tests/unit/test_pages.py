@@ -1,0 +1,72 @@
+"""Lists that come in pages."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_push.errors import ModelNotFound, ProtocolViolation, Refused
+from registry_push.protocol.pages import next_page
+from registry_push.registry.tag_list import TagList
+from tests.support.scripted import Says, Scripted, opened
+
+URL = "https://r.example/v2/a/tags/list?n=2"
+PATH = "/v2/a/tags/list"
+
+
+@pytest.mark.parametrize(
+    ("link", "wanted"),
+    [
+        ('</v2/a/tags/list?n=2&last=b>; rel="next"', "https://r.example/v2/a/tags/list?n=2&last=b"),
+        ('<https://r.example/v2/a/tags/list?last=b>; rel="next"', "https://r.example/v2/a/tags/list?last=b"),
+        ("<?last=b>;rel=next", "https://r.example/v2/a/tags/list?last=b"),
+        ('</first>; rel="first", </second>; title="x"; rel="prev next"', "https://r.example/second"),
+        ('</x>; rel="prev"', None),
+        ('</x>; rel="nextish"', None),
+        ("nonsense", None),
+        ("", None),
+        (None, None),
+        ("<" * 20_000, None),
+    ],
+)
+def test_the_next_page(link: str | None, wanted: str | None) -> None:
+    assert next_page(URL, link) == wanted
+
+
+@pytest.mark.parametrize("elsewhere", ["https://other.example/x", "http://r.example/v2/a/tags/list", "//other/x"])
+def test_a_page_at_another_registry_is_none(elsewhere: str) -> None:
+    with pytest.raises(ProtocolViolation):
+        next_page(URL, f'<{elsewhere}>; rel="next"')
+
+
+def page(*tags: str, then: str | None = None) -> Says:
+    listed = ", ".join(f'"{tag}"' for tag in tags)
+    link = (("Link", f'<{PATH}?last={then}>; rel="next"'),) if then else ()
+    return Says(200, link, f'{{"name": "a", "tags": [{listed}]}}'.encode())
+
+
+async def test_all_pages_are_read_and_each_tag_once() -> None:
+    async with Scripted() as server, opened(server.origin) as client:
+        server.on("GET", PATH, page("v1", "v2", then="v2"), page("v2", "v3", then="v3"), page("v4"))
+        assert await TagList(client, "a").every() == ("v1", "v2", "v3", "v4")
+        assert [seen.query.get("last") for seen in server.seen] == [None, ["v2"], ["v3"]]
+
+
+async def test_a_list_in_a_circle_ends() -> None:
+    async with Scripted() as server, opened(server.origin) as client:
+        server.on("GET", PATH, page("v1", then="v1"))
+        with pytest.raises(ProtocolViolation, match="circle"):
+            await TagList(client, "a").every()
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, ModelNotFound), (405, Refused)])
+async def test_no_list_is_an_error(status: int, error: type[Exception]) -> None:
+    async with Scripted() as server, opened(server.origin) as client:
+        server.on("GET", PATH, Says(status))
+        with pytest.raises(error):
+            await TagList(client, "a").every()
+
+
+async def test_a_repository_without_tags_has_none() -> None:
+    async with Scripted() as server, opened(server.origin) as client:
+        server.on("GET", PATH, Says(200, body=b'{"name": "a", "tags": null}'))
+        assert await TagList(client, "a").every() == ()
