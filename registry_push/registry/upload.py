@@ -34,7 +34,7 @@ from ..protocol.upload.commit import SLOWEST_COMMIT
 from ..protocol.upload.parts import PartRequest, Parts, begins_a_body, composite_etag
 from ..protocol.upload.requests import UploadRecord, UploadRequest
 from ..protocol.upload.session import UploadSession
-from ..protocol.upload.transitions import State
+from ..protocol.upload.states import State
 from .client import Client
 from .freeing import freed
 from .hash_cache import HashCache

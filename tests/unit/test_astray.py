@@ -19,7 +19,7 @@ from registry_push.protocol.upload.chunks import ChunkPlan
 from registry_push.protocol.upload.parts import Parts
 from registry_push.protocol.upload.requests import Endpoints, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
-from registry_push.protocol.upload.transitions import State
+from registry_push.protocol.upload.states import State
 from registry_push.settings import Settings
 from registry_push.transfer.copy import Report
 from registry_push.verbs.push import push

@@ -17,7 +17,7 @@ from registry_push.protocol.upload.chunks import ChunkPlan
 from registry_push.protocol.upload.parts import Parts
 from registry_push.protocol.upload.requests import OllamaWay, UploadRecord, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
-from registry_push.protocol.upload.transitions import State
+from registry_push.protocol.upload.states import State
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, asked, upload
 
 pytestmark = pytest.mark.attack("S1")

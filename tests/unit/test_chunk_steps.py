@@ -10,7 +10,7 @@ from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.upload.chunks import ChunkPlan, MiB
 from registry_push.protocol.upload.requests import UploadRecord, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
-from registry_push.protocol.upload.transitions import State
+from registry_push.protocol.upload.states import State
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, SimulatedRegistry, answered, asked, session_of, upload
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes

@@ -16,7 +16,7 @@ from registry_push.protocol.upload.chunks import ChunkPlan
 from registry_push.protocol.upload.parts import Parts, composite_etag
 from registry_push.protocol.upload.requests import Endpoints, OllamaWay, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
-from registry_push.protocol.upload.transitions import State
+from registry_push.protocol.upload.states import State
 
 EXCHANGES = sorted((Path(__file__).parents[2] / "fixtures/exchanges").glob("*.json"))
 ORIGIN = "https://registry.ollama.ai"

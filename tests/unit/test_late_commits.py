@@ -12,7 +12,7 @@ from registry_push.protocol.retry import Budget
 from registry_push.protocol.upload.chunks import ChunkPlan
 from registry_push.protocol.upload.requests import UploadRecord, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
-from registry_push.protocol.upload.transitions import State
+from registry_push.protocol.upload.states import State
 from tests.support.simulated import ENDPOINTS, Fault, Run, SimulatedRegistry, asked, upload
 
 CONTENT = bytes(range(256)) * 40

@@ -12,10 +12,10 @@ from registry_push.model import Descriptor, Digest
 from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.retry import Budget
 from registry_push.protocol.upload.chunks import SMALLEST_CHUNK, ChunkPlan, MiB
+from registry_push.protocol.upload.opening_steps import MAX_RESTARTS
 from registry_push.protocol.upload.requests import UploadRequest
 from registry_push.protocol.upload.session import UploadSession
-from registry_push.protocol.upload.steps import MAX_RESTARTS
-from registry_push.protocol.upload.transitions import State
+from registry_push.protocol.upload.states import State
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, asked, upload
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes: eleven chunks of 1,000

@@ -12,7 +12,7 @@ from registry_push.protocol.diagnostics import Diagnosis
 from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.upload.chunks import ChunkPlan, MiB, WholePut
 from registry_push.protocol.upload.requests import UploadRequest
-from registry_push.protocol.upload.transitions import State
+from registry_push.protocol.upload.states import State
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, answered, asked, session_of, upload
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes

@@ -1,79 +1,43 @@
-"""`ChunkSteps`: what answers to chunks, to their status and to the closing PUT do to an upload. Pure.
+"""`ChunkSteps`: what the answers to a chunk, and to the question for its status, do to an upload. Pure.
 
-Registries differ most here (protocol.md, 6). What one of them does is weighed in `offsets.py`; what it has shown of
-itself changes the plan, and after a good end the driver remembers it for the host.
+Registries differ most here. What one of them says is judged in `offsets.py`; what it has shown of itself changes the
+plan, and after a good end the driver remembers it for the host.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from ...errors import Refused, RemoteMismatch
-from ...events import Placement
-from ..cut_behaviour import CutBehaviour
 from ..location import resolve
 from ..redirects import MOST_HOPS, SENT_TWICE, not_followed
 from ..response import Kind, RegistryResponse
 from .chunks import ECR_MINIMUM, WholePut
 from .offsets import acknowledged, is_end_of_first_chunk, is_stuck_at_first_chunk, named_in_refusal, reconciled
-from .steps import UploadSteps
-from .transitions import State
+from .opening_steps import OpeningSteps
+from .states import State
 
 # How often the same answer has to come before it is the registry's way, and not a passing trouble.
-_TWICE: Final = 2
-# Cuts of one PUT after which its line counts as one that keeps breaking.
-_BREAKING: Final = 2
+TWICE: Final = 2
 
 
-class ChunkSteps(UploadSteps):
-    """The steps of chunks; those of sessions and commits are inherited."""
-
-    learned_whole: WholePut | None = None
-    """What goes in one PUT here, if this upload has shown that; it counts if the upload ends well."""
-    limit_failed = False
-    """Whether what was known as the most that the host takes was none."""
-    limit_holds = True
-    """Whether something has got through since the last time that a limit was found."""
-    _redirect: str | None = None  # where the registry has sent the last request on to
-    _hops = 0
-    _redirects = False  # such a thing has happened: bodies wait to be asked for
-    _put_cuts = 0  # how often the line broke in the PUT of all
-    _put_refused = ""  # how the registry refused that
-    _patch_refused = ""  # how it refused a PATCH of whatever length
-    _patches_missing = 0  # how often a first chunk was answered 404
-    _status_is_high = False  # Quay, Gitea: one byte too many
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the blob is there."""
-        return self.state is State.DONE
-
-    @property
-    def has_learned(self) -> bool:
-        """Whether there may be something to remember for the host."""
-        is_plain = self.kept is CutBehaviour.UNKNOWN and self.ollama is None and self.plan.limit is None
-        return not is_plain or self.limit_failed or self.learned_whole is not None or self.plan.last_in_put
-
-    def learned_limit(self, known: int | None) -> int | None:
-        """The most bytes that the host takes in one chunk, if `known` is what was known of that before.
-
-        One that nothing has got through under is none, nor one under which the registry refused a chunk for good.
-        """
-        if self.limit_failed or isinstance(self.failure, Refused) or (self.failure and self._trail.refusals):
-            return None
-        limits = [limit for limit in (known, self.plan.limit) if limit]
-        return min(limits, default=None) if self.limit_holds else known
+class ChunkSteps(OpeningSteps):
+    """The steps of PATCH and of GET."""
 
     # ── PATCH ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _acknowledged(self, answer: RegistryResponse) -> None:
+    def close_with_last(self, _: RegistryResponse) -> None:
+        """Close: ECR wants the last chunk in the PUT."""
+        self.state = State.COMMITTING
+
+    def acknowledged(self, answer: RegistryResponse) -> None:
+        """Go on after the chunk, or close. Ask for the status if the answer names an offset that can't be."""
         self._move_session(answer)
         start, told = self.offset, (answer.range_end or 0) + 1
         offset = acknowledged(start, self._attempted, answer.range_end)
         if offset is None:
             self.trouble = f"the registry's upload has {told} bytes, we sent {self._attempted}"
             self._is_short = True
-            return self._ask_later(answer)
+            return self.ask_later(answer)
         trail = self._trail
         trail.is_stuck |= is_stuck_at_first_chunk(start, self._attempted, told, first=trail.first)
         self._status_is_high |= trail.one_less == start
@@ -86,32 +50,34 @@ class ChunkSteps(UploadSteps):
             self.state = State.COMMITTING
         return None
 
-    def _chunk_refused(self, answer: RegistryResponse) -> None:
+    def chunk_refused(self, answer: RegistryResponse) -> None:
+        """Follow a redirect; send all in one PUT if it is the method that is refused; else fail."""
         if answer.keeps_body:
             return self._redirected(answer)
         if self.offset or answer.is_redirect or not _is_about_method(answer):
-            return self._refused(answer)
+            return self.refused(answer)
         return self._in_one_put(answer)
 
-    def _chunk_missing(self, answer: RegistryResponse) -> None:
+    def chunk_missing(self, answer: RegistryResponse) -> None:
+        """Begin anew, in one PUT if first chunks are not found again and again: then it is PATCH that is unknown."""
         if self.offset or answer.says_session_lost:
-            return self._gone(answer)
+            return self.gone(answer)
         self._patches_missing += 1
         # In a second session as well: it is the method that is not found, unless a PUT is not found either.
-        if self._patches_missing >= _TWICE and not self._put_refused:
+        if self._patches_missing >= TWICE and not self._put_refused:
             self._plan_one_put(answer)
-        return self._gone(answer)
+        return self.gone(answer)
 
-    def _chunk_invalid(self, answer: RegistryResponse) -> None:
-        """distribution 3: a stale PATCH can be 400."""
+    def chunk_invalid(self, answer: RegistryResponse) -> None:
+        """Ask for the status: distribution 3 answers a stale PATCH with 400."""
         self._trail.refusals += 1
-        is_again = self._trail.refusals >= _TWICE
+        is_again = self._trail.refusals >= TWICE
         if self.offset and self._is_part_too_small(answer) and (is_again or self.plan.last_in_put):
             self._go_by_parts()
-            return self._gone(answer)
+            return self.gone(answer)
         if not self.offset and is_again:
             return self._in_one_put(answer)
-        return self._ask_later(answer)
+        return self.ask_later(answer)
 
     def _is_part_too_small(self, answer: RegistryResponse) -> bool:
         """ECR, of a chunk after one that was shorter than it takes."""
@@ -127,7 +93,7 @@ class ChunkSteps(UploadSteps):
         if self._plan_one_put(answer):
             self.state = State.COMMITTING
         else:
-            self._refused(answer)
+            self.refused(answer)
 
     def _plan_one_put(self, answer: RegistryResponse) -> bool:
         self._patch_refused = str(answer)
@@ -137,16 +103,17 @@ class ChunkSteps(UploadSteps):
         self.plan, self.learned_whole = self.plan.in_one_put(), WholePut.ONLY
         return True
 
-    def _too_large(self, answer: RegistryResponse) -> None:
+    def too_large(self, answer: RegistryResponse) -> None:
+        """Send less at once, from where the status says; fail if it is no more than any registry takes."""
         if self.plan.single:
             self._put_refused = str(answer)
             self.learned_whole = WholePut.SMALL if self.plan.whole is WholePut.ONLY else None
         if self.plan.is_equal and self.offset:  # R2: what comes after chunks of one size has that size
             smaller = self.plan.shrunk(self._attempted - self.offset)
             self.plan = smaller or self.plan
-            return self._gone(answer) if smaller is not None else self._refused(answer)
+            return self.gone(answer) if smaller is not None else self.refused(answer)
         if not self._shrink():
-            return self._refused(answer)
+            return self.refused(answer)
         self.state = State.UNCERTAIN
         return None
 
@@ -170,7 +137,8 @@ class ChunkSteps(UploadSteps):
 
     # ── GET of the session ────────────────────────────────────────────────────────────────────────
 
-    def _ask(self, answer: RegistryResponse) -> None:
+    def ask(self, answer: RegistryResponse) -> None:
+        """Ask for the status at once: the chunk was refused for its offset."""
         before = self._location
         self._move_session(answer)
         self._trail.is_stale = self._location != before
@@ -181,15 +149,16 @@ class ChunkSteps(UploadSteps):
         self.state = State.UNCERTAIN
 
     def _reconciled(self, answer: RegistryResponse) -> None:
+        """Go on from where the status says, weighed against what was sent and acknowledged."""
         self._move_session(answer)
         if not (self.plan.is_equal and self.offset):  # R2 names them again; chunks that have begun stay as they are
             self.plan = self.plan.bounded(answer.minimum_chunk, answer.maximum_chunk)
-        # A status may have been too low before: what had been sent by then is no other's.
+        # A status may have been too low before: what had been sent by then is ours.
         self._trail.reach = furthest = max(self._attempted, self._trail.reach)
         offset = reconciled(self.offset, furthest, self._weighed(answer.range_end))
         if offset is None or offset > self._blob.size:
             self.trouble = f"the registry's upload has {(answer.range_end or 0) + 1} bytes, we sent {self._attempted}"
-            return self._gone(answer)
+            return self.gone(answer)
         self._learn(offset)
         is_suspect = offset == self.offset and self._suspect_size
         elsewhere = self._elsewhere() if is_suspect else None
@@ -201,7 +170,7 @@ class ChunkSteps(UploadSteps):
             if self._trail.is_stuck or not self._shrink():
                 if self._insisted:
                     # The offset may be wrong after all: distribution reads none and one byte alike.
-                    return self._gone(answer) if offset or not self.restarts else self._refused(answer)
+                    return self.gone(answer) if offset or not self.restarts else self.refused(answer)
                 self._insisted = True  # it says that it has what we think it has: once more, then
                 if not self._pause(answer):
                     return None
@@ -213,15 +182,6 @@ class ChunkSteps(UploadSteps):
         self._heed_cuts()
         self.state = State.COMMITTING if self.plan.single or offset == self._blob.size else State.OPEN
         return None
-
-    def _opened(self, answer: RegistryResponse) -> None:
-        self._heed_cuts()
-        super()._opened(answer)
-
-    def _heed_cuts(self) -> None:
-        """Plan chunks after all if the line keeps breaking in one PUT."""
-        if self.plan.whole is WholePut.FIRST and self._put_cuts >= _BREAKING:
-            self.plan = self.plan.in_chunks(WholePut.SMALL)
 
     def _weighed(self, told: int | None) -> int | None:
         """The last byte that a status names, as far as that is one."""
@@ -250,61 +210,6 @@ class ChunkSteps(UploadSteps):
         elif first_time:
             trail.elsewhere = []
         return trail.elsewhere.pop(0) if trail.elsewhere else None
-
-    # ── PUT ───────────────────────────────────────────────────────────────────────────────────────
-
-    def _commit_refused(self, answer: RegistryResponse) -> None:
-        return self._redirected(answer) if answer.keeps_body else self._refused(answer)
-
-    def _commit_invalid(self, answer: RegistryResponse) -> None:
-        is_empty = self._attempted == self.offset
-        if is_empty and self._trail.pieces >= _TWICE and answer.says_session_lost:  # ECR: the last belongs in the PUT
-            self._go_by_parts()
-        self._digest_refused(answer)
-
-    def _session_unknown(self, answer: RegistryResponse) -> None:
-        """Artifactory before 6 knows no PUT of all; if that is it, and not a lost session, it takes chunks."""
-        is_whole = self.plan.single and not self.offset and self._attempted > 0 and self.ollama is None
-        if is_whole and not answer.says_session_lost:
-            self._put_refused = str(answer)
-            if self._patches_missing:
-                self.plan, self.learned_whole = self.plan.in_chunks(WholePut.SMALL), None
-                return self._gone(answer)
-            if self._patch_refused:
-                self.trouble = f"{self._patch_refused} to a PATCH, {answer} to a PUT of all of it"
-                return self._refused(answer)
-            self.plan, self.learned_whole = self.plan.in_chunks(WholePut.NEVER), WholePut.NEVER
-        return super()._session_unknown(answer)
-
-    def _committed(self, answer: RegistryResponse) -> None:
-        pieces = self._trail.pieces + (self._attempted > self.offset)
-        if pieces < _TWICE or self.ollama is not None or answer.digest not in (None, self._blob.digest):
-            return super()._committed(answer)
-        self._leave_beside()
-        self.state = State.MEASURING
-        return None
-
-    def _measured(self, answer: RegistryResponse) -> None:
-        if answer.status == 200 and answer.length and answer.length != self._blob.size:
-            return self._fail(
-                RemoteMismatch(
-                    f"the registry made {answer.length} bytes of the chunks of {self._blob.digest}, "
-                    f"which has {self._blob.size}",
-                    hint="send it whole: --one-put; if it ends so again, tell who runs the registry",
-                    url=self._endpoints.blob,
-                )
-            )
-        return self._believed(answer)
-
-    def _measure_again(self, answer: RegistryResponse) -> None:
-        pause = self._budget.spend(answer.retry_after)
-        if pause is None:
-            return self._believed(answer)
-        self._after = pause
-        return None
-
-    def _believed(self, _: RegistryResponse) -> None:
-        self._done(RegistryResponse(201, self._endpoints.blob), Placement.UPLOADED)
 
 
 def _is_ecrs(answer: RegistryResponse) -> bool:

@@ -4,35 +4,50 @@
     while (request := session.next_request()) is not None:
         …send it after `request.after` seconds, then session.receive(answer) or session.connection_lost(error)…
 
-States and transitions are data (`transitions.py`). The acknowledged offset is ours; what a server says of it is
-evidence, weighed in `offsets.py`. After DONE, `placement` says how the blob came to be there; after FAILED, `failure`
-is the error to raise.
+What follows from an answer is data: `table.py` has the rows, and the theory behind them. After DONE, `placement` says
+how the blob came to be there; after FAILED, `failure` is the error to raise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
-
-from ...errors import NotAllowed, NotARegistry, RegistryPushError, Unavailable
+from ...errors import NotAllowed, NotARegistry, Refused, RegistryPushError, Unavailable
 from ...model import HTTPOrigin
 from ..cut_behaviour import CutBehaviour
 from ..redirects import SENT_TWICE
 from ..response import NO_ANSWER, Kind, RegistryResponse
-from .chunk_steps import ChunkSteps
 from .chunks import MiB, Span
+from .commit_steps import CommitSteps
 from .parts import Parts
 from .requests import UploadRecord, UploadRequest
-from .steps import IN_A_SESSION
-from .transitions import TRANSITIONS, State
-
-_WITH_BODY: Final = (State.PARTS, State.DIRECT, State.OPEN, State.COMMITTING)
+from .states import IN_A_SESSION, WITH_BODY, Event, State
+from .table import NotInTable, row_of
 
 
-class UploadSession(ChunkSteps):
+class UploadSession(CommitSteps):
     """The upload of one blob. Not thread-safe; nothing here blocks, waits or raises on what a server answers."""
 
     # ── what the driver asks ──────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the blob is there."""
+        return self.state is State.DONE
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether there may be something to remember for the host."""
+        is_plain = self.kept is CutBehaviour.UNKNOWN and self.ollama is None and self.plan.limit is None
+        return not is_plain or self.limit_failed or self.learned_whole is not None or self.plan.last_in_put
+
+    def learned_limit(self, known: int | None) -> int | None:
+        """Return the most bytes that the host takes in one chunk, if `known` is what was known of that before.
+
+        A limit that nothing has got through under is none, nor one under which the registry refused a chunk for good.
+        """
+        if self.limit_failed or isinstance(self.failure, Refused) or (self.failure and self._trail.refusals):
+            return None
+        limits = [limit for limit in (known, self.plan.limit) if limit]
+        return min(limits, default=None) if self.limit_holds else known
 
     @property
     def record(self) -> UploadRecord | None:
@@ -74,14 +89,14 @@ class UploadSession(ChunkSteps):
         `Parts` are many requests at once: when they are over, they are given back to `parts_over`.
         """
         after, self._after = self._after, 0.0
-        if self.state in _WITH_BODY:
+        if self.state in WITH_BODY:
             self._has_paid = self._was_cut = self._is_torn = self._is_spared = False
         if self.state is State.OPEN:
             span = self._next_span()
             if not (self.plan.last_in_put and span.start and span.stop == self._blob.size):
                 self._attempted = span.stop
                 return self._body(UploadRequest.chunk(self._location, span, after=after))
-            self.state = State.COMMITTING  # ECR wants the last part in the PUT
+            self._take(Event.LAST_CHUNK, RegistryResponse(NO_ANSWER, self._location))
         match self.state:
             case State.NEW | State.GONE | State.FRESH:
                 mount = self._mounts[0] if self._mounts else None
@@ -104,7 +119,7 @@ class UploadSession(ChunkSteps):
                 return None
 
     def receive(self, answer: RegistryResponse, *, sent: int | None = None) -> None:
-        """Takes the answer to the last request, of whose body `sent` bytes had gone, or all."""
+        """Take the answer to the last request, of whose body `sent` bytes were sent, or all."""
         self._redirect = None
         self._hops = self._hops if answer.keeps_body else 0
         is_question = self.state in (State.NEW, State.GONE, State.FRESH)
@@ -123,19 +138,20 @@ class UploadSession(ChunkSteps):
         self._budget.restore()
 
     def parts_over(self, parts: Parts) -> None:
-        """Takes what came of the parts."""
+        """Take what came of the parts."""
         self._location, self.trouble = parts.location, parts.trouble
         if len(parts.done) > len(self._resume.done if self._resume else ()):  # the old session goes on after all
             self._leave_beside()
+        answer = parts.lost or RegistryResponse(NO_ANSWER, parts.location)
         if isinstance(parts.failure, Unavailable):
-            self._try(lambda: self._spent(RegistryResponse(NO_ANSWER, parts.location)))
+            self._take(Event.PARTS_GIVEN_UP, answer)
         elif parts.failure is not None:
-            self._fail(parts.failure)
+            self._take(Event.PARTS_REFUSED, answer)
         elif parts.lost is not None:
-            lost, self.trouble = parts.lost, str(parts.lost)
-            self._try(lambda: self._gone(lost))
+            self.trouble = str(parts.lost)
+            self._take(Event.PARTS_LOST, answer)
         else:
-            self.offset, self.state = self._blob.size, State.COMMITTING
+            self._take(Event.PARTS_PLACED, answer)
 
     def connection_lost(self, reason: str, *, sent: int = 0) -> None:
         """The last request got no answer that can be relied on; `sent` bytes of its body had gone."""
@@ -144,7 +160,7 @@ class UploadSession(ChunkSteps):
         if sent:
             self._where.broke_in_body()
         self._redirect = None
-        self._was_cut = self._was_cut or self.state in _WITH_BODY
+        self._was_cut = self._was_cut or self.state in WITH_BODY
         self._has_sent(sent)
         self._put_cuts += self.state is State.COMMITTING and self._is_torn
         self._note_unanswered()
@@ -156,10 +172,10 @@ class UploadSession(ChunkSteps):
         return self._resume is not None
 
     def unreachable(self, error: Unavailable | NotAllowed) -> bool:
-        """Takes it that the session can't be reached, which no second try would mend: its host's certificate is wrong,
-        or what an earlier process has left is closed to us.
+        """Note that the session can't be reached, and that no second try would help.
 
-        False if there is no other session to try it in.
+        Its host's certificate is wrong, or what an earlier process has left is closed to us. Return False if there is
+        no other session to try.
         """
         if isinstance(error, Unavailable):
             self._where.saw(RegistryResponse(NO_ANSWER, self._location), error.message)
@@ -171,15 +187,12 @@ class UploadSession(ChunkSteps):
         self.trouble = error.message
         if self._parts is not None:
             self._location = self._parts.location
-        if self._beside is not None:
-            self._try(self._change_session)
-        else:
-            self._in_doubt, self.state = False, State.FRESH  # it took no request, so no commit either
+        self._take(Event.UNREACHABLE, RegistryResponse(NO_ANSWER, self._location))
         return True
 
     def _has_sent(self, count: int | None) -> None:
         """Of the last request's body so many bytes have gone; None: all of it."""
-        if self.state not in _WITH_BODY:
+        if self.state not in WITH_BODY:
             return
         whole = self._attempted - self.offset
         self._sent = whole if count is None else count
@@ -189,16 +202,18 @@ class UploadSession(ChunkSteps):
 
     def _step(self, answer: RegistryResponse) -> None:
         self._where.saw(answer, self.trouble)
-        self._try(lambda: getattr(self, f"_{TRANSITIONS.get((self.state, answer.kind), 'refused')}")(answer))
+        self._take(answer.kind, answer)
 
-    def _try(self, step: Callable[[], None]) -> None:
+    def _take(self, what: Kind | Event, answer: RegistryResponse) -> None:
+        """Do what the table says of `what` in this state, and check that it led where the table says."""
+        before = self.state
+        row = row_of(before, what)
         try:
-            step()
+            row.step(self, answer)
         except RegistryPushError as error:  # an answer that no version of the protocol allows
             self._fail(error)
-
-    def _has_bytes(self, record: UploadRecord | None) -> bool:
-        return record is not None and record.acknowledged(self._blob.size) > 0
+        if self.state not in row.to:
+            raise NotInTable(f"{what.name} in {before.name} led to {self.state.name}: {row.step.__name__}")
 
     def _body(self, request: UploadRequest) -> UploadRequest:
         """`request` to where it was sent on to. Where redirects are usual, a long body waits to be asked for."""
