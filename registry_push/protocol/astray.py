@@ -45,7 +45,7 @@ class Whereabouts:
     @property
     def is_astray(self) -> bool:
         """Whether the session is elsewhere than the registry, and nothing that was asked there has worked."""
-        return self._trouble is not None and not self._has_worked and self._leads_elsewhere
+        return bool(self._location) and self._trouble is not None and not self._has_worked and self._leads_elsewhere
 
     @property
     def _leads_elsewhere(self) -> bool:

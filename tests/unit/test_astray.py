@@ -188,3 +188,9 @@ async def test_a_push_that_is_led_out_of_the_path_prefix_says_so(tmp_path: Path)
     report = await _push(tmp_path, "/v2/me/tiny/blobs/uploads/1")
     assert report.error is not None and report.error.exit_code == 5
     assert "/v2/me/tiny/blobs/uploads/1 (its Location)" in report.error.message
+
+
+def test_a_registry_that_cannot_be_trusted_before_there_is_a_session_leads_nowhere() -> None:
+    session = UploadSession(BLOB, ENDPOINTS, ChunkPlan(SIZE, SIZE), budget=Budget(1))
+    assert session.next_request() is not None
+    assert not session.unreachable(TLSFailed("no trusted TLS connection")), "the error is for the driver to raise"

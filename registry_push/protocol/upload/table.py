@@ -86,6 +86,8 @@ def _row(step: Step, *to: State | frozenset[State]) -> Row:
 _BEGUN: Final = frozenset({State.OPEN, State.COMMITTING, State.PARTS, State.DIRECT, State.FAILED})
 # No try is left, or the session is of no use: a fresh one is asked for, or the upload goes on in the one that is open.
 _GIVEN_UP: Final = _BEGUN | {State.FRESH}
+# The same at Ollama's registry, which has no chunks.
+_GIVEN_UP_AT_OLLAMA: Final = frozenset({State.PARTS, State.DIRECT, State.FRESH, State.FAILED})
 # The session is lost: another is opened, if that may help.
 _LOST: Final = _GIVEN_UP | {State.GONE}
 # The same where a commit may be why it is lost.
@@ -144,19 +146,19 @@ ROWS: Final[Mapping[Key, Row]] = {
     # a storage; Google's calls its empty answers HTML
     (State.DIRECT, Kind.NO_REGISTRY): _row(CommitSteps.all_placed, State.COMMITTING),
     # The URL has run out, or the line broke: only a new session has another URL.
-    (State.DIRECT, Kind.INVALID): _row(OpeningSteps.gone, _LOST),
-    (State.DIRECT, Kind.EXPIRED): _row(OpeningSteps.gone, _LOST),
-    (State.DIRECT, Kind.REFUSED): _row(OpeningSteps.gone, _LOST),
-    (State.DIRECT, Kind.MISSING): _row(OpeningSteps.gone, _LOST),
-    (State.DIRECT, Kind.BUSY): _row(OpeningSteps.gone, _LOST),
-    (State.DIRECT, Kind.LOST): _row(OpeningSteps.gone, _LOST),
-    (State.DIRECT, Event.UNREACHABLE): _row(OpeningSteps.leave_session, _GIVEN_UP),
+    (State.DIRECT, Kind.INVALID): _row(OpeningSteps.gone, State.GONE, State.FRESH, State.FAILED),
+    (State.DIRECT, Kind.EXPIRED): _row(OpeningSteps.gone, State.GONE, State.FRESH, State.FAILED),
+    (State.DIRECT, Kind.REFUSED): _row(OpeningSteps.gone, State.GONE, State.FRESH, State.FAILED),
+    (State.DIRECT, Kind.MISSING): _row(OpeningSteps.gone, State.GONE, State.FRESH, State.FAILED),
+    (State.DIRECT, Kind.BUSY): _row(OpeningSteps.gone, State.GONE, State.FRESH, State.FAILED),
+    (State.DIRECT, Kind.LOST): _row(OpeningSteps.gone, State.GONE, State.FRESH, State.FAILED),
+    (State.DIRECT, Event.UNREACHABLE): _row(OpeningSteps.leave_session, State.FRESH),
     # ── Ollama's parts, each a conversation of its own (`parts.py`) ──
     (State.PARTS, Event.PARTS_PLACED): _row(CommitSteps.all_placed, State.COMMITTING),
-    (State.PARTS, Event.PARTS_LOST): _row(OpeningSteps.gone, _LOST),
-    (State.PARTS, Event.PARTS_GIVEN_UP): _row(OpeningSteps.spent, _GIVEN_UP),
+    (State.PARTS, Event.PARTS_LOST): _row(OpeningSteps.gone, State.GONE, State.CONFIRMING, _GIVEN_UP_AT_OLLAMA),
+    (State.PARTS, Event.PARTS_GIVEN_UP): _row(OpeningSteps.spent, _GIVEN_UP_AT_OLLAMA),
     (State.PARTS, Event.PARTS_REFUSED): _row(CommitSteps.parts_refused, State.FAILED),
-    (State.PARTS, Event.UNREACHABLE): _row(OpeningSteps.leave_session, _GIVEN_UP),
+    (State.PARTS, Event.UNREACHABLE): _row(OpeningSteps.leave_session, _GIVEN_UP_AT_OLLAMA),
     # ── GET of the session ──
     (State.UNCERTAIN, Kind.ACCEPTED): _row(CommitSteps.told, _LOST_OR_COMMITTED),
     (State.UNCERTAIN, Kind.CREATED): _row(CommitSteps.told, _LOST_OR_COMMITTED),
