@@ -7,9 +7,14 @@ import os
 import secrets
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..model import Digest
+
+# Models are shared: what one user copies others read, whatever the umask says. Ollama's own store has this mode too.
+BLOB_MODE: Final = 0o644
+# Windows renames no open file. Elsewhere the lock of a `PartialFile` lasts until it has its new name.
+_RENAMES_OPEN: Final = os.name != "nt"
 
 
 class Spool:
@@ -63,6 +68,10 @@ class Spool:
             os.lseek(descriptor, mark[0], os.SEEK_SET)
             self._size, self._hashed = mark[0], mark[1].copy()
 
+    def restart(self) -> None:
+        """Forget all that was written. Raises `OSError`."""
+        self.rewind((0, hashlib.sha256()))
+
     def commit(self, path: Path) -> None:
         """Puts the content at `path`, whole and on the disk, in place of what is there. Raises `OSError`."""
         with self._lock:
@@ -70,14 +79,18 @@ class Spool:
                 return
             descriptor = self._opened()
             os.fsync(descriptor)
-            os.close(descriptor)  # before the new name: Windows renames no open file
             self._ended, self._descriptor = True, None
+            if not _RENAMES_OPEN:
+                os.close(descriptor)
             try:
                 self._path.replace(path)
             except OSError:
                 self._path.unlink(missing_ok=True)
                 raise
-        _sync_folder(path.parent)
+            finally:
+                if _RENAMES_OPEN:
+                    os.close(descriptor)
+        sync_folder(path.parent)
 
     def discard(self) -> None:
         """Removes what was not committed. Waits for a thread that writes just now. Safe to call twice."""
@@ -88,15 +101,21 @@ class Spool:
                 self._descriptor = None
                 self._path.unlink(missing_ok=True)
 
+    def leave(self) -> None:
+        """As `discard`: under a name that nobody knows nothing can be continued."""
+        self.discard()
+
     def _opened(self) -> int:
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            self._descriptor = os.open(self._path, flags, 0o644)
+            self._descriptor = os.open(self._path, flags, BLOB_MODE)
+            if hasattr(os, "fchmod"):
+                os.fchmod(self._descriptor, BLOB_MODE)
         return self._descriptor
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes the name as lasting as the content. Windows has no such call, and keeps names itself."""
+def sync_folder(folder: Path) -> None:
+    """Make the names in it as lasting as the content. Windows has no such call, and keeps names itself."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

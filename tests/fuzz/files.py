@@ -236,7 +236,7 @@ def _layout(folder: Path) -> Call:
 
     async def resolve(data: bytes) -> None:
         (folder / "index.json").write_bytes(data)
-        for ref in (*(await layout.refs())[:2], None):
+        for ref in (*(await layout.tags())[:2], None):
             manifest = await layout.resolve(ref)
             for blob in manifest.blobs[:2]:
                 await layout.exists(blob)

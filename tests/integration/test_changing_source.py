@@ -76,7 +76,7 @@ class Stage:
     async def is_right(self, repository: str = "me/tiny") -> bool:
         """Whether a manifest is there, and the weights as they should be."""
         there = self.registry.repositories[repository]
-        return "latest" in await there.refs() and there.blob_path(self.blob.digest).read_bytes() == self.content
+        return "latest" in await there.tags() and there.blob_path(self.blob.digest).read_bytes() == self.content
 
     async def has_no_manifest(self, *, besides: str = "me/before") -> bool:
         return all(

@@ -25,18 +25,8 @@ from registry_push.errors import (
 from registry_push.model import Descriptor, Digest, Manifest
 from registry_push.model.manifest import DOCKER_MANIFEST, MAX_MANIFEST_BYTES, OCI_INDEX, OCI_MANIFEST
 
+from ..support.layouts import BLOB, HELLO, LAYER, manifest
 from ..support.peers import require
-
-HELLO = b"hello world"
-LAYER = "application/vnd.ollama.image.model"
-BLOB = Descriptor(LAYER, Digest.of(HELLO), len(HELLO))
-
-
-def manifest(*, media_type: str = DOCKER_MANIFEST, note: str = "") -> Manifest:
-    layer = {"mediaType": LAYER, "digest": str(BLOB.digest), "size": BLOB.size}
-    config = {"mediaType": LAYER, "digest": str(BLOB.digest), "size": BLOB.size}
-    document = {"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer]}
-    return Manifest.parse(json.dumps(document | ({"annotations": {"note": note}} if note else {})).encode())
 
 
 @pytest.fixture
@@ -91,7 +81,7 @@ async def test_names_and_retagging(layout: OCILayout) -> None:
     newer = manifest(note="newer")
     await layout.put_manifest(manifest(), "v1")
     await layout.put_manifest(newer, "latest")
-    assert await layout.refs() == ("v1", "latest")
+    assert await layout.tags() == ("v1", "latest")
     assert [item["digest"] for item in index_of(layout)["manifests"]] == [str(manifest().digest), str(newer.digest)]
 
 
@@ -131,7 +121,7 @@ async def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFound):
         await layout.resolve("latest")
     with pytest.raises(StoreNotFound):
-        await layout.refs()
+        await layout.tags()
     with pytest.raises(BlobMissing):
         await layout.open(BLOB)
     assert not (tmp_path / "absent").exists()
@@ -187,7 +177,7 @@ async def test_odd_annotations_name_nothing(layout: OCILayout, annotations: Any)
     document = index_of(layout)
     document["manifests"].append(entry(manifest()) | {"annotations": annotations})
     (layout.path / "index.json").write_text(json.dumps(document))
-    assert await layout.refs() == ("latest",)
+    assert await layout.tags() == ("latest",)
 
 
 async def test_manifest_that_is_another(layout: OCILayout) -> None:
@@ -290,7 +280,7 @@ async def test_full_disk(layout: OCILayout, monkeypatch: pytest.MonkeyPatch) -> 
         await layout.put_manifest(manifest(note="newer"), "latest")
     monkeypatch.undo()
     assert await layout.resolve("latest") == manifest()
-    assert not list(layout.path.rglob(".spool*"))
+    assert not [*layout.path.rglob(".spool*"), *layout.path.rglob(".partial*")]
 
 
 async def test_cancelled_push_leaves_no_file(layout: OCILayout) -> None:
@@ -305,7 +295,7 @@ async def test_cancelled_push_leaves_no_file(layout: OCILayout) -> None:
     before = sorted(layout.path.rglob("*"))
     push = asyncio.create_task(layout.put(Descriptor(LAYER, Digest.of(b"new"), 3), Endless(b"new")))
     await under_way.wait()
-    assert len(list(layout.path.glob(".spool*"))) == 1
+    assert len(list(layout.path.glob(".partial-*"))) == 1
     push.cancel()
     with pytest.raises(asyncio.CancelledError):
         await push

@@ -7,8 +7,9 @@ import io
 import json
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,28 +19,34 @@ from ...errors import (
     InvalidDigest,
     ManifestCorrupt,
     ManifestRefused,
-    ModelNotFound,
     StoreNotFound,
-    Unavailable,
     Unreadable,
     printable,
 )
 from ...events import Placement
 from ...model import Descriptor, Digest, Manifest
-from ...model.manifest import MANIFEST_TYPES, MAX_MANIFEST_BYTES
+from ...model.manifest import MAX_MANIFEST_BYTES
 from ..base import BlobBody, Placed, Traits
 from ..body import FileBody, opened
 from ..ollama.paths import open_regular, read_bounded
+from ..partial_file import PartialFile
+from ..pouring import pour
 from ..read_errors import read_error
 from ..spool import Spool
 from ..threads import in_thread
+from ..write_errors import writing_to
 from .index import LayoutIndex
+from .reader import LayoutReader
 
-_VERSION: Final = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
+VERSION: Final = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
+# As for the blobs in them: others can read what is copied for them.
+_FOLDER_MODE: Final = 0o755
 
 
-class OCILayout:
-    """An image layout folder, created by the first write. Implements `Source[str | None]` and `Target`.
+class OCILayout(LayoutReader):
+    """An image layout folder, created by the first write.
+
+    Implements `Source[str | None]`, `Checker`, `TagLister` and `Target`.
 
     Links are followed inside the folder only. Writers in one process may share an object; two processes that
     tag at the same time can lose one of the two tags, as with every tool that writes layouts.
@@ -49,34 +56,12 @@ class OCILayout:
         self.path = path
         self._writing = threading.Lock()
 
-    async def resolve(self, ref: str | None) -> Manifest:
-        """The manifest that `ref` names, by name or by digest; None: the only one there is.
-
-        Raises `StoreNotFound`, `ModelNotFound`, `BlobMissing`, `ManifestCorrupt`, `Unreadable`.
-        """
-        index = await self.index()
-        return await self.manifest(_only(index) if ref is None else _chosen(index, ref))
-
-    async def manifest(self, entry: Descriptor) -> Manifest:
-        """The manifest that `entry` describes. Raises as `resolve`."""
-        raw = await in_thread(self._read_blob, entry.digest)
-        if len(raw) != entry.size or Digest.of(raw) != entry.digest:
-            raise ManifestCorrupt(f"{entry.digest} in {self.path} is something else")
-        return Manifest.parse(raw, media_type=entry.media_type)
-
-    async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
-        """The manifests that a list names, none if `manifest` is no list.
-
-        Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`.
-        """
-        return await in_thread(manifest.children, lambda entry: self._read_blob(entry.digest))
-
     async def open(self, blob: Descriptor) -> FileBody:
         """The body of `blob`. Raises `BlobMissing`, and `BlobCorrupt` where its size is another."""
         body = await self.body(blob.digest)
         if body.size != blob.size:
             await body.close()
-            raise BlobCorrupt(f"{self.blob_path(blob.digest)} has {body.size} bytes, not {blob.size}")
+            raise self._misfit(blob, body.size)
         return body
 
     async def body(self, digest: Digest) -> FileBody:
@@ -94,28 +79,34 @@ class OCILayout:
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
         """Put the blob here: under a temporary name, then on the disk, then under its own.
 
-        Raises `BlobCorrupt`, `Unavailable` if the disk is full, and what the body raises. Cancelling leaves nothing.
+        What a killed or cancelled copy has left of it is continued, if that was much, and hashed with the rest.
+        Raises `BlobCorrupt`, `Unavailable` if the disk is full, `Unwritable`, and what the body raises.
         """
         if await self.exists(blob):
             return Placed(Placement.PRESENT)
-        spool = await self.spool()
+        if body.size != blob.size:
+            raise BlobCorrupt(f"what came for {blob.digest} has {body.size} bytes, not {blob.size}")
+        spool = await self._begun(blob)
         try:
-            async for piece in body.open(0, body.size):
-                await in_thread(self._write, spool, piece)
+            left = spool.size
+            sent = await self._fill(spool, body)
+            if left and spool.digest != blob.digest:  # what was left may be at fault
+                await in_thread(self._rewind, spool)
+                sent += await self._fill(spool, body)
             if spool.size != blob.size or spool.digest != blob.digest:
+                await discard(spool)
                 raise BlobCorrupt(f"what came for {blob.digest} has the digest {spool.digest}")
             await self.adopt(spool, blob.digest)
         finally:
-            await discard(spool)
-        return Placed(Placement.UPLOADED, blob.size)
+            await _leave(spool)
+        return Placed(Placement.UPLOADED, sent)
 
     async def put_manifest(self, manifest: Manifest, ref: str) -> None:
         """Put the manifest under `ref`, a name or its own digest, instead of what was there.
 
         Raises `ManifestRefused` if content it names is not here, `Unavailable` if the disk is full.
         """
-        missing = [str(blob.digest) for blob in manifest.blobs if not await self.exists(blob)]
-        missing += [str(child.digest) for child in manifest.manifests if not await self.has(child.digest)]
+        missing = await in_thread(self._lacking, manifest)
         if missing:
             raise ManifestRefused(f"the manifest for {printable(ref)} names what is not here: {', '.join(missing)}")
         await self.add_manifest(manifest)
@@ -123,7 +114,13 @@ class OCILayout:
             await self.update(lambda index: index.tagged(manifest.descriptor, ref))
 
     async def digest_of(self, ref: str) -> Digest | None:
-        """The digest of the manifest under `ref`; None if there is none. Raises `ManifestCorrupt`, `Unreadable`."""
+        """The digest of the manifest under `ref`, a name or its own digest; None if there is none.
+
+        Raises `ManifestCorrupt`, `Unreadable`.
+        """
+        with suppress(InvalidDigest):
+            digest = Digest.parse(ref)
+            return digest if await self.has(digest) else None
         try:
             found = (await self.index()).named(ref)
         except StoreNotFound:
@@ -147,14 +144,6 @@ class OCILayout:
 
     async def prepare(self, blobs: int) -> None:
         """Nothing is to be got ready."""
-
-    async def refs(self) -> tuple[str, ...]:
-        """Every name that a manifest has here. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
-        return (await self.index()).refs
-
-    async def index(self) -> LayoutIndex:
-        """What `index.json` says. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
-        return await in_thread(self._read_index)
 
     async def update(self, change: Callable[[LayoutIndex], LayoutIndex]) -> None:
         """Replaces `index.json` in one step by what `change` makes of it. Raises as `index`, and `Unavailable`."""
@@ -186,6 +175,26 @@ class OCILayout:
         """Where the blob `digest` lies or would lie."""
         return self.path / "blobs" / "sha256" / digest.hex
 
+    async def _begun(self, blob: Descriptor) -> Spool:
+        """Where `blob` is written: after what an earlier run has left of it, unless another writes that just now."""
+        await self.make_folders()
+        file = PartialFile(self.path / f".partial-{blob.digest.hex}")
+        try:
+            if await in_thread(self._begin, file, blob.size):
+                while await in_thread(self._take_over, file):
+                    pass
+                return file
+        except BaseException:
+            await _leave(file)
+            raise
+        return Spool(self.path)
+
+    async def _fill(self, spool: Spool, body: BlobBody) -> int:
+        """Have `spool` take what it misses of `body`; return how many bytes that is."""
+        missing = body.size - spool.size
+        await pour(body.open(spool.size, missing), partial(self._write_all, spool))
+        return missing
+
     def _inside(self, path: Path) -> Path:
         real = Path(os.path.realpath(path))
         if not real.is_relative_to(os.path.realpath(self.path)):
@@ -197,7 +206,7 @@ class OCILayout:
         try:
             return open_regular(self._inside(path))
         except FileNotFoundError as error:
-            raise BlobMissing(f"{digest} is not in {self.path}", hint="copy the model there again") from error
+            raise self._missing(digest) from error
         except OSError as error:
             if error.errno is None:
                 raise BlobCorrupt(f"{path} {error}") from error
@@ -245,13 +254,13 @@ class OCILayout:
             except StoreNotFound:
                 index = LayoutIndex()
             if not (self.path / "oci-layout").exists():
-                self._replace("oci-layout", _VERSION)
+                self._replace("oci-layout", VERSION)
             self._replace("index.json", change(index).encode())
 
     def _replace(self, name: str, content: bytes) -> None:
         self._prepare()
         path, spool = self.path / name, Spool(self.path)
-        with _disk(path):
+        with writing_to(path):
             try:
                 spool.write(content)
                 spool.commit(path)
@@ -261,50 +270,51 @@ class OCILayout:
     def _prepare(self) -> None:
         blobs = self.path / "blobs" / "sha256"
         self._inside(blobs)  # a link there would have us write elsewhere
-        with _disk(blobs):
-            blobs.mkdir(parents=True, exist_ok=True)
+        with writing_to(blobs):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, blobs.parent, blobs):
+                try:
+                    folder.mkdir()
+                except FileExistsError:
+                    continue
+                folder.chmod(_FOLDER_MODE)
+
+    def _begin(self, partial: PartialFile, most: int) -> bool:
+        with writing_to(self.path):
+            return partial.begin(most)
+
+    def _take_over(self, partial: PartialFile) -> bool:
+        with writing_to(self.path):
+            return partial.take_over()
+
+    def _rewind(self, spool: Spool) -> None:
+        with writing_to(self.path):
+            spool.restart()
+
+    def _lacking(self, manifest: Manifest) -> list[str]:
+        missing = [blob.digest for blob in manifest.blobs if self._size(blob.digest) != blob.size]
+        missing += [child.digest for child in manifest.manifests if self._size(child.digest) is None]
+        return [str(digest) for digest in missing]
+
+    def _write_all(self, spool: Spool, pieces: Sequence[bytes]) -> None:
+        with writing_to(self.path):
+            for piece in pieces:
+                spool.write(piece)
 
     def _write(self, spool: Spool, piece: bytes) -> None:
-        with _disk(self.path):
+        with writing_to(self.path):
             spool.write(piece)
 
     def _adopt(self, spool: Spool, digest: Digest) -> None:
-        with _disk(self.path):
+        with writing_to(self.path):
             spool.commit(self.blob_path(digest))
+
+
+async def _leave(spool: Spool) -> None:
+    """As `discard`, but what is worth it stays for a later run."""
+    await asyncio.shield(in_thread(spool.leave))
 
 
 async def discard(spool: Spool) -> None:
     """Discards `spool` in a thread, which ends its work even when the caller is cancelled once more."""
     await asyncio.shield(in_thread(spool.discard))
-
-
-def _chosen(index: LayoutIndex, ref: str) -> Descriptor:
-    found = index.named(ref)
-    if found is None:
-        with suppress(InvalidDigest):
-            found = index.with_digest(Digest.parse(ref))
-    if found is None:
-        known = printable(", ".join(index.refs[:8]), limit=300) or "nothing by name"
-        raise ModelNotFound(f"there is no {printable(repr(ref), limit=140)} in the layout", hint=f"it has {known}")
-    return found
-
-
-def _only(index: LayoutIndex) -> Descriptor:
-    manifests = {entry.digest: entry for entry in index.readable() if entry.media_type in MANIFEST_TYPES}
-    if len(manifests) != 1:
-        known = printable(", ".join(index.refs[:8]), limit=300)
-        hint = f"name one, as in oci:DIR:REF; it has {known}" if known else None
-        raise ModelNotFound(f"the layout has {len(manifests)} manifests, not one", hint=hint)
-    return next(iter(manifests.values()))
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """What the system says of a write, as one of our errors."""
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(
-            f"{path} can't be written: {error.strerror or error}",
-            hint="make room, or name another folder, and run the same command again",
-        ) from error

@@ -1,0 +1,139 @@
+"""`LayoutReader`: an image layout as a source, wherever its `index.json` and its blobs are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ...errors import (
+    BlobCorrupt,
+    BlobMissing,
+    InvalidDigest,
+    ManifestCorrupt,
+    ModelNotFound,
+    RegistryPushError,
+    printable,
+)
+from ...model import Descriptor, Digest, Manifest
+from ...model.manifest import MANIFEST_TYPES
+from ..threads import in_thread
+from .index import LayoutIndex
+
+# Of many blobs that are missing the message names so many.
+_SHOWN: Final = 3
+COPY_AGAIN: Final = "copy it again from where it came"
+
+
+class LayoutReader(ABC):
+    """Implements `Checker`, `TagLister` and, but for `open`, `Source[str | None]`. Subclasses know where bytes are."""
+
+    path: Path
+
+    async def resolve(self, ref: str | None) -> Manifest:
+        """The manifest that `ref` names, by name or by digest; None: the only one there is.
+
+        Raises `StoreNotFound`, `ModelNotFound`, `BlobMissing`, `ManifestCorrupt`, `Unreadable`.
+        """
+        index = await self.index()
+        entry = self._only(index) if ref is None else self._listed(index, ref)
+        return await (self.manifest(entry) if entry is not None else in_thread(self._unlisted, index, ref or ""))
+
+    async def manifest(self, entry: Descriptor) -> Manifest:
+        """The manifest that `entry` describes. Raises as `resolve`."""
+        raw = await in_thread(self._read_blob, entry.digest)
+        if len(raw) != entry.size or Digest.of(raw) != entry.digest:
+            raise ManifestCorrupt(f"{entry.digest} in {self.path} is something else", hint=COPY_AGAIN)
+        return Manifest.parse(raw, media_type=entry.media_type)
+
+    async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
+        """The manifests that a list names, none if `manifest` is no list.
+
+        Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`.
+        """
+        return await in_thread(manifest.children, lambda entry: self._read_blob(entry.digest))
+
+    async def check(self, manifest: Manifest) -> None:
+        """Raise one error for all blobs of `manifest` that are missing or of another size. No content is read.
+
+        Raises `BlobMissing`, `BlobCorrupt`, `Unreadable`, `Unavailable`.
+        """
+        await in_thread(self._check, manifest.blobs)
+
+    async def tags(self) -> tuple[str, ...]:
+        """Every name that a manifest has here. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
+        return (await self.index()).refs
+
+    async def index(self) -> LayoutIndex:
+        """What `index.json` says. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
+        return await in_thread(self._read_index)
+
+    @property
+    @abstractmethod
+    def origin(self) -> str:
+        """The layout, as places are written."""
+
+    @abstractmethod
+    def _read_index(self) -> LayoutIndex: ...
+
+    @abstractmethod
+    def _read_blob(self, digest: Digest) -> bytes:
+        """All of a manifest. Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`."""
+
+    @abstractmethod
+    def _size(self, digest: Digest) -> int | None:
+        """The bytes of the blob `digest`; None if it is not here."""
+
+    def _check(self, blobs: Sequence[Descriptor]) -> None:
+        missing: list[RegistryPushError] = []
+        corrupt: list[RegistryPushError] = []
+        for blob in blobs:
+            size = self._size(blob.digest)
+            if size is None:
+                missing.append(self._missing(blob.digest))
+            elif size != blob.size:
+                corrupt.append(self._misfit(blob, size))
+        broken = missing or corrupt
+        if not broken:
+            return
+        if len(broken) == 1:
+            raise broken[0]
+        shown = "; ".join(error.message for error in broken[:_SHOWN]) + ("; …" if len(broken) > _SHOWN else "")
+        what = "missing" if missing else "damaged"
+        raise type(broken[0])(f"{len(broken)} of {len(blobs)} blobs are {what}: {shown}", hint=COPY_AGAIN)
+
+    def _missing(self, digest: Digest) -> BlobMissing:
+        return BlobMissing(f"{digest} is not in {self.path}", hint=COPY_AGAIN)
+
+    def _misfit(self, blob: Descriptor, size: int) -> BlobCorrupt:
+        return BlobCorrupt(f"{blob.digest} in {self.path} has {size} bytes, not {blob.size}", hint=COPY_AGAIN)
+
+    def _listed(self, index: LayoutIndex, ref: str) -> Descriptor | None:
+        found = index.named(ref)
+        if found is None:
+            with suppress(InvalidDigest):
+                found = index.with_digest(Digest.parse(ref))
+        return found
+
+    def _unlisted(self, index: LayoutIndex, ref: str) -> Manifest:
+        """The manifest with the digest `ref`, which only a list names, or nothing."""
+        try:
+            digest = Digest.parse(ref)
+            raw = self._read_blob(digest)
+        except (InvalidDigest, BlobMissing) as error:
+            known = printable(", ".join(index.refs[:8]), limit=300) or "nothing by name"
+            what = f"there is no {printable(repr(ref), limit=140)} in {self.path}"
+            raise ModelNotFound(what, hint=f"it has {known}") from error
+        if Digest.of(raw) != digest:
+            raise ManifestCorrupt(f"{digest} in {self.path} is something else", hint=COPY_AGAIN)
+        return Manifest.parse(raw)
+
+    def _only(self, index: LayoutIndex) -> Descriptor:
+        manifests = {entry.digest: entry for entry in index.readable() if entry.media_type in MANIFEST_TYPES}
+        if len(manifests) != 1:
+            known = printable(", ".join(index.refs[:8]), limit=300)
+            hint = f"name one, as in {self.origin}:REF; it has {known}" if known else None
+            raise ModelNotFound(f"{self.path} has {len(manifests)} manifests, not one", hint=hint)
+        return next(iter(manifests.values()))

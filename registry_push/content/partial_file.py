@@ -1,0 +1,100 @@
+"""`PartialFile`: a spool with a name of its own, so that a later run continues what a killed one has left."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from .spool import BLOB_MODE, Spool
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is continued there
+    fcntl = None  # type: ignore[assignment]
+
+_HAS_LOCKS: Final[bool] = fcntl is not None
+# Bytes. Less than this is fetched again sooner than anybody misses it, so that a cancelled copy leaves no litter.
+WORTH_KEEPING: Final = 8 * 1024 * 1024
+# Bytes that are read at once, and until a thread looks whether it is still wanted.
+_PIECE: Final = 1024 * 1024
+_TURN: Final = 32 * 1024 * 1024
+# A link or a pipe under this name is somebody's trick: neither is followed or waited for.
+_FLAGS: Final[int] = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class PartialFile(Spool):
+    """Bytes on their way to `path` of a blob, kept by `leave` if they are many.
+
+    A lock on the file keeps two writers apart. What is found in it counts only as far as the digest of the whole says.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.parent)
+        self._path = path
+        self._there = 0  # bytes that an earlier run has left
+
+    def begin(self, most: int) -> bool:
+        """Take over the file, and what is in it unless that is over `most` bytes.
+
+        Return False if it can't be had: another writes it, it is no plain file, or the file system knows no locks.
+        """
+        with self._lock:
+            if self._ended or not _HAS_LOCKS or (descriptor := open_locked(self._path)) is None:
+                return False
+            self._descriptor = descriptor
+            size = os.fstat(descriptor).st_size
+            if size > most:
+                os.ftruncate(descriptor, 0)
+            else:
+                self._there = size
+            return True
+
+    def take_over(self) -> bool:
+        """Hash the next bytes that were there; return whether there are more. Raises `OSError`."""
+        with self._lock:
+            if self._ended or self._descriptor is None:
+                return False
+            end = min(self._size + _TURN, self._there)
+            while self._size < end:
+                piece = os.pread(self._descriptor, min(_PIECE, end - self._size), self._size)
+                if not piece:
+                    self._there = end = self._size
+                self._hashed.update(piece)
+                self._size += len(piece)
+            if self._size < self._there:
+                return True
+            os.lseek(self._descriptor, self._size, os.SEEK_SET)
+            return False
+
+    def leave(self) -> None:
+        """Stop here: what is worth keeping stays for a later run, the rest is discarded."""
+        with self._lock:
+            if self._descriptor is not None and max(self._size, self._there) >= WORTH_KEEPING:
+                os.close(self._descriptor)
+                self._ended, self._descriptor = True, None
+        self.discard()
+
+
+def open_locked(path: Path) -> int | None:
+    """A descriptor of the plain file `path`, created if it is absent; None if it can't be had.
+
+    It is locked against other writers until it is closed.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS, BLOB_MODE)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        status = os.fstat(descriptor)
+        # With a second name it may be any file of the user's; and who held the lock before may have renamed it.
+        is_own = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+        if is_own and os.path.samestat(status, path.lstat()):
+            os.fchmod(descriptor, BLOB_MODE)
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
