@@ -99,7 +99,8 @@ class Traits(Struct, frozen=True):
     Blobs of at most `small` bytes have a lane of their own, so that they never wait behind large ones. `asks_ahead`:
     answers take long, so blobs are worth asking for before their turn to be sent comes. `mounts_itself`: a small blob
     is put with the target itself among the candidates, instead of being asked for first. `mounts`: blobs can be had
-    from other repositories at the same origin.
+    from other repositories at the same origin. `is_local`: what the target says it lacks, it lacks for certain, so that
+    no pause helps; and it counts itself how often it may say so.
     """
 
     bodies: int = 8
@@ -108,6 +109,7 @@ class Traits(Struct, frozen=True):
     asks_ahead: bool = False
     mounts_itself: bool = False
     mounts: bool = False
+    is_local: bool = False
 
 
 class Source(Protocol[Ref]):

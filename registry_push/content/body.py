@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from ..errors import BlobCorrupt, SourceChanged
 from .base import FileIdentity, LocalFile
@@ -18,7 +18,18 @@ from .threads import in_thread
 PIECE: Final = 1024 * 1024
 
 
-async def opened(open_file: Callable[[], io.FileIO]) -> io.FileIO:
+class Closable(Protocol):
+    """Something open, such as a file."""
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+Opened = TypeVar("Opened", bound=Closable)
+
+
+async def opened(open_file: Callable[[], Opened]) -> Opened:
     """What `open_file` opens, in a thread. A call that is cancelled meanwhile leaves no file open behind it."""
     handover = _Handover(open_file)
     try:
@@ -28,17 +39,17 @@ async def opened(open_file: Callable[[], io.FileIO]) -> io.FileIO:
         raise
 
 
-class _Handover:
+class _Handover(Generic[Opened]):
     """A file on its way out of a thread; whoever comes last closes it if nobody wants it. Needs no event loop for that,
     since a cancelled one may be gone before the thread is done."""
 
-    def __init__(self, open_file: Callable[[], io.FileIO]) -> None:
+    def __init__(self, open_file: Callable[[], Opened]) -> None:
         self._open_file = open_file
         self._lock = threading.Lock()
-        self._file: io.FileIO | None = None
+        self._file: Opened | None = None
         self._abandoned = False
 
-    def open(self) -> io.FileIO:
+    def open(self) -> Opened:
         file = self._open_file()
         with self._lock:
             self._file = file

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
@@ -130,20 +131,23 @@ def words(error: OSError) -> str:
 def unreadable(path: Path, *, what: str = "the store") -> Unreadable:
     """The error for a `path` that the system would not let us read; says whose it is and what to do."""
     place = _blocker(path)
-    hint = "run this as the user who owns it"
-    owner = "another user"
-    try:
+    owner, hint, status = "another user", "run this as the user who owns it", None
+    with suppress(OSError):
         status = place.stat()
-    except OSError:
-        status = None
     if status is not None and pwd is not None:
-        user, group = _user(status.st_uid), _group(status.st_gid)
-        owner = user if user is not None else f"uid {status.st_uid}"
-        hint = f"run it as that user: sudo -u {user if user is not None else f'#{status.st_uid}'} registry-push …"
+        owner, hint = owner_of(status)
+        group = _group(status.st_gid)
         needed = stat.S_IRGRP | stat.S_IXGRP if stat.S_ISDIR(status.st_mode) else stat.S_IRGRP
         if group is not None and status.st_mode & needed == needed:
             hint += f"; or join the group that may read it: sudo usermod -aG {group} $USER, and log in again"
     return Unreadable(f"{what} can't be read: {place} belongs to {owner}", hint=hint)
+
+
+def owner_of(status: os.stat_result) -> tuple[str, str]:
+    """Return how to call the owner of a file with this `status`, and the hint to run the command as that user."""
+    user = _user(status.st_uid) if os.name == "posix" else None
+    sudo = user if user is not None else f"#{status.st_uid}"
+    return user if user is not None else f"uid {status.st_uid}", f"run it as that user: sudo -u {sudo} registry-push …"
 
 
 def _blocker(path: Path) -> Path:

@@ -1,25 +1,67 @@
-"""What a failure to write a local file means."""
+"""What a failure to write a local file means: one table, for every store that is written."""
 
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
-from ..errors import Unavailable, Unwritable
+from ..errors import RegistryPushError, Unavailable, Unwritable
+from .read_errors import owner_of, shortage, words
 
-_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_CLOSED: Final = frozenset({errno.EACCES, errno.EPERM})
+# Something else lies where a file or folder of ours should be.
+_IN_THE_WAY: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENOTEMPTY})
 
 
 @contextmanager
-def writing_to(path: Path) -> Iterator[None]:
-    """Translate what the system says of a write to `path`: `Unwritable` if this user may not, else `Unavailable`."""
+def writing(path: Path, *, kept: str = "") -> Iterator[None]:
+    """Translate an `OSError` of a write to `path`. `kept` says what of the work is kept on the disk."""
     try:
         yield
     except OSError as error:
-        what = f"{path} can't be written: {error.strerror or error}"
-        if error.errno in _CLOSED:
-            raise Unwritable(what, hint="name a place that you may write to, or have this one made writable") from error
-        hint = "make room, or name another place, and run the same command again"
-        raise Unavailable(what, hint=hint) from error
+        raise write_error(error, path, kept=kept) from error
+
+
+def write_error(error: OSError, path: Path, *, kept: str = "") -> RegistryPushError:
+    """Return the error that `error` means for a write to `path`: `Unwritable`, `OutOfResources` or `Unavailable`."""
+    message = f"{path} can't be written: {words(error)}"
+    if error.errno in _CLOSED:
+        return unwritable(path, path if path.is_dir() else path.parent)
+    if error.errno == errno.EROFS:
+        return Unwritable(message, hint="mount the file system for writing, or name another folder")
+    if error.errno in _IN_THE_WAY:
+        return Unwritable(message, hint="see what is there, and move it away: ls -ld")
+    if (short := shortage(error, f"{path} can't be written")) is not None:
+        return short
+    also = f"; {kept}" if kept else ""
+    return Unavailable(f"{message}{also}", hint="make room, or name another folder, and run the same command again")
+
+
+def unwritable(path: Path, place: Path) -> Unwritable:
+    """Return the error for a `path` that the folder `place` keeps us from writing: whose that is, and what to do."""
+    owner, hint = "another user", "run this as the user who owns it"
+    with suppress(OSError):
+        status = place.stat()
+        owner, hint = owner_of(status)
+        if os.name == "posix" and status.st_uid == os.geteuid():
+            hint = f"allow it: chmod u+wx {place}"
+    return Unwritable(f"{path} can't be written: {place} belongs to {owner}", hint=hint)
+
+
+def check_writable(path: Path) -> None:
+    """Raise `Unwritable` if this user can't make or replace the file `path`, as far as can be seen without a try."""
+    folder = path.absolute().parent
+    for place in (*reversed(folder.parents), folder):
+        if not os.path.lexists(place):
+            break
+        if not place.is_dir():
+            raise write_error(NotADirectoryError(errno.ENOTDIR, "it is no folder"), place)
+        if not os.access(place, os.X_OK):
+            raise unwritable(path, place)
+        folder = place
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise unwritable(path, folder)

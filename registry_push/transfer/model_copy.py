@@ -267,7 +267,8 @@ class ModelCopy(Struct):
         """Put a manifest, whose manifests `put_named` puts. If the registry does not know its blobs, look at them.
 
         Registries whose parts lag behind each other say so for a while, although they have confirmed every blob; others
-        have lost one meanwhile. Raises `Unavailable` when all tries are over.
+        have lost one meanwhile. Raises `Unavailable` when all tries are over. For a target on this machine there are no
+        pauses, and no bound but its own.
         """
         run, budget = self.run_of, self.run_of.pauses.budget()
         while True:
@@ -276,6 +277,10 @@ class ModelCopy(Struct):
             except ManifestRefused as refused:
                 if not refused.lacks_blobs:
                     raise
+                if self.target.traits.is_local:
+                    await self._send_missing()
+                    await put_named()
+                    continue
                 pause = budget.spend()
                 if pause is None:
                     raise Unavailable(refused.message, hint=refused.hint, url=refused.url) from refused

@@ -13,14 +13,16 @@ from typing import Any, Protocol
 
 import pytest
 
-from registry_push.content.base import Source, Target
+from registry_push.content.base import BlobBody, Source, Target
 from registry_push.content.body import BytesBody
 from registry_push.content.memory import MemoryStore
 from registry_push.content.oci.layout import OCILayout
+from registry_push.content.ollama.source import OllamaStore
+from registry_push.content.ollama.target import OllamaTarget
 from registry_push.embedded import EmbeddedRegistry
 from registry_push.errors import BlobCorrupt, BlobMissing, IntegrityError, ManifestRefused, ModelNotFound, Unavailable
 from registry_push.events import Placement, ignore
-from registry_push.model import Descriptor, Digest, Manifest, Reference
+from registry_push.model import Descriptor, Digest, Manifest, ModelName, Reference
 from registry_push.model.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from registry_push.registry.registries import Registries
 from registry_push.settings import Settings
@@ -44,6 +46,21 @@ def memory() -> Store:
 @pytest.fixture
 def layout(tmp_path: Path) -> Store:
     return OCILayout(tmp_path / "layout")
+
+
+class OllamaModel(OllamaTarget):
+    """A model in an Ollama store, read by its tags too."""
+
+    async def resolve(self, ref: str) -> Manifest:
+        return await OllamaStore(self.root).resolve(ModelName.parse(f"{self.name}:{ref}"))
+
+    async def open(self, blob: Descriptor) -> BlobBody:
+        return await OllamaStore(self.root).open(blob)
+
+
+@pytest.fixture
+def ollama(tmp_path: Path) -> Store:
+    return OllamaModel(tmp_path / "models", ModelName.parse("me/tiny"))
 
 
 @asynccontextmanager
@@ -77,6 +94,7 @@ async def repository_at_zuul_registry(zuul_registry: ZuulRegistry, tmp_path: Pat
     params=[
         "memory",
         "layout",
+        "ollama",
         "repository_at_embedded",
         pytest.param("repository_at_docker_registry", marks=pytest.mark.real),
         pytest.param("repository_at_zuul_registry", marks=pytest.mark.real),
@@ -232,7 +250,7 @@ async def test_index_needs_its_manifests(store: Store, facts: Facts) -> None:
     if facts.checks_oci:
         with pytest.raises(ManifestRefused):
             await store.put_manifest(index, "all")
-    await store.put_manifest(child, "one")
+    await store.put_manifest(child, str(child.digest))
     await store.put_manifest(index, "all")
     assert await store.resolve("all") == index
 

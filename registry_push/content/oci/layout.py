@@ -34,7 +34,7 @@ from ..pouring import pour
 from ..read_errors import read_error
 from ..spool import Spool
 from ..threads import in_thread
-from ..write_errors import writing_to
+from ..write_errors import writing
 from .index import LayoutIndex
 from .reader import LayoutReader
 
@@ -260,7 +260,7 @@ class OCILayout(LayoutReader):
     def _replace(self, name: str, content: bytes) -> None:
         self._prepare()
         path, spool = self.path / name, Spool(self.path)
-        with writing_to(path):
+        with writing(path):
             try:
                 spool.write(content)
                 spool.commit(path)
@@ -270,7 +270,7 @@ class OCILayout(LayoutReader):
     def _prepare(self) -> None:
         blobs = self.path / "blobs" / "sha256"
         self._inside(blobs)  # a link there would have us write elsewhere
-        with writing_to(blobs):
+        with writing(blobs):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             for folder in (self.path, blobs.parent, blobs):
                 try:
@@ -280,15 +280,15 @@ class OCILayout(LayoutReader):
                 folder.chmod(_FOLDER_MODE)
 
     def _begin(self, partial: PartialFile, most: int) -> bool:
-        with writing_to(self.path):
+        with writing(self.path):
             return partial.begin(most)
 
     def _take_over(self, partial: PartialFile) -> bool:
-        with writing_to(self.path):
+        with writing(self.path):
             return partial.take_over()
 
     def _rewind(self, spool: Spool) -> None:
-        with writing_to(self.path):
+        with writing(self.path):
             spool.restart()
 
     def _lacking(self, manifest: Manifest) -> list[str]:
@@ -297,16 +297,16 @@ class OCILayout(LayoutReader):
         return [str(digest) for digest in missing]
 
     def _write_all(self, spool: Spool, pieces: Sequence[bytes]) -> None:
-        with writing_to(self.path):
+        with writing(self.path):
             for piece in pieces:
                 spool.write(piece)
 
     def _write(self, spool: Spool, piece: bytes) -> None:
-        with writing_to(self.path):
+        with writing(self.path):
             spool.write(piece)
 
     def _adopt(self, spool: Spool, digest: Digest) -> None:
-        with writing_to(self.path):
+        with writing(self.path):
             spool.commit(self.blob_path(digest))
 
 

@@ -18,10 +18,10 @@ from ...model import ModelName
 from ...model.name import DEFAULT_HOST
 from ..read_errors import Cause, cause_of, passes, read_error
 
-_LEGACY: Final = "manifests"
+LEGACY: Final = "manifests"
 # Ollama's pull request 16590 (August 2026, manifest/paths.go): another folder, since old versions must not trip
 # over its links; `:` is `%3A`, since Windows has no `:` in names; and its own registry goes by its new host.
-_V2: Final = "manifests-v2"
+V2: Final = "manifests-v2"
 _V2_HOST: Final = "ollama.com"
 # difflib's own measure of what is worth showing.
 _ALIKE: Final = 0.6
@@ -58,15 +58,20 @@ class Listing(Struct, frozen=True):
 
 def named_paths(root: Path, name: ModelName) -> tuple[Path, ...]:
     """Where the manifest of exactly this name can be, best first."""
-    v2_host = _V2_HOST if _is_public(name.host) else name.host
     paths = [
-        root / _V2 / v2_host.replace(":", "%3A") / name.namespace / name.model / name.tag,
-        root / _LEGACY / name.host / name.namespace / name.model / name.tag,
+        root.joinpath(V2, *v2_parts(name)),
+        root / LEGACY / name.host / name.namespace / name.model / name.tag,
     ]
     if _is_public(name.host):
         other = _V2_HOST if name.host.lower() == DEFAULT_HOST else DEFAULT_HOST
-        paths.append(root / _LEGACY / other / name.namespace / name.model / name.tag)
+        paths.append(root / LEGACY / other / name.namespace / name.model / name.tag)
     return tuple(paths)
+
+
+def v2_parts(name: ModelName) -> tuple[str, str, str, str]:
+    """The four folder and file names below `manifests-v2/`."""
+    host = _V2_HOST if _is_public(name.host) else name.host
+    return (host.replace(":", "%3A"), name.namespace, name.model, name.tag)
 
 
 def entries(root: Path, problems: list[str]) -> Iterator[tuple[ModelName, Path]]:
@@ -74,10 +79,10 @@ def entries(root: Path, problems: list[str]) -> Iterator[tuple[ModelName, Path]]
 
     Raises `Unreadable` for a folder that is closed to us.
     """
-    for folder in (_V2, _LEGACY):
+    for folder in (V2, LEGACY):
         for parts, path in _files(root / folder, 4, problems):
             host = parts[0]
-            if folder == _V2:
+            if folder == V2:
                 host = re.sub("%3a", ":", host, flags=re.IGNORECASE)
                 host = DEFAULT_HOST if _is_public(host) else host
             try:

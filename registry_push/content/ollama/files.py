@@ -1,0 +1,195 @@
+"""`StoreFiles`: what is written into an Ollama store, one step at a time, by Ollama's rules.
+
+Nothing under its own name is ever half written: partial content and the next manifest lie in `.registry-push/`, where
+Ollama does not look, on the file system of what they become. In `blobs/` Ollama deletes at its start what is no digest,
+and takes a file with its own names for partial content for its own; one odd file four levels below `manifests/` keeps
+it from cleaning up at all.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from ...errors import IntegrityError, NotAtSource, Unwritable
+from ...model import Digest, Manifest, ModelName
+from ..read_errors import Cause, cause_of, read_error
+from ..write_errors import check_writable, writing
+from .folder import Folder, Owner
+from .names import LEGACY, V2, v2_parts
+from .source import OllamaStore
+
+BLOBS: Final = "blobs"
+WORK: Final = ".registry-push"
+_NAME_BYTES: Final = 8  # of chance, in the name of a new file
+
+
+class Written(Struct, frozen=True):
+    """A file that was put, to be known again: by its inode."""
+
+    path: Path
+    device: int
+    inode: int
+
+
+class StoreFiles:
+    """The files of the store at `root`. Every method blocks on the disk, and raises our own errors.
+
+    `Unwritable`: this user may not write there, or something else is in the way. `Unavailable`: the disk is full.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def owner(self) -> Owner | None:
+        """Whom new files and folders are given to: the owner of `blobs/`, if this is root; None: they stay ours.
+
+        As root's own they would be closed to the service that the store belongs to.
+        """
+        if os.name != "posix" or os.geteuid() != 0:
+            return None
+        blobs = (self.root / BLOBS).absolute()
+        for place in (blobs, *blobs.parents):
+            with suppress(FileNotFoundError):
+                status = place.stat()
+                return Owner(status.st_uid, status.st_gid)
+        return None
+
+    def blobs(self) -> Folder:
+        """Open `blobs/`, made if it is missing. Raises `OSError`."""
+        return Folder.made(self.root / BLOBS, self.owner())
+
+    def work(self, beside: Folder) -> Folder:
+        """Open `.registry-push/` on the file system of the folder `beside`. Raises `OSError`.
+
+        It is in the store, unless `blobs` or `manifests` is a link to another disk: then it is beside the link's
+        target. If that is a disk by itself, manifests have it within: two levels down Ollama does not look.
+        """
+        real = Path(os.path.realpath(beside.path))
+        within = () if real == Path(os.path.realpath(self.root / BLOBS)) else (real,)
+        for parent in (self.root, real.parent, *within):
+            with Folder.made(parent, beside.owner) as folder:
+                if folder.device == beside.device:
+                    return folder.child(WORK)
+        raise Unwritable(
+            f"{real} is a disk by itself, on which nothing but blobs may lie",
+            hint=f"make {self.root / BLOBS} a link to a folder on that disk, not to all of it",
+        )
+
+    def check(self, name: ModelName) -> None:
+        """Raise `Unwritable` if this user may not write blobs, or the manifest `name`: before gigabytes are fetched."""
+        with writing(self.root / BLOBS), self.blobs() as blobs, self.work(blobs):
+            pass
+        for path in (self.root / BLOBS / "any", self.root.joinpath(LEGACY, *name.path_parts)):
+            check_writable(path)
+
+    def has(self, digest: Digest, size: int | None) -> bool:
+        """Whether the blob is here, in this size. If it is, Ollama takes it for new, and keeps it for an hour.
+
+        A link counts that leads to a file of the store.
+        """
+        path = self.root / BLOBS / digest.path_name
+        try:
+            status = path.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                path = Path(os.path.realpath(path, strict=True))
+                homes = (os.path.realpath(self.root), os.path.realpath(self.root / BLOBS))
+                if not any(path.is_relative_to(home) for home in homes):
+                    return False
+                status = path.lstat()
+        except OSError as error:
+            if cause_of(error.errno) is Cause.MISSING:
+                return False
+            raise read_error(error, f"blob {digest}", path=path) from error
+        if not stat.S_ISREG(status.st_mode) or size not in (None, status.st_size):
+            return False
+        with suppress(OSError):  # of another user, or gone by now: then it is not ours to keep
+            os.utime(path, follow_symlinks=False)
+        return True
+
+    def missing(self, manifest: Manifest) -> list[Digest]:
+        """Return what `manifest` names and is not here, and what is not of that which its manifests name."""
+        missing = [blob.digest for blob in manifest.blobs if not self.has(blob.digest, blob.size)]
+        store = OllamaStore(self.root)
+        for entry in manifest.manifests:
+            if not self.has(entry.digest, entry.size):
+                missing.append(entry.digest)
+                continue
+            try:
+                missing += self.missing(manifest.child(entry, store.read_child(entry)))
+            except (NotAtSource, IntegrityError):
+                missing.append(entry.digest)
+        return missing
+
+    def put_blob(self, content: bytes, digest: Digest) -> None:
+        """Put a small blob whose content is known to be right."""
+        with writing(self.root / BLOBS), self.blobs() as blobs, self.work(blobs) as work:
+            name = _new_name()
+            try:
+                work.write(name, content)
+                work.replace(name, blobs, digest.path_name)
+            finally:
+                work.unlink(name)
+
+    def put_manifest(self, manifest: Manifest, name: ModelName) -> list[Written]:
+        """Put the manifest under `name`, in the place of what was there. Returns the files that stand for it.
+
+        If there is `manifests-v2/`, the manifest is also a blob, with a link there. That comes last: Ollama reads it
+        first, and so do we, so that a put that was killed in between is done again.
+        """
+        written = [self._put(LEGACY, name.path_parts, manifest)]
+        if (self.root / V2).is_dir():
+            self.put_blob(manifest.raw, manifest.digest)
+            written.append(self._put(V2, v2_parts(name), manifest))
+        return written
+
+    def remove(self, written: Iterable[Written]) -> None:
+        """Remove these files, unless others have been put in their place."""
+        for each in written:
+            with writing(each.path), Folder.at(each.path.parent, None) as folder:
+                status = folder.status(each.path.name)
+                if status is not None and (status.st_dev, status.st_ino) == (each.device, each.inode):
+                    folder.unlink(each.path.name)
+
+    def _put(self, top: str, parts: tuple[str, str, str, str], manifest: Manifest) -> Written:
+        path = self.root.joinpath(top, *parts)
+        with writing(path), Folder.made(self.root / top, self.owner()) as manifests, self.work(manifests) as work:
+            folder, temporary = self._below(manifests, parts[:3]), _new_name()
+            with folder:
+                tag = folder.spelling(parts[3])
+                try:
+                    self._write(top, work, temporary, folder, manifest)
+                    status = work.status(temporary)
+                    assert status is not None, "it was just written"
+                    work.replace(temporary, folder, tag)
+                finally:
+                    work.unlink(temporary)
+                return Written(folder.path / tag, status.st_dev, status.st_ino)
+
+    def _below(self, top: Folder, parts: tuple[str, ...]) -> Folder:
+        folder = top.child(top.spelling(parts[0]))
+        for part in parts[1:]:
+            with folder as parent:
+                folder = parent.child(parent.spelling(part))
+        return folder
+
+    def _write(self, top: str, work: Folder, temporary: str, folder: Folder, manifest: Manifest) -> None:
+        if top == V2:
+            # Ollama's order (pull request 16590): a symbolic link, else a hard link, else a copy.
+            blob = os.path.realpath(self.root / BLOBS / manifest.digest.path_name)
+            with suppress(OSError, NotImplementedError):
+                return work.link(temporary, os.path.relpath(blob, os.path.realpath(folder.path)))
+            with suppress(OSError, NotImplementedError):
+                return os.link(blob, work.path / temporary)
+        return work.write(temporary, manifest.raw)
+
+
+def _new_name() -> str:
+    return f"new-{secrets.token_hex(_NAME_BYTES)}"

@@ -1,0 +1,225 @@
+"""`PartialBlob`: content on its way into an Ollama store, kept when its process is killed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from ...errors import IntegrityError
+from ...model import Descriptor, Digest
+from ..hashing import RunningHash, scratch, take_next
+from ..write_errors import writing
+from .files import StoreFiles
+from .folder import Folder, write_all
+
+# Bytes a read: as everywhere, it stays in the second-level cache.
+_BUFFER: Final = 1024 * 1024
+# Bytes that one turn of a thread hashes, some hundredths of a second: then others have theirs, or a stop is seen.
+_TURN: Final = 32 * 1024 * 1024
+# Seconds. What nobody has touched for a week is of a pull that nobody repeats.
+_STALE: Final = 7 * 24 * 3600.0
+
+
+class BlobHeldError(Exception):
+    """Another process has the partial content."""
+
+
+class PartialBlob:
+    """The first bytes of `blob`, in a file that is locked against others who fetch it.
+
+    The methods that block are called in threads; one lock keeps `close` from closing the file under a thread whose
+    caller was cancelled. What is added is written in its order, whoever comes to write it.
+    """
+
+    def __init__(self, files: StoreFiles, blob: Descriptor, descriptor: int) -> None:
+        self._files = files
+        self._blob = blob
+        self._descriptor: int | None = descriptor
+        self._lock = threading.Lock()
+        self._added: deque[bytes] = deque()
+        self._hashed = RunningHash()
+        self._length = os.fstat(descriptor).st_size
+        if self._length > blob.size:
+            self._cut()
+
+    @classmethod
+    def claim(cls, files: StoreFiles, blob: Descriptor) -> PartialBlob:
+        """Open and lock the partial file of `blob`, made if there is none. Raises `BlobHeldError`."""
+        with writing(files.root), files.blobs() as blobs, files.work(blobs) as work:
+            descriptor = _claimed(work, _name(blob.digest))
+            try:
+                return cls(files, blob, descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
+
+    @property
+    def size(self) -> int:
+        """Bytes that are on the disk and hashed."""
+        return self._hashed.offset
+
+    @property
+    def digest(self) -> Digest:
+        """Of these bytes."""
+        return self._hashed.digest
+
+    def hash_on(self) -> bool:
+        """Hash some of what was there before. Returns whether more is left."""
+        with self._lock:
+            if self._descriptor is None:
+                return False
+            end = min(self._length, self.size + _TURN)
+            buffer, name = scratch(_BUFFER), f"the partial content of {self._blob.digest}"
+            try:
+                while self.size < end:
+                    part = buffer[: min(_BUFFER, end - self.size)]
+                    take_next(self._descriptor, part, self.size, self._hashed, name)
+            except IntegrityError:  # the disk has lost some of it: that is fetched again
+                self._cut()
+            return self.size < self._length
+
+    def add(self, pieces: Sequence[bytes]) -> None:
+        """Append `pieces`, which `drain` writes. Does not block."""
+        self._added.extend(pieces)
+
+    def drain(self) -> None:
+        """Write and hash what was added."""
+        with self._lock, writing(self._files.root, kept="what has come of the blob is kept, and not fetched again"):
+            self._drain()
+
+    def empty(self) -> None:
+        """Forget all content: it is wrong."""
+        with self._lock:
+            if self._descriptor is not None:
+                self._cut()
+
+    def commit(self) -> None:
+        """Make the content the blob. The caller has checked that it is; it is on the disk before it has the name."""
+        path = self._files.root / "blobs" / self._blob.digest.path_name
+        with self._lock, writing(path, kept="the content is kept"):
+            if self._descriptor is None:
+                return
+            os.fsync(self._descriptor)
+            with self._files.blobs() as blobs, self._files.work(blobs) as work:
+                try:
+                    work.replace(_name(self._blob.digest), blobs, self._blob.digest.path_name)
+                except FileNotFoundError:  # where nothing can be locked, another may have been quicker
+                    if not self._files.has(self._blob.digest, self._blob.size):
+                        raise
+            self._close()
+
+    def close(self) -> None:
+        """Let go of the file; what has come is kept for the next. Waits for a thread that works with it.
+
+        An empty one is removed. Safe to call twice.
+        """
+        with self._lock:
+            if self._descriptor is None:
+                return
+            try:
+                with suppress(OSError):  # what can't be written is fetched again
+                    self._drain()
+                if not os.fstat(self._descriptor).st_size:
+                    with suppress(OSError), self._files.blobs() as blobs, self._files.work(blobs) as work:
+                        work.unlink(_name(self._blob.digest))
+            finally:
+                self._close()
+
+    def _drain(self) -> None:
+        while self._added and self._descriptor is not None:
+            piece = self._added[0]
+            write_all(self._descriptor, piece, self.size)
+            self._hashed.take(self.size, memoryview(piece))
+            self._added.popleft()
+
+    def _cut(self) -> None:
+        assert self._descriptor is not None
+        with writing(self._files.root):
+            os.ftruncate(self._descriptor, 0)
+        self._added.clear()
+        self._length, self._hashed = 0, RunningHash()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)  # which lets go of the lock
+            self._descriptor = None
+
+
+def remove_stale(files: StoreFiles) -> None:
+    """Remove what was left in the working folder over a week ago, unless a process has it."""
+    if os.name != "posix":
+        return  # nothing says whether one has
+    with suppress(OSError), files.blobs() as blobs, files.work(blobs) as work:
+        for name in work.names():
+            status = work.status(name)
+            if status is None or status.st_mtime > time.time() - _STALE:
+                continue
+            with suppress(OSError, BlobHeldError):
+                descriptor = work.open(name)
+                try:
+                    _lock(descriptor)
+                    work.unlink(name)
+                finally:
+                    os.close(descriptor)
+
+
+def _name(digest: Digest) -> str:
+    return f"{digest.path_name}.partial"
+
+
+def _claimed(work: Folder, name: str) -> int:
+    while True:
+        descriptor = _opened(work, name)
+        if descriptor is None:
+            continue
+        try:
+            _lock(descriptor)
+            now, ours = work.status(name), os.fstat(descriptor)
+            if now is not None and (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # who had it before us has made it the blob, or removed it
+
+
+def _opened(work: Folder, name: str) -> int | None:
+    """The file `name`, new or not; None if what was there has just gone."""
+    try:
+        return work.create(name)
+    except FileExistsError:
+        pass
+    try:
+        return work.open(name)
+    except FileNotFoundError:
+        return None  # it has just become the blob
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ELOOP):
+            raise
+        # A link, a pipe, or a file with a second name, such as that of a backup, which must stay as it is.
+        work.unlink(name)
+        return None
+
+
+def _lock(descriptor: int) -> None:
+    """Lock the file until it is closed, or its process dies. Raises `BlobHeldError`.
+
+    This is a lock of the open file (flock): two tasks of one process keep each other out too. Where there are none, as
+    on some file systems, two that fetch the same blob write the same bytes to the same places, and what is not right in
+    the end has another digest.
+    """
+    if os.name == "posix":
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlobHeldError from error
+        except OSError:
+            return

@@ -1,0 +1,262 @@
+"""`OllamaTarget`: one model in an Ollama store, written so that a running Ollama is never in the way of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from msgspec.structs import replace
+
+from ...errors import (
+    BlobCorrupt,
+    IntegrityError,
+    Interrupted,
+    ManifestRefused,
+    NotAtSource,
+    printable,
+)
+from ...events import Placement
+from ...model import Descriptor, Digest, Manifest, ModelName
+from ...pauses import unless_stopped
+from ..base import BlobBody, Placed, Traits
+from ..body import opened
+from ..threads import in_thread
+from .files import StoreFiles
+from .fresh import FreshBlobs
+from .partial import BlobHeldError, PartialBlob, remove_stale
+from .source import OllamaStore
+
+# Bytes that are collected for a thread to write and hash: a hop there costs nothing beside them. As much again comes
+# in meanwhile, so that a body takes two of it in memory.
+_BATCH: Final = 1024 * 1024
+# Seconds until a process that waits for another's blob looks again; the kernel's own wait can't be cancelled.
+_LOOK_AGAIN: Final = 0.25
+# How often a manifest's blobs may be deleted beside us (`ollama rm`) before it is no accident.
+_LOSSES: Final = 3
+
+
+class OllamaTarget:
+    """The model `name` in the store at `root`, with any tag; that of `name` says nothing. Implements `Target`.
+
+    The store is made if there is none. Blobs that are put or found are noted in `fresh`, if given. When `stop` is set,
+    what has come of a blob is kept, and the next put of it, by whatever process, fetches the rest only.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        name: ModelName,
+        *,
+        fresh: FreshBlobs | None = None,
+        stop: asyncio.Event | None = None,
+        sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
+    ) -> None:
+        self.root = root
+        self._model = name
+        self._files = StoreFiles(root)
+        self._fresh = fresh
+        self._stop = stop
+        self._sleep = sleep
+        self._is_ready = False
+        self._putting: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
+        self._losses: Counter[str] = Counter()
+
+    @property
+    def origin(self) -> str:
+        """The store, as places are written."""
+        return f"ollama:{self.root}"
+
+    @property
+    def name(self) -> str:
+        """The model's name as Ollama shows it, without a tag."""
+        return self._model.short.rpartition(":")[0]
+
+    @property
+    def traits(self) -> Traits:
+        """A disk: nothing is waited for."""
+        return Traits(is_local=True)
+
+    async def prepare(self, blobs: int) -> None:
+        """Nothing is to be got ready."""
+
+    async def exists(self, blob: Descriptor) -> bool:
+        """Whether the blob is here, in its full size; then Ollama takes it for new from now on. Raises `Unreadable`."""
+        if not await in_thread(self._files.has, blob.digest, blob.size):
+            return False
+        self._note(blob.digest)
+        return True
+
+    async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
+        """Put the blob here, hashed as it comes. What an earlier put left behind is not asked for again.
+
+        If that turns out to be wrong, all of the blob is fetched once more. Raises `BlobCorrupt`, `Unwritable`,
+        `Unavailable` if the disk is full, `Interrupted`, and what the body raises. Cancelling is safe.
+        """
+        if body.size != blob.size:
+            raise BlobCorrupt(f"what came for {blob.digest} has {body.size} bytes, not {blob.size}")
+        async with self._putting.setdefault(blob.digest, asyncio.Lock()):
+            partial = await self._claim(blob)
+            if partial is None:
+                return Placed(Placement.PRESENT)
+            try:
+                if await self.exists(blob):  # it has come between the look and the lock
+                    return Placed(Placement.PRESENT)
+                sent = await self._fill(partial, blob, body)
+            finally:
+                # To its end, even if the caller is cancelled once more.
+                await asyncio.shield(in_thread(partial.close))
+        self._note(blob.digest)
+        return Placed(Placement.UPLOADED, sent)
+
+    async def put_manifest(self, manifest: Manifest, ref: str) -> None:
+        """Put the manifest's bytes under the tag `ref`; under its own digest they become a blob, as lists want it.
+
+        Raises `ManifestRefused` if content that it names is not here, or is deleted at the same moment; the fourth
+        time, `IntegrityError`. Raises `InvalidName` for a tag that Ollama does not allow.
+        """
+        if ref == str(manifest.digest):
+            await self._refuse_without_blobs(manifest, ref)
+            await in_thread(self._files.put_blob, manifest.raw, manifest.digest)
+            self._note(manifest.digest)
+            return
+        name = replace(self._model, tag=ref)
+        await self._make_ready()
+        await self._refuse_without_blobs(manifest, ref)
+        # In one go: a cancelled call must not leave a manifest whose blobs nobody has looked at.
+        missing = await asyncio.shield(in_thread(self._put_whole, manifest, name))
+        if missing:
+            raise self._refusal(missing, ref)
+        self._losses.pop(ref, None)
+
+    async def digest_of(self, ref: str) -> Digest | None:
+        """The digest of the manifest under the tag `ref`; None if there is none, or content that it names is missing.
+
+        Raises `Unreadable`.
+        """
+        return await in_thread(self._whole, replace(self._model, tag=ref))
+
+    # ── blobs ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def _claim(self, blob: Descriptor) -> PartialBlob | None:
+        """The blob's partial content, for us alone; None if the blob is here, maybe brought by whom we waited for."""
+        while True:
+            if await self.exists(blob):
+                return None
+            await self._make_ready()
+            with suppress(BlobHeldError):
+                return await opened(lambda: PartialBlob.claim(self._files, blob))
+            waiting = "stopped while another process was fetching the same blob"
+            await unless_stopped(self._sleep(_LOOK_AGAIN), self._stop, waiting)
+
+    async def _make_ready(self) -> None:
+        if not self._is_ready:
+            await in_thread(self._files.check, self._model)
+            await in_thread(remove_stale, self._files)
+            self._is_ready = True
+
+    async def _fill(self, partial: PartialBlob, blob: Descriptor, body: BlobBody) -> int:
+        """Fetch what is missing and make it the blob. Returns how many bytes were fetched."""
+        while await in_thread(partial.hash_on):
+            self._check_stop(blob)
+        kept, sent = partial.size, 0
+        while True:
+            sent += await self._receive(partial, blob, body)
+            if partial.digest == blob.digest:
+                break
+            digest = partial.digest
+            await in_thread(partial.empty)
+            if not kept:
+                raise BlobCorrupt(f"what came for {blob.digest} has the digest {digest}")
+            kept = 0  # it may have been that, and not what came now
+        await in_thread(partial.commit)
+        return sent
+
+    async def _receive(self, partial: PartialBlob, blob: Descriptor, body: BlobBody) -> int:
+        """Fetch all that `partial` lacks. What has come when this fails is kept."""
+        start = partial.size
+        left = blob.size - start
+        if not left:
+            return 0
+        batch: list[bytes] = []
+        size, turn = 0, None
+        pieces = body.open(start, left)
+        try:
+            async for piece in pieces:
+                self._check_stop(blob)
+                left -= len(piece)
+                if left < 0:
+                    raise BlobCorrupt(f"what came for {blob.digest} has more than {blob.size} bytes")
+                batch.append(piece)
+                size += len(piece)
+                if size >= _BATCH:
+                    if turn is not None:
+                        await turn
+                    partial.add(batch)
+                    batch, size = [], 0
+                    turn = asyncio.ensure_future(in_thread(partial.drain))
+            if turn is not None:
+                await turn
+        finally:
+            partial.add(batch)
+            if turn is not None:
+                turn.cancel()
+                await asyncio.gather(turn, return_exceptions=True)
+            await _closed(pieces)
+        await in_thread(partial.drain)
+        if partial.size != blob.size:
+            raise BlobCorrupt(f"what came for {blob.digest} ended at byte {partial.size} of {blob.size}")
+        return blob.size - start
+
+    def _check_stop(self, blob: Descriptor) -> None:
+        if self._stop is not None and self._stop.is_set():
+            raise Interrupted(f"stopped in {blob.digest.short}; what has come of it is kept")
+
+    def _note(self, digest: Digest) -> None:
+        if self._fresh is not None:
+            self._fresh.note(digest)
+
+    # ── manifests ─────────────────────────────────────────────────────────────────────────────────
+
+    def _put_whole(self, manifest: Manifest, name: ModelName) -> list[Digest]:
+        """Put the manifest, unless or until it lacks something, which is returned."""
+        written = self._files.put_manifest(manifest, name)
+        missing = self._files.missing(manifest)
+        if missing:
+            self._files.remove(written)
+        return missing
+
+    async def _refuse_without_blobs(self, manifest: Manifest, ref: str) -> None:
+        if missing := await in_thread(self._files.missing, manifest):
+            raise self._refusal(missing, ref)
+
+    def _refusal(self, missing: list[Digest], ref: str) -> ManifestRefused | IntegrityError:
+        what = f"the manifest of {self.name}:{printable(ref)} names what is not in {self.root}"
+        shown = ", ".join(map(str, missing))
+        self._losses[ref] += 1
+        if self._losses[ref] <= _LOSSES:
+            return ManifestRefused(f"{what}: {shown}", lacks_blobs=True)
+        return IntegrityError(
+            f"{what}, although it was put there {_LOSSES} times: {shown}",
+            hint="something deletes it: wait until no ollama rm, no clean-up and no other pull runs, then try again",
+        )
+
+    def _whole(self, name: ModelName) -> Digest | None:
+        store = OllamaStore(self.root)
+        with suppress(NotAtSource, IntegrityError):
+            manifest = store.read_manifest(name)
+            for each in (manifest, *manifest.children(store.read_child)):
+                store.check_blobs(each)
+            return manifest.digest
+        return None
+
+
+async def _closed(pieces: AsyncIterator[bytes]) -> None:
+    """End a body that was not read to its end: what it holds, such as a connection, is not left to chance."""
+    close = getattr(pieces, "aclose", None)
+    if close is not None:
+        await close()
