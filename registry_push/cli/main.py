@@ -18,6 +18,7 @@ from .suggesting import SuggestingGroup
 
 _COMMANDS: Final = {
     "push": "push models from the local Ollama store to a registry",
+    "pull": "pull models from a registry into the local Ollama store",
     "copy": "copy models between registries, stores, OCI layouts and archives",
     "resume": "resume what was interrupted, list it, or cancel it",
     "list": "list the models in the local Ollama store",

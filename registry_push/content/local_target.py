@@ -14,7 +14,7 @@ class LocalTarget(ABC):
     @property
     def traits(self) -> Traits:
         """As the disk takes it."""
-        return Traits()
+        return Traits(is_local=True)
 
     async def prepare(self, blobs: int) -> None:
         """Return at once: nothing is to be got ready."""

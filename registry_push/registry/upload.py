@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..content.base import BlobBody, LocalFile
 from ..content.hashing import Hasher
+from ..content.progress import Progress
 from ..errors import (
     ConnectionLost,
     Interrupted,
@@ -40,7 +41,6 @@ from .freeing import freed
 from .hash_cache import HashCache
 from .limits import Limits
 from .part_workers import send_parts
-from .progress import Progress
 from .under_way import UnderWay
 from .verification import Verification
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ..content.base import BlobBody, Placed
 from ..content.hashing import Hasher
+from ..content.progress import Progress
 from ..errors import BlobCorrupt, Interrupted, NotAllowed, NotARegistry, RegistryPushError, SourceChanged, Unavailable
 from ..events import Placement, Sink, Warned
 from ..model import Descriptor, UploadKey
@@ -26,7 +27,6 @@ from .hash_cache import HashCache
 from .keeper import Keeper
 from .limits import Limits
 from .profile import Profile, known_profile
-from .progress import Progress
 from .record_writer import WORTH_A_RECORD, RecordWriter
 from .under_way import UnderWay
 from .upload import Upload

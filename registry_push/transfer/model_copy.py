@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from ..content.base import Placed, Target, Traits
+from ..content.progress import Progress
 from ..errors import Interrupted, ManifestRefused, RegistryPushError, Unavailable, UsageError, unwrapped
 from ..events import BlobDone, BlobWaiting, ManifestPushed, ModelDone, Placement, Retrying, TagSet, Warned
 from ..model import Descriptor, Digest, ModelName, Reference, UploadKey
 from ..state.locks import held, slot_of
 from .job import AnyJob
+from .watched import Watched
 
 if TYPE_CHECKING:
     from .copy import Copier
@@ -179,6 +181,8 @@ class ModelCopy(Struct):
 
     async def _send(self, blob: Descriptor, candidates: Collection[str]) -> Placed:
         body = await self.run_of.source.open(blob)
+        if self.target.traits.is_local:
+            body = Watched(body, Progress(self.run_of.sink, self.target.name, blob, begun=None))
         try:
             placed = await self.target.put(blob, body, candidates=candidates)
         finally:

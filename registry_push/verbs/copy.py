@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from typing import Final, Self
 
 from msgspec.structs import replace
@@ -74,9 +73,10 @@ async def copy_each(
     async with (
         sharing(settings, sink) as shared,
         Registries(settings, sink, shared.journal, stop, shared.means) as registries,
-        AsyncExitStack() as held,
+        Stores(settings, registries, stop) as stores,
     ):
-        stores = Stores(settings, registries, held)
+        if not dry_run:
+            await stores.prepare(to)
         wanted = [(each, source) for source in map(stores.source, places) for each in await source.names()]
         plan = await _Plan(stores, settings).of(_mapped(wanted, to, tags))
 

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
 
+from msgspec.structs import replace
+
+from ..content.oci.layout import OCILayout
+from ..content.ollama.fresh import FreshBlobs
+from ..content.ollama.paths import root_to_write
 from ..content.ollama.source import open_store
+from ..content.ollama.target import OllamaTarget
 from ..errors import UsageError
-from ..model import LocalReference, Reference
+from ..model import LocalReference, ModelName, Reference
+from ..model.mapping import CopyTarget, model_name
+from ..model.name import DEFAULT_TAG
 from ..model.place import ArchivePlace, LayoutPlace, OllamaPlace, Place, RegistryPlace
 from ..registry.registries import Registries
 from ..settings import Settings
 from ..transfer.dry_run import CheckableTarget
-from .sources import CopySource, OllamaSource, RepositorySource
+from .sources import CopySource, LayoutSource, OllamaSource, RepositorySource
 
 
 class Stores:
     """Opens each store once. An async context manager: what was opened is closed at its end."""
 
-    def __init__(self, settings: Settings, registries: Registries, held: AsyncExitStack) -> None:
+    def __init__(self, settings: Settings, registries: Registries, stop: asyncio.Event) -> None:
         self._settings = settings
         self._registries = registries
-        self._held = held
+        self._stop = stop
+        self._held = AsyncExitStack()
+        self._layouts: dict[str, OCILayout] = {}
+        self._models: dict[ModelName, OllamaTarget] = {}  # without their tags
+        self._fresh: FreshBlobs | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._held.aclose()
 
     def source(self, place: Place) -> CopySource:
         """What is read from. Raises `StoreNotFound`, `Unreadable`."""
@@ -29,11 +50,37 @@ class Stores:
                 return OllamaSource(open_store(self._settings), name)
             case RegistryPlace(reference):
                 return RepositorySource(self._registries.repository(reference), reference)
-            case LayoutPlace() | ArchivePlace():
-                raise UsageError("layouts are not copied yet", hint="copy between registries, or from a store")
+            case LayoutPlace(path, ref):
+                return LayoutSource(OCILayout(Path(path)), f"oci:{path}", ref)
+            case ArchivePlace(path, _):
+                raise UsageError(f"{path} is an archive, and those are not read yet", hint="unpack it: oci:DIR")
 
     def target(self, reference: Reference | LocalReference) -> CheckableTarget:
         """What is written to."""
         if isinstance(reference, Reference):
             return self._registries.repository(reference)
-        raise UsageError("only registries are copied to yet", hint="name one: registry:HOST/PATH:TAG")
+        kind, _, path = reference.repository.partition(":")
+        match kind:
+            case "oci":
+                return self._layouts.setdefault(path, OCILayout(Path(path)))
+            case "oci-archive":
+                raise UsageError("archives are not written yet", hint="write a folder: oci:DIR")
+            case _:
+                return self._in_store(model_name(reference))
+
+    async def prepare(self, target: CopyTarget) -> None:
+        """Open what is needed for as long as something is written to `target`."""
+        if isinstance(target, OllamaPlace):
+            self._fresh = await self._held.enter_async_context(FreshBlobs(self._root))
+
+    def _in_store(self, name: ModelName) -> OllamaTarget:
+        """The model in the local store, which is made if there is none."""
+        model = replace(name, tag=DEFAULT_TAG)
+        if model not in self._models:
+            self._models[model] = OllamaTarget(self._root, name, fresh=self._fresh, stop=self._stop)
+        return self._models[model]
+
+    @property
+    def _root(self) -> Path:
+        settings = self._settings
+        return root_to_write(settings.models, settings.environ.get("OLLAMA_MODELS"), settings.home)

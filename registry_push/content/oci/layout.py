@@ -26,8 +26,9 @@ from ...errors import (
 from ...events import Placement
 from ...model import Descriptor, Digest, Manifest
 from ...model.manifest import MAX_MANIFEST_BYTES
-from ..base import BlobBody, Placed, Traits
+from ..base import BlobBody, Placed
 from ..body import FileBody, opened
+from ..local_target import LocalTarget
 from ..ollama.paths import open_regular, read_bounded
 from ..partial_file import PartialFile
 from ..pouring import pour
@@ -43,7 +44,7 @@ VERSION: Final = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
 _FOLDER_MODE: Final = 0o755
 
 
-class OCILayout(LayoutReader):
+class OCILayout(LayoutReader, LocalTarget):
     """An image layout folder, created by the first write.
 
     Implements `Source[str | None]`, `Checker`, `TagLister` and `Target`.
@@ -136,14 +137,6 @@ class OCILayout(LayoutReader):
     def name(self) -> str:
         """A layout is one repository, called by its folder."""
         return f"oci:{self.path}"
-
-    @property
-    def traits(self) -> Traits:
-        """A disk: nothing is waited for."""
-        return Traits()
-
-    async def prepare(self, blobs: int) -> None:
-        """Nothing is to be got ready."""
 
     async def update(self, change: Callable[[LayoutIndex], LayoutIndex]) -> None:
         """Replaces `index.json` in one step by what `change` makes of it. Raises as `index`, and `Unavailable`."""

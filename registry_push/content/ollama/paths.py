@@ -38,6 +38,19 @@ def usual_roots(home: Path | None, platform: str) -> tuple[Path, ...]:
     )
 
 
+def root_to_write(explicit: Path | None, ollama_models: str | None, home: Path | None) -> Path:
+    """As `find_root`, but for a store that is made if it is not there. Raises `StoreNotFound` without a home."""
+    named = (ollama_models or "").strip().strip("\"'")
+    if explicit is not None or named:
+        return explicit if explicit is not None else Path(named)
+    try:
+        return find_root(None, None, home)
+    except StoreNotFound:
+        if home is None:
+            raise
+        return home / ".ollama" / "models"
+
+
 def find_root(
     explicit: Path | None, ollama_models: str | None, home: Path | None, *, platform: str = sys.platform
 ) -> Path:

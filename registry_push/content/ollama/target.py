@@ -23,8 +23,9 @@ from ...errors import (
 from ...events import Placement
 from ...model import Descriptor, Digest, Manifest, ModelName
 from ...pauses import unless_stopped
-from ..base import BlobBody, Placed, Traits
+from ..base import BlobBody, Placed
 from ..body import opened
+from ..local_target import LocalTarget
 from ..threads import in_thread
 from .files import StoreFiles
 from .fresh import FreshBlobs
@@ -40,7 +41,7 @@ _LOOK_AGAIN: Final = 0.25
 _LOSSES: Final = 3
 
 
-class OllamaTarget:
+class OllamaTarget(LocalTarget):
     """The model `name` in the store at `root`, with any tag; that of `name` says nothing. Implements `Target`.
 
     The store is made if there is none. Blobs that are put or found are noted in `fresh`, if given. When `stop` is set,
@@ -75,14 +76,6 @@ class OllamaTarget:
     def name(self) -> str:
         """The model's name as Ollama shows it, without a tag."""
         return self._model.short.rpartition(":")[0]
-
-    @property
-    def traits(self) -> Traits:
-        """A disk: nothing is waited for."""
-        return Traits(is_local=True)
-
-    async def prepare(self, blobs: int) -> None:
-        """Nothing is to be got ready."""
 
     async def exists(self, blob: Descriptor) -> bool:
         """Whether the blob is here, in its full size; then Ollama takes it for new from now on. Raises `Unreadable`."""
