@@ -64,12 +64,13 @@ class _Lazy(SuggestingGroup):
 )
 @click.version_option(__version__, prog_name="registry-push")
 def group() -> None:
-    """Push models from a local Ollama store to an OCI registry, without Ollama.
+    """Push, pull and copy models between Ollama stores, OCI registries, layouts and archives, without Ollama.
 
     \b
     registry-push push llama3.2:3b --to registry.example.com/ml/
     registry-push push me/model:tag                  (to the registry in the name)
-    registry-push push --all --to localhost:5000/
+    registry-push pull registry.example.com/ml/llama3.2:3b
+    registry-push copy registry:localhost:5000/ml/llama registry:example.com/ml/
     """
 
 

@@ -30,7 +30,7 @@ def command(names: tuple[str, ...], name: str | None, **flags: Any) -> None:
     Examples:
       registry-push pull llama3.2:3b
       registry-push pull localhost:5000/me/model:v2
-      registry-push pull registry:registry.example.com/ml/deep/path/model:v2 --as model:v2
+      registry-push pull registry:example.com/ml/deep/path/model:v2 --as model:v2
     """
     settings = settings_of(flags)
 

@@ -102,12 +102,32 @@ async def test_who_comes_just_too_late_to_wait_mounts_too(
     assert received(registry) == before
 
 
-async def test_what_an_earlier_push_has_put_elsewhere_is_not_asked_for_there(
+async def test_what_an_earlier_process_has_put_elsewhere_is_mounted(
     embedded_with: EmbeddedFactory, tmp_path: Path
 ) -> None:
-    """It may be gone since, or be a repository that this push has no right to know of."""
     registry = await embedded_with(Options())
-    write_sample_store(tmp_path / ".ollama/models")
+    write_sample_store(tmp_path / ".ollama/models", weights=24_000_000)
     for repository in ("h/a", "h/b"):
-        assert (await command(*arguments(registry, repository), home=tmp_path)).code == 0
-    assert not any("from=h" in each.target for each in registry.log)
+        before = received(registry)
+        finished = await command(*arguments(registry, repository), home=tmp_path)
+        assert finished.code == 0, finished.err
+    assert finished.events[-1]["models"][0]["mounted"] >= 1
+    assert received(registry) - before < 1_000_000
+
+
+async def test_a_memory_that_is_wrong_costs_one_request_and_is_forgotten(
+    embedded_with: EmbeddedFactory, tmp_path: Path
+) -> None:
+    registry = await embedded_with(Options())
+    write_sample_store(tmp_path / ".ollama/models", weights=24_000_000)
+    blob, _ = weights_of(OllamaStore(tmp_path / ".ollama/models"))
+    assert (await command(*arguments(registry, "h/a"), home=tmp_path)).code == 0
+    registry.repositories["h/a"].blob_path(blob.digest).unlink()
+    for repository, asked in (("h/b", 1), ("h/c", 0)):
+        registry.log.clear()
+        finished = await command(*arguments(registry, repository), home=tmp_path)
+        assert finished.code == 0, finished.err
+        wrong = [each for each in registry.log if "from=h%2Fa" in each.target or "from=h/a" in each.target]
+        assert len([each for each in wrong if blob.digest.hex in each.target]) == asked
+        # "h/c" has it mounted from "h/b", where it was seen after that.
+        assert finished.events[-1]["models"][0]["mounted"] == (0 if repository == "h/b" else 1)
