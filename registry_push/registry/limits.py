@@ -27,19 +27,17 @@ class Slots:
         self._jobs = jobs
         self._bandwidth = bandwidth
         self._memory = Memory(_IN_MEMORY)
-        self._sharing: list[Limits] = []
+        self._sharing: list[RunSlots] = []
 
     @contextmanager
-    def limits(self, *, counts: bool = True) -> Iterator[Limits]:
-        """The part of one run, for as long as it runs; it takes none from the others before it `counts`."""
-        runs = self._runs_that_count
-        limits = Limits(self._jobs, runs, self._bandwidth, self._memory)
-        limits.counts = counts
-        self._sharing.append(limits)
+    def run(self) -> Iterator[RunSlots]:
+        """The part of one run, for as long as it runs; it takes none from the others before its first upload."""
+        slots = RunSlots(lambda: Limits(self._jobs, self._runs_that_count, self._bandwidth, self._memory))
+        self._sharing.append(slots)
         try:
-            yield limits
+            yield slots
         finally:
-            self._sharing.remove(limits)
+            self._sharing.remove(slots)
             for other in self._sharing:
                 other.look_again()
 
@@ -47,11 +45,35 @@ class Slots:
         return sum(each.counts for each in self._sharing)
 
 
-class Limits:
-    """Slots for the bodies of one run. Only a request with a body takes one, for as long as the body moves.
+class RunSlots:
+    """The slots of one run: as many at each registry, so that none waits for what another does not take."""
 
-    Small blobs have a lane of their own, so that a config of 500 bytes never waits behind 40 GB. `runs` tells how many
-    share the slots.
+    def __init__(self, limits: Callable[[], Limits]) -> None:
+        self._make = limits
+        self._limits: dict[str, Limits] = {}
+
+    def at(self, origin: str) -> Limits:
+        """The slots for bodies that go to `origin`."""
+        if origin not in self._limits:
+            self._limits[origin] = self._make()
+        return self._limits[origin]
+
+    @property
+    def counts(self) -> bool:
+        """Whether the run has its part: from its first upload on."""
+        return any(each.counts for each in self._limits.values())
+
+    def look_again(self) -> None:
+        """Let in who waits, when there are fewer runs than there were."""
+        for each in self._limits.values():
+            each.look_again()
+
+
+class Limits:
+    """Slots for the bodies that one run sends to one registry.
+
+    Only a request with a body takes one, for as long as the body moves. Small blobs have a lane of their own, so that a
+    config of 500 bytes never waits behind 40 GB. `runs` tells how many share the slots.
     """
 
     def __init__(
@@ -64,7 +86,7 @@ class Limits:
         self.bandwidth = bandwidth  # of all runs together; None: no limit
         self._memory = memory or Memory(_IN_MEMORY)
         self.taken = 0  # bodies that registries have taken
-        self.counts = True  # whether this run has its part of the slots
+        self.counts = False  # whether anything was uploaded there yet
         self._window = AIMD(jobs)
         self._large = Lane(lambda: self._window.size, runs)
         self._small = Lane(lambda: self._window.size, runs)

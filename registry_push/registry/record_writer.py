@@ -6,11 +6,10 @@ from typing import Final
 
 from ..model import UploadKey
 from ..protocol.cut_behaviour import CutBehaviour
-from ..protocol.throughput import Throughput
 from ..protocol.upload.chunks import MiB
 from ..protocol.upload.requests import UploadRecord
 from ..protocol.upload.session import UploadSession
-from .client import Client
+from .host import Host
 from .keeper import Keeper
 
 # Below this a blob that goes in one PUT is sent sooner than it is asked how far it came.
@@ -22,14 +21,11 @@ _LASTING: Final = 1.0
 class RecordWriter:
     """Writes the record of one upload of `size` bytes; `is_there`: one of an earlier process is kept already."""
 
-    def __init__(
-        self, keeper: Keeper, client: Client, key: UploadKey, size: int, pace: Throughput, *, is_there: bool
-    ) -> None:
+    def __init__(self, keeper: Keeper, host: Host, key: UploadKey, size: int, *, is_there: bool) -> None:
         self._keeper = keeper
-        self._client = client
+        self._host = host
         self._key = key
         self._size = size
-        self._pace = pace
         self._is_there = is_there
 
     def write(self, session: UploadSession, record: UploadRecord | None) -> None:
@@ -46,9 +42,10 @@ class RecordWriter:
         """Whether a blob in one PUT may be cut, and then gone on with: some registries keep all that arrived."""
         keeps = session.kept in (CutBehaviour.EVERYTHING, CutBehaviour.UNKNOWN)
         # Only what this run has seen of the line counts: it may have been quick yesterday.
-        is_quick = self._pace.usual is not None and self._size < self._pace.usual * _LASTING
+        usual = self._host.throughput.usual
+        is_quick = usual is not None and self._size < usual * _LASTING
         return keeps and self._size >= WORTH_A_RECORD and not is_quick
 
     def _is_keepable(self, record: UploadRecord) -> bool:
         """What may be written to a disk: not a session's URL in which the registry repeats our login."""
-        return not self._client.transport.secrets.is_credential_in(record.location)
+        return not self._host.client.transport.secrets.is_credential_in(record.location)

@@ -13,10 +13,13 @@ from ..http.tls import speaks_of_tls
 from ..model import HTTPOrigin, Reference
 from ..settings import Settings
 from .client import Client
+from .host import Host
 from .keeper import Keeper, KeepNothing
+from .limits import RunSlots
 from .repository import Repository
+from .run import Run
 from .runtime import Runtime
-from .uploader import Uploader
+from .under_way import UnderWay
 
 if TYPE_CHECKING:
     from ..auth.sign_in import SignIn
@@ -41,28 +44,28 @@ class Registries:
         self._owns_means = means is None
         self._means = means or Runtime(settings, sink)
         self._held = AsyncExitStack()
-        self._uploader: Uploader | None = None
+        self._run: Run | None = None
+        self._slots: RunSlots | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._clients: dict[HTTPOrigin, Client] = {}
+        self._hosts: dict[HTTPOrigin, Host] = {}
         self._sign_in: SignIn | None = None
         self._tls: dict[str, bool] = {}  # by `host[:port]`, whether a flag or a folder speaks of it
 
     async def __aenter__(self) -> Self:
         if self._owns_means:
             await self._held.enter_async_context(self._means)
-        # From its first upload on: runs whose registry hangs before that take nothing from the others.
-        limits = self._held.enter_context(self._means.slots.limits(counts=False))
-        self._uploader = Uploader(
-            self._settings, limits, self._means.hasher, self._sink, keeper=self._keeper, stop=self._stop
-        )
-        self._stopping = asyncio.create_task(self._heed_stop(self._uploader))
+        self._slots = self._held.enter_context(self._means.slots.run())
+        under_way = UnderWay(asyncio.get_running_loop().time)
+        self._run = Run(self._settings, self._means.hasher, self._sink, self._keeper, self._stop, under_way)
+        self._stopping = asyncio.create_task(self._heed_stop(under_way))
         return self
 
-    async def _heed_stop(self, uploader: Uploader) -> None:
+    async def _heed_stop(self, under_way: UnderWay) -> None:
         await self._stop.wait()
-        uploader.tell_of_stop()
-        for client in self._clients.values():
-            client.stop_asking()
+        if (stopping := under_way.stopping()) is not None:
+            self._sink(stopping)
+        for host in self._hosts.values():
+            host.client.stop_asking()
 
     async def __aexit__(self, *_: object) -> None:
         if self._stopping is not None:
@@ -71,8 +74,8 @@ class Registries:
 
     def repository(self, reference: Reference) -> Repository:
         """The repository that `reference` names. Nothing is asked of the registry yet."""
-        assert self._uploader is not None, "Registries is used inside `async with`"
-        return Repository(self._client(reference), reference.repository, self._uploader)
+        assert self._run is not None, "Registries is used inside `async with`"
+        return Repository(self._host(reference), reference.repository, self._run)
 
     def origin(self, reference: Reference) -> HTTPOrigin:
         """Where `reference` is reached; see `Reference.origin`. What speaks of TLS are flags and `certs.d` folders."""
@@ -83,15 +86,20 @@ class Registries:
             self._tls[netloc] = speaks_of_tls(netloc, self._settings)
         return self._tls[netloc]
 
-    def _client(self, reference: Reference) -> Client:
+    def _host(self, reference: Reference) -> Host:
         origin = self.origin(reference)
-        if origin not in self._clients:
-            is_ollama = self._is_ollama(reference)
-            sign_in = partial(self._authenticator, origin, prefers_signature=is_ollama, written=reference.host)
-            self._clients[origin] = Client(
-                origin, self._means.transport, sign_in, self._stop, has_root=not is_ollama, may_log_in=self._may_log_in
-            )
-        return self._clients[origin]
+        if origin not in self._hosts:
+            assert self._slots is not None, "Registries is used inside `async with`"
+            client = self._client(origin, reference)
+            self._hosts[origin] = Host(client, self._slots.at(str(origin)), self._keeper, self._settings)
+        return self._hosts[origin]
+
+    def _client(self, origin: HTTPOrigin, reference: Reference) -> Client:
+        is_ollama = self._is_ollama(reference)
+        sign_in = partial(self._authenticator, origin, prefers_signature=is_ollama, written=reference.host)
+        return Client(
+            origin, self._means.transport, sign_in, self._stop, has_root=not is_ollama, may_log_in=self._may_log_in
+        )
 
     def _may_log_in(self) -> bool:
         """Whether a login may be found. Looking is cheap; what reads logins takes a twentieth of a push's start."""

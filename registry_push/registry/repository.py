@@ -18,7 +18,7 @@ from ..errors import (
     RegistryPushError,
     RemoteMismatch,
 )
-from ..events import Placement
+from ..events import Placement, Warned
 from ..http.response import Response
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import MANIFEST_TYPES
@@ -27,11 +27,11 @@ from ..protocol.refusals import hint_for
 from ..protocol.response import Kind, RegistryResponse
 from ..protocol.throughput import NEAR
 from ..protocol.upload.requests import Endpoints
-from .client import Client
 from .freeing import freed
+from .host import Host
 from .remote_body import RemoteBody
+from .run import Run
 from .tag_list import TagList
-from .traits import traits_at
 from .uploader import Uploader
 
 if TYPE_CHECKING:
@@ -75,10 +75,12 @@ _NOT_FOR_HEAD: Final = (400, 401, 403, 405, 501)
 class Repository:
     """`Source[str]`, `TagLister` and `Target` over one repository. Cancelling any call is safe."""
 
-    def __init__(self, client: Client, name: str, uploader: Uploader) -> None:
+    def __init__(self, host: Host, name: str, run: Run) -> None:
         self.name = name
-        self._client = client
-        self._uploader = uploader
+        self._host = host
+        self._client = host.client
+        self._run = run
+        self._uploader = Uploader(host, run)
         self._pull: Scopes = (f"repository:{name}:pull",)
         self._push: Scopes = (f"repository:{name}:pull,push",)
         self._expected = 0  # blobs of the model that is put here
@@ -97,7 +99,8 @@ class Repository:
             return await self._holds(blob, self._push)
         except RemoteMismatch as mismatch:
             told = self._client.transport.secrets.hide(mismatch.message)
-            self._uploader.warn_once(f"{told}; it is sent again")
+            if self._host.first_warning():
+                self._run.sink(Warned(f"{told}; it is sent again"))
             return False
 
     async def _holds(self, blob: Descriptor, scopes: Scopes) -> bool:
@@ -129,7 +132,7 @@ class Repository:
         Raises `BlobCorrupt` before anything is committed if the body hasn't the blob's digest.
         """
         endpoints = Endpoints(self._blob_url(blob.digest), self._uploads_url, self.name)
-        placed = await self._uploader.upload(self._client, self.name, endpoints, blob, body, mount_from=candidates)
+        placed = await self._uploader.upload(endpoints, blob, body, mount_from=candidates)
         if placed.placement is Placement.UPLOADED and self._expected >= _MANY and not self._tried:
             self._tried = True
             with suppress(RegistryPushError):  # then it goes on as it did
@@ -143,13 +146,8 @@ class Repository:
 
     @property
     def traits(self) -> Traits:
-        """By the round trip that was seen, and by what the registry has shown."""
-        return traits_at(
-            self._uploader.jobs,
-            is_near=self._uploader.pace(self._client).is_near,
-            is_encrypted=self._client.origin.scheme == "https",
-            mounts_itself=bool(self._uploader.profile(self._client).mounts_itself),
-        )
+        """As the registry's."""
+        return self._host.traits
 
     async def prepare(self, blobs: int) -> None:
         """Open a connection for each of so many bodies, to a registry that is far: their round trips pass beside the
@@ -159,7 +157,7 @@ class Repository:
         """
         self._expected = blobs
         await asyncio.sleep(NEAR)
-        await self._client.warm(min(self._uploader.jobs, blobs) - 1)
+        await self._client.warm(min(self._host.jobs, blobs) - 1)
 
     @_hides_secrets
     async def check_is_there(self) -> None:
@@ -173,7 +171,7 @@ class Repository:
     async def _try_mounting_itself(self, blob: Descriptor) -> None:
         """Find out whether a blob that is here can be mounted from here, unless that is known: then a blob that may be
         here costs one request instead of two."""
-        known = self._uploader.profile(self._client)
+        known = self._host.profile
         if known.mounts_itself is not None or known.ollama:
             return
         url = f"{self._uploads_url}?mount=sha256%3A{blob.digest.hex}&from={quote(self.name, safe='/')}"
@@ -181,7 +179,7 @@ class Repository:
         answer = self._read(response)
         if answer.kind is Kind.ACCEPTED and answer.location:  # a session that nobody asked for
             await self.free(resolve(response.url, answer.location))
-        self._uploader.learn(self._client, mounts_itself=answer.kind is Kind.CREATED)
+        self._host.learn_mounting(mounts_itself=answer.kind is Kind.CREATED)
 
     @property
     def _uploads_url(self) -> str:
@@ -214,7 +212,7 @@ class Repository:
 
     async def _head_of_manifest(self, reference: str) -> RegistryResponse:
         response = await self._client.request("HEAD", self._manifest_url(reference), self._push, _ACCEPT)
-        self._uploader.pace(self._client).asked(response.waited)
+        self._host.throughput.asked(response.waited)
         answer = self._read(response)
         if answer.kind is Kind.NO_REGISTRY or (answer.status != 200 and answer.kind in (Kind.CREATED, Kind.ACCEPTED)):
             raise answer.no_registry(self._client.origin)
@@ -300,8 +298,8 @@ class Repository:
             blob,
             lambda offset: self._content(blob, offset),
             pauses=self._client.transport.pauses,
-            sink=self._uploader.sink,
-            stop=self._uploader.stop,
+            sink=self._run.sink,
+            stop=self._run.stop,
         )
 
     async def check(self, manifest: Manifest) -> None:

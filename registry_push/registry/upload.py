@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..content.base import BlobBody, LocalFile
-from ..content.hashing import Hasher
 from ..content.progress import Progress
 from ..errors import (
     ConnectionLost,
@@ -23,25 +22,24 @@ from ..errors import (
     Unavailable,
     unwrapped,
 )
-from ..events import Placement, Retrying, Sink
+from ..events import Placement, Retrying
 from ..http.body.payload import ENCRYPTED_AT_ONCE, SpanPayload
 from ..http.body.thread_sender import nothing
 from ..model import Descriptor
 from ..protocol.cut_behaviour import CutBehaviour
 from ..protocol.response import NO_ANSWER, Kind, RegistryResponse
-from ..protocol.throughput import StallDetector, Throughput
+from ..protocol.throughput import StallDetector
 from ..protocol.upload.chunks import SINGLE_PUT, MiB, Span
 from ..protocol.upload.commit import SLOWEST_COMMIT
 from ..protocol.upload.parts import PartRequest, Parts, begins_a_body, composite_etag
 from ..protocol.upload.requests import UploadRecord, UploadRequest
 from ..protocol.upload.session import UploadSession
 from ..protocol.upload.states import State
-from .client import Client
 from .freeing import freed
 from .hash_cache import HashCache
-from .limits import Limits
+from .host import Host
 from .part_workers import send_parts
-from .under_way import UnderWay
+from .run import Run
 from .verification import Verification
 
 if TYPE_CHECKING:
@@ -62,23 +60,17 @@ _PATIENCE: Final = 5
 
 @dataclass(slots=True)
 class Upload:
-    """One blob under way. `sent` counts its body bytes that were given to the line."""
+    """One blob under way to `host`, into the repository that its session names.
 
-    client: Client
-    repository: str
-    mount_from: tuple[str, ...]
-    blob: Descriptor
-    body: BlobBody
+    `save` keeps or forgets its record. `sent` counts the body bytes that were given to the line.
+    """
+
+    host: Host
+    run_of: Run
     session: UploadSession
-    limits: Limits
-    hasher: Hasher
-    sink: Sink
-    stop: asyncio.Event
-    stall: float
-    pace: Throughput
+    body: BlobBody
     progress: Progress
     trust: HashCache
-    under_way: UnderWay
     save: Callable[[UploadRecord | None], None]
     exact: bool = False  # what is sent is hashed as it passes: before, the file was touched meanwhile
     sent: int = field(default=0, init=False)
@@ -86,13 +78,25 @@ class Upload:
     _content: Verification = field(init=False)
     _here: Unavailable | None = field(default=None, init=False)  # the last trouble, if it was on this side
 
+    @property
+    def blob(self) -> Descriptor:
+        """What is uploaded."""
+        return self.session.blob
+
+    @property
+    def stall(self) -> float:
+        """Seconds in which a line that works moves something."""
+        return self.run_of.settings.timeout
+
     async def run(self) -> Placement:
         """Brings the blob there. Raises what keeps it from that; cancelling leaves the session open."""
         try:
             async with asyncio.TaskGroup() as group:
-                self._content = Verification(group, self.blob, self.body, self.hasher, self.trust, exact=self.exact)
+                self._content = Verification(
+                    group, self.blob, self.body, self.run_of.hasher, self.trust, exact=self.exact
+                )
                 while (request := self.session.next_request()) is not None:
-                    if self.stop.is_set() and begins_a_body(request):
+                    if self.run_of.stop.is_set() and begins_a_body(request):
                         raise Interrupted(f"the upload of {self.blob.digest.short} was stopped between two requests")
                     if isinstance(request, Parts):
                         self._content.hash_beside([span.stop for span in request.spans])
@@ -108,7 +112,7 @@ class Upload:
                         self.save(self.session.record)
                         if self.session.state is State.COMMITTING:
                             await self._content.settle()
-                            self.session.etag = composite_etag(self._content.md5s)
+                            self.session.stored_as(composite_etag(self._content.md5s))
                         continue
                     if self.session.restarts:  # it may have been the content
                         self._content.distrust()
@@ -116,7 +120,7 @@ class Upload:
                         await self._content.settle()
                     await self._step(request)
                 if self.session.failure is not None:
-                    raise self.client.explained(self._failure(self.session.failure))
+                    raise self.host.client.explained(self._failure(self.session.failure))
         except BaseExceptionGroup as group_error:
             raise unwrapped(group_error) from None
         await self._content.confirm()
@@ -129,13 +133,13 @@ class Upload:
         request = self.session.cancel_request
         if request is not None:
             with suppress(RegistryPushError):
-                await freed(self.client, request.url, self._scopes(request))
+                await freed(self.host.client, request.url, self._scopes(request))
 
     async def tidy(self) -> None:
         """Has the registry free the sessions that were begun in vain beside the upload's own."""
         for request in self.session.left_over:
             with suppress(RegistryPushError):
-                await self.client.attempt(request.method, request.url, self._scopes(request), request.headers)
+                await self.host.client.attempt(request.method, request.url, self._scopes(request), request.headers)
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
@@ -182,9 +186,9 @@ class Upload:
         else:
             if payload is not None and answer.kind is Kind.BUSY:
                 # Others are finite, and come to an end: so do the tries.
-                if self.limits.taken > self._taken:
+                if self.host.limits.taken > self._taken:
                     self.session.others_got_through()
-                self._taken = self.limits.taken
+                self._taken = self.host.limits.taken
             if payload is not None:
                 self._here = None
             self.session.receive(answer, sent=payload.sent if payload is not None else None)
@@ -192,7 +196,7 @@ class Upload:
         return None
 
     def _slot(self, request: UploadRequest) -> AbstractAsyncContextManager[object]:
-        held = self.limits.body_in_memory if self._goes_whole else self.limits.body
+        held = self.host.limits.body_in_memory if self._goes_whole else self.host.limits.body
         return nullcontext() if request.span is None else held(self.blob.size)
 
     def _is_sessions_fault(self, error: TLSFailed | NotAllowed) -> bool:
@@ -209,15 +213,15 @@ class Upload:
 
     async def _rest(self, request: UploadRequest, reason: str) -> None:
         if request.after:
-            self.sink(Retrying(f"upload of {self.blob.digest.short}", reason, request.after))
-            await self.client.transport.pauses.rest(request.after, self.stop)
+            self.run_of.sink(Retrying(f"upload of {self.blob.digest.short}", reason, request.after))
+            await self.host.client.transport.pauses.rest(request.after, self.run_of.stop)
 
     async def _send(self, request: UploadRequest, payload: SpanPayload | None) -> RegistryResponse:
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
-            with self.under_way.body(payload, self.session, self.pace) if payload else nullcontext():
-                response = await self.client.attempt(
+            with self.run_of.under_way.body(payload, self.session, self.host.throughput) if payload else nullcontext():
+                response = await self.host.client.attempt(
                     request.method,
                     request.url,
                     () if request.is_anonymous else self._scopes(request),
@@ -228,20 +232,20 @@ class Upload:
         finally:
             self.sent += payload.end() if payload else 0
         if payload is None:
-            self.pace.asked(response.waited)
+            self.host.throughput.asked(response.waited)
         elif payload.complete:
-            self.pace.took(payload.sent, clock() - began)
-        now = self.client.transport.now()
+            self.host.throughput.took(payload.sent, clock() - began)
+        now = self.host.client.transport.now()
         answer = RegistryResponse.read(response.status, response.url, response.headers, response.body, now=now)
         if payload is not None and not request.is_anonymous and answer.kind in (*_TAKEN, Kind.BUSY):
-            self.limits.answered(well=answer.kind is not Kind.BUSY)
+            self.host.limits.answered(well=answer.kind is not Kind.BUSY)
         return answer
 
     def _patience(self, request: UploadRequest) -> float:
         """Seconds beyond the usual for an answer that takes work, or that must not be missed."""
         work = self.blob.size / SLOWEST_COMMIT if request.closes else 0.0
-        if request.span is not None and self.pace.rate:
-            work += _ON_THE_WAY / self.pace.rate
+        if request.span is not None and self.host.throughput.rate:
+            work += _ON_THE_WAY / self.host.throughput.rate
         is_dear = request.span is not None and self.session.kept is CutBehaviour.NOTHING
         return work + (_PATIENCE - 1) * self.stall * is_dear
 
@@ -251,31 +255,31 @@ class Upload:
         """The body for `span`, in the request that `closes` or not; `moved` is told `start` and how much has gone."""
         is_whole = closes and span.length > SINGLE_PUT and self.session.kept is not CutBehaviour.EVERYTHING
         is_dear = self.session.kept is CutBehaviour.NOTHING or is_whole
-        watch = StallDetector(self.pace, window=self.stall, clock=asyncio.get_running_loop().time)
+        watch = StallDetector(self.host.throughput, window=self.stall, clock=asyncio.get_running_loop().time)
 
         def on_sent(count: int) -> None:
             moved(start + count)
             # A new connection often has what an old one lacks; where a cut costs everything, better slow than again.
             if watch.moved(count) and not is_dear:
-                self.pace.starved()
+                self.host.throughput.starved()
                 raise TimedOut("the line moved far slower than before; trying another connection")
-            if self.stop.is_set() and self.session.kept is CutBehaviour.EVERYTHING:
+            if self.run_of.stop.is_set() and self.session.kept is CutBehaviour.EVERYTHING:
                 raise ConnectionLost("stopped in a long chunk: what arrived of it is kept")
 
         whole = self._goes_whole
         # What fits in one request but was refused so is hashed as it passes: nothing else of it is sent then either.
-        if self.limits.bandwidth is not None and not self.exact and self.blob.size > SINGLE_PUT:
+        if self.host.limits.bandwidth is not None and not self.exact and self.blob.size > SINGLE_PUT:
             self._content.hash_beside()
         running = self._content.sending_whole() if whole else self._content.sending(span)
         check = self._content.check_file if running is None else partial(self._content.check, running)
         return SpanPayload(
             self.body,
             span,
-            self.hasher,
+            self.run_of.hasher,
             running,
             stall=self.stall,
             on_sent=on_sent,
-            bandwidth=self.limits.bandwidth,
+            bandwidth=self.host.limits.bandwidth,
             check=check if closes else nothing,
             encrypted=self._encrypted(span),
             whole=whole,
@@ -284,9 +288,9 @@ class Upload:
     def _encrypted(self, span: Span) -> int:
         """Bytes to read and encrypt at once: all bodies together have to stay small."""
         # With a first chunk others are about to begin; what OpenSSL has needed once for a connection, it keeps.
-        if span.start > 0 and self.limits.under_way <= _FEW:
+        if span.start > 0 and self.host.limits.under_way <= _FEW:
             return ENCRYPTED_AT_ONCE
-        return _ENCRYPTED_NEAR if self.pace.is_near else _ENCRYPTED_FAR
+        return _ENCRYPTED_NEAR if self.host.throughput.is_near else _ENCRYPTED_FAR
 
     @property
     def _goes_whole(self) -> bool:
@@ -307,15 +311,18 @@ class Upload:
         span = request.span
         if span is None or self._goes_whole:
             return span is not None
-        is_worth_it = self.exact or not self.limits.bandwidth
+        is_worth_it = self.exact or not self.host.limits.bandwidth
         return is_worth_it and self._content.may_settle_along(span.start)
 
     def _scopes(self, request: UploadRequest) -> Scopes:
-        own = f"repository:{self.repository}:pull,push"
+        own = f"repository:{self.session.repository}:pull,push"
         if not request.is_offer:
             return (own,)
         # The target's scope last: GitLab counts only the last of several.
-        return (*(f"repository:{source}:pull" for source in self.mount_from if source != self.repository), own)
+        return (
+            *(f"repository:{source}:pull" for source in self.session.mount_from if source != self.session.repository),
+            own,
+        )
 
     # ── parts ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -338,7 +345,7 @@ class Upload:
             try:
                 if not request.is_anonymous:  # asking; a registry that takes the body itself gets one at a time
                     return await self._send(request, payload)
-                async with self.limits.part():
+                async with self.host.limits.part():
                     return await self._send(request, payload)
             except TLSFailed:
                 raise
@@ -347,4 +354,4 @@ class Upload:
                 parts.trouble = error.message
                 return RegistryResponse(NO_ANSWER, request.url)
 
-        await send_parts(parts, send, lambda: self.save(parts.record), self.stop)
+        await send_parts(parts, send, lambda: self.save(parts.record), self.run_of.stop)

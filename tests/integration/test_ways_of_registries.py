@@ -173,7 +173,7 @@ async def test_where_neither_is_taken_it_ends_with_both_reasons(
 
 
 async def test_ghcr_gets_one_put(stage: Stage, embedded: EmbeddedRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registry_push.registry.uploader.known_profile", lambda _: known_profile("ghcr.io"))
+    monkeypatch.setattr("registry_push.registry.host.known_profile", lambda _: known_profile("ghcr.io"))
     stage.write("me/a", 20 * MiB)
     done(await stage.push(embedded))
     assert bodies(embedded) == [("PUT", 20 * MiB, 201)]

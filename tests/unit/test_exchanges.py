@@ -68,7 +68,7 @@ def test_our_client_says_what_ollamas_says(file: Path) -> None:
     while (request := session.next_request()) is not None:
         if isinstance(request, Parts):
             send_parts(replay, request)
-            session.etag = composite_etag([bytes.fromhex(md5) for md5 in record["md5"]])
+            session.stored_as(composite_etag([bytes.fromhex(md5) for md5 in record["md5"]]))
             session.parts_over(request)
         else:
             session.receive(replay.send(request))

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, ExitStack, suppress
 
 import pytest
 
-from registry_push.registry.limits import Limits, Memory, Slots
+from registry_push.registry.limits import Limits, Memory, RunSlots, Slots
 
 LARGE = 1 << 40
 
@@ -37,6 +37,13 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
+def sending(run: RunSlots, origin: str = "https://registry") -> Limits:
+    """The slots of a run that has begun to upload to `origin`."""
+    limits = run.at(origin)
+    limits.counts = True
+    return limits
+
+
 async def moving(bodies: list[Body]) -> int:
     await settled()
     return sum(body.moves for body in bodies)
@@ -56,7 +63,8 @@ async def test_who_has_a_slot_is_under_way() -> None:
 
 
 async def test_one_run_has_all_slots_and_small_bodies_their_own() -> None:
-    with Slots(4).limits() as limits:
+    with Slots(4).run() as run:
+        limits = sending(run)
         large = [Body(limits) for _ in range(6)]
         small = [Body(limits, 10) for _ in range(6)]
         assert (await moving(large), await moving(small)) == (4, 4)
@@ -67,10 +75,11 @@ async def test_one_run_has_all_slots_and_small_bodies_their_own() -> None:
 
 async def test_a_run_that_comes_later_begins_at_once_and_shares() -> None:
     slots = Slots(4)
-    with slots.limits() as first, ExitStack() as later:
+    with slots.run() as run, ExitStack() as later:
+        first = sending(run)
         old = [Body(first) for _ in range(8)]
         assert await moving(old) == 4
-        new = [Body(later.enter_context(slots.limits())) for _ in range(1)]
+        new = [Body(sending(later.enter_context(slots.run()))) for _ in range(1)]
         assert await moving(new) == 1, "who sends for hours does not hold up the next"
         for body in old[:3]:
             await body.end()
@@ -84,14 +93,17 @@ async def test_a_run_that_comes_later_begins_at_once_and_shares() -> None:
 async def test_a_hundred_runs_have_one_each() -> None:
     slots = Slots(8)
     with ExitStack() as runs:
-        bodies = [Body(limits) for limits in [runs.enter_context(slots.limits()) for _ in range(100)] for _ in range(3)]
+        bodies = [
+            Body(limits) for limits in [sending(runs.enter_context(slots.run())) for _ in range(100)] for _ in range(3)
+        ]
         assert await moving(bodies) == 100
         await end_all(bodies)
 
 
 @pytest.mark.parametrize("let_in_first", [False, True])
 async def test_a_waiter_that_is_cancelled_loses_no_slot(let_in_first: bool) -> None:
-    with Slots(1).limits() as limits:
+    with Slots(1).run() as run:
+        limits = sending(run)
         holder, waiter, next_one = Body(limits), Body(limits), Body(limits)
         await settled()
         if let_in_first:
@@ -113,8 +125,9 @@ async def test_runs_that_a_registry_keeps_waiting_take_no_part() -> None:
     """Fifty pushes to a registry that hangs before their first upload leave the slots to others."""
     slots = Slots(4)
     with ExitStack() as hung:
-        waiting = [hung.enter_context(slots.limits(counts=False)) for _ in range(50)]
-        with slots.limits() as limits:
+        waiting = [hung.enter_context(slots.run()).at("https://hung") for _ in range(50)]
+        with slots.run() as run:
+            limits = sending(run)
             bodies = [Body(limits) for _ in range(6)]
             assert await moving(bodies) == 4
             waiting[0].counts = True
@@ -160,3 +173,13 @@ async def test_who_is_cancelled_gives_its_room_back(is_in: bool) -> None:
 async def _held(memory: Memory, count: int) -> None:
     async with memory.room(count):
         await asyncio.Event().wait()
+
+
+async def test_a_registry_that_turns_bodies_away_slows_no_other() -> None:
+    with Slots(8).run() as run:
+        busy, well = sending(run, "https://busy"), sending(run, "https://well")
+        for _ in range(4):
+            busy.answered(well=False)
+        bodies = [[Body(limits) for _ in range(8)] for limits in (busy, well)]
+        assert (await moving(bodies[0]) < 8, await moving(bodies[1])) == (True, 8)
+        await end_all(bodies[0] + bodies[1])

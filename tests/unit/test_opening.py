@@ -7,16 +7,17 @@ from typing import cast
 
 import pytest
 
+from registry_push.content.hashing import Hasher
 from registry_push.events import ignore
 from registry_push.http.transport import Transport
 from registry_push.model import Digest
-from registry_push.registry.client import Client
+from registry_push.registry.host import Host
 from registry_push.registry.repository import Repository
-from registry_push.registry.uploader import Uploader
 from registry_push.settings import Settings
 from registry_push.transfer.copy import Copier
 from tests.faults.clock import run
-from tests.support.scripted import Says, Scripted, opened
+from tests.support.hosts import run_of
+from tests.support.scripted import NOWHERE, Says, Scripted, opened
 
 from .test_copy import BLOBS, CountingTarget, Source, model_of
 
@@ -58,10 +59,10 @@ def test_a_target_gets_ready_until_it_has_answered(digest: Digest | None) -> Non
 
 
 class Warmed:
-    """A client and an uploader that note how many connections were to be opened."""
+    """A host and its client that note how many connections were to be opened."""
 
     def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
+        self.client, self.jobs = self, jobs
         self.wanted: list[int] = []
 
     async def warm(self, connections: int) -> None:
@@ -77,7 +78,7 @@ def test_connections_for_the_bodies_at_a_far_registry(
     answers_after: float, jobs: int, blobs: int, wanted: list[int]
 ) -> None:
     warmed = Warmed(jobs)
-    repository = Repository(cast(Client, warmed), "me/model", cast(Uploader, warmed))
+    repository = Repository(cast(Host, warmed), "me/model", run_of(Settings(home=NOWHERE), Hasher()))
 
     async def prepared() -> None:
         preparing = asyncio.create_task(repository.prepare(blobs))

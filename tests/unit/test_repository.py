@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,14 +24,11 @@ from registry_push.errors import (
     Unauthorized,
     Unavailable,
 )
-from registry_push.events import ignore
 from registry_push.model import Descriptor, Digest, Manifest
 from registry_push.model.manifest import DOCKER_MANIFEST, OCI_MANIFEST
-from registry_push.registry.keeper import KeepNothing
-from registry_push.registry.limits import Limits
 from registry_push.registry.repository import Repository
-from registry_push.registry.uploader import Uploader
 from registry_push.settings import Settings
+from tests.support.hosts import repository_at
 from tests.support.scripted import NOWHERE, Answer, Says, Scripted, Seen, opened, token, unauthorized, wants
 
 CONTENT = bytes(range(256)) * 40
@@ -48,9 +44,7 @@ TAG_PATH = "/v2/a/b/manifests/latest"
 async def _repository(server: Scripted, *, retries: int = 0) -> AsyncIterator[Repository]:
     settings, hasher = Settings(home=NOWHERE, retries=retries), Hasher()
     async with opened(server.origin, retries=retries) as client:
-        yield Repository(
-            client, "a/b", Uploader(settings, Limits(1), hasher, ignore, keeper=KeepNothing(), stop=asyncio.Event())
-        )
+        yield repository_at(client, "a/b", settings, hasher)
     hasher.close()
 
 

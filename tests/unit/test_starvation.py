@@ -12,16 +12,13 @@ import pytest
 from registry_push.content.hashing import Hasher
 from registry_push.embedded import EmbeddedRegistry
 from registry_push.embedded.sample import write_sample_store
-from registry_push.events import ignore
 from registry_push.http.starvation import PATIENCE, Starvation, Waiting
 from registry_push.registry.client import Client
-from registry_push.registry.keeper import KeepNothing
-from registry_push.registry.limits import Limits
 from registry_push.registry.repository import Repository
-from registry_push.registry.uploader import Uploader
 from registry_push.settings import Settings
 from registry_push.verbs.push import push
 from tests.faults.clock import run
+from tests.support.hosts import repository_at
 from tests.support.scripted import NOWHERE, Says, Scripted, opened
 
 PULL = ("repository:a/b:pull",)
@@ -116,8 +113,7 @@ def test_a_connection_that_is_being_opened_is_used_before_another_is() -> None:
 async def _repository(server: Scripted) -> AsyncIterator[tuple[Client, Repository]]:
     settings, hasher = Settings(home=NOWHERE, retries=0), Hasher()
     async with opened(server.origin) as client:
-        uploader = Uploader(settings, Limits(1), hasher, ignore, keeper=KeepNothing(), stop=asyncio.Event())
-        yield client, Repository(client, "a/b", uploader)
+        yield client, repository_at(client, "a/b", settings, hasher)
     hasher.close()
 
 

@@ -11,7 +11,7 @@ how the blob came to be there; after FAILED, `failure` is the error to raise.
 from __future__ import annotations
 
 from ...errors import NotAllowed, NotARegistry, Refused, RegistryPushError, Unavailable
-from ...model import HTTPOrigin
+from ...model import Descriptor, HTTPOrigin
 from ..cut_behaviour import CutBehaviour
 from ..redirects import SENT_TWICE
 from ..response import NO_ANSWER, Kind, RegistryResponse
@@ -27,6 +27,16 @@ class UploadSession(CommitSteps):
     """The upload of one blob. Not thread-safe; nothing here blocks, waits or raises on what a server answers."""
 
     # ── what the driver asks ──────────────────────────────────────────────────────────────────────
+
+    @property
+    def blob(self) -> Descriptor:
+        """What is uploaded."""
+        return self._blob
+
+    @property
+    def repository(self) -> str:
+        """Where it goes."""
+        return self._endpoints.repository
 
     @property
     def is_done(self) -> bool:
@@ -112,7 +122,7 @@ class UploadSession(CommitSteps):
             case State.COMMITTING:
                 span = Span(self.offset, self._blob.size)
                 self._attempted = span.stop
-                return self._body(UploadRequest.close(self._location, self._blob, span, etag=self.etag, after=after))
+                return self._body(UploadRequest.close(self._location, self._blob, span, etag=self._etag, after=after))
             case State.CONFIRMING | State.MEASURING:
                 return UploadRequest("HEAD", self._endpoints.blob, {}, after=after)
             case _:
@@ -132,6 +142,14 @@ class UploadSession(CommitSteps):
             self.trouble = str(answer)
         self._has_sent(sent)
         self._step(answer)
+
+    def share_line(self, bodies: int) -> None:
+        """Take note that so many bodies go to the registry at once, this one among them."""
+        self._bodies = bodies
+
+    def stored_as(self, etag: str) -> None:
+        """Take note of what the storage should call the parts: the closing request names it."""
+        self._etag = etag
 
     def others_got_through(self) -> None:
         """The registry turns this one away, but takes others meanwhile: its turn will come, so no try is lost."""
@@ -230,7 +248,7 @@ class UploadSession(CommitSteps):
     def _next_span(self) -> Span:
         self._choose_chunk()
         is_costly = self.kept in (CutBehaviour.UNKNOWN, CutBehaviour.ACKNOWLEDGED)  # the others keep all, or nothing
-        plan = self.plan.shared(self.bodies) if is_costly else self.plan
+        plan = self.plan.shared(self._bodies) if is_costly else self.plan
         return plan.span(self.offset)
 
     def _choose_chunk(self) -> None:

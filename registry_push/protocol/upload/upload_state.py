@@ -41,10 +41,12 @@ class UploadState:
         resume: UploadRecord | None = None,
         pace: Throughput | None = None,
         kept: CutBehaviour = CutBehaviour.UNKNOWN,
+        trouble: str = "",
     ) -> None:
         """Begin at the POST, or where `resume` says that an earlier process stopped.
 
-        `negotiates`: become an upload in Ollama's way if the registry shows itself as one of that kind.
+        `negotiates`: become an upload in Ollama's way if the registry shows itself as one of that kind. `trouble` says
+        why an upload before this one failed.
         """
         self.state = _begin(resume)
         self.kept = kept  # what the registry keeps of a cut chunk, as far as it has shown
@@ -52,10 +54,10 @@ class UploadState:
         self.plan = plan.equal(resume.chunk) if resume is not None and resume.is_equal else plan
         self.placement: Placement | None = None
         self.failure: RegistryPushError | None = None
-        self.trouble = ""  # why the last request failed, for people
+        self.trouble = trouble  # why the last request failed, for people
         self.restarts = 0
-        self.bodies = 1  # under way at once, this one among them; set by the driver
-        self.etag: str | None = None  # of the parts, for the commit; the driver hashes, so the driver sets it
+        self._bodies = 1  # under way at once, this one among them
+        self._etag: str | None = None  # of the parts, for the commit
         if ollama is None and resume is not None and (resume.part or resume.direct):
             ollama = OllamaWay(direct=resume.direct)
         self.ollama: OllamaWay | None = ollama
@@ -67,7 +69,8 @@ class UploadState:
         self._blob = blob
         self._endpoints = endpoints
         self._budget = budget
-        self._mounts = list(mount_from)
+        self.mount_from = tuple(mount_from)
+        self._mounts = list(mount_from)  # those that are still to be tried
         self._location = resume.location if resume else ""  # empty: no session is open
         # How far bytes were sent, acknowledged or not. What an earlier process sent is not known: perhaps all.
         self._attempted = blob.size if resume else 0
@@ -124,7 +127,7 @@ class UploadState:
         return record is not None and record.acknowledged(self._blob.size) > 0
 
     def _forget_session(self) -> None:
-        self._location, self.offset, self.etag, self._parts, self._insisted = "", 0, None, None, False
+        self._location, self.offset, self._etag, self._parts, self._insisted = "", 0, None, None, False
         self._resume = self._direct = self._refused_at = self._late = None
         self._suspect_size, self._in_doubt, self._cut = False, False, 0
         self._trail = Trail()

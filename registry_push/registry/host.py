@@ -1,0 +1,122 @@
+"""`Host`: all that a run has of one registry. Nothing about one host slows another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from msgspec.structs import replace
+
+from ..content.base import Traits
+from ..model import HTTPOrigin
+from ..protocol.cut_behaviour import CutBehaviour
+from ..protocol.throughput import Throughput
+from ..protocol.upload.session import UploadSession
+from ..settings import Settings
+from .client import Client
+from .keeper import Keeper
+from .limits import Limits
+from .profile import Profile, known_profile
+from .traits import traits_at
+
+
+class Host:
+    """One registry: its client, what is known of it, the line to it, and the slots for bodies that go there.
+
+    `keeper` remembers between processes what was learned.
+    """
+
+    def __init__(self, client: Client, limits: Limits, keeper: Keeper, settings: Settings) -> None:
+        self.client = client
+        self.limits = limits
+        self.jobs = settings.jobs
+        # Bytes a second that each body may have, if all go at once; None: any number.
+        self._allowed = settings.bwlimit / settings.jobs if settings.bwlimit else None
+        self._keeper = keeper
+        self._profile: Profile | None = None
+        self._throughput: Throughput | None = None
+        self._chunked: set[UploadSession] = set()  # sessions under way whose blobs go in chunks
+        self._has_warned = False
+
+    @property
+    def origin(self) -> HTTPOrigin:
+        """The registry's origin."""
+        return self.client.origin
+
+    @property
+    def profile(self) -> Profile:
+        """How the registry takes uploads, as far as it is known."""
+        if self._profile is None:
+            known, learned = known_profile(self.origin.netloc), self._keeper.profile(str(self.origin))
+            self._profile = known.after(learned) if learned is not None else known
+        return self._profile
+
+    @property
+    def throughput(self) -> Throughput:
+        """What this run has seen of the line to the registry."""
+        if self._throughput is None:
+            rates = [self.profile.rate, self._allowed]
+            self._throughput = Throughput(min((rate for rate in rates if rate), default=None))
+        return self._throughput
+
+    @property
+    def traits(self) -> Traits:
+        """How to fill the registry, by the round trip that was seen and by what it has shown."""
+        return traits_at(
+            self.jobs,
+            is_near=self.throughput.is_near,
+            is_encrypted=self.origin.scheme == "https",
+            mounts_itself=bool(self.profile.mounts_itself),
+        )
+
+    def first_warning(self) -> bool:
+        """Whether this is the first call: for a warning that holds for many blobs."""
+        is_first, self._has_warned = not self._has_warned, True
+        return is_first
+
+    @contextmanager
+    def counted(self, session: UploadSession) -> Iterator[None]:
+        """Tell every session whose blob goes in chunks how many of them there are, while it is entered."""
+        if session.plan.single:
+            yield
+            return
+        self._chunked.add(session)
+        self._tell_bodies()
+        try:
+            yield
+        finally:
+            self._chunked.discard(session)
+            self._tell_bodies()
+
+    def _tell_bodies(self) -> None:
+        bodies = min(len(self._chunked), self.jobs)
+        for session in self._chunked:
+            session.share_line(bodies)
+
+    def learn_mounting(self, *, mounts_itself: bool) -> None:
+        """Remember whether the registry mounts a blob from the repository itself."""
+        self._keep(replace(self.profile, mounts_itself=mounts_itself))
+
+    def learn_from(self, session: UploadSession) -> None:
+        """Remember what an upload has shown."""
+        before, rate = self.profile, self.throughput.rate
+        if not session.has_learned and (before.rate or not rate or self._allowed):
+            return  # as with every blob but the first few
+        now = replace(
+            before,
+            chunk_limit=session.learned_limit(before.chunk_limit),
+            whole=session.learned_whole if session.is_done and session.learned_whole is not None else before.whole,
+            kept=before.kept if session.kept is CutBehaviour.UNKNOWN else session.kept,
+            ollama=before.ollama or session.ollama is not None,
+            rate=before.rate if self._allowed else rate,  # what was allowed is not what the line can do
+            ecr=before.ecr or (session.is_done and session.plan.last_in_put),
+        )
+        # The rate alone is worth no write: it is written with what else is learned, and after the first body.
+        if replace(now, rate=None) != replace(before, rate=None) or (before.rate is None and now.rate is not None):
+            self._keep(now)
+        else:
+            self._profile = now
+
+    def _keep(self, profile: Profile) -> None:
+        self._profile = profile
+        self._keeper.learn(str(self.origin), profile)

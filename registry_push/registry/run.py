@@ -1,0 +1,24 @@
+"""`Run`: what the uploads of one run share, to whatever registry they go."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import Struct
+
+from ..content.hashing import Hasher
+from ..events import Sink
+from ..settings import Settings
+from .keeper import Keeper
+from .under_way import UnderWay
+
+
+class Run(Struct, frozen=True, eq=False):
+    """The settings, the threads that hash, who is told, who keeps records, and the event that ends it early."""
+
+    settings: Settings
+    hasher: Hasher
+    sink: Sink
+    keeper: Keeper
+    stop: asyncio.Event
+    under_way: UnderWay
