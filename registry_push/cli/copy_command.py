@@ -31,8 +31,8 @@ def command(source: str, target: str, tags: tuple[str, ...], **flags: Any) -> No
 
     \b
     Examples:
-      registry-push copy registry:localhost:5000/llama:8b registry:example.com/ml/
-      registry-push copy registry:example.com/ml/llama registry:localhost:5000/llama
+      registry-push copy registry:localhost:5000/llama:8b registry:example.com/ai/
+      registry-push copy registry:example.com/ai/llama registry:localhost:5000/
       registry-push copy ollama: oci:./models
     """
     settings = settings_of(flags)
