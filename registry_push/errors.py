@@ -324,6 +324,12 @@ class ManifestCorrupt(IntegrityError):
     """A manifest that is no manifest."""
 
 
+class ArchiveCorrupt(IntegrityError):
+    """A tar file that is cut off or damaged, or has entries that no image layout has."""
+
+    default_hint = "copy it again from where it came"
+
+
 class StrayFile(ManifestCorrupt):
     """A file among the manifests that was never one, such as a file manager's or an editor's."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -23,6 +24,7 @@ from .render.tables import BlobRow, ModelView, inspect_lines
 from .running import Outcome, run
 
 if TYPE_CHECKING:
+    from ..content.oci.reader import LayoutReader
     from ..content.ollama.source import OllamaStore
     from ..registry.repository import Repository
 
@@ -48,8 +50,9 @@ class _Seen(NamedTuple):
 def command(place: str, raw: bool, **flags: Any) -> None:
     """Show what a model is made of: its manifest, its blobs, and whether they are there.
 
-    PLACE is a model in the local store (llama3.2:3b), a tag at a registry (registry:HOST/PATH:TAG) or in an OCI image
-    layout (oci:DIR:REF). A name that begins with a host is looked for in the store, then at that host.
+    PLACE is a model in the local store (llama3.2:3b), a tag at a registry (registry:HOST/PATH:TAG), or a name in an OCI
+    image layout, be it a folder (oci:DIR:REF) or a tar file (oci-archive:FILE.tar:REF). A name that begins with a host
+    is looked for in the store, then at that host.
 
     \b
     Examples:
@@ -88,21 +91,25 @@ async def _look(text: str, settings: Settings, show: Renderer) -> _Seen:
         case RegistryPlace(reference):
             return await _at_registry(reference, settings, show)
         case LayoutPlace(path, ref):
-            from pathlib import Path
-
             from ..content.oci.layout import OCILayout
 
-            layout = OCILayout(Path(path))
-            manifest = await layout.resolve(ref)
-            content = _content(manifest, await layout.children(manifest))
-            present = [(blob, await layout.exists(blob)) for blob in content]
-            rows = [BlobRow(blob, "present" if there else "missing") for blob, there in present]
-            missing = [str(row.blob.digest) for row in rows if row.state == "missing"]
-            hint = "copy the layout again from where it came"
-            lacking = BlobMissing(f"{path} has not {', '.join(missing)}", hint=hint) if missing else None
-            return _Seen(text, manifest, rows, lacking)
-        case ArchivePlace():
-            raise UsageError("archives are not inspected yet", hint="unpack it and name the folder: oci:DIR")
+            return await _in_layout(text, OCILayout(Path(path)), ref)
+        case ArchivePlace(path, ref):
+            from ..content.oci.archive import OCIArchive
+
+            async with OCIArchive(Path(path)) as archive:
+                return await _in_layout(text, archive, ref)
+
+
+async def _in_layout(text: str, layout: LayoutReader, ref: str | None) -> _Seen:
+    manifest = await layout.resolve(ref)
+    content = _content(manifest, await layout.children(manifest))
+    present = [(blob, await layout.exists(blob)) for blob in content]
+    rows = [BlobRow(blob, "present" if there else "missing") for blob, there in present]
+    missing = [str(row.blob.digest) for row in rows if row.state == "missing"]
+    hint = "copy the layout again from where it came"
+    lacking = BlobMissing(f"{layout.path} has not {', '.join(missing)}", hint=hint) if missing else None
+    return _Seen(text, manifest, rows, lacking)
 
 
 async def _in_store(name: ModelName, settings: Settings) -> _Seen:

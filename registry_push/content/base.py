@@ -95,7 +95,9 @@ class LocalFile(ABC):
 class Traits(Struct, frozen=True):
     """How a target is best filled, as far as it is known by now. The copier obeys, and asks nothing else.
 
-    `bodies` are so many that go at once, `requests` so many blobs of which each may cost a request without a body.
+    `models` are so many that are under way at once: enough to hide the round trips at a model's end, few enough to
+    follow on a screen. `bodies` are so many that go at once, `requests` so many blobs of which each may cost a request
+    without a body.
     Blobs of at most `small` bytes have a lane of their own, so that they never wait behind large ones. `asks_ahead`:
     answers take long, so blobs are worth asking for before their turn to be sent comes. `mounts_itself`: a small blob
     is put with the target itself among the candidates, instead of being asked for first. `mounts`: blobs can be had
@@ -103,6 +105,7 @@ class Traits(Struct, frozen=True):
     no pause helps; and it counts itself how often it may say so.
     """
 
+    models: int = 4
     bodies: int = 8
     requests: int = 8
     small: int = 8 * 1024 * 1024

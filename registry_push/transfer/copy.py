@@ -22,8 +22,6 @@ from .model_copy import ModelCopy
 # Mounts that are refused in a row, after which none is asked for: at ECR nothing is mounted from a repository without a
 # manifest, and in the same run others have none yet.
 _REFUSED_MOUNTS = 2
-# Models under way at once: enough to hide the round trips at a model's end, few enough to follow on a screen.
-_MODELS_AT_ONCE = 4
 
 
 class Report(Struct, frozen=True):
@@ -91,11 +89,12 @@ class Copier(Struct):
         self.began = self.journal.now() if self.journal is not None else 0.0
         blobs, size = total(models)
         self.sink(RunStarted(len(models), blobs, size))
-        at_once = asyncio.Semaphore(_MODELS_AT_ONCE)
+        at_once: dict[str, asyncio.Semaphore] = {}
 
         async def copied(model: AnyJob) -> ModelDone | ModelFailed:
-            async with at_once:
-                event = await self._copied(model)
+            target = self.target_of(model.target)
+            async with at_once.setdefault(target.origin, asyncio.Semaphore(target.traits.models)):
+                event = await self._copied(model, target)
             self.sink(event)
             return event
 
@@ -106,9 +105,9 @@ class Copier(Struct):
             raise unwrapped(error) from None
         return Report(tuple(task.result() for task in tasks))
 
-    async def _copied(self, model: AnyJob) -> ModelDone | ModelFailed:
+    async def _copied(self, model: AnyJob, target: Target) -> ModelDone | ModelFailed:
         self.sink(ModelStarted(model.called, model.target, len(model.blobs), model.size))
-        copy = ModelCopy(self, model, self.target_of(model.target))
+        copy = ModelCopy(self, model, target)
         try:
             return await copy.run()
         except RegistryPushError as error:

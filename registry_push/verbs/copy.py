@@ -42,7 +42,8 @@ async def copy(
     """Copy `source` to `target`, places both: one model, a repository with all its tags, or a whole store.
 
     Each of `tags` is set beside the main one. What is at the target with the same digest costs two requests. Raises an
-    error of the tree for what concerns all of it; one manifest that fails does not keep the others back. Cancelling is
+    error of the tree for what concerns all of it; one manifest that fails does not keep the others back. But an archive
+    appears with all of the models or not at all; what there was of it is continued by the same copy. Cancelling is
     safe. Once `stop` is set, chunks under way are finished, nothing new is begun, and `Interrupted` is raised.
     """
     return await copy_each(
@@ -75,10 +76,12 @@ async def copy_each(
         Registries(settings, sink, shared.journal, stop, shared.means) as registries,
         Stores(settings, registries, stop) as stores,
     ):
+        stores.check_target(to)
         if not dry_run:
             await stores.prepare(to)
         wanted = [(each, source) for source in map(stores.source, places) for each in await source.names()]
-        plan = await _Plan(stores, settings).of(_mapped(wanted, to, tags))
+        plan = await _Plan(stores, settings, all_or_nothing=isinstance(to, ArchivePlace)).of(_mapped(wanted, to, tags))
+        stores.expect(plan.jobs)
 
         def target_of(reference: AnyReference) -> Target:
             opened: CheckableTarget = stores.target(reference)
@@ -97,6 +100,8 @@ async def copy_each(
             shared.means.transport.pauses,
         )
         report = await copier.copy(plan.jobs)
+        if report.error is None and not dry_run:
+            await stores.finish()
     models = (*plan.settled, *report.models)
     return Report(tuple(replace(model, dry_run=dry_run) for model in models))
 
@@ -141,8 +146,9 @@ class _Plan:
     The source of the run that follows: each blob comes from where its manifest was read.
     """
 
-    def __init__(self, stores: Stores, settings: Settings) -> None:
+    def __init__(self, stores: Stores, settings: Settings, *, all_or_nothing: bool) -> None:
         self._stores = stores
+        self._all_or_nothing = all_or_nothing
         self._recheck = settings.recheck
         self._sources: dict[Digest, CopySource] = {}  # by blob, and by manifest
         self.jobs: list[AnyJob] = []
@@ -150,7 +156,11 @@ class _Plan:
         self.digests: dict[AnyReference, Digest] = {}
 
     async def of(self, wanted: Sequence[tuple[Mapped, CopySource]]) -> Self:
-        """Look at all of `wanted`. Raises the error if there is one model, and it can't be read."""
+        """Look at all of `wanted`.
+
+        Raises the error of a model that can't be read if it is the only one, or if all or nothing is to be copied: then
+        the jobs are in one order whatever the source's is, so that the same models give the same bytes.
+        """
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def looked_at(each: Mapped, source: CopySource) -> AnyJob | ModelDone | ModelFailed:
@@ -158,8 +168,8 @@ class _Plan:
                 try:
                     return await self._look(each, source)
                 except RegistryPushError as error:
-                    if len(wanted) == 1:
-                        raise
+                    if len(wanted) == 1 or self._all_or_nothing:
+                        raise error.of_model(_called(each)) from error.__cause__
                     return ModelFailed(_called(each), each.references[0], error.of_model(_called(each)))
 
         try:
@@ -174,6 +184,8 @@ class _Plan:
                 case job:
                     self.jobs.append(job)
                     self.digests |= dict.fromkeys(job.references, job.manifest.digest)
+        if self._all_or_nothing:
+            self.jobs.sort(key=lambda job: str(job.target))
         return self
 
     async def open(self, blob: Descriptor) -> BlobBody:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
 from msgspec.structs import replace
 
+from ..content.oci.archive import OCIArchive
+from ..content.oci.archive_writer import OCIArchiveWriter
 from ..content.oci.layout import OCILayout
 from ..content.ollama.fresh import FreshBlobs
 from ..content.ollama.paths import root_to_write
 from ..content.ollama.source import open_store
 from ..content.ollama.target import OllamaTarget
-from ..errors import UsageError
 from ..model import LocalReference, ModelName, Reference
 from ..model.mapping import CopyTarget, model_name
 from ..model.name import DEFAULT_TAG
@@ -22,6 +24,7 @@ from ..model.place import ArchivePlace, LayoutPlace, OllamaPlace, Place, Registr
 from ..registry.registries import Registries
 from ..settings import Settings
 from ..transfer.dry_run import CheckableTarget
+from ..transfer.job import AnyJob
 from .sources import CopySource, LayoutSource, OllamaSource, RepositorySource
 
 
@@ -34,6 +37,7 @@ class Stores:
         self._stop = stop
         self._held = AsyncExitStack()
         self._layouts: dict[str, OCILayout] = {}
+        self._archives: dict[str, OCIArchiveWriter] = {}
         self._models: dict[ModelName, OllamaTarget] = {}  # without their tags
         self._fresh: FreshBlobs | None = None
 
@@ -52,8 +56,10 @@ class Stores:
                 return RepositorySource(self._registries.repository(reference), reference)
             case LayoutPlace(path, ref):
                 return LayoutSource(OCILayout(Path(path)), f"oci:{path}", ref)
-            case ArchivePlace(path, _):
-                raise UsageError(f"{path} is an archive, and those are not read yet", hint="unpack it: oci:DIR")
+            case ArchivePlace(path, ref):
+                archive = OCIArchive(Path(path))
+                self._held.push_async_exit(archive)
+                return LayoutSource(archive, f"oci-archive:{path}", ref)
 
     def target(self, reference: Reference | LocalReference) -> CheckableTarget:
         """What is written to."""
@@ -64,14 +70,38 @@ class Stores:
             case "oci":
                 return self._layouts.setdefault(path, OCILayout(Path(path)))
             case "oci-archive":
-                raise UsageError("archives are not written yet", hint="write a folder: oci:DIR")
+                return self._archive(path)
             case _:
                 return self._in_store(model_name(reference))
+
+    def check_target(self, target: CopyTarget) -> None:
+        """Raise `UsageError` if nothing can be written to `target`, whatever it is."""
+        if isinstance(target, ArchivePlace):
+            self._archive(target.path)
 
     async def prepare(self, target: CopyTarget) -> None:
         """Open what is needed for as long as something is written to `target`."""
         if isinstance(target, OllamaPlace):
             self._fresh = await self._held.enter_async_context(FreshBlobs(self._root))
+
+    def expect(self, jobs: Sequence[AnyJob]) -> None:
+        """Tell archives what is put into them."""
+        for archive in self._archives.values():
+            archive.expect((job.manifest, ref.tag or DEFAULT_TAG) for job in jobs for ref in job.references)
+
+    async def finish(self) -> None:
+        """Complete what appears as a whole or not at all: archives. Raises as `OCIArchiveWriter.finish`."""
+        for archive in self._archives.values():
+            await archive.finish()
+
+    def _archive(self, path: str) -> OCIArchiveWriter:
+        """The new archive. Raises `UsageError` if there is something at its path."""
+        if path not in self._archives:
+            archive = OCIArchiveWriter(Path(path))
+            archive.check_is_new()
+            self._held.push_async_exit(archive)
+            self._archives[path] = archive
+        return self._archives[path]
 
     def _in_store(self, name: ModelName) -> OllamaTarget:
         """The model in the local store, which is made if there is none."""

@@ -69,10 +69,6 @@ class OCILayout(LayoutReader, LocalTarget):
         """The body of the blob `digest`, of whatever size. Raises `BlobMissing`, `BlobCorrupt`, `Unreadable`."""
         return FileBody(await opened(lambda: self._open(digest)), name=str(self.blob_path(digest)))
 
-    async def exists(self, blob: Descriptor) -> bool:
-        """Whether the blob is here, in its full size."""
-        return await in_thread(self._size, blob.digest) == blob.size
-
     async def has(self, digest: Digest) -> bool:
         """Whether there is a file for `digest`."""
         return await in_thread(self._size, digest) is not None

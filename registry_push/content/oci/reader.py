@@ -62,6 +62,10 @@ class LayoutReader(ABC):
         """
         await in_thread(self._check, manifest.blobs)
 
+    async def exists(self, blob: Descriptor) -> bool:
+        """Whether the blob is here, in its full size."""
+        return await in_thread(self._size, blob.digest) == blob.size
+
     async def tags(self) -> tuple[str, ...]:
         """Every name that a manifest has here. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
         return (await self.index()).refs

@@ -1,0 +1,206 @@
+"""`OCIArchive`: an OCI image layout in a tar file, read where it lies."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import threading
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Final, NoReturn, Self
+
+from ...errors import (
+    ArchiveCorrupt,
+    BlobCorrupt,
+    ManifestCorrupt,
+    SourceChanged,
+    StoreNotFound,
+    UsageError,
+    printable,
+)
+from ...model import Descriptor, Digest
+from ...model.manifest import MAX_MANIFEST_BYTES
+from ..body import PIECE
+from ..ollama.paths import kind_of, open_regular
+from ..read_errors import read_error
+from ..threads import in_thread
+from . import tar
+from .index import LayoutIndex
+from .reader import COPY_AGAIN, LayoutReader
+from .tar_scan import DamagedArchiveError, Member, scan
+
+_OLD_DOCKER: Final = "manifest.json"
+
+
+class OCIArchive(LayoutReader):
+    """An archive as a source. An async context manager: the file is opened when it is first needed, and closed at last.
+
+    Implements `Source[str | None]`, `Checker` and `TagLister`.
+
+    Nothing is unpacked. The headers are read once, in one pass, and blobs are read at their offsets after that. What an
+    archive can have besides plain files and folders is refused, wherever it is in it: links, devices, sparse files,
+    paths that lead out of it, and files of a layout that are there twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._opened: tuple[io.FileIO, Mapping[str, Member]] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._is_over = True
+        await in_thread(self._close)
+
+    @property
+    def origin(self) -> str:
+        """The archive, as places are written."""
+        return f"oci-archive:{self.path}"
+
+    async def open(self, blob: Descriptor) -> MemberBody:
+        """The body of `blob`. Raises `BlobMissing`, `BlobCorrupt` if its size is another, and as `index`."""
+        file, members = await in_thread(self._contents)
+        member = members.get(path_of(blob.digest))
+        if member is None:
+            raise self._missing(blob.digest)
+        if member.size != blob.size:
+            raise self._misfit(blob, member.size)
+        return MemberBody(file, member, name=f"{blob.digest} in {self.path}")
+
+    def _contents(self) -> tuple[io.FileIO, Mapping[str, Member]]:
+        """The open file, and where its members are. Raises `StoreNotFound`, `ArchiveCorrupt`, `UsageError`."""
+        with self._lock:
+            if self._opened is None:
+                file = self._open()
+                try:
+                    self._opened = file, self._scanned(file)
+                except BaseException:
+                    file.close()
+                    raise
+            return self._opened
+
+    def _open(self) -> io.FileIO:
+        try:
+            path = Path(os.path.realpath(self.path))
+            mode = path.stat().st_mode
+            if not stat.S_ISREG(mode):
+                hint = f"for a layout in a folder: oci:{self.path}" if stat.S_ISDIR(mode) else "name a tar file"
+                raise UsageError(f"{self.path} is {kind_of(mode)}, no archive", hint=hint)
+            return open_regular(path)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                raise StoreNotFound(f"there is no {self.path}", hint="check the path of the archive") from error
+            raise read_error(error, str(self.path), path=self.path, damaged=ArchiveCorrupt) from error
+
+    def _scanned(self, file: io.FileIO) -> Mapping[str, Member]:
+        size = os.fstat(file.fileno()).st_size
+        compression = tar.compression(self._read(file, 0, tar.BLOCK))
+        if compression is not None:
+            name, command = compression
+            hint = f"decompress it first, keeping it: {command} < {self.path} > FILE.tar"
+            raise UsageError(f"{self.path} is compressed with {name}, and can't be read at any place", hint=hint)
+        try:
+            found = scan(lambda offset, length: self._read(file, offset, length), size)
+        except DamagedArchiveError as error:
+            raise ArchiveCorrupt(f"{self.path} {error}, at byte {error.offset}") from error
+        if "index.json" not in found:
+            self._refuse(found)
+        return found
+
+    def _refuse(self, found: Mapping[str, Member]) -> NoReturn:
+        if _OLD_DOCKER in found:
+            raise UsageError(
+                f"{self.path} is no OCI archive: it has no index.json, but a manifest.json as docker save writes it",
+                hint=f"make one of it: skopeo copy docker-archive:{self.path} oci-archive:FILE.tar",
+            )
+        raise UsageError(
+            f"{self.path} is no OCI archive: it has no index.json",
+            hint="a layout has to be at the archive's root: tar -cf FILE.tar -C LAYOUT .",
+        )
+
+    def _read(self, file: io.FileIO, offset: int, length: int) -> bytes:
+        if self._is_over:  # nobody waits for the rest of a pass
+            raise UsageError(f"{self.path} is closed")
+        try:
+            return os.pread(file.fileno(), length, offset)
+        except OSError as error:
+            raise read_error(error, f"byte {offset} of {self.path}", damaged=ArchiveCorrupt) from error
+
+    def _read_index(self) -> LayoutIndex:
+        try:
+            return LayoutIndex.parse(self._read_member("index.json"))
+        except ManifestCorrupt as error:
+            raise ManifestCorrupt(f"{error.message} ({self.path})", hint=COPY_AGAIN) from error
+
+    def _read_blob(self, digest: Digest) -> bytes:
+        if path_of(digest) not in self._contents()[1]:
+            raise self._missing(digest)
+        return self._read_member(path_of(digest))
+
+    def _read_member(self, name: str) -> bytes:
+        """All of a small member."""
+        file, members = self._contents()
+        member = members[name]
+        if member.size > MAX_MANIFEST_BYTES:
+            raise ManifestCorrupt(
+                f"{name} in {self.path} has {member.size} bytes; at most {MAX_MANIFEST_BYTES} are read", hint=COPY_AGAIN
+            )
+        content = self._read(file, member.offset, member.size)
+        if len(content) < member.size:
+            raise SourceChanged(f"{self.path} became shorter while it was read")
+        return content
+
+    def _size(self, digest: Digest) -> int | None:
+        member = self._contents()[1].get(path_of(digest))
+        return member.size if member is not None else None
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._opened is not None:
+                self._opened[0].close()
+
+
+class MemberBody:
+    """A blob in an archive that is open: it is read where it lies, as often as needed. Implements `BlobBody`."""
+
+    def __init__(self, file: io.FileIO, member: Member, *, name: str) -> None:
+        self._file = file
+        self._member = member
+        self._name = printable(name)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._member.size
+
+    async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
+        """Yield `length` bytes from `offset`. Raises `SourceChanged` if the archive has become shorter.
+
+        For bytes that the disk can't read it raises as `read_error`. Cancelling is safe at any piece.
+        """
+        end = offset + length
+        if not 0 <= offset <= end <= self.size:
+            raise BlobCorrupt(f"{self._name} has {self.size} bytes; {length} from {offset} were asked for")
+        while offset < end:
+            wanted = min(PIECE, end - offset)
+            try:
+                piece = await in_thread(os.pread, self._file.fileno(), wanted, self._member.offset + offset)
+            except OSError as error:
+                raise read_error(error, f"byte {offset} of {self._name}") from error
+            if not piece:
+                raise SourceChanged(f"{self._name} became shorter while it was read: it ends at byte {offset}")
+            offset += len(piece)
+            yield piece
+
+    async def close(self) -> None:
+        """Nothing is held: the file is the archive's."""
+
+
+def path_of(digest: Digest) -> str:
+    """What a blob's entry is called."""
+    return f"blobs/sha256/{digest.hex}"

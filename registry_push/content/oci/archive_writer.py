@@ -1,0 +1,184 @@
+"""`OCIArchiveWriter`: an OCI image layout that is written into a tar file, as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final, Self
+
+from ...errors import BlobCorrupt, InvalidDigest, ManifestRefused, UsageError, printable
+from ...events import Placement
+from ...model import Descriptor, Digest, Manifest
+from ...model.descriptor import MAX_SIZE
+from ..base import BlobBody, Placed, Traits
+from ..body import BytesBody
+from ..local_target import LocalTarget
+from ..pouring import pour
+from ..threads import in_thread
+from . import tar
+from .index import LayoutIndex
+from .layout import VERSION
+from .partial_archive import PartialArchive, refuse_existing
+
+# Bytes for `index.json` if nobody has said what is expected: some 200 manifests.
+_ROOM: Final = 64 * 1024
+
+
+class OCIArchiveWriter(LocalTarget):
+    """A new archive as a target. An async context manager; `finish` puts the archive under its name.
+
+    `oci-layout` comes first and `index.json` second, so that the archive can be read as a stream: the index has its
+    place kept from what `expect` was told, and is filled in at the end. Then come the blobs and manifests, in the order
+    in which they are put. The same content in the same order gives the same bytes.
+
+    Until `finish` all is in `FILE.partial`. What is not finished stays there, if it is worth it, and is continued by
+    a run that expects the same manifests; any other begins anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._index = LayoutIndex()
+        self._expected: bytes | None = None
+        self._head = b""
+        self._room = 0
+        self._file: PartialArchive | None = None
+        self._puts = 0
+        self._turn = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._file is not None:
+            await asyncio.shield(in_thread(self._file.leave))
+
+    @property
+    def origin(self) -> str:
+        """The archive, as places are written."""
+        return f"oci-archive:{self.path}"
+
+    @property
+    def name(self) -> str:
+        """An archive is one repository, called by its file."""
+        return f"oci-archive:{self.path}"
+
+    @property
+    def traits(self) -> Traits:
+        """One blob after the other, so that every run has the same order."""
+        return Traits(models=1, bodies=1, requests=1, small=MAX_SIZE, is_local=True)
+
+    def check_is_new(self) -> None:
+        """Raise `UsageError` if there is something at the path."""
+        refuse_existing(self.path)
+
+    def expect(self, manifests: Iterable[tuple[Manifest, str]]) -> None:
+        """Keep room in `index.json` for these manifests with their names. Called before anything is put."""
+        assert self._file is None, "the room is kept at the beginning"
+        index = LayoutIndex()
+        for manifest, ref in manifests:
+            index = index.tagged(manifest.descriptor, ref)
+        self._expected = _encoded(index)
+
+    async def exists(self, blob: Descriptor) -> bool:
+        """Whether the blob is in the archive, in its full size. What an earlier run has left is found by `put`."""
+        return self._file is not None and self._file.blobs.get(blob.digest) == blob.size
+
+    async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
+        """Append the blob. One that fails or is cancelled is cut off again.
+
+        Raises `BlobCorrupt`, `Unavailable` if the disk is full, `Unwritable`, and what the body raises.
+        """
+        async with self._turn:
+            return await self._put(await self._begun(), blob, body)
+
+    async def put_manifest(self, manifest: Manifest, ref: str) -> None:
+        """Append the manifest, and have `ref`, a name or its own digest, name it.
+
+        Raises `ManifestRefused` if content it names is not here or the index has no room, `Unavailable` if the disk is
+        full.
+        """
+        async with self._turn:
+            file = await self._begun()
+            missing = [str(digest) for digest in _lacking(manifest, file.blobs)]
+            if missing:
+                what = f"the manifest for {printable(ref)} names what is not here"
+                raise ManifestRefused(f"{what}: {', '.join(missing)}")
+            is_name = ref != str(manifest.digest)
+            index = self._index.tagged(manifest.descriptor, ref) if is_name else self._index
+            if len(_encoded(index)) > self._room:
+                raise ManifestRefused(
+                    f"{self.path} has no room for {printable(ref)} in its index.json",
+                    hint="write fewer models into one archive",
+                )
+            await self._put(file, manifest.descriptor, BytesBody(manifest.raw))
+            self._index = index
+
+    async def digest_of(self, ref: str) -> Digest | None:
+        """The digest of the manifest that was put under `ref`, a name or its own digest; None if none was."""
+        with suppress(InvalidDigest):
+            digest = Digest.parse(ref)
+            return digest if self._file is not None and digest in self._file.blobs else None
+        found = self._index.named(ref)
+        return found.digest if found is not None else None
+
+    async def finish(self) -> None:
+        """Complete the archive, and put it under its name, on the disk.
+
+        Raises `UsageError` if it has no manifest or its name is taken, `Unavailable`.
+        """
+        async with self._turn:
+            if self._file is None or not self._index.refs:
+                raise UsageError(f"{self.path} would be an archive without a manifest", hint="copy at least one model")
+            await in_thread(self._file.commit, _encoded(self._index).ljust(self._room))
+
+    async def _put(self, file: PartialArchive, blob: Descriptor, body: BlobBody) -> Placed:
+        if file.blobs.get(blob.digest) == blob.size:
+            return Placed(Placement.PRESENT)
+        if body.size != blob.size:
+            raise BlobCorrupt(f"what came for {blob.digest} has {body.size} bytes, not {blob.size}")
+        self._puts += 1
+        put = self._puts
+        try:
+            await in_thread(file.append, put, blob.digest, blob.size)
+            await pour(body.open(0, blob.size), partial(file.write, put))
+            found = await in_thread(file.complete, put, blob.digest, blob.size)
+        finally:
+            await asyncio.shield(in_thread(file.take_back, put))
+        if found is not None:
+            raise BlobCorrupt(f"what came for {blob.digest} has the digest {found}")
+        return Placed(Placement.UPLOADED, blob.size)
+
+    async def _begun(self) -> PartialArchive:
+        """The file, opened by the first call. Raises as `writing`, `Unwritable`, and `UsageError` if it is there."""
+        if self._file is None:
+            self.check_is_new()
+            expected = self._expected if self._expected is not None else b" " * _ROOM
+            self._room = len(expected)
+            head = b"".join(
+                tar.file_header(name, len(content)) + content + bytes(tar.padding(len(content)))
+                for name, content in (("oci-layout", VERSION), ("index.json", expected))
+            )
+            file = PartialArchive(self.path, head)
+            try:
+                await in_thread(file.begin)
+                while await in_thread(file.take_over):
+                    pass
+            except BaseException:
+                await asyncio.shield(in_thread(file.leave))
+                raise
+            self._file = file
+        return self._file
+
+
+def _encoded(index: LayoutIndex) -> bytes:
+    """The document, in one order whatever the order of the puts."""
+    entries = sorted(index.entries, key=lambda entry: str(entry["annotations"]))
+    return LayoutIndex(tuple(entries), index.rest).encode()
+
+
+def _lacking(manifest: Manifest, blobs: Mapping[Digest, int]) -> list[Digest]:
+    missing = [blob.digest for blob in manifest.blobs if blobs.get(blob.digest) != blob.size]
+    return [*missing, *(child.digest for child in manifest.manifests if child.digest not in blobs)]

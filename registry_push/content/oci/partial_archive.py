@@ -1,0 +1,209 @@
+"""`PartialArchive`: a tar file that grows by whole members, and gets its name when it is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from ...errors import Unwritable, UsageError
+from ...model import Digest
+from ..partial_file import WORTH_KEEPING, open_locked
+from ..spool import sync_folder
+from ..write_errors import check_writable, writing
+from . import tar
+from .tar_scan import DamagedArchiveError, Member, members
+
+_BLOBS: Final = "blobs/sha256/"
+# Bytes that are read at once, and until a thread looks whether it is still wanted.
+_PIECE: Final = 1024 * 1024
+_TURN: Final = 32 * 1024 * 1024
+
+
+class PartialArchive:
+    """The file `path` with `.partial` after its name, while it is written. The methods block on the disk.
+
+    It begins with `head`, whose end `commit` replaces. What a killed run has left is continued by one with the same
+    head: the complete members whose content has its digest. A lock on the file keeps two writers apart, and one in
+    here keeps off threads whose caller was cancelled.
+    """
+
+    def __init__(self, path: Path, head: bytes) -> None:
+        self.blobs: dict[Digest, int] = {}  # those that are in it, with their sizes
+        self._path = path
+        self._partial = partial_path(path)
+        self._head = head
+        self._lock = Lock()
+        self._descriptor: int | None = None
+        self._end = 0  # of the last complete member
+        self._put = 0  # the number of the put that is under way; 0 if none is
+        self._over = 0  # the number of the last put that is over
+        self._is_over = False
+        self._size = 0  # bytes of its content so far
+        self._start = 0  # where that begins
+        self._hashed = hashlib.sha256()
+        self._left: list[tuple[Digest, Member]] = []  # what an earlier run has left, the next one last
+
+    def begin(self) -> None:
+        """Open the file; `take_over` is called next. Raises as `writing`, and `Unwritable`."""
+        with writing(self._partial):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(self._partial)
+        with self._lock, writing(self._partial):
+            if self._is_over:
+                return
+            self._descriptor = descriptor = open_locked(self._partial)
+            if descriptor is None:
+                raise Unwritable(
+                    f"{self._partial} can't be had: another copy writes it, or it is no plain file",
+                    hint="wait for the other copy to end; or see what is there, and move it away: ls -ld",
+                )
+            if os.pread(descriptor, len(self._head), 0) == self._head:
+                self._left = list(self._found(descriptor))[::-1]
+            else:
+                os.ftruncate(descriptor, 0)
+                self._write(self._head, 0)
+            self._end = len(self._head)
+
+    def take_over(self) -> bool:
+        """Hash the next bytes that an earlier run has left; return whether there are more. Raises as `writing`."""
+        with self._lock, writing(self._partial):
+            if self._descriptor is None:
+                return False
+            if not self._left:
+                os.ftruncate(self._descriptor, self._end)
+                return False
+            digest, member = self._left[-1]
+            turn = min(self._size + _TURN, member.size)
+            while self._size < turn:
+                wanted = min(_PIECE, turn - self._size)
+                piece = os.pread(self._descriptor, wanted, member.offset + self._size)
+                self._hashed.update(piece)
+                self._size += len(piece) or member.size
+            if self._size >= member.size:
+                self._left.pop()
+                if self._hashed.hexdigest() == digest.hex:
+                    self.blobs[digest] = member.size
+                    self._end = member.end
+                else:
+                    self._left.clear()
+                self._hashed, self._size = hashlib.sha256(), 0
+            return True
+
+    def append(self, put: int, digest: Digest, size: int) -> None:
+        """Begin the blob `digest`, of `size` bytes. Raises as `writing`.
+
+        `put` numbers the puts, so that a thread of one that was cancelled can't write into the next.
+        """
+        with self._lock, writing(self._partial):
+            if put <= self._over:
+                return
+            header = tar.file_header(_BLOBS + digest.hex, size)
+            self._write(header, self._end)
+            self._put, self._start = put, self._end + len(header)
+            self._hashed, self._size = hashlib.sha256(), 0
+
+    def write(self, put: int, pieces: Sequence[bytes]) -> None:
+        """Append `pieces` to the blob, unless its put is over. Raises as `writing`."""
+        with self._lock, writing(self._partial):
+            for piece in pieces:
+                if self._put != put:
+                    return
+                self._write(piece, self._start + self._size)
+                self._size += len(piece)
+                self._hashed.update(piece)
+
+    def complete(self, put: int, blob: Digest, size: int) -> Digest | None:
+        """Keep what was appended if it is all of `blob`; else return the digest that it has. Raises as `writing`."""
+        with self._lock, writing(self._partial):
+            found = Digest(self._hashed.hexdigest())
+            if self._put != put or (found, self._size) != (blob, size):
+                return found
+            self._write(bytes(tar.padding(size)), self._start + size)
+            self._end = self._start + size + tar.padding(size)
+            self._put, self._over, self.blobs[blob] = 0, put, size
+            return None
+
+    def take_back(self, put: int) -> None:
+        """Cut off what was appended, unless it is complete. Raises as `writing`."""
+        with self._lock, writing(self._partial):
+            self._over = max(self._over, put)
+            if self._put == put:
+                self._put = 0
+                if self._descriptor is not None:
+                    os.ftruncate(self._descriptor, self._end)
+
+    def commit(self, index: bytes) -> None:
+        """Put `index` at the end of the head, and the archive, whole and on the disk, under its name.
+
+        Raises as `writing`, and `UsageError` if there is something under that name by now.
+        """
+        with self._lock, writing(self._partial):
+            if self._descriptor is None:
+                return
+            refuse_existing(self._path)
+            self._write(index, len(self._head) - tar.padding(len(index)) - len(index))
+            self._write(tar.END, self._end)
+            os.ftruncate(self._descriptor, self._end + len(tar.END))
+            os.fsync(self._descriptor)
+            self._partial.rename(self._path)
+            self._close()
+        with writing(self._path):
+            sync_folder(self._path.parent)
+
+    def leave(self) -> None:
+        """Stop here: what is worth keeping stays for a later run, the rest is discarded. Safe to call twice."""
+        with self._lock:
+            self._is_over = True
+            if self._descriptor is None:
+                return
+            with suppress(OSError):
+                if self._left:  # which nobody has looked at
+                    pass
+                elif self._end - len(self._head) >= WORTH_KEEPING:
+                    os.ftruncate(self._descriptor, self._end)
+                else:
+                    self._partial.unlink()
+            self._close()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor, self._put = None, 0
+
+    def _found(self, descriptor: int) -> Iterator[tuple[Digest, Member]]:
+        """The complete blobs in the file, as far as they follow each other."""
+        end, seen, size = len(self._head), set[str](), os.fstat(descriptor).st_size
+        with suppress(DamagedArchiveError):
+            for name, member in members(lambda offset, length: os.pread(descriptor, length, offset), size):
+                if member.header < len(self._head):
+                    continue
+                if member.header != end or member.end > size or name in seen or not name.startswith(_BLOBS):
+                    return
+                yield Digest(name.removeprefix(_BLOBS)), member
+                end = member.end
+                seen.add(name)
+
+    def _write(self, content: bytes, offset: int) -> None:
+        rest = memoryview(content)
+        while rest and self._descriptor is not None:
+            written = os.pwrite(self._descriptor, rest, offset)
+            rest, offset = rest[written:], offset + written
+
+
+def partial_path(path: Path) -> Path:
+    """Where the archive `path` is written."""
+    return path.with_name(f"{path.name}.partial")
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise `UsageError` if there is something at `path`."""
+    if os.path.lexists(path):
+        raise UsageError(
+            f"{path} is there already, and nothing is added to an archive",
+            hint=f"name another file; or, if it is not needed any more, remove it: rm {path}",
+        )
