@@ -10,7 +10,7 @@ import click
 from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from .candidates import model_names
-from .render import Renderer
+from .render import COPY, Renderer
 from .reporting import outcome_of
 from .running import Outcome, run
 
@@ -46,6 +46,6 @@ def command(source: str, target: str, tags: tuple[str, ...], **flags: Any) -> No
         report = await copy(
             source, target, tags=tags, dry_run=flags["dry_run"], settings=settings, sink=show, stop=stop
         )
-        return outcome_of(report, dry_run=flags["dry_run"], quiet=flags["quiet"])
+        return outcome_of(report, COPY, dry_run=flags["dry_run"], quiet=flags["quiet"])
 
-    run(flags, work, finishes=True)
+    run(flags, work, verb=COPY, finishes=True)

@@ -16,7 +16,7 @@ from ..errors import InvalidSettings, RegistryPushError, Unwritable, printable, 
 from ..events import Event
 from ..text.user_part import without_login
 from ..version import __version__
-from .render import Kind, Renderer, renderer
+from .render import PUSH, Kind, Renderer, Verb, renderer
 from .render.jsonl import timestamp
 
 
@@ -43,12 +43,13 @@ class Logged:
         path: Path,
         command_line: Sequence[str],
         *,
+        verb: Verb = PUSH,
         on_lost: Callable[[OSError], None],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._shown = shown
         self._file = _Stamped(_opened(path), now)
-        self._log = renderer(Kind.PLAIN, self._file, self._file, verbose=True, debug=True, on_lost=on_lost)
+        self._log = renderer(Kind.PLAIN, self._file, self._file, verbose=True, debug=True, verb=verb, on_lost=on_lost)
         self._command_line = command_line
 
     def __enter__(self) -> Self:

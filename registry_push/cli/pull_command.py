@@ -10,7 +10,7 @@ import click
 from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from .candidates import hosts
-from .render import Renderer
+from .render import PULL, Renderer
 from .reporting import outcome_of
 from .running import Outcome, run
 
@@ -41,6 +41,6 @@ def command(names: tuple[str, ...], name: str | None, **flags: Any) -> None:
         from ..verbs.pull import pull
 
         report = await pull(names, name=name, dry_run=flags["dry_run"], settings=settings, sink=show, stop=stop)
-        return outcome_of(report, dry_run=flags["dry_run"], quiet=flags["quiet"])
+        return outcome_of(report, PULL, dry_run=flags["dry_run"], quiet=flags["quiet"])
 
-    run(flags, work, finishes=True)
+    run(flags, work, verb=PULL, finishes=True)

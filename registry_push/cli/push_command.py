@@ -11,7 +11,7 @@ from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from ..options.option import was_typed
 from .candidates import hosts, model_names
-from .render import Renderer
+from .render import PUSH, Renderer
 from .reporting import outcome_of
 from .running import Outcome, run
 
@@ -74,6 +74,6 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
             sink=show,
             stop=stop,
         )
-        return outcome_of(report, dry_run=flags["dry_run"], quiet=flags["quiet"])
+        return outcome_of(report, PUSH, dry_run=flags["dry_run"], quiet=flags["quiet"])
 
     run(flags, work, finishes=True)

@@ -22,7 +22,7 @@ from ..events import Event, ModelFailed, Warned
 from ..interrupts import raise_on_interrupt
 from ..options.flags import homeless_warning
 from ..options.option import located
-from .render import Renderer, choose, renderer
+from .render import PUSH, Renderer, Verb, choose, renderer
 
 # As a shell reports a program that died of SIGPIPE: what was printed did not get to its reader.
 _BROKEN_PIPE: Final = 141
@@ -42,8 +42,8 @@ class Outcome(Struct, frozen=True):
 Work = Callable[[Renderer, asyncio.Event], Coroutine[Any, Any, Outcome]]
 
 
-def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None:
-    """Runs `work` with the renderer that `flags` ask for, and exits with its code.
+def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bool = False) -> None:
+    """Runs `work`, which people read as `verb`, with the renderer that `flags` ask for, and exits with its code.
 
     A signal cancels it; where it `finishes`, the first one only sets the event that it was given, and it ends at the
     next good place by itself.
@@ -67,6 +67,7 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
             debug=flags.get("debug", False),
             dry_run=flags.get("dry_run", False),
             progress=not flags.get("no_progress", False),
+            verb=verb,
             on_lost=lost.append,
         )
     )
@@ -74,13 +75,13 @@ def run(flags: Mapping[str, Any], work: Work, *, finishes: bool = False) -> None
     if (log_file := flags.get("log_file")) is not None:
         from .log_file import Logged
 
-        shown = Logged(shown, log_file, ["registry-push", *sys.argv[1:]], on_lost=log_lost.append)
+        shown = Logged(shown, log_file, ["registry-push", *sys.argv[1:]], verb=verb, on_lost=log_lost.append)
     raise_on_interrupt()  # from here on there is a terminal to be left as it was
     with shown as show:
         if warning := homeless_warning(flags):
             show(warning)
         try:
-            outcome = _run_until_signalled(work, show, finishes=finishes)
+            outcome = _run_until_signalled(work, show, verb, finishes=finishes)
         except RegistryPushError as error:
             show.error(error)
             code = error.exit_code
@@ -131,7 +132,7 @@ def _nowhere() -> TextIO:
     return Path(os.devnull).open("w", encoding="utf-8")
 
 
-def _run_until_signalled(work: Work, show: Renderer, *, finishes: bool) -> Outcome:
+def _run_until_signalled(work: Work, show: Renderer, verb: Verb, *, finishes: bool) -> Outcome:
     """Runs `work` under SIGINT and SIGTERM.
 
     The first signal asks it to finish, if it can; the next cancels it, which leaves everything in order; a third does
@@ -177,7 +178,7 @@ def _run_until_signalled(work: Work, show: Renderer, *, finishes: bool) -> Outco
             asyncio.run(watched())
     except (asyncio.CancelledError, KeyboardInterrupt):
         name = received[0].name if received else "SIGINT"
-        raise Interrupted(f"stopped by {name}; what the registry has acknowledged is kept") from None
+        raise Interrupted(f"stopped by {name}; {verb.kept}") from None
     except RuntimeError as error:
         # asyncio ends its threads in a thread, which may be one too many; how the work has ended is known by then.
         if (short := no_thread(error)) is None:

@@ -25,9 +25,13 @@ _REFUSED_MOUNTS = 2
 
 
 class Report(Struct, frozen=True):
-    """How a run ended, a model each, in the order they were asked for."""
+    """How a run ended, a model each, in the order they were asked for.
+
+    `outcome` says what was done with a model that is at its target: it was `pushed`, `pulled` or `copied`.
+    """
 
     models: tuple[ModelDone | ModelFailed, ...]
+    outcome: str = "pushed"
 
     @property
     def failed(self) -> tuple[ModelFailed, ...]:
@@ -45,10 +49,10 @@ class Report(Struct, frozen=True):
         failed = self.failed
         if not failed or len(self.models) == 1:
             return failed[0].error if failed else None
-        names = ", ".join(model.model for model in failed)
+        names, was = ", ".join(model.model for model in failed), "was" if len(failed) == 1 else "were"
         return SomeFailed(
-            f"{len(failed)} of {len(self.models)} models {'was' if len(failed) == 1 else 'were'} not pushed: {names}",
-            hint="mend what is named above and run the same command again: what is there is not sent twice",
+            f"{len(failed)} of {len(self.models)} models {was} not {self.outcome}: {names}",
+            hint=f"mend what is named above and run the same command again: what is there is not {self.outcome} again",
             report=self,
         )
 

@@ -106,6 +106,11 @@ NOT_CHECKED: Final = (
     "the content of blobs, which are hashed while they are sent",
     "that the registry has room, mounts what it could mount, and takes the manifest",
 )
+# The same, of a copy to a store on this machine.
+NOT_CHECKED_HERE: Final = (
+    "that this user may write there, and that the disk has room",
+    "the content of blobs, which are hashed while they are read",
+)
 
 
 def marked(sink: Sink) -> Sink:

@@ -88,7 +88,7 @@ class ModelCopy(Struct):
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None
         if self.run_of.stop.is_set():
-            raise Interrupted("stopped before all of it was sent")
+            raise Interrupted("stopped before all of it was there")
 
     async def _work(self, lane: Iterator[Descriptor]) -> None:
         for blob in lane:

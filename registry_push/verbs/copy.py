@@ -103,7 +103,7 @@ async def copy_each(
         if report.error is None and not dry_run:
             await stores.finish()
     models = (*plan.settled, *report.models)
-    return Report(tuple(replace(model, dry_run=dry_run) for model in models))
+    return Report(tuple(replace(model, dry_run=dry_run) for model in models), "copied")
 
 
 def _mapped(

@@ -32,7 +32,8 @@ async def pull(
         raise UsageError("--as names one model, and several are pulled", hint="pull them one by one")
     wanted = OllamaPlace(ModelName.parse(name)) if name is not None else OllamaPlace(None)
     sources = [RegistryPlace(_reference(text)) for text in names]
-    return await copy_each(sources, wanted, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
+    report = await copy_each(sources, wanted, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
+    return Report(report.models, "pulled")
 
 
 def _reference(text: str) -> Reference:

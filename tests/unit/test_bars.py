@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_push.cli.render import words
+from registry_push.cli.render import PULL, words
 from registry_push.cli.render.bars import Bars
 from registry_push.errors import ConnectionLost, Denied
 from registry_push.events import (
@@ -43,6 +43,19 @@ def test_who_waits_for_another_push_shows_no_speed_and_no_time_left_and_says_so_
         assert any(line.startswith("2 sent by another push · 1/2 blobs") for line in lines)
         sink(BlobStarted(REPO, first, 0))
         assert not any(line.startswith("total") and "waiting" in line for line in screen.frame())
+
+
+def test_who_waits_for_another_pull_is_told_so() -> None:
+    screen, first = Screen(120, 24, verb=PULL), blob("first", 40 * GB)
+    with screen.bars as sink:
+        begin(sink, first)
+        sink(BlobWaiting(REPO, first))
+        screen.bars.draw()
+        assert "waiting for another pull, which is fetching" in screen.written()
+        assert any(line.startswith("1 fetched by another pull") for line in screen.frame())
+        finish(sink, first.size)
+        screen.bars.draw()
+        assert "1 pulled" in screen.written()
 
 
 def test_a_stop_says_what_is_waited_for_and_what_it_costs_not_to() -> None:

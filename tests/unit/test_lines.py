@@ -14,18 +14,22 @@ from unittest.mock import ANY
 
 import pytest
 
-from registry_push.cli.render import Kind, Renderer, choose, renderer, tables, words
+from registry_push.cli.render import COPY, PULL, PUSH, Kind, Renderer, Verb, choose, renderer, tables, words
 from registry_push.cli.render.line_writer import BACKLOG
 from registry_push.errors import Denied
 from registry_push.events import (
     BlobDone,
     BlobProgress,
+    BlobRewound,
     BlobStarted,
     BlobWaiting,
     HTTPAnswer,
+    ModelDone,
     ModelFailed,
+    ModelStarted,
     Placement,
     Retrying,
+    RunStarted,
     Warned,
 )
 from tests.support.pushes import GB, MANIFEST, REPO, TARGET, Clock, begin, blob, finish, move
@@ -271,3 +275,38 @@ def test_waiting_for_another_push_is_one_line_and_none_when_quiet() -> None:
         assert len([line for line in said if line.startswith("waiting for another push")]) == lines
         assert not any("left" in line for line in said)
         assert any("  waiting" in line for line in said) is bool(lines)
+
+
+@pytest.mark.parametrize(
+    ("verb", "lines"),
+    [
+        (PUSH, ["pushing me/big", "another push, which is sending", "500 B are sent again", "pushed:", "1 uploaded"]),
+        (PULL, ["pulling me/big", "another pull, which is fetching", "500 B are fetched again", "pulled:", "1 pulled"]),
+        (COPY, ["copying me/big", "another copy, which is copying", "500 B are copied again", "copied:", "1 copied"]),
+    ],
+    ids=["push", "pull", "copy"],
+)
+def test_each_command_has_its_own_verb(verb: Verb, lines: list[str]) -> None:
+    sink, _, err, out = shown(Kind.PLAIN, verb=verb)
+    one = blob("one", 1000)
+    with sink:
+        begin(sink, one)
+        sink(BlobWaiting(REPO, one))
+        sink(BlobStarted(REPO, one, 1000))
+        sink(BlobRewound(REPO, one.digest, 500, 1000, "the line broke", 500))
+        finish(sink, 500)
+    said = err.getvalue() + out.getvalue()
+    assert [line for line in lines if line not in said] == []
+    for other in {PUSH, PULL, COPY} - {verb}:
+        assert other.doing not in said and other.done not in said
+
+
+@pytest.mark.parametrize(("verb", "said"), [(PUSH, "send 1 blob"), (PULL, "fetch 1 blob"), (COPY, "copy 1 blob")])
+def test_a_dry_run_says_what_would_be_done(verb: Verb, said: str) -> None:
+    sink, _, _, out = shown(Kind.PLAIN, verb=verb)
+    with sink:
+        sink(RunStarted(1, 1, GB, dry_run=True))
+        sink(ModelStarted("me/big:latest", TARGET, 1, GB, dry_run=True))
+        sink(ModelDone("me/big:latest", TARGET, MANIFEST, 1, 0, 0, GB, dry_run=True))
+    assert f"would {said}" in out.getvalue()
+    assert verb.done not in out.getvalue()

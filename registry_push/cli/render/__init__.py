@@ -23,6 +23,7 @@ from ...errors import RegistryPushError
 from ...events import Event
 from .jsonl import JSONLines
 from .plain import Plain, Quiet
+from .verb import COPY, PULL, PUSH, Verb
 
 
 class Kind(StrEnum):
@@ -62,7 +63,7 @@ class Renderer(Protocol):
     def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
         """The result: `lines` on stdout for people, or `fields` as the last line with `--json`.
 
-        A push needs no lines, its models have had theirs.
+        A run that moves models needs no lines, its models have had theirs.
         """
         ...
 
@@ -96,13 +97,14 @@ def renderer(
     debug: bool = False,
     dry_run: bool = False,
     progress: bool = True,
+    verb: Verb = PUSH,
     on_lost: Callable[[OSError], None] | None = None,
 ) -> Renderer:
     """The face of that kind.
 
     `clock` gives seconds. `dry_run` is said of all that `JSON` prints. `debug` shows requests and answers, if the run
-    tells of them. `progress=False` leaves the
-    lines in between out of `PLAIN`. A stream that can't be written any more (its reader has gone, its disk is full) is
+    tells of them. `progress=False` leaves the lines in between out of `PLAIN`. `verb` is what people read of what the
+    run does. A stream that can't be written any more (its reader has gone, its disk is full) is
     given up without a word, and `on_lost` is called with the error, once a stream, perhaps from another thread.
     """
     match kind:
@@ -119,6 +121,7 @@ def renderer(
                 verbose=verbose,
                 debug=debug,
                 out_is_terminal=stream_out.isatty(),
+                verb=verb,
                 on_lost=on_lost,
             )
         case Kind.PLAIN:
@@ -129,6 +132,7 @@ def renderer(
                 verbose=verbose,
                 debug=debug,
                 progress=progress,
+                verb=verb,
                 on_lost=on_lost,
             )
         case Kind.QUIET:
@@ -137,4 +141,4 @@ def renderer(
             return JSONLines(stream_err, stream_out, clock=clock, debug=debug, dry_run=dry_run, on_lost=on_lost)
 
 
-__all__ = ["Kind", "Renderer", "choose", "renderer"]
+__all__ = ["COPY", "PULL", "PUSH", "Kind", "Renderer", "Verb", "choose", "renderer"]

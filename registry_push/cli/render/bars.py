@@ -36,6 +36,7 @@ from ...events import (
 from . import units, words
 from .line_writer import LineWriter
 from .rates import BlobState, Key, Phase, RunState, seconds_left
+from .verb import PUSH, Verb
 
 # Seconds between two drawings.
 EVERY: Final = 0.1
@@ -69,10 +70,12 @@ class Bars:
         debug: bool = False,
         out_is_terminal: bool = True,
         every: float | None = EVERY,
+        verb: Verb = PUSH,
         on_lost: Callable[[OSError], None] | None = None,
     ) -> None:
         self._console, self._out, self._clock = console, stream_out, clock
         self._verbose, self._debug, self._out_is_terminal, self._every = verbose, debug, out_is_terminal, every
+        self._verb = verb
         self._outlet = LineWriter(on_lost)
         self._run = RunState()
         self._lock = threading.Lock()
@@ -124,12 +127,12 @@ class Bars:
             match event:
                 case BlobDone() if self._verbose:
                     state = self._run.active.get((event.repository, event.blob.digest))
-                    self._keep(words.blob(event, now - state.started if state else None))
+                    self._keep(words.blob(event, now - state.started if state else None, self._verb))
                 case BlobWaiting() if not self._has_waited:
                     self._has_waited = True
-                    self._keep(words.WAITING)
+                    self._keep(words.waiting(self._verb))
                 case BlobRewound():
-                    self._keep(words.rewound(event))
+                    self._keep(words.rewound(event, self._verb))
                 case Retrying():
                     self._keep(words.retrying(event))
                 case Warned():
@@ -141,7 +144,7 @@ class Bars:
                 case HTTPAnswer() if self._debug:
                     self._keep(*words.answer(event))
                 case ModelDone():
-                    self._summarise(words.summary(event, self._run.elapsed(event, now)))
+                    self._summarise(words.summary(event, self._run.elapsed(event, now), self._verb))
                 case ModelFailed():
                     self._shown = event.error
                     self._keep(*words.failure(event))
@@ -322,7 +325,7 @@ class Bars:
         rate, left = run.speed(now), run.remaining(now)
         facts: list[tuple[str, str]] = []
         if run.waiting:
-            facts.append((f"{len(run.waiting):,} sent by another push", ""))
+            facts.append((f"{len(run.waiting):,} {self._verb.moved} by another {self._verb.name}", ""))
         elif not run.active and not run.moved and run.blobs_done < run.blobs:
             facts.append(("looking what is there already", ""))
         if rate is not None and width < _WITH_SPEED:
@@ -331,7 +334,7 @@ class Bars:
             facts.append((f"{units.remaining(left)} left", "bold"))
         facts.append((f"{run.blobs_done:,}/{run.blobs:,} blobs", ""))
         facts += [
-            (f"{run.counts[placement]:,} {words.PLACED[placement]}", "")
+            (f"{run.counts[placement]:,} {self._verb.placed[placement]}", "")
             for placement in (Placement.PRESENT, Placement.MOUNTED)
             if run.counts[placement]
         ]

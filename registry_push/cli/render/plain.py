@@ -26,6 +26,7 @@ from ...events import (
 from . import units, words
 from .line_writer import LineWriter
 from .rates import RunState
+from .verb import PUSH, Verb
 
 # A progress line comes when at least so many seconds and so many percent have passed since the last: 40 GB at
 # 100 MB/s make 40 lines, and however slow the line is, at most 100.
@@ -107,10 +108,12 @@ class Plain(_Lines):
         verbose: bool = False,
         debug: bool = False,
         progress: bool = True,
+        verb: Verb = PUSH,
         on_lost: Callable[[OSError], None] | None = None,
     ) -> None:
         super().__init__(stream_err, stream_out, on_lost=on_lost)
         self._clock, self._verbose, self._debug, self._progress = clock, verbose, debug, progress
+        self._verb = verb
         self._run = RunState()
         self._line_at: float | None = None
         self._line_percent = 0
@@ -122,15 +125,15 @@ class Plain(_Lines):
             case BlobProgress():
                 pass
             case ModelStarted():
-                self._say(words.start(event))
+                self._say(words.start(event, self._verb))
             case BlobDone() if self._verbose:
                 state = self._run.active.get((event.repository, event.blob.digest))
-                self._say(words.blob(event, now - state.started if state else None))
+                self._say(words.blob(event, now - state.started if state else None, self._verb))
             case BlobWaiting() if not self._has_waited:
                 self._has_waited = True
-                self._say(words.WAITING)
+                self._say(words.waiting(self._verb))
             case BlobRewound():
-                self._say(words.rewound(event))
+                self._say(words.rewound(event, self._verb))
             case Retrying():
                 self._say(words.retrying(event))
             case Warned():
@@ -142,10 +145,10 @@ class Plain(_Lines):
             case HTTPAnswer() if self._debug:
                 self._say(*words.answer(event))
             case ManifestPushed() if not event.dry_run:
-                state_of = "pushed" if event.sent else "there already"
+                state_of = self._verb.done if event.sent else "there already"
                 self._say(f"manifest sha256:{event.digest.short} {state_of}: {event.target}")
             case ModelDone():
-                self._outlet.put(self._out, "  ".join(words.summary(event, self._run.elapsed(event, now))))
+                self._outlet.put(self._out, "  ".join(words.summary(event, self._run.elapsed(event, now), self._verb)))
             case ModelFailed():
                 self._now_and_then(now)  # how far it came, before it is said why it came no farther
                 self._fail(event)

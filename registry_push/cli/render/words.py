@@ -19,10 +19,7 @@ from ...events import (
     Warned,
 )
 from . import units
-
-PLACED = {Placement.UPLOADED: "uploaded", Placement.MOUNTED: "mounted", Placement.PRESENT: "there already"}
-
-WOULD = {Placement.UPLOADED: "would be sent", Placement.MOUNTED: "would be mounted", Placement.PRESENT: "there already"}
+from .verb import PUSH, Verb
 
 
 def heading(event: ModelStarted) -> str:
@@ -30,22 +27,22 @@ def heading(event: ModelStarted) -> str:
     return printable(f"{event.model} → {event.target}")
 
 
-def start(event: ModelStarted) -> str:
+def start(event: ModelStarted, verb: Verb = PUSH) -> str:
     """`pushing me/tiny:latest → localhost:5000/me/tiny:latest: 6 blobs, 1.93 GB`."""
-    doing = "checking" if event.dry_run else "pushing"
+    doing = "checking" if event.dry_run else verb.doing
     return f"{doing} {heading(event)}: {units.count(event.blobs, 'blob')}, {units.size(event.size)}"
 
 
-def summary(event: ModelDone, seconds: float) -> tuple[str, str, str]:
+def summary(event: ModelDone, seconds: float, verb: Verb = PUSH) -> tuple[str, str, str]:
     """What stays of a model, in three parts: from where to where, its ID, and what it took, `seconds` in all."""
     if event.dry_run:
-        return would(event)
+        return would(event, verb)
     placed = {
         Placement.UPLOADED: event.uploaded,
         Placement.MOUNTED: event.mounted,
         Placement.PRESENT: event.present,
     }
-    counts = [f"{number:,} {PLACED[placement]}" for placement, number in placed.items() if number]
+    counts = [f"{number:,} {verb.placed[placement]}" for placement, number in placed.items() if number]
     took = f"in {units.duration(seconds)}"
     if event.sent:
         took = f"{units.size(event.sent)} {took}"
@@ -60,12 +57,12 @@ def summary(event: ModelDone, seconds: float) -> tuple[str, str, str]:
     return names, f"sha256:{event.digest.short}", ", ".join([*counts, took])
 
 
-def would(event: ModelDone) -> tuple[str, str, str]:
-    """What a push of a model would do, in three parts as `summary`."""
+def would(event: ModelDone, verb: Verb = PUSH) -> tuple[str, str, str]:
+    """What a run without `--dry-run` would do with a model, in three parts as `summary`."""
     facts = [
-        f"would send {units.count(event.uploaded, 'blob')}, {units.size(event.sent)}"
+        f"would {verb.moves} {units.count(event.uploaded, 'blob')}, {units.size(event.sent)}"
         if event.uploaded
-        else "would send no blob"
+        else f"would {verb.moves} no blob"
     ]
     if event.mounted:
         facts.append(f"would mount {event.mounted:,}")
@@ -80,22 +77,23 @@ def would(event: ModelDone) -> tuple[str, str, str]:
     return printable(f"{event.model} → {event.target}"), f"sha256:{event.digest.short}", "; ".join(facts)
 
 
-def blob(event: BlobDone, seconds: float | None) -> str:
+def blob(event: BlobDone, seconds: float | None, verb: Verb = PUSH) -> str:
     """A finished blob, for `--verbose`; `seconds` is None where no upload was seen to begin."""
     line = f"{printable(event.blob.kind, limit=40)} {event.blob.digest.short}  {units.size(event.blob.size)}"
-    line += f"  {(WOULD if event.dry_run else PLACED)[event.placement]}"
+    line += f"  {(verb.would if event.dry_run else verb.placed)[event.placement]}"
     return f"{line} in {units.duration(seconds)}" if seconds is not None else line
 
 
-def rewound(event: BlobRewound) -> str:
+def rewound(event: BlobRewound, verb: Verb = PUSH) -> str:
     """`blob 1234abcd5678: 300 MB are sent again, from 1.20 GB on: the session was lost`."""
     where = f"from {units.size(event.offset)} on" if event.offset else "from its beginning"
-    lost = f"{units.size(event.lost) if event.lost else 'unacknowledged bytes'} are sent again, {where}"
+    lost = f"{units.size(event.lost) if event.lost else 'unacknowledged bytes'} are {verb.moved} again, {where}"
     return f"blob {event.digest.short}: {lost}: {printable(event.reason)}"
 
 
-# Said once, however many blobs are waited for.
-WAITING = "waiting for another push, which is sending some of these blobs"
+def waiting(verb: Verb = PUSH) -> str:
+    """That other runs are waited for; said once, however many blobs they have."""
+    return f"waiting for another {verb.name}, which is {verb.moving} some of these blobs"
 
 
 def stopping(event: Stopping) -> list[str]:
