@@ -1,11 +1,13 @@
-"""Push models from a local Ollama store to an OCI registry, without Ollama.
+"""Push, pull and copy models between Ollama stores, OCI registries, layouts and archives, without Ollama.
 
     import registry_push as rp
 
-    result = await rp.push("llama3.2:3b", to="registry.example.com/ml/")
-    result = rp.push_sync(["me/*"], to="localhost:5000/", settings=rp.Settings(jobs=4), sink=print)
+    report = await rp.push("llama3.2:3b", to="registry.example.com/ml/")
+    report = await rp.pull("registry.example.com/ml/llama3.2:3b")
+    report = await rp.copy("ollama:", "oci:./models")
+    report = rp.push_sync(["me/*"], to="localhost:5000/", settings=rp.Settings(jobs=4), sink=print)
 
-Both raise the errors that the command exits with (`rp.RegistryPushError` and below), find what the command finds, and
+All raise the errors that the command exits with (`rp.RegistryPushError` and below), find what the command finds, and
 resume what was interrupted.
 """
 
@@ -17,7 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .api import Settings, push, push_sync
+    from .api import Settings, copy, copy_sync, open_store, pull, pull_sync, push, push_sync, transfer
+    from .content.base import BlobBody
     from .content.oci.layout import OCILayout
     from .content.ollama.source import OllamaStore
     from .errors import (
@@ -69,7 +72,8 @@ if TYPE_CHECKING:
     )
     from .events import Event, ModelDone, ModelFailed, Sink
     from .model import Descriptor, Digest, Manifest, ModelName, Reference
-    from .transfer.copy import Report
+    from .transfer.report import Report
+    from .verbs.open_store import OpenStore
     from .version import __version__
 
 # Where each public name lives. Imported when it is asked for: the command starts without what it does not need.
@@ -85,11 +89,12 @@ _PLACES = {
     "OllamaStore": "content.ollama.source",
     "Origin": "errors",
     "Reference": "model",
-    "Report": "transfer.copy",
+    "Report": "transfer.report",
     "Settings": "api",
     "Sink": "events",
-    "push": "api",
-    "push_sync": "api",
+    "BlobBody": "content.base",
+    "OpenStore": "verbs.open_store",
+    **dict.fromkeys(("copy", "copy_sync", "open_store", "pull", "pull_sync", "push", "push_sync", "transfer"), "api"),
     "__version__": "version",
     **dict.fromkeys(
         (
@@ -152,6 +157,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "BlobBody",
     "BlobCorrupt",
     "BlobMissing",
     "ConnectionLost",
@@ -187,6 +193,7 @@ __all__ = [
     "NothingUnderWay",
     "OCILayout",
     "OllamaStore",
+    "OpenStore",
     "Origin",
     "OutOfResources",
     "ProtocolViolation",
@@ -211,6 +218,12 @@ __all__ = [
     "Unwritable",
     "UsageError",
     "__version__",
+    "copy",
+    "copy_sync",
+    "open_store",
+    "pull",
+    "pull_sync",
     "push",
     "push_sync",
+    "transfer",
 ]

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .errors import UsageError, quoted
-from .events import Sink, ignore
+from .events import Event, Sink, ignore
 from .model import ModelName
 from .setting import Setting
 from .settings import PathText, as_environ, as_path
 from .settings import Settings as _Settings
-from .transfer.copy import Report
+from .transfer.report import Report
 from .usual_folders import home_of, usual_state
+from .verbs.copy import copy as copy_all
+from .verbs.open_store import OpenStore
+from .verbs.open_store import open_store as open_place
+from .verbs.pull import pull as pull_all
 from .verbs.push import push as push_all
 
 Models = str | ModelName | Iterable[str | ModelName]
@@ -66,9 +72,7 @@ async def push(
         settings=_checked(settings),
         sink=sink,
     )
-    if report.error is not None:
-        raise report.error
-    return report
+    return _without_error(report)
 
 
 def push_sync(
@@ -81,11 +85,138 @@ def push_sync(
     sink: Sink = ignore,
 ) -> Report:
     """`push` for programs without an event loop."""
+    return _run("push", lambda: push(models, to=to, tags=tags, dry_run=dry_run, settings=settings, sink=sink))
+
+
+async def pull(
+    references: str | Iterable[str],
+    *,
+    name: str | None = None,
+    dry_run: bool = False,
+    settings: _Settings | None = None,
+    sink: Sink = ignore,
+) -> Report:
+    """Pull models from registries into the local Ollama store, as the command does; `name` is what one is called here.
+
+    Returns and raises as `push`. Cancelling is safe: what came is kept, and no model appears before it is whole.
+    """
+    texts = [_text("references", each) for each in _listed("references", references)]
+    report = await pull_all(texts, name=name, dry_run=dry_run, settings=_checked(settings), sink=sink)
+    return _without_error(report)
+
+
+async def copy(
+    source: str,
+    target: str,
+    *,
+    tags: str | Iterable[str] = (),
+    referrers: str | None = None,
+    require_referrer: str | None = None,
+    dry_run: bool = False,
+    settings: _Settings | None = None,
+    sink: Sink = ignore,
+) -> Report:
+    """Copy from any place to any other, as the command does: `ollama:…`, `registry:…`, `oci:…`, `oci-archive:…`.
+
+    Returns and raises as `push`. Cancelling is safe: what came over is kept, and every manifest is put last.
+    """
+    report = await copy_all(
+        _text("source", source),
+        _text("target", target),
+        tags=[_text("tags", tag) for tag in _listed("tags", tags)],
+        referrers=referrers,
+        require_referrer=require_referrer,
+        dry_run=dry_run,
+        settings=_checked(settings),
+        sink=sink,
+    )
+    return _without_error(report)
+
+
+async def transfer(source: str, target: str, **options: Any) -> AsyncIterator[Event]:
+    """`copy`, with each event as it comes; `options` are those of `copy`, but for `sink`.
+
+    The last event is the last model's. Raises what `copy` raises, after the events. Whoever leaves the loop early stops
+    the copy: what came over is kept.
+    """
+    events: asyncio.Queue[Event | None] = asyncio.Queue()
+
+    async def run() -> None:
+        try:
+            await copy(source, target, sink=events.put_nowait, **options)
+        finally:
+            events.put_nowait(None)
+
+    task = asyncio.create_task(run())
+    try:
+        while (event := await events.get()) is not None:
+            yield event
+        await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def open_store(
+    place: str, *, settings: _Settings | None = None, sink: Sink = ignore
+) -> AbstractAsyncContextManager[OpenStore]:
+    """Open a place for reading: `async with rp.open_store("oci:./models") as store`. See `OpenStore`."""
+    return open_place(_text("place", place), settings=_checked(settings), sink=sink)
+
+
+def pull_sync(
+    references: str | Iterable[str],
+    *,
+    name: str | None = None,
+    dry_run: bool = False,
+    settings: _Settings | None = None,
+    sink: Sink = ignore,
+) -> Report:
+    """`pull` for programs without an event loop."""
+    return _run("pull", lambda: pull(references, name=name, dry_run=dry_run, settings=settings, sink=sink))
+
+
+def copy_sync(
+    source: str,
+    target: str,
+    *,
+    tags: str | Iterable[str] = (),
+    referrers: str | None = None,
+    require_referrer: str | None = None,
+    dry_run: bool = False,
+    settings: _Settings | None = None,
+    sink: Sink = ignore,
+) -> Report:
+    """`copy` for programs without an event loop."""
+    return _run(
+        "copy",
+        lambda: copy(
+            source,
+            target,
+            tags=tags,
+            referrers=referrers,
+            require_referrer=require_referrer,
+            dry_run=dry_run,
+            settings=settings,
+            sink=sink,
+        ),
+    )
+
+
+def _run(name: str, work: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(push(models, to=to, tags=tags, dry_run=dry_run, settings=settings, sink=sink))
-    raise UsageError("push_sync was called inside a running event loop, as notebooks have one: use await rp.push(…)")
+        return asyncio.run(work())
+    raise UsageError(
+        f"{name}_sync was called inside a running event loop, as notebooks have one: use await rp.{name}(…)"
+    )
+
+
+def _without_error(report: Report) -> Report:
+    if report.error is not None:
+        raise report.error
+    return report
 
 
 def _checked(settings: object) -> _Settings:

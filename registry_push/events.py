@@ -166,6 +166,7 @@ class ModelDone(_Told, frozen=True):
     present: int
     sent: int
     tags: tuple[TagSet, ...] = ()
+    referrers: int = 0
 
 
 class ModelFailed(_Told, frozen=True):

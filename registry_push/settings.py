@@ -22,6 +22,7 @@ Dialect = Literal["auto", "oci", "ollama"]
 Party = Literal["runner", "request"]
 # Which files are hashed before they are committed: those that have changed since they were, all, none.
 Verify = Literal["changed", "always", "never"]
+Mount = Literal["auto", "never"]
 PathText = str | os.PathLike[str]
 Texts = str | Iterable[str]
 
@@ -293,6 +294,7 @@ class Settings:
     no_clobber: Setting[bool, bool] = Setting(as_switch, lambda: False)
     # Ask for every blob, also where the manifest is at the target already.
     recheck: Setting[bool, bool] = Setting(as_switch, lambda: False)
+    mount: Setting[Mount, Mount] = Setting(one_of(Mount), lambda: "auto")  # whether to ask for blobs to be mounted
     # Bytes a second of all bodies together; None and 0: no limit.
     bwlimit: Setting[int | str | None, int | None] = Setting(as_rate)
     congestion: Setting[str, str] = Setting(as_text, lambda: "auto")  # of TCP: "auto", "system" or a kernel's name

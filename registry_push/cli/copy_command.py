@@ -19,9 +19,18 @@ from .running import Outcome, run
 @click.argument("source", metavar="SRC", shell_complete=model_names)
 @click.argument("target", metavar="DST")
 @option("--tag", "tags", multiple=True, metavar="TAG", help="Set this tag as well. Can be given several times.")
+@option(
+    "--referrers",
+    metavar="all|none|TYPE",
+    help="Signatures and the like to copy along. Else all of them, with what is new at DST; with this option also "
+    "those that are newer than what is there.",
+)
+@option("--require-referrer", "required", metavar="TYPE", help="Copy nothing that lacks a referrer of this type.")
 @option("-n", "--dry-run", is_flag=True, help="Ask what is there, say what would be copied, write nothing.")
 @options("store", "registry", "transfer", "output")
-def command(source: str, target: str, tags: tuple[str, ...], **flags: Any) -> None:
+def command(
+    source: str, target: str, tags: tuple[str, ...], referrers: str | None, required: str | None, **flags: Any
+) -> None:
     """Copy models between any two places: stores, registries, OCI layouts and archives.
 
     SRC and DST are ollama:NAME or ollama: (the whole store), registry:HOST/PATH:TAG or registry:HOST/PATH (all its
@@ -44,7 +53,15 @@ def command(source: str, target: str, tags: tuple[str, ...], **flags: Any) -> No
         from ..verbs.copy import copy
 
         report = await copy(
-            source, target, tags=tags, dry_run=flags["dry_run"], settings=settings, sink=show, stop=stop
+            source,
+            target,
+            tags=tags,
+            referrers=referrers,
+            require_referrer=required,
+            dry_run=flags["dry_run"],
+            settings=settings,
+            sink=show,
+            stop=stop,
         )
         return outcome_of(report, COPY, dry_run=flags["dry_run"], quiet=flags["quiet"])
 

@@ -10,7 +10,7 @@ from .render import Verb
 from .running import Outcome
 
 if TYPE_CHECKING:
-    from ..transfer.copy import Report
+    from ..transfer.report import Report
 
 
 def outcome_of(report: Report, verb: Verb, *, dry_run: bool, quiet: bool) -> Outcome:

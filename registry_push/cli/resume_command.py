@@ -14,7 +14,7 @@ from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from .candidates import hosts
 from .render import Renderer
-from .render.tables import PushRow, UploadRow, under_way_lines
+from .render.tables import BegunRow, UploadRow, under_way_lines
 from .running import Outcome, run
 
 if TYPE_CHECKING:
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 @option("--cancel", "cancels", is_flag=True, help="Cancel it: free what the registries hold, and forget it.")
 @options("registry", "transfer", "output")
 def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) -> None:
-    """Resume the pushes that were interrupted: by Ctrl-C, a crash, a reboot, a registry that went away.
+    """Resume the pushes, pulls and copies that were interrupted: by Ctrl-C, a crash, a reboot, a registry that went
+    away.
 
-    TARGET is HOST, HOST/PATH or a glob in quotes ('registry.example.com/ml/*'); without one, all of them. How a
-    push was told to reach its registry is remembered; its login is not: give it again, or use docker's.
+    TARGET is where they go: HOST, HOST/PATH, a place such as oci:DIR, or a glob in quotes
+    ('registry.example.com/ml/*'); without one, all of them. How registries were to be reached is remembered; a login is
+    not: give it again, or use docker's.
 
     \b
     Examples:
@@ -74,7 +76,7 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
         if done.busy:
             show(Warned(f"{done.busy} of them are being sent by another process, which keeps them"))
         words = f"uploads freed at their registries: {done.freed}; only forgotten here: {done.forgotten}"
-        if not wanted.orders and not wanted.uploads:
+        if not wanted.records and not wanted.uploads:
             words = "nothing is under way"
         fields = {"freed": done.freed, "forgotten": done.forgotten, "busy": done.busy}
         return Outcome([] if wanted.error else [words], fields, wanted.error)
@@ -94,7 +96,12 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
 
 
 def _listed(found: UnderWay) -> Outcome:
-    pushes = [PushRow(order.short, order.references[0], saved) for order, saved in found.orders]
+    from ..state.copy_record import CopyRecord
+    from ..state.push_record import PushRecord
+
+    begun = [(record, BegunRow(record.short, record.target, saved)) for record, saved in found.records]
+    pushes = [row for record, row in begun if isinstance(record, PushRecord)]
+    copies = [row for record, row in begun if isinstance(record, CopyRecord)]
     uploads = [
         UploadRow(
             each.key.digest,
@@ -105,11 +112,12 @@ def _listed(found: UnderWay) -> Outcome:
         )
         for each in found.uploads
     ]
-    lines = under_way_lines(pushes, uploads, now=time.time())
+    lines = under_way_lines(pushes, copies, uploads, now=time.time())
     if not lines and found.error is None:
         lines = ["nothing is under way"]
     fields = {
-        "pushes": [{"model": row.model, "target": row.target, "begun": row.begun} for row in pushes],
+        "pushes": [{"model": row.what, "target": row.target, "begun": row.begun} for row in pushes],
+        "copies": [{"source": row.what, "target": row.target, "begun": row.begun} for row in copies],
         "uploads": [
             {
                 "digest": str(row.digest),

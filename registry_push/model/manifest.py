@@ -45,7 +45,8 @@ class Manifest(Struct, frozen=True):
     """An image manifest, or a list of manifests.
 
     `raw` is what is pushed, byte for byte: re-encoded JSON would have another digest, which is the
-    model's ID. `config` is None where the manifest has none, or one without a digest (old Ollama models).
+    model's ID. `config` is None where the manifest has none, or one without a digest (old Ollama models). `subject` is
+    the manifest that this one is about, if it is a signature or the like.
     """
 
     raw: bytes
@@ -54,6 +55,7 @@ class Manifest(Struct, frozen=True):
     config: Descriptor | None
     layers: tuple[Descriptor, ...]
     manifests: tuple[ManifestEntry, ...] = ()
+    subject: Digest | None = None
 
     def __repr__(self) -> str:  # without `raw`, which may have 16 MiB
         return f"Manifest({self.media_type!r}, {self.digest!r}, {self.config!r}, {self.layers!r}, {self.manifests!r})"
@@ -85,21 +87,17 @@ class Manifest(Struct, frozen=True):
             raise ManifestCorrupt(f"manifest says it is {kind}, and is a list of manifests")
         if document.get("schemaVersion") != 2:
             raise ManifestCorrupt(f"manifest has schemaVersion {printable(repr(document.get('schemaVersion')))}, not 2")
+        subject = _subject(document.get("subject"))
         if manifests is not None:
-            return cls(
-                raw,
-                declared or media_type or OCI_INDEX,
-                Digest.of(raw),
-                None,
-                (),
-                _entries(manifests),
-            )
+            found = _entries(manifests)
+            return cls(raw, declared or media_type or OCI_INDEX, Digest.of(raw), None, (), found, subject)
         return cls(
             raw,
             declared or media_type or (OCI_MANIFEST if _is_oci(document) else DOCKER_MANIFEST),
             Digest.of(raw),
             _config(document.get("config")),
             _layers(layers if layers is not None else []),
+            subject=subject,
         )
 
     @property
@@ -176,6 +174,10 @@ def _config(fields: object) -> Descriptor | None:
     if fields is None or (isinstance(fields, dict) and not fields.get("digest")):
         return None
     return Descriptor.parse(fields, where="manifest config")
+
+
+def _subject(fields: object) -> Digest | None:
+    return Descriptor.parse(fields, where="manifest subject").digest if fields is not None else None
 
 
 def _list(items: object, what: str, most: int) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -9,6 +10,7 @@ from msgspec import Struct
 from ..errors import InvalidName, UsageError, quoted
 from ..text.user_part import without_login
 from .name import DEFAULT_HOST, ModelName
+from .origin import HTTPOrigin
 from .reference import Reference, looks_like_host
 
 _REGISTRY_PREFIXES: Final = ("registry:", "docker://")
@@ -50,6 +52,10 @@ class Below(Struct, frozen=True):
     prefix: str
     scheme: str | None
 
+    def origin(self, *, plain_http: bool) -> HTTPOrigin:
+        """Where its registry is reached; see `Reference.origin`."""
+        return Reference(self.host, self.prefix or "any", scheme=self.scheme).origin(plain_http=plain_http)
+
     def reference(self, name: ModelName) -> Reference:
         """Where `name` goes. Raises `NameNotMappable`."""
         return Reference.below(self.host, self.prefix, name, scheme=self.scheme)
@@ -62,6 +68,23 @@ class Exactly(Struct, frozen=True):
 
 
 Destination = Below | Exactly
+
+
+def spelt(place: Place | Destination, absolute: Callable[[str], str]) -> str:
+    """`place` as a user would write it anywhere on this machine; `absolute` makes a path so."""
+    match place:
+        case OllamaPlace(name):
+            return f"ollama:{name if name is not None else ''}"
+        case RegistryPlace(reference) | Exactly(reference):
+            return f"registry:{reference}"
+        case Below(host, prefix, scheme):
+            said = f"{scheme}://" if scheme else ""
+            return f"registry:{said}{host}/{f'{prefix}/' if prefix else ''}"
+        case LayoutPlace(path, ref):
+            # Without a slash, the last colon of a folder's name would be taken for the one before REF.
+            return f"oci:{absolute(path)}{f':{ref}' if ref is not None else '/'}"
+        case ArchivePlace(path, ref):
+            return f"oci-archive:{absolute(path)}{f':{ref}' if ref is not None else ''}"
 
 
 def parse_place(text: str) -> Place:

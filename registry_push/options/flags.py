@@ -179,6 +179,13 @@ _TRANSFER: Final = (
         is_flag=True,
         help="Ask for every blob, even if the manifest is there already: repairs a registry that lost some.",
     ),
+    option(
+        "--mount",
+        type=click.Choice(["auto", "never"]),
+        default="auto",
+        show_default=True,
+        help="Whether to ask a registry to take blobs from its other repositories, instead of sending them.",
+    ),
     option("--no-resume", is_flag=True, help="Resume nothing, and keep no journal to resume from."),
     option(
         "--state-dir",

@@ -27,6 +27,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
             "congestion",
             "no_clobber",
             "recheck",
+            "mount",
             "no_resume",
             "state_dir",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,6 +38,8 @@ class Host:
         self._throughput: Throughput | None = None
         self._chunked: set[UploadSession] = set()  # sessions under way whose blobs go in chunks
         self._has_warned = False
+        self.lists_no_referrers = False  # whether the registry has shown that it has no list of them
+        self.listing = asyncio.Lock()  # held by who reads and writes an index of referrers
 
     @property
     def origin(self) -> HTTPOrigin:

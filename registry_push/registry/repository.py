@@ -21,7 +21,8 @@ from ..errors import (
 from ..events import Placement, Warned
 from ..http.response import Response
 from ..model import Descriptor, Digest, Manifest
-from ..model.manifest import MANIFEST_TYPES
+from ..model.manifest import MANIFEST_TYPES, OCI_INDEX
+from ..model.referrers import fallback_tag, with_referrer
 from ..protocol.location import resolve
 from ..protocol.refusals import hint_for
 from ..protocol.response import Kind, RegistryResponse
@@ -29,6 +30,7 @@ from ..protocol.throughput import NEAR
 from ..protocol.upload.requests import Endpoints
 from .freeing import freed
 from .host import Host
+from .referrer_list import ReferrerList
 from .remote_body import RemoteBody
 from .run import Run
 from .tag_list import TagList
@@ -201,8 +203,25 @@ class Repository:
 
     @_hides_secrets
     async def put_manifest(self, manifest: Manifest, ref: str) -> None:
-        """Put the manifest's own bytes under `ref`. Raises `ManifestRefused` with the registry's reason."""
-        await self._put(manifest, ref)
+        """Put the manifest's own bytes under `ref`. Raises `ManifestRefused` with the registry's reason.
+
+        If it is about another one, and the registry does not say that it has taken note of that, it is added to the
+        index under the fallback tag (distribution-spec 1.1, "Pushing Manifests with Subject").
+        """
+        response = await self._put(manifest, ref)
+        if manifest.subject is not None and "OCI-Subject" not in response.headers:
+            await self._list_referrer(manifest, manifest.subject)
+
+    async def _list_referrer(self, manifest: Manifest, subject: Digest) -> None:
+        tag = fallback_tag(subject)
+        async with self._host.listing:
+            try:
+                before = (await self.resolve(tag)).raw
+            except ModelNotFound:
+                before = None
+            index = with_referrer(before, manifest)
+            if index is not None:
+                await self._put(Manifest.parse(index, media_type=OCI_INDEX), tag)
 
     @_hides_secrets
     async def digest_of(self, ref: str) -> Digest | None:
@@ -234,7 +253,7 @@ class Repository:
         except ModelNotFound:
             return None
 
-    async def _put(self, manifest: Manifest, reference: str) -> None:
+    async def _put(self, manifest: Manifest, reference: str) -> Response:
         url, headers = self._manifest_url(reference), {"Content-Type": manifest.media_type}
         response = await self._client.request("PUT", url, self._push, headers, manifest.raw)
         answer = self._read(response)
@@ -255,6 +274,7 @@ class Repository:
         is_its_word = answer.kind is Kind.CREATED or answer.digest is not None
         if not is_its_word and await self.digest_of(reference) != manifest.digest:
             raise answer.no_registry(self._client.origin)
+        return response
 
     # ── Source ────────────────────────────────────────────────────────────────────────────────────
 
@@ -286,6 +306,15 @@ class Repository:
     async def tags(self) -> tuple[str, ...]:
         """The tags that the registry lists at once, if it lists any. Raises `ManifestCorrupt` if it is no list."""
         return await TagList(self._client, self.name).first()
+
+    @_hides_secrets
+    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """What is about the manifest `subject`, as the registry lists it; None if it has no such list."""
+        if self._host.lists_no_referrers:
+            return None
+        found = await ReferrerList(self._client, self.name).of(subject)
+        self._host.lists_no_referrers = found is None
+        return found
 
     @_hides_secrets
     async def every_tag(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ from ..registry.profile import Profile
 from .known_places import KnownPlaces
 from .locks import LockFile, held, is_held, slot_of
 from .private_files import check_private, check_same, exposed, make_private, private_folder
-from .push_record import PushRecord
+from .records import Record
 from .rows import Entry as Entry
 from .rows import is_name, read_file, read_host, read_place, read_push, read_upload, write_profile, write_record
 from .schema import Misshapen, Newer, prepare
@@ -181,17 +181,16 @@ class Journal:
         self._ask("DELETE FROM uploads WHERE saved < ?", self._now() - LIFE_SECONDS)
         return self._rows("uploads", "ORDER BY saved DESC")
 
-    def begin(self, orders: Iterable[PushRecord]) -> None:
-        """Notes pushes that begin."""
-        for order in orders:
-            self._ask("INSERT OR REPLACE INTO pushes VALUES (?, ?)", order.text, self._now())
+    def begin(self, record: Record) -> None:
+        """Note that a push, a copy or a pull begins."""
+        self._ask("INSERT OR REPLACE INTO pushes VALUES (?, ?)", record.text, self._now())
 
-    def end(self, order: PushRecord) -> None:
-        """Forgets a push: it is done, or there is nothing to go on with."""
-        self._ask("DELETE FROM pushes WHERE job = ?", order.text)
+    def end(self, record: Record) -> None:
+        """Forget it: it is done, or there is nothing to go on with."""
+        self._ask("DELETE FROM pushes WHERE job = ?", record.text)
 
-    def orders(self) -> list[tuple[PushRecord, float]]:
-        """Every push that was begun and not ended, the earliest first, with the unix seconds of its beginning."""
+    def records(self) -> list[tuple[Record, float]]:
+        """What was begun and not ended, the earliest first, with the unix seconds of its beginning."""
         self._ask("DELETE FROM pushes WHERE saved < ?", self._now() - LIFE_SECONDS)
         return self._rows("pushes", "ORDER BY saved")
 

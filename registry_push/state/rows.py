@@ -19,7 +19,7 @@ from ..protocol.location import is_usable
 from ..protocol.upload.chunks import SMALLEST_CHUNK, WholePut
 from ..protocol.upload.requests import UploadRecord
 from ..registry.profile import Profile
-from .push_record import PushRecord
+from .records import Record, read_record
 
 # SQLite's and the manifest's largest number, and more than any blob has bytes.
 _MOST: Final = 2**63 - 1
@@ -85,10 +85,10 @@ def write_profile(profile: Profile) -> str:
     return json.dumps([*fields, profile.whole, profile.ecr])
 
 
-def read_push(row: Sequence[Any], now: float) -> tuple[PushRecord, float] | None:
+def read_push(row: Sequence[Any], now: float) -> tuple[Record, float] | None:
     """The row `job, saved`."""
     text, saved = row
-    order = PushRecord.read(text)
+    order = read_record(text)
     return (order, saved) if order is not None and _is_time(saved, now) else None
 
 

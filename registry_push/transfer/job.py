@@ -18,17 +18,26 @@ Name = TypeVar("Name", bound=AnyName, covariant=True)
 Target = TypeVar("Target", bound=AnyReference, covariant=True)
 
 
+class Referrer(Struct, frozen=True):
+    """A manifest about another one, put under `ref`, its digest or a tag; and the manifests that it lists, if any."""
+
+    manifest: Manifest
+    ref: str
+    children: tuple[Manifest, ...] = ()
+
+
 class Job(Struct, Generic[Name, Target], frozen=True):
     """A model on its way: what it is called at its source, its manifest, and where it goes.
 
     `references` are one repository's, one for each tag, the first the main one. `children` are the manifests that
-    `manifest` lists, if it is a list.
+    `manifest` lists, if it is a list. `referrers` follow the manifest, each after what it is about.
     """
 
     name: Name
     manifest: Manifest
     references: tuple[Target, ...]
     children: tuple[Manifest, ...] = ()
+    referrers: tuple[Referrer, ...] = ()
 
     @property
     def called(self) -> str:
@@ -41,10 +50,22 @@ class Job(Struct, Generic[Name, Target], frozen=True):
         return self.references[0]
 
     @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """Every manifest that is put."""
+        attached = (each for referrer in self.referrers for each in (referrer.manifest, *referrer.children))
+        return (self.manifest, *self.children, *attached)
+
+    @property
     def blobs(self) -> tuple[Descriptor, ...]:
         """Every blob of the model, each digest once."""
-        unique = {blob.digest: blob for manifest in (self.manifest, *self.children) for blob in manifest.blobs}
+        unique = {blob.digest: blob for manifest in self.manifests for blob in manifest.blobs}
         return tuple(unique.values())
+
+    @property
+    def tags(self) -> dict[str, Digest]:
+        """Every tag that is set, and of what."""
+        named = {each.ref: each.manifest.digest for each in self.referrers if each.ref != str(each.manifest.digest)}
+        return named | {reference.tag or "": self.manifest.digest for reference in self.references}
 
     @property
     def size(self) -> int:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..errors import TagTaken
 from ..model import Digest, Manifest
 from .dry_run import WrappedTarget
 
 
 class KeptTags(WrappedTarget, frozen=True):
-    """A tag under which there is another manifest than `digest` is an error.
+    """A tag under which there is another manifest than `digests` says is an error.
 
     It is looked at before anything is sent, and again before the tag is set: somebody else may have been quicker.
     """
 
-    digest: Digest
+    digests: Mapping[str, Digest]  # by tag
 
     async def digest_of(self, ref: str) -> Digest | None:
         """As the wrapped target. Raises `TagTaken` if it is another manifest's."""
+        if ref not in self.digests:
+            return await self.target.digest_of(ref)
         found = await self.target.read_digest(ref)
-        if found not in (None, self.digest):
+        if found not in (None, self.digests[ref]):
             raise TagTaken(
                 f"the tag {ref} of {self.target.name} is there already, and is {found}",
                 hint="give the model another tag: --to HOST/PATH:TAG; or, to replace what is there, leave out "
@@ -32,6 +36,6 @@ class KeptTags(WrappedTarget, frozen=True):
 
     async def put_manifest(self, manifest: Manifest, ref: str) -> None:
         """As the wrapped target, if the tag is free. Raises `TagTaken`."""
-        if ":" not in ref:
+        if ref in self.digests:
             await self.digest_of(ref)
         await self.target.put_manifest(manifest, ref)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
@@ -17,11 +16,9 @@ from ..errors import Interrupted, ManifestRefused, RegistryPushError, Unavailabl
 from ..events import BlobDone, BlobWaiting, ManifestPushed, ModelDone, Placement, Retrying, TagSet, Warned
 from ..model import Descriptor, Digest, ModelName, Reference, UploadKey
 from ..state.locks import held, slot_of
-from .job import AnyJob
+from .context import Context
+from .job import AnyJob, Referrer
 from .watched import Watched
-
-if TYPE_CHECKING:
-    from .copy import Copier
 
 # Bytes. A smaller blob is sent again sooner than it is looked up.
 _WORTH_REMEMBERING = 1024 * 1024
@@ -34,9 +31,9 @@ async def _nothing() -> None:
 
 
 class ModelCopy(Struct):
-    """One model of the run `run_of`, on its way to `target`."""
+    """One model of a run, on its way to `target`."""
 
-    run_of: Copier
+    context: Context
     model: AnyJob
     target: Target
     placements: dict[Digest, Placement] = field(default_factory=dict)
@@ -44,19 +41,23 @@ class ModelCopy(Struct):
     _begun: set[Digest] = field(default_factory=set)  # large blobs that have had their turn, or need none
 
     async def run(self) -> ModelDone:
-        """Brings the model there and says what that took. Cancelling is safe: the manifest is put behind its blobs."""
-        for manifest in (self.model.manifest, *self.model.children):
-            await self.run_of.source.check(manifest)
+        """Copy the model and return what that took. Cancelling is safe: the manifest is put after its blobs."""
+        for manifest in self.model.manifests:
+            await self.context.source.check(manifest)
         before = await self._look()
         there = frozenset(tag for tag, digest in before.items() if digest == self.model.manifest.digest)
-        if len(there) == len(self.model.references) and not self.run_of.recheck:
+        new = [each for each in self.model.referrers if await self._is_new(each)]
+        if len(there) == len(self.model.references) and not new and not self.context.recheck:
             # A registry takes a manifest only with all its blobs, and keeps those that one names: one request instead
             # of one for each blob, as regctl has it.
             self._all_present()
         else:
+            self.context.begins(self.model)
             await self._copy_blobs()
-        assert len(self.placements) == len(self.model.blobs), "the manifest goes behind all of its blobs (P1)"
+        assert len(self.placements) == len(self.model.blobs), "the manifest goes after all of its blobs (P1)"
         await self._put_manifests(there, before)
+        for referrer in new:
+            await self._put_referrer(referrer)
         self._remember()
         counts = Counter(self.placements.values())
         return ModelDone(
@@ -68,6 +69,7 @@ class ModelCopy(Struct):
             present=counts[Placement.PRESENT],
             sent=self.sent,
             tags=tuple(TagSet(tag, digest) for tag, digest in before.items()),
+            referrers=len(new),
         )
 
     async def _copy_blobs(self) -> None:
@@ -87,21 +89,21 @@ class ModelCopy(Struct):
                 asking.cancel()  # every blob has had its turn
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None
-        if self.run_of.stop.is_set():
+        if self.context.stop.is_set():
             raise Interrupted("stopped before all of it was there")
 
     async def _work(self, lane: Iterator[Descriptor]) -> None:
         for blob in lane:
-            if self.run_of.stop.is_set():
+            if self.context.stop.is_set():
                 return
             if blob.digest in self._begun:
                 continue
             self._begun.add(blob.digest)
             try:
-                async with self.run_of.place(self.target.origin, blob.digest).lock, self._held(blob):
+                async with self.context.holders.blob(self.target.origin, blob.digest).lock, self._held(blob):
                     placed = await self._place(blob)
-                    if placed.placement is not Placement.PRESENT and self.run_of.journal is not None:
-                        self.run_of.journal.note_placed(self._key(blob))
+                    if placed.placement is not Placement.PRESENT and self.context.journal is not None:
+                        self.context.journal.note_placed(self._key(blob))
             except Interrupted:
                 return  # the others finish their chunks too
             self._count(blob, placed)
@@ -133,7 +135,7 @@ class ModelCopy(Struct):
         This needs no lock. What is not there, or nobody could say, is asked for again in its turn: another may have
         brought it, and an error is that turn's to raise.
         """
-        if self.run_of.stop.is_set() or blob.digest in self._begun:
+        if self.context.stop.is_set() or blob.digest in self._begun:
             return False
         try:
             if not await self.target.exists(blob):
@@ -149,58 +151,58 @@ class ModelCopy(Struct):
         """Keeps other pushes and processes from sending the same blob; when one has sent it, it is found there."""
 
         def waiting() -> None:
-            self.run_of.sink(BlobWaiting(self.target.name, blob))
+            self.context.sink(BlobWaiting(self.target.name, blob))
 
-        if self.run_of.journal is None:
-            return held(slot_of(self.target.origin, blob.digest), None, waiting, self.run_of.stop)
-        return self.run_of.journal.held(self._key(blob), waiting, self.run_of.stop)
+        if self.context.journal is None:
+            return held(slot_of(self.target.origin, blob.digest), None, waiting, self.context.stop)
+        return self.context.journal.held(self._key(blob), waiting, self.context.stop)
 
     def _key(self, blob: Descriptor) -> UploadKey:
         return UploadKey(self.target.origin, self.target.name, blob.digest)
 
     async def _place(self, blob: Descriptor) -> Placed:
-        run, name = self.run_of, self.target.name
+        run, name = self.context, self.target.name
         holders = self._holders(blob)
         candidates = self._mount_candidates(blob, holders)
-        if run.is_confirmed(self.target.origin, name, blob.digest):
+        if run.holders.is_confirmed(self.target.origin, name, blob.digest):
             return Placed(Placement.PRESENT)
         traits = self.target.traits
-        if blob.size <= traits.small and not candidates and traits.mounts_itself:
+        if blob.size <= traits.small and not candidates and traits.mounts_itself and run.mounts:
             candidates = [name]  # what is there is mounted, for what is not a session is open at once
         elif await self.target.exists(blob):
-            run.confirm(self.target.origin, name, blob.digest)
+            run.holders.confirm(self.target.origin, name, blob.digest)
             return Placed(Placement.PRESENT)
         placed = await self._send(blob, candidates)
         if placed.placement is Placement.MOUNTED:
-            run.mounts_again(self.target.origin)
+            run.holders.mounts_again(self.target.origin)
         elif holders and candidates == holders[-1:]:
-            run.mount_refused(self.target.origin)
+            run.holders.mount_refused(self.target.origin)
             if run.journal is not None:
                 run.journal.places.forget(self.target.origin, holders[-1], blob.digest)
         return placed
 
     async def _send(self, blob: Descriptor, candidates: Collection[str]) -> Placed:
-        body = await self.run_of.source.open(blob)
+        body = await self.context.source.open(blob)
         if self.target.traits.is_local:
-            body = Watched(body, Progress(self.run_of.sink, self.target.name, blob, begun=None))
+            body = Watched(body, Progress(self.context.sink, self.target.name, blob, begun=None))
         try:
             placed = await self.target.put(blob, body, candidates=candidates)
         finally:
             await body.close()
-        self.run_of.confirm(self.target.origin, self.target.name, blob.digest)
+        self.context.holders.confirm(self.target.origin, self.target.name, blob.digest)
         return placed
 
     def _count(self, blob: Descriptor, placed: Placed) -> None:
         self.placements[blob.digest] = placed.placement
         self.sent += placed.sent
-        self.run_of.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
+        self.context.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
 
     def _mount_candidates(self, blob: Descriptor, holders: list[str]) -> list[str]:
         """Where at this registry the blob may be had: where a run has just seen it, else where its model came from."""
-        if not self.target.traits.mounts:
+        if not self._mounts:
             return []
         if holders:
-            return holders[-1:] if self.run_of.mounts(self.target.origin) else []
+            return holders[-1:] if self.context.holders.mounts(self.target.origin) else []
         if blob.from_model is None:
             return []
         try:
@@ -209,12 +211,16 @@ class ModelCopy(Struct):
             return []
         return [reference.repository] if reference.repository != self.target.name else []
 
+    @property
+    def _mounts(self) -> bool:
+        return self.context.mounts and self.target.traits.mounts
+
     def _holders(self, blob: Descriptor) -> list[str]:
         """The other repositories at this registry in which a run has just seen the blob, the latest last; if this
         process has seen none, the one into which another has put it since this run began."""
-        run = self.run_of
-        seen = [name for name in run.place(self.target.origin, blob.digest).holders if name != self.target.name]
-        if seen or run.journal is None or not self.target.traits.mounts:
+        run = self.context
+        seen = [name for name in run.holders.blob(self.target.origin, blob.digest).holders if name != self.target.name]
+        if seen or run.journal is None or not self._mounts:
             return seen
         elsewhere = run.journal.placed_in(self._key(blob), run.began)
         if elsewhere is None and blob.size >= _WORTH_REMEMBERING:
@@ -241,15 +247,15 @@ class ModelCopy(Struct):
         """Note where the large blobs are, if any was put there: later models can have them mounted."""
         large = [blob.digest for blob in self.model.blobs if blob.size >= _WORTH_REMEMBERING]
         is_news = any(self.placements[digest] is not Placement.PRESENT for digest in large)
-        if is_news and self.target.traits.mounts and self.run_of.journal is not None:
-            self.run_of.journal.places.remember(self.target.origin, self.target.name, large)
+        if is_news and self.target.traits.mounts and self.context.journal is not None:
+            self.context.journal.places.remember(self.target.origin, self.target.name, large)
 
     def _all_present(self) -> None:
         for blob in self.model.blobs:
             self._present(blob)
 
     def _present(self, blob: Descriptor) -> None:
-        self.run_of.confirm(self.target.origin, self.target.name, blob.digest)
+        self.context.holders.confirm(self.target.origin, self.target.name, blob.digest)
         self._count(blob, Placed(Placement.PRESENT))
 
     async def _put_manifests(self, there: frozenset[str], before: Mapping[str, Digest | None]) -> None:
@@ -259,13 +265,23 @@ class ModelCopy(Struct):
             tag = reference.tag or ""
             if tag not in there:
                 await self._put(partial(self.target.put_manifest, self.model.manifest, tag), self._put_children)
-                self.run_of.mounts_again(self.target.origin)
+                self.context.holders.mounts_again(self.target.origin)
             sent = tag not in there
-            self.run_of.sink(ManifestPushed(reference, self.model.manifest.digest, sent=sent, previous=before[tag]))
+            self.context.sink(ManifestPushed(reference, self.model.manifest.digest, sent=sent, previous=before[tag]))
 
     async def _put_children(self) -> None:
         for child in self.model.children:
             await self._put(partial(self.target.put_manifest, child, str(child.digest)), _nothing)
+
+    async def _is_new(self, referrer: Referrer) -> bool:
+        return await self.target.digest_of(referrer.ref) != referrer.manifest.digest
+
+    async def _put_referrer(self, referrer: Referrer) -> None:
+        for manifest, ref in (
+            *((child, str(child.digest)) for child in referrer.children),
+            (referrer.manifest, referrer.ref),
+        ):
+            await self._put(partial(self.target.put_manifest, manifest, ref), _nothing)
 
     async def _put(self, put: Step, put_named: Step) -> None:
         """Put a manifest, whose manifests `put_named` puts. If the registry does not know its blobs, look at them.
@@ -274,7 +290,7 @@ class ModelCopy(Struct):
         have lost one meanwhile. Raises `Unavailable` when all tries are over. For a target on this machine there are no
         pauses, and no bound but its own.
         """
-        run, budget = self.run_of, self.run_of.pauses.budget()
+        run, budget = self.context, self.context.pauses.budget()
         while True:
             try:
                 return await put()
@@ -304,12 +320,12 @@ class ModelCopy(Struct):
             raise unwrapped(error) from None
 
     async def _look_again(self, blobs: Iterator[Descriptor]) -> None:
-        run, name = self.run_of, self.target.name
+        run, name = self.context, self.target.name
         for blob in blobs:
-            async with run.place(self.target.origin, blob.digest).lock, self._held(blob):
+            async with run.holders.blob(self.target.origin, blob.digest).lock, self._held(blob):
                 if await self.target.exists(blob):
                     continue
-                run.lost(self.target.origin, name, blob.digest)
+                run.holders.lost(self.target.origin, name, blob.digest)
                 run.sink(Warned(f"{name} has lost {blob.digest.short}; it is sent again"))
                 placed = await self._send(blob, ())  # a mount may be what it has lost
             self._count(blob, placed)

@@ -11,8 +11,9 @@ from ..model import ModelName, Reference
 from ..model.name import DEFAULT_TAG
 from ..model.place import OllamaPlace, RegistryPlace, parse_readable
 from ..settings import Settings
-from ..transfer.copy import Report
+from ..transfer.report import Report
 from .copy import copy_each
+from .copy_options import NONE, CopyOptions
 
 
 async def pull(
@@ -32,8 +33,10 @@ async def pull(
         raise UsageError("--as names one model, and several are pulled", hint="pull them one by one")
     wanted = OllamaPlace(ModelName.parse(name)) if name is not None else OllamaPlace(None)
     sources = [RegistryPlace(_reference(text)) for text in names]
-    report = await copy_each(sources, wanted, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
-    return Report(report.models, "pulled")
+    options = CopyOptions.of((), NONE, None, wanted)
+    return await copy_each(
+        sources, wanted, options, verb="pull", dry_run=dry_run, settings=settings, sink=sink, stop=stop
+    )
 
 
 def _reference(text: str) -> Reference:

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
 from ..content.base import Target
 from ..content.ollama.source import OllamaStore, open_store
 from ..errors import Interrupted, NotARegistry, Unavailable, UsageError
-from ..events import BlobStarted, Event, ModelDone, ModelFailed, ModelStarted, RunStarted, Sink, ignore
+from ..events import Event, ModelDone, ModelFailed, RunStarted, Sink, ignore
 from ..http.proxies import Proxies
 from ..model import LocalReference, Reference
 from ..model.renaming import Renaming
 from ..registry.registries import Registries
 from ..settings import Settings
-from ..state.journal import Journal
 from ..state.push_record import PushRecord
-from ..transfer.copy import Copier, Report
+from ..transfer.copy import Copier
 from ..transfer.dry_run import DryRun, marked
-from ..transfer.job import PushJob
+from ..transfer.job import AnyJob, PushJob
 from ..transfer.kept_tags import KeptTags
+from ..transfer.report import Report
 from .selection import Selection, planned
 from .shared import Shared, sharing
 
 # What may end so and be gone on with later. A captive portal has taken nothing away.
-_PASSING = Unavailable | NotARegistry | Interrupted
+PASSING: Final = Unavailable | NotARegistry | Interrupted
 
 
 async def push(
@@ -94,46 +95,30 @@ async def carry_out(
     sink: Sink = ignore,
     stop: asyncio.Event | None = None,
 ) -> Report:
-    """Does what is planned; see `push`. What is begun is noted, until it is done or can't be gone on with."""
+    """Do what is planned; see `push`. What is begun is noted, until it is done or can't be gone on with."""
     _check_login(settings, plan)
     if dry_run:
         settings = dataclasses.replace(settings, state_dir=None)
     async with sharing(settings, sink) as shared:
-        orders = [PushRecord.of(store.root, model.name, model.references, settings) for model in plan]
-        noting = _Noting(sink, shared.journal, dict(zip((str(model.target) for model in plan), orders, strict=True)))
-        report = await push_planned(plan, store, shared, dry_run=dry_run, settings=settings, sink=noting, stop=stop)
-        for order, model in zip(orders, report.models, strict=True):
-            goes_on = isinstance(model, ModelFailed) and isinstance(
-                model.error, Unavailable | NotARegistry | Interrupted
-            )
+        records = {job.target: PushRecord.of(store.root, job.name, job.references, settings) for job in plan}
+
+        def begins(job: AnyJob) -> None:
+            """Note a push when it turns out that something is missing there: one of what is there writes nothing."""
+            if shared.journal is not None and isinstance(job.target, Reference):
+                shared.journal.begin(records[job.target])
+
+        report = await push_planned(
+            plan, store, shared, dry_run=dry_run, settings=settings, sink=sink, stop=stop, begins=begins
+        )
+        for record, model in zip(records.values(), report.models, strict=True):
+            goes_on = isinstance(model, ModelFailed) and isinstance(model.error, PASSING)
             if shared.journal is not None and not goes_on:
-                shared.journal.end(order)
+                shared.journal.end(record)
     if report.failed and all(isinstance(model.error, Interrupted) for model in report.failed):
         if len(report.failed) == 1:
             raise report.failed[0].error
         raise Interrupted("stopped; what the registry has acknowledged is kept")
     return report
-
-
-class _Noting:
-    """A sink that notes a push when the first of its bytes are sent, and passes on what it is told.
-
-    A push of what is there already writes nothing: at its end, 40 ms of a journal's fsyncs are most of its time.
-    """
-
-    def __init__(self, sink: Sink, journal: Journal | None, orders: dict[str, PushRecord]) -> None:
-        self._sink = sink
-        self._journal = journal
-        self._orders = orders
-        self._models: dict[str, list[PushRecord]] = {}
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case ModelStarted(target=target):
-                self._models.setdefault(target.repository, []).append(self._orders[str(target)])
-            case BlobStarted(repository=repository) if self._journal is not None:
-                self._journal.begin(self._models.pop(repository, ()))
-        self._sink(event)
 
 
 async def push_planned(
@@ -145,30 +130,33 @@ async def push_planned(
     settings: Settings,
     sink: Sink,
     stop: asyncio.Event | None = None,
+    begins: Callable[[AnyJob], None] = lambda _: None,
 ) -> Report:
     """Pushes what was planned, with what it shares with other runs of this process.
 
     What was stopped is in the report as `Interrupted`, and nothing is noted to be gone on with.
     """
     stop = stop or asyncio.Event()
-    digests = {model.target: model.manifest.digest for model in plan}
+    tags = {model.target: model.tags for model in plan}
     async with Registries(settings, sink, shared.journal, stop, shared.means) as registries:
 
         def target_of(reference: Reference | LocalReference) -> Target:
             assert isinstance(reference, Reference), "a push goes to registries"
             repository = registries.repository(reference)
-            target = KeptTags(repository, digests[reference]) if settings.no_clobber else repository
+            target = KeptTags(repository, tags[reference]) if settings.no_clobber else repository
             return DryRun(target) if dry_run else target
 
         copier = Copier(
             store,
             target_of,
             sink,
-            shared.journal,
-            stop,
-            settings.recheck,
-            shared.places,
-            shared.means.transport.pauses,
+            journal=shared.journal,
+            stop=stop,
+            pauses=shared.means.transport.pauses,
+            in_flight=shared.places,
+            recheck=settings.recheck,
+            mounts=settings.mount == "auto",
+            begins=begins,
         )
         return await copier.copy(plan)
 

@@ -16,6 +16,7 @@ from ..content.ollama.source import open_store
 from ..content.read_errors import unreadable
 from ..content.threads import in_thread
 from ..errors import (
+    Interrupted,
     InvalidSettings,
     JournalDamaged,
     NothingUnderWay,
@@ -31,12 +32,16 @@ from ..model import ModelName, Reference
 from ..protocol.clear_text import may_sign_in
 from ..registry.registries import Registries
 from ..settings import Party, Settings
+from ..state.copy_record import CopyRecord
 from ..state.journal import JOURNAL, Journal
 from ..state.private_files import NotPrivate
 from ..state.push_record import PushRecord
+from ..state.records import Record
 from ..state.rows import Entry
 from ..state.schema import Newer
-from ..transfer.copy import Report
+from ..transfer.job import PushJob
+from ..transfer.report import Report
+from .copy import carry_out_again
 from .push import carry_out
 from .selection import planned_model
 
@@ -45,12 +50,12 @@ _AT_ONCE: Final = 8
 
 
 class UnderWay(Struct, frozen=True):
-    """Pushes that were begun and not ended, and the uploads that registries hold; times in unix seconds.
+    """What was begun and not ended, and the uploads that registries hold; times in unix seconds.
 
     `error`: there are some, and none of them is for the targets that were named.
     """
 
-    orders: tuple[tuple[PushRecord, float], ...]
+    records: tuple[tuple[Record, float], ...]
     uploads: tuple[Entry, ...]
     error: NothingUnderWay | None = None
 
@@ -104,13 +109,13 @@ def under_way(journal: Journal | None, targets: Sequence[str] = ()) -> UnderWay:
     """What the journal knows, for `targets` only if there are any: `HOST`, `HOST/PATH…` or globs of them."""
     if journal is None:
         return UnderWay((), ())
-    orders = [(order, saved, order.references[0]) for order, saved in journal.orders()]
+    records = journal.records()
     uploads = [(each, f"{each.key.origin}/{each.key.repository}") for each in journal.entries()]
     found = UnderWay(
-        tuple((order, saved) for order, saved, place in orders if _is_wanted(place, targets)),
+        tuple((record, saved) for record, saved in records if _is_wanted(record.target, targets)),
         tuple(each for each, place in uploads if _is_wanted(place, targets)),
     )
-    if found.orders or found.uploads or not (orders or uploads):
+    if found.records or found.uploads or not (records or uploads):
         return found
     error = NothingUnderWay(
         f"nothing that is under way goes to {' or '.join(quoted(target) for target in targets)}",
@@ -126,30 +131,54 @@ async def go_on(
     sink: Sink = ignore,
     stop: asyncio.Event | None = None,
 ) -> Report:
-    """Goes on with the pushes to `targets`, all where there are none, one after the other; see `push`.
+    """Continue what goes to `targets`, everything if there are none: one after the other; see `push` and `copy`.
 
     A login is not kept: it comes from `settings`, or from where logins are looked for. Cancelling is safe.
     """
     Proxies.of(settings.environ)
     stop = stop or asyncio.Event()
-    results: list[ModelDone | ModelFailed] = []
-    for orders in await in_thread(_alike, settings, sink, targets):
+    pushes, copies = await in_thread(_found, settings, sink, targets)
+    models: list[ModelDone | ModelFailed] = []
+    for alike in pushes:
         if stop.is_set():
             break
-        models = []
-        theirs = settings
-        for order in orders:
-            try:
-                theirs = order.settings(settings)
-                store = open_store(theirs)
-                references = tuple(Reference.parse(text) for text in order.references)
-                models.append(await planned_model(store, ModelName.parse(order.model), references, sink))
-            except RegistryPushError as error:  # the store or the model is gone since
-                results.append(ModelFailed(order.model, Reference.parse(order.references[0]), error))
-                sink(results[-1])
-        if models:
-            results += (await carry_out(open_store(theirs), models, settings=theirs, sink=sink, stop=stop)).models
-    return Report(tuple(results))
+        models += await _push_again(alike, settings=settings, sink=sink, stop=stop)
+    for record in copies:
+        if stop.is_set():
+            break
+        models += await _copy_again(record, settings=settings, sink=sink, stop=stop)
+    return Report(tuple(models), "resumed")
+
+
+async def _push_again(
+    records: Sequence[PushRecord], *, settings: Settings, sink: Sink, stop: asyncio.Event
+) -> Sequence[ModelDone | ModelFailed]:
+    models, results, theirs = list[PushJob](), list[ModelDone | ModelFailed](), settings
+    for record in records:
+        try:
+            theirs = record.settings(settings)
+            references = tuple(Reference.parse(text) for text in record.references)
+            models.append(await planned_model(open_store(theirs), ModelName.parse(record.model), references, sink))
+        except RegistryPushError as error:  # the store or the model is gone since
+            results.append(ModelFailed(record.model, Reference.parse(record.references[0]), error))
+            sink(results[-1])
+    if models:
+        results += (await carry_out(open_store(theirs), models, settings=theirs, sink=sink, stop=stop)).models
+    return results
+
+
+async def _copy_again(
+    record: CopyRecord, *, settings: Settings, sink: Sink, stop: asyncio.Event
+) -> Sequence[ModelDone | ModelFailed]:
+    try:
+        report = await carry_out_again(record, settings=settings, sink=sink, stop=stop)
+    except Interrupted:
+        raise
+    except RegistryPushError as error:
+        failed = ModelFailed(record.short, None, error)
+        sink(failed)
+        return (failed,)
+    return report.models
 
 
 async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sink: Sink = ignore) -> Freed:
@@ -160,7 +189,7 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
     """
     # A service notes uploads over http that its clients asked for: they are none of the word of who runs this.
     wary = replace(settings, username=None, password=None, http_said_by="request")
-    said = frozenset(order.origin for order, _ in journal.orders())
+    said = frozenset(record.origin for record, _ in journal.records())
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def free(entry: Entry) -> bool | RegistryPushError | None:
@@ -199,34 +228,36 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
         raise unwrapped(group_error) from None
     freed, busy = outcomes.count(True), outcomes.count(None)
     if not busy:
-        for order, _ in wanted.orders:
-            journal.end(order)
+        for record, _ in wanted.records:
+            journal.end(record)
     return Freed(freed, len(outcomes) - freed - busy, busy)
 
 
-def _alike(settings: Settings, sink: Sink, targets: Sequence[str]) -> list[list[PushRecord]]:
-    """What is to be gone on with; those of one store that reach their registries alike together."""
+def _found(settings: Settings, sink: Sink, targets: Sequence[str]) -> tuple[list[list[PushRecord]], list[CopyRecord]]:
+    """What is to be continued: pushes, those of one store that reach their registries alike together; and copies."""
     if settings.state_dir is None:
-        return []
+        return [], []
     journal = open_journal(settings.state_dir, sink)
     if journal is None:
-        return []
+        return [], []
     try:
         found = under_way(journal, targets)
         if found.error is not None:
             raise found.error
-        orders = sorted((order for order, _ in found.orders), key=_circumstances)
+        records = [record for record, _ in found.records]
     finally:
         journal.close()
-    return [list(group) for _, group in groupby(orders, key=_circumstances)]
+    pushes = sorted((record for record in records if isinstance(record, PushRecord)), key=_circumstances)
+    copies = [record for record in records if isinstance(record, CopyRecord)]
+    return [list(group) for _, group in groupby(pushes, key=_circumstances)], copies
 
 
-def _circumstances(order: PushRecord) -> tuple[str, str]:
-    return order.store, repr(order.options)
+def _circumstances(record: PushRecord) -> tuple[str, str]:
+    return record.store, repr(record.options)
 
 
 def _is_wanted(place: str, targets: Sequence[str]) -> bool:
-    place = place.removeprefix("https://").removeprefix("http://")
+    place = place.removeprefix("registry:").removeprefix("https://").removeprefix("http://")
     wanted = [target.removeprefix("https://").removeprefix("http://").rstrip("/") for target in targets]
     return not wanted or any(
         fnmatchcase(place, each) or place.startswith((f"{each}/", f"{each}:")) or place == each for each in wanted

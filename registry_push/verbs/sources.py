@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Protocol
 
 from ..content.base import BlobBody
+from ..content.oci.subjects import IndexReader, referrers_in
 from ..content.ollama.source import OllamaStore
 from ..errors import ModelNotFound, NothingToPush
 from ..model import Descriptor, Digest, LocalReference, Manifest, ModelName, Reference
 from ..model.mapping import AnyName
+from ..model.referrers import cosign_tags, fallback_tag
+from ..registry.referrer_list import read_index
 from ..registry.repository import Repository
 
 # Manifests of a list that are read at once.
@@ -33,6 +37,14 @@ class CopySource(Protocol):
 
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
         """The manifests that a list names, none if `manifest` is no list."""
+        ...
+
+    async def about(self, subject: Digest) -> tuple[str, ...]:
+        """The digests and tags of what is about the manifest `subject`, but for tags that are among `names`."""
+        ...
+
+    async def manifest(self, ref: str) -> Manifest:
+        """The manifest that `about` has called `ref`. Raises as `resolve`."""
         ...
 
     async def open(self, blob: Descriptor) -> BlobBody:
@@ -75,6 +87,14 @@ class OllamaSource:
         await self._store.refuse_stub(manifest, name)
         return manifest
 
+    async def about(self, subject: Digest) -> tuple[str, ...]:
+        """Nothing: an Ollama store has no place for it."""
+        return ()
+
+    async def manifest(self, ref: str) -> Manifest:
+        """Raise `ModelNotFound`."""
+        raise ModelNotFound(f"the store {self._store.root} has no {ref}")
+
     async def _is_stub(self, name: ModelName) -> bool:
         try:
             await self.resolve(name)
@@ -89,12 +109,14 @@ class RepositorySource:
     def __init__(self, repository: Repository, reference: Reference) -> None:
         self._repository = repository
         self._reference = reference
+        self._names_all = reference.tag is None and reference.digest is None
         self.open = repository.open
         self.check = repository.check
+        self.manifest = repository.resolve
 
     async def names(self) -> tuple[AnyName, ...]:
         """What is named, else every tag."""
-        if self._reference.tag is not None or self._reference.digest is not None:
+        if not self._names_all:
             return (self._reference,)
         tags = await self._repository.every_tag()
         if not tags:
@@ -122,13 +144,28 @@ class RepositorySource:
         by_digest = dict(zip((entry.digest for entry in manifest.manifests), contents, strict=True))
         return manifest.children(lambda entry: by_digest[entry.digest])
 
+    async def about(self, subject: Digest) -> tuple[str, ...]:
+        """By the registry's list; else by the index under the fallback tag; and by cosign's tags."""
+        found = await self._repository.referrers(subject)
+        if self._names_all:
+            return tuple(str(each.digest) for each in found or ())
+        if found is None:
+            try:
+                found = read_index(await self._repository.resolve(fallback_tag(subject)), subject)
+            except ModelNotFound:
+                found = ()
+        tags = cosign_tags(subject)
+        there = await asyncio.gather(*map(self._repository.digest_of, tags))
+        attached = [tag for tag, digest in zip(tags, there, strict=True) if digest is not None]
+        return (*(str(each.digest) for each in found), *attached)
+
 
 def _ref(name: AnyName) -> str:
     assert isinstance(name, Reference), "the names are this registry's"
     return str(name.digest) if name.digest is not None else name.tag or "latest"
 
 
-class LayoutStore(Protocol):
+class LayoutStore(IndexReader, Protocol):
     """A layout, in a folder or in an archive."""
 
     async def tags(self) -> tuple[str, ...]:
@@ -159,9 +196,11 @@ class LayoutSource:
         self._layout = layout
         self._place = place
         self._ref = ref
+        self._subjects: Mapping[Digest, tuple[Digest, ...]] | None = None
         self.open = layout.open
         self.check = layout.check
         self.children = layout.children
+        self.manifest = layout.resolve
 
     async def names(self) -> tuple[AnyName, ...]:
         """The name that was asked for, else all."""
@@ -181,3 +220,13 @@ class LayoutSource:
         """The manifest. Raises `ModelNotFound`, `ManifestCorrupt`."""
         assert isinstance(name, LocalReference), "the names are this layout's"
         return await self._layout.resolve(name.tag)
+
+    async def about(self, subject: Digest) -> tuple[str, ...]:
+        """By the `subject` of what is in `index.json`, and by cosign's tags."""
+        if self._subjects is None:
+            self._subjects = await referrers_in(self._layout)
+        found = tuple(map(str, self._subjects.get(subject, ())))
+        if self._ref is None:
+            return found
+        tags = cosign_tags(subject)
+        return (*found, *(name for name in await self._layout.tags() if name.rpartition(":")[2] in tags))

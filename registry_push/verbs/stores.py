@@ -87,7 +87,8 @@ class Stores:
     def expect(self, jobs: Sequence[AnyJob]) -> None:
         """Tell archives what is put into them."""
         for archive in self._archives.values():
-            archive.expect((job.manifest, ref.tag or DEFAULT_TAG) for job in jobs for ref in job.references)
+            names = [(job.manifest, ref.tag or DEFAULT_TAG) for job in jobs for ref in job.references]
+            archive.expect([*names, *((each.manifest, each.ref) for job in jobs for each in job.referrers)])
 
     async def finish(self) -> None:
         """Complete what appears as a whole or not at all: archives. Raises as `OCIArchiveWriter.finish`."""
@@ -112,5 +113,9 @@ class Stores:
 
     @property
     def _root(self) -> Path:
-        settings = self._settings
-        return root_to_write(settings.models, settings.environ.get("OLLAMA_MODELS"), settings.home)
+        return local_store(self._settings)
+
+
+def local_store(settings: Settings) -> Path:
+    """The local Ollama store that is written to, whether there is one or not."""
+    return root_to_write(settings.models, settings.environ.get("OLLAMA_MODELS"), settings.home)

@@ -18,7 +18,7 @@ from registry_push.errors import ManifestRefused, Unavailable
 from registry_push.events import Event, Retrying, Warned
 from registry_push.model import ModelName
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 from tests.support.registries import free_port
 from tests.support.stores import weights_of

@@ -109,7 +109,7 @@ def _written(folder: Path) -> bytes:
     journal.save(_KEY, 1000, UploadRecord("https://r.example/v2/a/b/blobs/uploads/1?_state=x", 64))
     journal.learn("https://r.example", Profile(chunk_limit=1 << 20))
     journal.verify(FileIdentity(1, 2, 3, 4, 5), _KEY.digest)
-    journal.begin([PushRecord("/models", "me/tiny:latest", ("https://r.example/a/b:c",), (("plain_http", True),))])
+    journal.begin(PushRecord("/models", "me/tiny:latest", ("https://r.example/a/b:c",), (("plain_http", True),)))
     journal.close()
     with closing(sqlite3.connect(folder / "journal.sqlite3")) as database:
         database.execute("PRAGMA journal_mode = DELETE")
@@ -134,7 +134,7 @@ def _read_all(folder: Path) -> None:
         for entry in journal.entries():
             assert 0 <= entry.record.acknowledged(entry.size) <= entry.size
             assert not journal.is_held(entry.key)
-        for order, _ in journal.orders():
+        for order, _ in journal.records():
             assert isinstance(order.short, str)
             with suppress(RegistryPushError):
                 order.settings(Settings(home=Path("nowhere")))

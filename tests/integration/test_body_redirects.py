@@ -12,7 +12,7 @@ from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.errors import Refused
 from registry_push.model import ModelName
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 from tests.support.registries import EmbeddedFactory
 from tests.support.scripted import Says, Scripted, Seen

@@ -20,7 +20,7 @@ from registry_push.events import BlobProgress, BlobRewound, Event
 from registry_push.protocol.upload.chunks import SINGLE_PUT
 from registry_push.registry import hash_cache as trust
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 from tests.support.stores import weights_of
 from tests.support.tls import self_signed

@@ -16,7 +16,7 @@ from registry_push.events import ModelDone
 from registry_push.model import Manifest, Reference
 from registry_push.registry.registries import Registries
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.copy import copy
 from registry_push.verbs.push import push
 from tests.support.command import command, start_command

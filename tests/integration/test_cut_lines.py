@@ -12,7 +12,7 @@ from registry_push.errors import Unavailable
 from registry_push.events import Event, Retrying
 from registry_push.protocol import retry
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 from tests.support.line import Line
 from tests.support.registries import DockerRegistry

@@ -17,7 +17,7 @@ from registry_push.protocol.cut_behaviour import CutBehaviour
 from registry_push.protocol.upload.chunks import FIRST_CHUNK, MiB
 from registry_push.settings import Settings
 from registry_push.state.journal import Journal
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 from tests.support.command import command
 from tests.support.registries import EmbeddedFactory

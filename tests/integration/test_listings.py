@@ -17,7 +17,7 @@ from tests.support.command import command
 
 def _begun(folder: Path) -> None:
     journal = Journal(folder, ignore)
-    journal.begin([PushRecord("/models", "me/big:latest", ("localhost:5000/me/big:latest",), ())])
+    journal.begin(PushRecord("/models", "me/big:latest", ("localhost:5000/me/big:latest",), ()))
     journal.close()
 
 

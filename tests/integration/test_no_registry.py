@@ -14,7 +14,7 @@ from registry_push.errors import NotARegistry, Refused
 from registry_push.model import Digest
 from registry_push.protocol.upload.chunks import SINGLE_PUT
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 
 from ..support.command import command

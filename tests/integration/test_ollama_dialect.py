@@ -14,7 +14,7 @@ from registry_push.errors import Denied, IntegrityError, Unauthorized
 from registry_push.events import BlobDone, BlobProgress, BlobRewound, Event, Placement
 from registry_push.model import ModelName
 from registry_push.settings import Dialect, Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 from tests.support.registries import EmbeddedFactory
 from tests.support.stores import make_many_store, weights_of

@@ -18,7 +18,7 @@ from registry_push.errors import ManifestRefused, NameCollision, SomeFailed, Una
 from registry_push.events import BlobDone, BlobRewound, Event, ModelDone, Placement, Retrying
 from registry_push.model import ModelName
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 from tests.support.registries import EmbeddedFactory, Registry
 from tests.support.secrets import PASSWORD

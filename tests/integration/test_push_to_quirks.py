@@ -15,7 +15,7 @@ from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import Denied, NotAllowed
 from registry_push.events import Event, Warned
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 
 from ..support.registries import EmbeddedFactory

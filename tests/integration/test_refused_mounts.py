@@ -7,10 +7,10 @@ from pathlib import Path
 
 from registry_push.embedded import ECR, EmbeddedRegistry, Options
 from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
-from registry_push.events import ignore
 from registry_push.model import ModelName
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Copier
+from registry_push.transfer.holders import Holders
+from registry_push.transfer.in_flight import InFlight
 from registry_push.verbs.push import push
 from tests.support.registries import EmbeddedFactory
 
@@ -48,7 +48,7 @@ async def test_after_two_mounts_that_ecr_refused_none_is_asked_for(
 def test_a_manifest_that_was_put_has_mounts_asked_for_again() -> None:
     """From its repository they are done; a session for one that is refused costs nothing."""
     registry, other = "https://r.example", "https://o.example"
-    run = Copier(source=None, target_of=None, sink=ignore)  # type: ignore[arg-type]  # not used
+    run = Holders(InFlight())
     run.mount_refused(registry)
     assert run.mounts(registry)
     run.mount_refused(registry)

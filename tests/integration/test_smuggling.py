@@ -11,7 +11,7 @@ import pytest
 
 from registry_push.errors import ProtocolViolation, Unavailable
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 
 from ..support.scripted import Says, Scripted

@@ -14,7 +14,7 @@ from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import BlobCorrupt
 from registry_push.registry import hash_cache as trust
 from registry_push.settings import Settings, Verify
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 from tests.support.registries import Registry
 from tests.support.stores import weights_of

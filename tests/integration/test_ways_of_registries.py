@@ -31,7 +31,7 @@ from registry_push.protocol.upload.chunks import MiB, WholePut
 from registry_push.registry.profile import Profile, known_profile
 from registry_push.settings import Settings
 from registry_push.state.journal import Journal
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 from tests.support.registries import EmbeddedFactory
 

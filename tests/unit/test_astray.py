@@ -21,7 +21,7 @@ from registry_push.protocol.upload.requests import Endpoints, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
 from registry_push.protocol.upload.states import State
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 from tests.support.scripted import Says, Scripted, Seen
 from tests.support.tls import self_signed

@@ -51,7 +51,7 @@ class Stage:
         journal = self.journal()
         journal.save(KEY, 1000, RECORD)
         journal.learn(KEY.origin, Profile(4 * 1024 * 1024, kept=CutBehaviour.NOTHING, rate=5.0, mounts_itself=True))
-        journal.begin([ORDER])
+        journal.begin(ORDER)
         journal.verify(FILE, KEY.digest)
         self.close()
 
@@ -86,7 +86,7 @@ def is_of_no_use(stage: Stage) -> str:
     journal.save(KEY, 1000, RECORD)
     journal.verify(FILE, KEY.digest)
     assert journal.load(KEY) is None
-    assert (journal.entries(), journal.orders(), journal.profile(KEY.origin)) == ([], [], None)
+    assert (journal.entries(), journal.records(), journal.profile(KEY.origin)) == ([], [], None)
     (warning,) = stage.warnings
     return warning
 
@@ -356,7 +356,7 @@ def test_all_that_can_not_be_read_is_counted_in_one_warning_and_gone(stage: Stag
     journal = stage.journal()
     assert len(stage.warnings) == 1 and "8 entries" in stage.warnings[0]
     assert [entry.key for entry in journal.entries()] == [KEY]
-    assert [order for order, _ in journal.orders()] == [ORDER]
+    assert [order for order, _ in journal.records()] == [ORDER]
     assert journal.verified(FILE) is None
     assert len(stage.warnings) == 1
     assert len(under_way(journal).uploads) == 1

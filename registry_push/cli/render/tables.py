@@ -51,10 +51,10 @@ class ModelView(Struct, frozen=True):
     blobs: Sequence[BlobRow]
 
 
-class PushRow(Struct, frozen=True):
-    """A push that was begun; `begun` in seconds since the epoch."""
+class BegunRow(Struct, frozen=True):
+    """A push, pull or copy that was begun; `begun` in seconds since the epoch."""
 
-    model: str
+    what: str
     target: str
     begun: float
 
@@ -115,17 +115,20 @@ def terminal_width(stream: TextIO | None) -> int | None:
     return shutil.get_terminal_size().columns
 
 
-def under_way_lines(pushes: Iterable[PushRow], uploads: Iterable[UploadRow], *, now: float) -> list[str]:
-    """The pushes that were begun, then what registries hold of their blobs."""
-    begun = [(row.model, row.target, _modified(row.begun, now)) for row in pushes]
+def under_way_lines(
+    pushes: Iterable[BegunRow], copies: Iterable[BegunRow], uploads: Iterable[UploadRow], *, now: float
+) -> list[str]:
+    """What was begun, then what registries hold of its blobs."""
     held = [
         (row.digest.short, units.part(row.offset, row.size), row.repository, _modified(row.saved, now))
         for row in uploads
     ]
-    lines = _table(("PUSH", "TO", "BEGUN"), begun, right=()) if begun else []
-    if held:
-        lines += [*([""] if lines else []), *_table(("BLOB", "THERE", "AT", "LAST"), held, right=(1,))]
-    return lines
+    tables = []
+    for title, rows in (("PUSH", pushes), ("COPY", copies)):
+        begun = [(row.what, row.target, _modified(row.begun, now)) for row in rows]
+        tables += [_table((title, "TO", "BEGUN"), begun, right=())] if begun else []
+    tables += [_table(("BLOB", "THERE", "AT", "LAST"), held, right=(1,))] if held else []
+    return [line for number, table in enumerate(tables) for line in ([""] if number else []) + table]
 
 
 def inspect_lines(view: ModelView, *, verbose: bool = False) -> list[str]:

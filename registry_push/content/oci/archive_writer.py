@@ -75,11 +75,11 @@ class OCIArchiveWriter(LocalTarget):
         refuse_existing(self.path)
 
     def expect(self, manifests: Iterable[tuple[Manifest, str]]) -> None:
-        """Keep room in `index.json` for these manifests with their names. Called before anything is put."""
+        """Keep room in `index.json` for what will be put under these names. Called before anything is put."""
         assert self._file is None, "the room is kept at the beginning"
         index = LayoutIndex()
         for manifest, ref in manifests:
-            index = index.tagged(manifest.descriptor, ref)
+            index = _named(index, manifest, ref)
         self._expected = _encoded(index)
 
     async def exists(self, blob: Descriptor) -> bool:
@@ -106,8 +106,7 @@ class OCIArchiveWriter(LocalTarget):
             if missing:
                 what = f"the manifest for {printable(ref)} names what is not here"
                 raise ManifestRefused(f"{what}: {', '.join(missing)}")
-            is_name = ref != str(manifest.digest)
-            index = self._index.tagged(manifest.descriptor, ref) if is_name else self._index
+            index = _named(self._index, manifest, ref)
             if len(_encoded(index)) > self._room:
                 raise ManifestRefused(
                     f"{self.path} has no room for {printable(ref)} in its index.json",
@@ -173,9 +172,16 @@ class OCIArchiveWriter(LocalTarget):
         return self._file
 
 
+def _named(index: LayoutIndex, manifest: Manifest, ref: str) -> LayoutIndex:
+    """With `manifest` under the name `ref`; under its own digest it is listed if it is found by what it is about."""
+    if ref != str(manifest.digest):
+        return index.tagged(manifest.descriptor, ref)
+    return index.added(manifest.descriptor) if manifest.subject is not None else index
+
+
 def _encoded(index: LayoutIndex) -> bytes:
     """The document, in one order whatever the order of the puts."""
-    entries = sorted(index.entries, key=lambda entry: str(entry["annotations"]))
+    entries = sorted(index.entries, key=lambda entry: (str(entry.get("annotations", "")), str(entry["digest"])))
     return LayoutIndex(tuple(entries), index.rest).encode()
 
 

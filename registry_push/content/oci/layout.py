@@ -109,6 +109,8 @@ class OCILayout(LayoutReader, LocalTarget):
         await self.add_manifest(manifest)
         if ref != str(manifest.digest):
             await self.update(lambda index: index.tagged(manifest.descriptor, ref))
+        elif manifest.subject is not None:  # it is found by what it is about
+            await self.update(lambda index: index.added(manifest.descriptor))
 
     async def digest_of(self, ref: str) -> Digest | None:
         """The digest of the manifest under `ref`, a name or its own digest; None if there is none.

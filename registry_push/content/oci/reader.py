@@ -21,6 +21,7 @@ from ...model import Descriptor, Digest, Manifest
 from ...model.manifest import MANIFEST_TYPES
 from ..threads import in_thread
 from .index import LayoutIndex
+from .subjects import referrers_in
 
 # Of many blobs that are missing the message names so many.
 _SHOWN: Final = 3
@@ -38,7 +39,7 @@ class LayoutReader(ABC):
         Raises `StoreNotFound`, `ModelNotFound`, `BlobMissing`, `ManifestCorrupt`, `Unreadable`.
         """
         index = await self.index()
-        entry = self._only(index) if ref is None else self._listed(index, ref)
+        entry = await self._only(index) if ref is None else self._listed(index, ref)
         return await (self.manifest(entry) if entry is not None else in_thread(self._unlisted, index, ref or ""))
 
     async def manifest(self, entry: Descriptor) -> Manifest:
@@ -134,8 +135,11 @@ class LayoutReader(ABC):
             raise ManifestCorrupt(f"{digest} in {self.path} is something else", hint=COPY_AGAIN)
         return Manifest.parse(raw)
 
-    def _only(self, index: LayoutIndex) -> Descriptor:
+    async def _only(self, index: LayoutIndex) -> Descriptor:
         manifests = {entry.digest: entry for entry in index.readable() if entry.media_type in MANIFEST_TYPES}
+        if len(manifests) > 1:  # what is about another one is not what is meant
+            attached = [each for digests in (await referrers_in(self)).values() for each in digests]
+            manifests = {digest: entry for digest, entry in manifests.items() if digest not in attached}
         if len(manifests) != 1:
             known = printable(", ".join(index.refs[:8]), limit=300)
             hint = f"name one, as in {self.origin}:REF; it has {known}" if known else None

@@ -1,0 +1,71 @@
+"""Referrers: manifests about a manifest, such as signatures and bills of materials. Pure.
+
+A registry lists them (distribution-spec 1.1, "Listing Referrers"), or an index under the tag `sha256-<hex>` does
+("Referrers Tag Schema"), or they have tags of their own, as cosign gave them before its version 3.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from ..errors import ManifestCorrupt
+from .descriptor import Descriptor
+from .digest import Digest
+from .json_document import decoded
+from .manifest import OCI_INDEX, Manifest
+
+COSIGN_SUFFIXES: Final = ("sig", "att", "sbom")
+_ATTACHED: Final = re.compile(r"sha256-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
+
+
+def fallback_tag(subject: Digest) -> str:
+    """The tag of the index that lists the referrers of `subject` where the registry does not."""
+    return subject.path_name
+
+
+def cosign_tags(subject: Digest) -> tuple[str, ...]:
+    """The tags under which cosign puts what is about `subject`."""
+    return tuple(f"{subject.path_name}.{suffix}" for suffix in COSIGN_SUFFIXES)
+
+
+def is_attached(tag: str) -> bool:
+    """Whether the tag says that its manifest is about another one."""
+    return _ATTACHED.fullmatch(tag) is not None
+
+
+def listed(raw: bytes, where: str) -> tuple[Descriptor, ...]:
+    """The referrers in an index. Raises `ManifestCorrupt`."""
+    entries = decoded(raw, where).get("manifests")
+    if not isinstance(entries, list):
+        raise ManifestCorrupt(f"{where} has no list of manifests")
+    return tuple(Descriptor.parse(entry, where=where) for entry in entries)
+
+
+def kind_of(manifest: Manifest) -> str | None:
+    """What kind of artifact it is: its own artifactType, else its config's media type."""
+    kind = decoded(manifest.raw, "manifest").get("artifactType")
+    if isinstance(kind, str) and kind:
+        return kind
+    return manifest.config.media_type if manifest.config is not None else None
+
+
+def with_referrer(raw: bytes | None, manifest: Manifest) -> bytes | None:
+    """The index `raw` with `manifest` listed; None if it is listed already. Raises `ManifestCorrupt`.
+
+    What else is in the index stays as it is.
+    """
+    where = "the index of referrers"
+    index: dict[str, Any] = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+    if raw is not None:
+        if any(entry.digest == manifest.digest for entry in listed(raw, where)):
+            return None
+        index = decoded(raw, where)
+    fields = decoded(manifest.raw, "manifest")
+    entry = {"mediaType": manifest.media_type, "digest": str(manifest.digest), "size": len(manifest.raw)}
+    if kind := kind_of(manifest):
+        entry["artifactType"] = kind
+    if isinstance(fields.get("annotations"), dict):
+        entry["annotations"] = fields["annotations"]
+    return json.dumps({**index, "manifests": [*index["manifests"], entry]}).encode()

@@ -1,0 +1,107 @@
+"""`CopyRecord`: a copy or a pull that was begun, told so that another process can go on with it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from os.path import abspath
+from pathlib import Path
+from typing import Any, Final, Self
+
+from msgspec import Struct
+
+from ..errors import InvalidDigest, UsageError
+from ..model import HTTPOrigin
+from ..model.mapping import CopyTarget, parse_copy_target
+from ..model.place import Below, Exactly, Place, parse_place, spelt
+from ..settings import Settings
+from .kept_options import LONGEST, Kept, is_path, kept_of, read_kept, with_kept
+
+_VERBS: Final = ("copy", "pull")
+# Places of one command, and tags that it sets.
+_MOST: Final = 1000
+
+
+class CopyRecord(Struct, frozen=True):
+    """`sources` go to `target`, all places as they are written, with absolute paths. `options` are of `Settings`.
+
+    `store` is the local store, also if it is neither end. `referrers` is None if nobody has said which.
+    """
+
+    verb: str
+    store: str
+    sources: tuple[str, ...]
+    target: str
+    tags: tuple[str, ...]
+    referrers: str | None
+    options: Kept
+
+    @classmethod
+    def of(
+        cls,
+        verb: str,
+        store: Path,
+        sources: Sequence[Place],
+        target: CopyTarget,
+        settings: Settings,
+        *,
+        tags: Sequence[str],
+        referrers: str | None,
+    ) -> Self:
+        """Record that all of `sources` goes to `target`."""
+        places, options = tuple(spelt(place, abspath) for place in sources), kept_of(settings)
+        return cls(verb, str(store.absolute()), places, spelt(target, abspath), tuple(tags), referrers, options)
+
+    @property
+    def short(self) -> str:
+        """What is copied, for people."""
+        return self.sources[0] if len(self.sources) == 1 else f"{self.sources[0]} and {len(self.sources) - 1} more"
+
+    @property
+    def origin(self) -> HTTPOrigin | None:
+        """The registry that is written to; None if it is none."""
+        is_plain = bool(dict(self.options).get("plain_http"))
+        match parse_copy_target(self.target):
+            case Exactly(reference):
+                return reference.origin(plain_http=is_plain)
+            case Below() as below:
+                return below.origin(plain_http=is_plain)
+            case _:
+                return None
+
+    @property
+    def text(self) -> str:
+        """The record as the journal keeps it."""
+        fields = [self.store, self.sources, self.target, self.tags, self.referrers, dict(self.options)]
+        return json.dumps({self.verb: fields})
+
+    @classmethod
+    def read(cls, text: object) -> Self | None:
+        """The record in `text`; None for what is none, as another version or a damaged disk may leave it."""
+        try:
+            [(verb, (store, sources, target, tags, referrers, options))] = json.loads(str(text)).items()
+            if verb not in _VERBS or not is_path(store) or not _are_texts(sources, 1) or not _are_texts(tags, 0):
+                return None
+            if not (referrers is None or _are_texts([referrers], 1)):
+                return None
+            for source in sources:
+                parse_place(source)
+            parse_copy_target(target)
+            kept = read_kept(options)
+            if kept is None:
+                return None
+            return cls(verb, store, tuple(sources), target, tuple(tags), referrers, kept)
+        except (ValueError, TypeError, AttributeError, RecursionError, UsageError, InvalidDigest):
+            return None
+
+    def settings(self, base: Settings) -> Settings:
+        """`base` as the command was given: its store, and how registries are reached. Raises `InvalidSettings`."""
+        return with_kept(base, self.options, models=Path(self.store))
+
+
+def _are_texts(value: Any, least: int) -> bool:
+    return (
+        type(value) is list
+        and least <= len(value) <= _MOST
+        and all(isinstance(each, str) and each.isprintable() and 0 < len(each) <= LONGEST for each in value)
+    )

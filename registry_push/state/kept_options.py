@@ -1,0 +1,91 @@
+"""Which settings a record keeps, so that a registry is reached again as it was.
+
+A login is not among them: passwords are nothing to keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+from ..protocol.addresses import parse_networks
+from ..settings import LARGEST_CHUNK_SIZE, SMALLEST_CHUNK_SIZE, Dialect, Mount, Settings
+
+# By the names of `Settings`; pairs, so that records can be compared.
+Kept = tuple[tuple[str, Any], ...]
+
+_PATHS: Final = ("key", "ca_file", "cert", "key_file", "authfile")
+_LISTS: Final = ("allow_realms", "allow_addresses")
+_WORDS: Final = ("plain_http", "tls_verify", "dialect", "chunk_size", "one_put", "no_clobber", "recheck", "mount")
+_MOST_REALMS: Final = 1000
+# Characters; Linux takes paths of 4096 bytes.
+LONGEST: Final = 4096
+
+
+def kept_of(settings: Settings) -> Kept:
+    """What a record keeps of `settings`: what differs from the defaults."""
+    options = {name: getattr(settings, name) for name in _WORDS}
+    options |= {name: str(path.absolute()) for name in _PATHS if (path := getattr(settings, name)) is not None}
+    options |= {name: list(getattr(settings, name)) for name in _LISTS}
+    usual = Settings(home=settings.home)
+    told = {name: value for name, value in options.items() if value != _plain(getattr(usual, name))}
+    return tuple(sorted(told.items()))
+
+
+def read_kept(options: Mapping[str, Any]) -> Kept | None:
+    """The options of a record that was read; None if they can't be ours. Those that are not known are left out."""
+    known = {name: value for name, value in options.items() if name in _OPTIONS}
+    if not all(_OPTIONS[name](value) for name, value in known.items()):
+        return None
+    return tuple(sorted(known.items())) if ("cert" in known) == ("key_file" in known) else None
+
+
+def with_kept(base: Settings, kept: Kept, *, models: Path) -> Settings:
+    """`base` with the store and the options of a record. Raises `InvalidSettings`."""
+    told: dict[str, Any] = {name: Path(value) if name in _PATHS else value for name, value in kept}
+    told |= {name: tuple(told[name]) for name in _LISTS if name in told}
+    return replace(base, models=models, **told)
+
+
+def is_path(value: object) -> bool:
+    """Whether it is an absolute path."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST and "\0" not in value and Path(value).is_absolute()
+
+
+def _are_realms(value: object) -> bool:
+    return (
+        type(value) is list
+        and len(value) <= _MOST_REALMS
+        and all(isinstance(realm, str) and realm.isprintable() and 0 < len(realm) <= LONGEST for realm in value)
+    )
+
+
+def _are_networks(value: object) -> bool:
+    if not _are_realms(value):
+        return False
+    try:
+        return bool(parse_networks(cast(list[str], value)))
+    except ValueError:
+        return False
+
+
+# What each option of an order may be; the same that `Settings` takes.
+_OPTIONS: Final[Mapping[str, Callable[[object], bool]]] = {
+    "plain_http": lambda value: type(value) is bool,
+    "tls_verify": lambda value: type(value) is bool,
+    "dialect": lambda value: value in get_args(Dialect),
+    "chunk_size": lambda value: type(value) is int and SMALLEST_CHUNK_SIZE <= value <= LARGEST_CHUNK_SIZE,
+    "one_put": lambda value: type(value) is bool,
+    "no_clobber": lambda value: type(value) is bool,
+    "recheck": lambda value: type(value) is bool,
+    "mount": lambda value: value in get_args(Mount),
+    "allow_realms": _are_realms,
+    "allow_addresses": _are_networks,
+    **dict.fromkeys(_PATHS, is_path),
+}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,61 @@
+"""`CopyOptions`: what is copied beside a manifest and what it names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Self
+
+from msgspec import Struct
+
+from ..errors import UsageError, quoted
+from ..model.mapping import CopyTarget
+from ..model.place import OllamaPlace
+
+ALL: Final = "all"
+NONE: Final = "none"
+
+
+class CopyOptions(Struct, frozen=True):
+    """`tags` are set beside the main one. `referrers` says which of them are copied: all, none, or those of one
+    artifact type; if it is None, all of them go along with a manifest that is new at the target, but not into an Ollama
+    store, which has no place for them. A source that lacks one of the type `required` is not copied from.
+    `has_place`: the target is no Ollama store.
+    """
+
+    tags: tuple[str, ...] = ()
+    referrers: str | None = None
+    required: str | None = None
+    has_place: bool = True
+
+    @classmethod
+    def of(cls, tags: Sequence[str], referrers: str | None, required: str | None, to: CopyTarget) -> Self:
+        """The options, checked. Raises `UsageError`."""
+        for what in (referrers, required):
+            if what not in (None, ALL, NONE) and "/" not in (what or ""):
+                raise UsageError(
+                    f"{quoted(what or '')} is no kind of referrer",
+                    hint="write all, none, or an artifact type, such as application/vnd.dev.sigstore.bundle.v0.3+json",
+                )
+        if isinstance(to, OllamaPlace) and referrers not in (None, NONE):
+            raise UsageError("an Ollama store has no place for referrers", hint="leave --referrers out")
+        return cls(tuple(tags), referrers, required, has_place=not isinstance(to, OllamaPlace))
+
+    @property
+    def kind(self) -> str | None:
+        """The artifact type that referrers must have; None for any."""
+        return self.referrers if self.referrers not in (None, ALL, NONE) else None
+
+    @property
+    def wants_any(self) -> bool:
+        """Whether any referrers are copied."""
+        return self.has_place and self.referrers != NONE
+
+    @property
+    def only_counts(self) -> bool:
+        """Whether referrers stay behind, and nobody has said so."""
+        return not self.has_place and self.referrers is None
+
+    @property
+    def looks_always(self) -> bool:
+        """Whether referrers are looked for even if the manifest is at the target: somebody has asked for them."""
+        return self.referrers not in (None, NONE) or self.required is not None

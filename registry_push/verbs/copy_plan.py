@@ -1,0 +1,170 @@
+"""`CopyPlan`: what a copy has to do, found out before the first byte moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Self
+
+from msgspec.structs import replace
+
+from ..content.base import BlobBody
+from ..errors import NameCollision, RegistryPushError, UsageError, unwrapped
+from ..events import Event, ModelDone, ModelFailed, RunStarted, Sink, TagSet, Warned
+from ..model import Descriptor, Digest, Manifest, ModelName
+from ..model.mapping import AnyName, CopyTarget, Mapped, mapped
+from ..model.place import ArchivePlace, Below, Exactly, LayoutPlace, OllamaPlace
+from ..settings import Settings
+from ..transfer.job import AnyJob, AnyReference, Job, Referrer
+from .copy_options import CopyOptions
+from .referrers import attached_ref, referrers_of
+from .sources import CopySource
+from .stores import Stores
+
+# Manifests that are asked for at once.
+_AT_ONCE: Final = 8
+
+
+def where_each_goes(
+    wanted: Sequence[tuple[AnyName, CopySource]], to: CopyTarget, tags: Sequence[str]
+) -> list[tuple[Mapped, CopySource]]:
+    """Where each goes, with its source. Raises `UsageError`, `NameCollision`."""
+    if len(wanted) > 1 and _names_one(to):
+        raise UsageError(
+            f"{len(wanted)} models can't all become one",
+            hint="to keep their names, end the target with a slash (HOST/PATH/), or name a store: ollama:, oci:DIR",
+        )
+    if len(wanted) > 1 and tags:
+        raise UsageError("--tag is for one model, and several are copied", hint="copy them one by one")
+    found, taken = [(mapped(name, to, tags), source) for name, source in wanted], dict[AnyReference, AnyName]()
+    for each, _ in found:
+        for reference in each.references:
+            other = taken.setdefault(reference, each.name)
+            if other != each.name:
+                raise NameCollision(
+                    f"{other} and {each.name} would both become {reference}", hint="copy them one by one"
+                )
+    return found
+
+
+def _names_one(to: CopyTarget) -> bool:
+    match to:
+        case Below():
+            return False
+        case Exactly(reference):
+            return reference.tag is not None
+        case OllamaPlace(name):
+            return name is not None
+        case LayoutPlace(_, ref) | ArchivePlace(_, ref):
+            return ref is not None
+
+
+class CopyPlan:
+    """What is to be copied, found out side by side: HEAD at the source and at the target before any GET.
+
+    The source of the run that follows: each blob comes from where its manifest was read.
+    """
+
+    def __init__(
+        self, stores: Stores, settings: Settings, options: CopyOptions, sink: Sink, *, all_or_nothing: bool
+    ) -> None:
+        self._stores = stores
+        self._options = options
+        self._sink = sink
+        self._all_or_nothing = all_or_nothing
+        self._recheck = settings.recheck
+        self._sources: dict[Digest, CopySource] = {}  # by blob, and by manifest
+        self.jobs: list[AnyJob] = []
+        self.settled: list[ModelDone | ModelFailed] = []  # what is there already, and what could not be read
+        self.tags: dict[AnyReference, dict[str, Digest]] = {}  # by main reference, what each job sets
+
+    async def of(self, wanted: Sequence[tuple[Mapped, CopySource]]) -> Self:
+        """Look at all of `wanted`.
+
+        Raises the error of a model that can't be read if it is the only one, or if all or nothing is to be copied: then
+        the jobs are in one order whatever the source's is, so that the same models give the same bytes.
+        """
+        at_once = asyncio.Semaphore(_AT_ONCE)
+
+        async def looked_at(each: Mapped, source: CopySource) -> AnyJob | ModelDone | ModelFailed:
+            async with at_once:
+                try:
+                    return await self._look(each, source)
+                except RegistryPushError as error:
+                    if len(wanted) == 1 or self._all_or_nothing:
+                        raise error.of_model(_called(each)) from error.__cause__
+                    return ModelFailed(_called(each), each.references[0], error.of_model(_called(each)))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(looked_at(each, source)) for each, source in wanted]
+        except BaseExceptionGroup as error:
+            raise unwrapped(error) from None
+        for task in tasks:
+            match task.result():
+                case ModelDone() | ModelFailed() as settled:
+                    self.settled.append(settled)
+                case job:
+                    self.jobs.append(job)
+                    self.tags[job.target] = job.tags
+        if self._all_or_nothing:
+            self.jobs.sort(key=lambda job: str(job.target))
+        return self
+
+    async def open(self, blob: Descriptor) -> BlobBody:
+        """As `Source.open`."""
+        return await self._sources[blob.digest].open(blob)
+
+    async def check(self, manifest: Manifest) -> None:
+        """As `Checker.check`."""
+        await self._sources[manifest.digest].check(manifest)
+
+    async def _look(self, each: Mapped, source: CopySource) -> AnyJob | ModelDone:
+        if not (self._recheck or self._options.looks_always):
+            digest = await source.digest_of(each.name)
+            if digest is not None and await self._is_there(each, digest):
+                tags = tuple(TagSet(ref.tag or "", digest) for ref in each.references)
+                return ModelDone(
+                    _called(each), each.references[0], digest, uploaded=0, mounted=0, present=0, sent=0, tags=tags
+                )
+        manifest = await source.resolve(each.name)
+        children = await source.children(manifest)
+        referrers = await self._referrers(each, source, (manifest, *children))
+        job = Job(each.name, manifest, each.references, children, referrers)
+        for each_manifest in job.manifests:
+            self._sources[each_manifest.digest] = source
+        self._sources |= dict.fromkeys((blob.digest for blob in job.blobs), source)
+        return job
+
+    async def _is_there(self, each: Mapped, digest: Digest) -> bool:
+        before = [await self._stores.target(ref).digest_of(ref.tag or "") for ref in each.references]
+        return all(there == digest for there in before)
+
+    async def _referrers(self, each: Mapped, source: CopySource, manifests: Sequence[Manifest]) -> tuple[Referrer, ...]:
+        options = self._options
+        if options.only_counts and (count := len(await source.about(manifests[0].digest))):
+            what = f"{count} {'referrer' if count == 1 else 'referrers'} of {_called(each)}"
+            self._sink(Warned(f"{what} left behind: an Ollama store has no place for them"))
+        if not options.wants_any and options.required is None:
+            return ()
+        found = await referrers_of(source, manifests, kind=options.kind, required=options.required)
+        if not options.wants_any:
+            return ()
+        return tuple(replace(one, ref=attached_ref(each.references[0], one.ref)) for one in found)
+
+    def telling(self, sink: Sink) -> Sink:
+        """A sink that also tells what was there, and what could not be read, when the run has begun."""
+
+        def told(event: Event) -> None:
+            if not isinstance(event, RunStarted):
+                sink(event)
+                return
+            sink(replace(event, models=event.models + len(self.settled)))
+            for model in self.settled:
+                sink(model)
+
+        return told
+
+
+def _called(each: Mapped) -> str:
+    return each.name.short if isinstance(each.name, ModelName) else str(each.name)

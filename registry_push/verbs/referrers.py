@@ -1,0 +1,74 @@
+"""The referrers of what is copied: found depth-first, within bounds, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..errors import IntegrityError, ModelNotFound, ProtocolViolation
+from ..model import Digest, Manifest, Reference
+from ..model.referrers import kind_of
+from ..transfer.job import AnyReference, Referrer
+from .sources import CopySource
+
+# Referrers of one manifest, and how deep they may be about each other: a signature of a bill of materials of an
+# attestation is three. More is an attack, or a circle.
+_MOST: Final = 1000
+_DEEPEST: Final = 4
+
+
+async def referrers_of(
+    source: CopySource, manifests: Sequence[Manifest], *, kind: str | None, required: str | None
+) -> tuple[Referrer, ...]:
+    """What is about `manifests` at the source, what is about that, and so on: each after what it is about.
+
+    Of those that are about `manifests` only the ones of the artifact type `kind` are taken, and all that is about them.
+    `ref` of each is its name at the source. Raises `IntegrityError` if none has the type `required`.
+    """
+    walk = _Walk(source)
+    for manifest in manifests:
+        await walk.about(manifest.digest, 1, kind)
+    if required is not None and not any(kind_of(each.manifest) == required for each in walk.found.values()):
+        raise IntegrityError(
+            f"there is no referrer of type {required}, which --require-referrer asks for",
+            hint="sign it at the source first; or leave --require-referrer out",
+        )
+    return tuple(walk.found.values())
+
+
+class _Walk:
+    def __init__(self, source: CopySource) -> None:
+        self._source = source
+        self.found: dict[str, Referrer] = {}
+        self._seen: set[Digest] = set()
+
+    async def about(self, subject: Digest, depth: int, kind: str | None) -> None:
+        """Find what is about `subject`, itself `depth` steps from what is copied."""
+        if subject in self._seen:
+            return
+        self._seen.add(subject)
+        refs = await self._source.about(subject)
+        if refs and depth > _DEEPEST:
+            raise ProtocolViolation(f"referrers of referrers are more than {_DEEPEST} deep, at {subject}")
+        if len(refs) > _MOST:
+            raise ProtocolViolation(f"{subject} has {len(refs)} referrers; at most {_MOST} are copied")
+        for ref in refs:
+            if ref in self.found:
+                continue
+            try:
+                manifest = await self._source.manifest(ref)
+            except ModelNotFound:  # it was deleted since it was listed
+                continue
+            if kind is not None and kind_of(manifest) != kind:
+                continue
+            self.found[ref] = Referrer(manifest, ref, await self._source.children(manifest))
+            await self.about(manifest.digest, depth + 1, None)
+
+
+def attached_ref(main: AnyReference, ref: str) -> str:
+    """What a referrer is put under beside `main`: its digest, or the tag that `ref` ends in."""
+    if ref.startswith("sha256:"):
+        return ref
+    tag = ref.rpartition(":")[2]
+    model, colon, _ = (main.tag or "").rpartition(":")
+    return tag if isinstance(main, Reference) or not colon else f"{model}:{tag}"
