@@ -7,7 +7,7 @@ import json
 import shutil
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,10 @@ import pytest
 from registry_push.content.base import BlobBody, Source, Target
 from registry_push.content.body import BytesBody
 from registry_push.content.memory import MemoryStore
+from registry_push.content.oci.archive import OCIArchive
+from registry_push.content.oci.archive_writer import OCIArchiveWriter
 from registry_push.content.oci.layout import OCILayout
+from registry_push.content.oci.partial_archive import partial_path
 from registry_push.content.ollama.source import OllamaStore
 from registry_push.content.ollama.target import OllamaTarget
 from registry_push.embedded import EmbeddedRegistry
@@ -63,6 +66,46 @@ def ollama(tmp_path: Path) -> Store:
     return OllamaModel(tmp_path / "models", ModelName.parse("me/tiny"))
 
 
+class Archive(OCIArchiveWriter):
+    """A new archive, read before it is finished: a copy of what there is of it is, each time."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._put_manifests: list[tuple[Manifest, str]] = []
+        self._opened = AsyncExitStack()
+
+    async def put_manifest(self, manifest: Manifest, ref: str) -> None:
+        await super().put_manifest(manifest, ref)
+        self._put_manifests.append((manifest, ref))
+
+    async def resolve(self, ref: str) -> Manifest:
+        return await (await self._so_far()).resolve(ref)
+
+    async def open(self, blob: Descriptor) -> BlobBody:
+        return await (await self._so_far()).open(blob)
+
+    async def _so_far(self) -> OCIArchive:
+        path, partial = self.path.with_name(f"{uuid.uuid4().hex}.tar"), partial_path(self.path)
+        if partial.exists():
+            shutil.copy(partial, partial_path(path))
+        async with OCIArchiveWriter(path) as copied:
+            empty = Manifest.parse(b'{"schemaVersion": 2, "layers": []}')
+            for manifest, ref in [*self._put_manifests, (empty, "so far")]:
+                await copied.put_manifest(manifest, ref)
+            await copied.finish()
+        return await self._opened.enter_async_context(OCIArchive(path))
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._opened.aclose()
+        await super().__aexit__()
+
+
+@pytest.fixture
+async def archive(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Archive(tmp_path / "archive.tar") as archive:
+        yield archive
+
+
 @asynccontextmanager
 async def _repository(host: str, settings: Settings) -> AsyncIterator[Store]:
     async with Registries(settings, ignore) as registries:
@@ -94,6 +137,7 @@ async def repository_at_zuul_registry(zuul_registry: ZuulRegistry, tmp_path: Pat
     params=[
         "memory",
         "layout",
+        "archive",
         "ollama",
         "repository_at_embedded",
         pytest.param("repository_at_docker_registry", marks=pytest.mark.real),

@@ -16,9 +16,11 @@ from ..partial_file import WORTH_KEEPING, open_locked
 from ..spool import sync_folder
 from ..write_errors import check_writable, writing
 from . import tar
-from .tar_scan import DamagedArchiveError, Member, members
+from .tar_scan import MAX_ENTRIES, DamagedArchiveError, Member, members
 
 _BLOBS: Final = "blobs/sha256/"
+# With `oci-layout` and `index.json`, and extended headers before the largest.
+_MAX_BLOBS: Final = MAX_ENTRIES - 2000
 # Bytes that are read at once, and until a thread looks whether it is still wanted.
 _PIECE: Final = 1024 * 1024
 _TURN: Final = 32 * 1024 * 1024
@@ -102,6 +104,11 @@ class PartialArchive:
         with self._lock, writing(self._partial):
             if put <= self._over:
                 return
+            if len(self.blobs) >= _MAX_BLOBS:
+                raise UsageError(
+                    f"{self._path} would have more than {MAX_ENTRIES} entries, which nobody reads",
+                    hint="write fewer models into one archive",
+                )
             header = tar.file_header(_BLOBS + digest.hex, size)
             self._write(header, self._end)
             self._put, self._start = put, self._end + len(header)

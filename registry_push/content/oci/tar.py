@@ -63,9 +63,12 @@ class Extended(Struct, frozen=True):
     size: int | None = None
 
     def applied(self, header: Header) -> Header:
-        """`header` with what is said here."""
+        """`header` with what is said here. A file whose name ends in a slash is a folder."""
         name = self.name if self.name is not None else header.name
-        return Header(name, header.kind, self.size if self.size is not None else header.size)
+        kind = header.kind
+        if kind in _FILES:
+            kind = FOLDER if name.endswith(b"/") else FILE
+        return Header(name, kind, self.size if self.size is not None else header.size)
 
     def and_then(self, later: Extended) -> Extended:
         """Both, of which `later` counts."""
@@ -84,10 +87,7 @@ def parse_header(block: bytes) -> Header:
     name, prefix = _text(block[:100]), _text(block[345:500])
     if block[257:263] == b"ustar\0" and prefix:
         name = prefix + b"/" + name
-    kind = block[156:157]
-    if kind in _FILES:
-        kind = FOLDER if name.endswith(b"/") else FILE
-    return Header(name, kind, _number(block[124:136]))
+    return Header(name, block[156:157], _number(block[124:136]))
 
 
 def parse_extended(header: Header, content: bytes) -> Extended:
@@ -113,15 +113,14 @@ def parse_extended(header: Header, content: bytes) -> Extended:
 
 def plain_name(header: Header) -> str:
     """The name of an entry, without `./` before it. Raises `ValueError` for one that is refused."""
-    name = printable(repr(header.name.decode("utf-8", "replace")), limit=100)
     if header.kind not in (FILE, FOLDER):
         what = _REFUSED.get(header.kind, f"an entry of the type {printable(repr(header.kind.decode('latin-1')))}")
-        raise ValueError(f"has {what}, {name}")
+        raise ValueError(f"has {what}, {_shown(header)}")
     parts = [part for part in header.name.split(b"/") if part not in (b"", b".")]
     if header.name.startswith(b"/") or b".." in parts or b"\0" in header.name:
-        raise ValueError(f"has an entry with the path {name}")
+        raise ValueError(f"has an entry with the path {_shown(header)}")
     if header.kind == FOLDER and header.size:
-        raise ValueError(f"has a folder with content, {name}")
+        raise ValueError(f"has a folder with content, {_shown(header)}")
     if header.kind == FILE and not parts:
         raise ValueError("has an entry without a name")
     return b"/".join(parts).decode("utf-8", "replace")
@@ -161,6 +160,10 @@ def _header(name: str, size: int, kind: bytes) -> bytes:
     )
     block = b"".join(fields).ljust(BLOCK, b"\0")
     return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+def _shown(header: Header) -> str:
+    return printable(repr(header.name.decode("utf-8", "replace")), limit=100)
 
 
 def _text(field: bytes) -> bytes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from msgspec import Struct
 
+from ...errors import printable
 from . import tar
 from .tar import BLOCK, Extended, Header
 
@@ -58,51 +58,63 @@ def scan(read: Read, size: int) -> dict[str, Member]:
 
 def members(read: Read, size: int) -> Iterator[tuple[str, Member]]:
     """As `scan`, one file after the other, in the archive's order."""
-    offset, extended, begun, left = 0, Extended(), None, _MAX_EXTENDED
+    reader = _Reader(read, size)
     for _ in range(MAX_ENTRIES):
-        block = read(offset, BLOCK)
-        if len(block) < BLOCK:
-            raise DamagedArchiveError("ends too early", offset)
-        if block == tar.ZEROS:
-            if begun is not None or read(offset + BLOCK, BLOCK).strip(b"\0"):
-                raise DamagedArchiveError("has an end in its midst", offset)
+        try:
+            entry = reader.next_entry()
+        except ValueError as error:
+            raise DamagedArchiveError(str(error), reader.offset) from error
+        if entry is None:
             return
-        with _located(offset):
-            header = tar.parse_header(block)
+        if entry[1] is not None:
+            yield entry[0], entry[1]
+    raise DamagedArchiveError(f"has more than {MAX_ENTRIES} entries", reader.offset)
+
+
+class _Reader:
+    """Goes from header to header. `offset` is that of the next one."""
+
+    def __init__(self, read: Read, size: int) -> None:
+        self.offset = 0
+        self._read = read
+        self._size = size
+        self._extended = Extended()
+        self._begun: int | None = None  # where the extended headers of the next entry begin
+        self._left = _MAX_EXTENDED
+
+    def next_entry(self) -> tuple[str, Member | None] | None:
+        """The name of the next entry, and the file if it is one that is wanted; None at the end.
+
+        Raises `ValueError` for what is wrong at `offset`.
+        """
+        block = self._read(self.offset, BLOCK)
+        if len(block) < BLOCK:
+            raise ValueError("ends too early")
+        if block == tar.ZEROS:
+            if self._begun is not None or self._read(self.offset + BLOCK, BLOCK).strip(b"\0"):
+                raise ValueError("has an end in its midst")
+            return None
+        header = tar.parse_header(block)
         if header.kind in tar.EXTENDED:
-            left -= header.size
-            if header.size > tar.MAX_EXTENDED or left < 0:
-                raise DamagedArchiveError(f"has an extended header of {header.size} bytes", offset)
-            content = read(offset + BLOCK, header.size)
-            if len(content) < header.size:
-                raise DamagedArchiveError("ends too early", offset)
-            with _located(offset):
-                extended = extended.and_then(tar.parse_extended(header, content))
-            begun = offset if begun is None and header.kind != tar.PAX_GLOBAL else begun
-            offset = Member(offset, offset + BLOCK, header.size).end
-            continue
-        with _located(offset):
-            entry = extended.applied(header)
-            entry = Header(entry.name, _kind(entry), entry.size)
-            name = tar.plain_name(entry)
-        member = Member(begun if begun is not None else offset, offset + BLOCK, entry.size)
-        if member.offset + member.size > size:
-            raise DamagedArchiveError(f"ends before the {entry.size} bytes of its entry {name}", offset)
-        if entry.kind == tar.FILE and _WANTED.match(name):
-            yield name, member
-        offset, extended, begun = member.end, Extended(), None
-    raise DamagedArchiveError(f"has more than {MAX_ENTRIES} entries", offset)
+            self._extend(header)
+            return "", None
+        entry = self._extended.applied(header)
+        name = tar.plain_name(entry)
+        offset = self.offset + BLOCK
+        if offset + entry.size > self._size:
+            raise ValueError(f"ends before the {entry.size} bytes of its entry {printable(name, limit=100)}")
+        member = Member(self._begun if self._begun is not None else self.offset, offset, entry.size)
+        self.offset, self._extended, self._begun = member.end, Extended(), None
+        return name, member if entry.kind == tar.FILE and _WANTED.match(name) else None
 
-
-def _kind(entry: Header) -> bytes:
-    """What a file is whose name came in an extended header: one that ends in a slash is a folder."""
-    return tar.FOLDER if entry.kind == tar.FILE and entry.name.endswith(b"/") else entry.kind
-
-
-@contextmanager
-def _located(offset: int) -> Iterator[None]:
-    """Add the offset to a `ValueError`."""
-    try:
-        yield
-    except ValueError as error:
-        raise DamagedArchiveError(str(error), offset) from error
+    def _extend(self, header: Header) -> None:
+        self._left -= header.size
+        if header.size > tar.MAX_EXTENDED or self._left < 0:
+            raise ValueError(f"has an extended header of {header.size} bytes")
+        content = self._read(self.offset + BLOCK, header.size)
+        if len(content) < header.size:
+            raise ValueError("ends too early")
+        self._extended = self._extended.and_then(tar.parse_extended(header, content))
+        if self._begun is None and header.kind != tar.PAX_GLOBAL:
+            self._begun = self.offset
+        self.offset += BLOCK + header.size + tar.padding(header.size)
