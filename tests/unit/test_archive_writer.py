@@ -33,11 +33,27 @@ EXPECTED = [(BOTH, "both")]
 
 
 class Failing(BytesBody):
-    """Content that breaks off before its last byte."""
+    """Content that breaks off before the byte `until`."""
+
+    def __init__(self, content: bytes, *, until: int = WORTH_KEEPING - 1) -> None:
+        super().__init__(content)
+        self._until = until
 
     async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        yield self.content[offset : offset + length - 1]
+        yield self.content[offset : self._until]
         raise ConnectionLost("the line broke")
+
+
+class Counted(BytesBody):
+    """Content that keeps what is asked of it."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.asked: list[tuple[int, int]] = []
+
+    async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
+        self.asked.append((offset, length))
+        yield self.content[offset : offset + length]
 
 
 class Unread(BytesBody):
@@ -254,6 +270,64 @@ async def test_what_was_left_is_believed_by_its_digest_only(tmp_path: Path, dama
         await writer.put_manifest(BOTH, "both")
         await writer.finish()
     assert path.read_bytes() == await write(tmp_path / "b.tar")
+
+
+async def test_a_blob_that_was_under_way_is_continued(tmp_path: Path) -> None:
+    """In a later run, and by the next put of the same one."""
+    path = tmp_path / "a.tar"
+    async with OCIArchiveWriter(path) as writer:
+        writer.expect(EXPECTED)
+        for until in (WORTH_KEEPING, WORTH_KEEPING + 5):  # bytes that come last go with the line
+            with pytest.raises(ConnectionLost):
+                await writer.put(BIG_BLOB, Failing(BIG, until=until))
+            assert not await writer.exists(BIG_BLOB)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.tar.partial"]
+    async with OCIArchiveWriter(path) as writer:
+        writer.expect(EXPECTED)
+        body = Counted(BIG)
+        placed = await writer.put(BIG_BLOB, body)
+        assert body.asked == [(WORTH_KEEPING, len(BIG) - WORTH_KEEPING)]
+        assert placed == Placed(Placement.UPLOADED, len(BIG) - WORTH_KEEPING)
+        await writer.put(BLOB, BytesBody(HELLO))
+        await writer.put_manifest(BOTH, "both")
+        await writer.finish()
+    assert path.read_bytes() == await write(tmp_path / "b.tar")
+
+
+@pytest.mark.parametrize("more", [0, 1000])
+async def test_a_blob_that_was_under_way_and_is_damaged(tmp_path: Path, more: int) -> None:
+    """It is fetched as a whole, once more. The file may be longer than the blob."""
+    path = tmp_path / "a.tar"
+    async with OCIArchiveWriter(path) as writer:
+        writer.expect(EXPECTED)
+        with pytest.raises(ConnectionLost):
+            await writer.put(BIG_BLOB, Failing(BIG, until=WORTH_KEEPING))
+    content = partial_path(path).read_bytes()
+    partial_path(path).write_bytes(content[:-1] + b"x" + bytes(more))
+    async with OCIArchiveWriter(path) as writer:
+        writer.expect(EXPECTED)
+        body = Counted(BIG)
+        assert (await writer.put(BIG_BLOB, body)).placement is Placement.UPLOADED
+        assert body.asked[-1] == (0, len(BIG))
+        await writer.put(BLOB, BytesBody(HELLO))
+        await writer.put_manifest(BOTH, "both")
+        await writer.finish()
+    assert path.read_bytes() == await write(tmp_path / "b.tar")
+
+
+async def test_another_blob_takes_the_place_of_one_that_was_under_way(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    async with OCIArchiveWriter(path) as writer:
+        writer.expect([(manifest(), "latest")])
+        with pytest.raises(ConnectionLost):
+            await writer.put(BIG_BLOB, Failing(BIG, until=WORTH_KEEPING))
+        await writer.put(BLOB, BytesBody(HELLO))
+        await writer.put_manifest(manifest(), "latest")
+        await writer.finish()
+    assert path.stat().st_size < 10_000
+    async with OCIArchive(path) as archive:
+        await archive.check(await archive.resolve("latest"))
+        assert not await archive.exists(BIG_BLOB)
 
 
 async def test_a_little_is_not_kept(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ class OCIArchiveWriter(LocalTarget):
         return self._file is not None and self._file.blobs.get(blob.digest) == blob.size
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
-        """Append the blob. One that fails or is cancelled is cut off again.
+        """Append the blob. One that fails or is cancelled is cut off again, or continued if much of it is there.
 
         Raises `BlobCorrupt`, `Unavailable` if the disk is full, `Unwritable`, and what the body raises.
         """
@@ -139,16 +139,28 @@ class OCIArchiveWriter(LocalTarget):
         if body.size != blob.size:
             raise BlobCorrupt(f"what came for {blob.digest} has {body.size} bytes, not {blob.size}")
         self._puts += 1
-        put = self._puts
+        put, is_wrong = self._puts, False
         try:
             await in_thread(file.append, put, blob.digest, blob.size)
-            await pour(body.open(0, blob.size), partial(file.write, put))
-            found = await in_thread(file.complete, put, blob.digest, blob.size)
+            while (kept := await in_thread(file.take_over_blob, put)) is None:
+                pass
+            sent, found = blob.size - kept, await self._pour(file, put, blob, body, kept)
+            if found is not None and kept:  # what was left may be at fault
+                await in_thread(file.restart, put)
+                sent, found = sent + blob.size, await self._pour(file, put, blob, body, 0)
+            is_wrong = found is not None
         finally:
-            await asyncio.shield(in_thread(file.take_back, put))
-        if found is not None:
+            await asyncio.shield(in_thread(file.take_back, put, is_wrong=is_wrong))
+        if is_wrong:
             raise BlobCorrupt(f"what came for {blob.digest} has the digest {found}")
-        return Placed(Placement.UPLOADED, blob.size)
+        return Placed(Placement.UPLOADED, sent)
+
+    async def _pour(
+        self, file: PartialArchive, put: int, blob: Descriptor, body: BlobBody, offset: int
+    ) -> Digest | None:
+        """Append `body` from `offset`; return the digest of the whole if it is not the blob's."""
+        await pour(body.open(offset, blob.size - offset), partial(file.write, put))
+        return await in_thread(file.complete, put, blob.digest, blob.size)
 
     async def _begun(self) -> PartialArchive:
         """The file, opened by the first call. Raises as `writing`, `Unwritable`, and `UsageError` if it is there."""

@@ -30,8 +30,8 @@ class PartialArchive:
     """The file `path` with `.partial` after its name, while it is written. The methods block on the disk.
 
     It begins with `head`, whose end `commit` replaces. What a killed run has left is continued by one with the same
-    head: the complete members whose content has its digest. A lock on the file keeps two writers apart, and one in
-    here keeps off threads whose caller was cancelled.
+    head: the complete members whose content has its digest, and the one that was under way if it is the first that is
+    put. A lock on the file keeps two writers apart, and one in here keeps off threads whose caller was cancelled.
     """
 
     def __init__(self, path: Path, head: bytes) -> None:
@@ -46,7 +46,8 @@ class PartialArchive:
         self._over = 0  # the number of the last put that is over
         self._is_over = False
         self._size = 0  # bytes of its content so far
-        self._start = 0  # where that begins
+        self._kept = 0  # bytes of it that were there before
+        self._start = 0  # where its content begins
         self._hashed = hashlib.sha256()
         self._left: list[tuple[Digest, Member]] = []  # what an earlier run has left, the next one last
 
@@ -74,35 +75,29 @@ class PartialArchive:
     def take_over(self) -> bool:
         """Hash the next bytes that an earlier run has left; return whether there are more. Raises as `writing`."""
         with self._lock, writing(self._partial):
-            if self._descriptor is None:
-                return False
-            if not self._left:
-                os.ftruncate(self._descriptor, self._end)
+            if self._descriptor is None or not self._left:
                 return False
             digest, member = self._left[-1]
-            turn = min(self._size + _TURN, member.size)
-            while self._size < turn:
-                wanted = min(_PIECE, turn - self._size)
-                piece = os.pread(self._descriptor, wanted, member.offset + self._size)
-                self._hashed.update(piece)
-                self._size += len(piece) or member.size
-            if self._size >= member.size:
-                self._left.pop()
-                if self._hashed.hexdigest() == digest.hex:
-                    self.blobs[digest] = member.size
-                    self._end = member.end
-                else:
-                    self._left.clear()
-                self._hashed, self._size = hashlib.sha256(), 0
+            if self._hash(member.offset, member.size):
+                return True
+            self._left.pop()
+            if (self._hashed.hexdigest(), self._size) == (digest.hex, member.size):
+                self.blobs[digest] = member.size
+                self._end = member.end
+            else:
+                self._left.clear()
+                os.ftruncate(self._descriptor, self._end)
+            self._hashed, self._size = hashlib.sha256(), 0
             return True
 
     def append(self, put: int, digest: Digest, size: int) -> None:
-        """Begin the blob `digest`, of `size` bytes. Raises as `writing`.
+        """Begin the blob `digest`, of `size` bytes, or continue it; `take_over_blob` is called next.
 
-        `put` numbers the puts, so that a thread of one that was cancelled can't write into the next.
+        `put` numbers the puts, so that a thread of one that was cancelled can't write into the next. Raises as
+        `writing`, and `UsageError` for too many blobs.
         """
         with self._lock, writing(self._partial):
-            if put <= self._over:
+            if put <= self._over or self._descriptor is None:
                 return
             if len(self.blobs) >= _MAX_BLOBS:
                 raise UsageError(
@@ -110,9 +105,26 @@ class PartialArchive:
                     hint="write fewer models into one archive",
                 )
             header = tar.file_header(_BLOBS + digest.hex, size)
-            self._write(header, self._end)
             self._put, self._start = put, self._end + len(header)
-            self._hashed, self._size = hashlib.sha256(), 0
+            self._hashed, self._size, self._kept = hashlib.sha256(), 0, 0
+            if os.pread(self._descriptor, len(header), self._end) == header:
+                self._kept = min(os.fstat(self._descriptor).st_size - self._start, size)
+            else:
+                os.ftruncate(self._descriptor, self._end)
+                self._write(header, self._end)
+
+    def take_over_blob(self, put: int) -> int | None:
+        """Hash the next bytes of the blob that were there; return how many they are after the last, else None."""
+        with self._lock, writing(self._partial):
+            is_more = self._put == put and self._hash(self._start, self._kept)
+            return None if is_more else self._size
+
+    def restart(self, put: int) -> None:
+        """Forget the content of the blob. Raises as `writing`."""
+        with self._lock, writing(self._partial):
+            if self._put == put and self._descriptor is not None:
+                os.ftruncate(self._descriptor, self._start)
+                self._hashed, self._size = hashlib.sha256(), 0
 
     def write(self, put: int, pieces: Sequence[bytes]) -> None:
         """Append `pieces` to the blob, unless its put is over. Raises as `writing`."""
@@ -135,13 +147,16 @@ class PartialArchive:
             self._put, self._over, self.blobs[blob] = 0, put, size
             return None
 
-    def take_back(self, put: int) -> None:
-        """Cut off what was appended, unless it is complete. Raises as `writing`."""
+    def take_back(self, put: int, *, is_wrong: bool) -> None:
+        """End the put. Cut off what it has appended, unless it is complete, or right so far and worth continuing.
+
+        Raises as `writing`.
+        """
         with self._lock, writing(self._partial):
             self._over = max(self._over, put)
             if self._put == put:
                 self._put = 0
-                if self._descriptor is not None:
+                if self._descriptor is not None and (is_wrong or max(self._size, self._kept) < WORTH_KEEPING):
                     os.ftruncate(self._descriptor, self._end)
 
     def commit(self, index: bytes) -> None:
@@ -169,11 +184,7 @@ class PartialArchive:
             if self._descriptor is None:
                 return
             with suppress(OSError):
-                if self._left:  # which nobody has looked at
-                    pass
-                elif self._end - len(self._head) >= WORTH_KEEPING:
-                    os.ftruncate(self._descriptor, self._end)
-                else:
+                if os.fstat(self._descriptor).st_size - len(self._head) < WORTH_KEEPING:
                     self._partial.unlink()
             self._close()
 
@@ -194,6 +205,18 @@ class PartialArchive:
                 yield Digest(name.removeprefix(_BLOBS)), member
                 end = member.end
                 seen.add(name)
+
+    def _hash(self, offset: int, size: int) -> bool:
+        """Hash on in the `size` bytes at `offset` for a turn; return whether there are more."""
+        assert self._descriptor is not None, "it is open"
+        turn = min(self._size + _TURN, size)
+        while self._size < turn:
+            piece = os.pread(self._descriptor, min(_PIECE, turn - self._size), offset + self._size)
+            if not piece:
+                return False
+            self._hashed.update(piece)
+            self._size += len(piece)
+        return self._size < size
 
     def _write(self, content: bytes, offset: int) -> None:
         rest = memoryview(content)
