@@ -1,4 +1,4 @@
-"""OCI archives as targets: what is in the file, that it appears whole or not at all, and how it is continued."""
+"""OCI archives as targets: what is in the file, and that it appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,85 +6,21 @@ import asyncio
 import errno
 import json
 import os
-import sys
 import tarfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from registry_push.content.base import Placed
 from registry_push.content.body import BytesBody
 from registry_push.content.oci import tar
 from registry_push.content.oci.archive import OCIArchive
 from registry_push.content.oci.archive_writer import OCIArchiveWriter
 from registry_push.content.oci.partial_archive import partial_path
-from registry_push.content.partial_file import WORTH_KEEPING
-from registry_push.errors import BlobCorrupt, ConnectionLost, ManifestRefused, Unavailable, Unwritable, UsageError
-from registry_push.events import Placement
-from registry_push.model import Manifest
+from registry_push.errors import BlobCorrupt, ConnectionLost, ManifestRefused, Unavailable, UsageError
 
+from ..support.archive_writing import BIG, BIG_BLOB, BOTH, EXPECTED, Failing, write
 from ..support.layouts import BLOB, HELLO, described, manifest
-
-BIG = bytes(range(256)) * (WORTH_KEEPING // 256) + b"and the rest"
-BIG_BLOB = described(BIG)
-BOTH = manifest(layers=[BIG_BLOB, BLOB])
-EXPECTED = [(BOTH, "both")]
-
-
-class Failing(BytesBody):
-    """Content that breaks off before the byte `until`."""
-
-    def __init__(self, content: bytes, *, until: int = WORTH_KEEPING - 1) -> None:
-        super().__init__(content)
-        self._until = until
-
-    async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        yield self.content[offset : self._until]
-        raise ConnectionLost("the line broke")
-
-
-class Counted(BytesBody):
-    """Content that keeps what is asked of it."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__(content)
-        self.asked: list[tuple[int, int]] = []
-
-    async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        self.asked.append((offset, length))
-        yield self.content[offset : offset + length]
-
-
-class Unread(BytesBody):
-    """Content that nobody may read."""
-
-    def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        raise AssertionError(f"{length} bytes from {offset} are read")
-
-
-async def write(path: Path, *, names: Iterable[str] = ("both",), expected: bool = True) -> bytes:
-    """Write an archive with both blobs, and return its bytes."""
-    async with OCIArchiveWriter(path) as writer:
-        if expected:
-            writer.expect([(BOTH, name) for name in names])
-        await writer.put(BIG_BLOB, BytesBody(BIG))
-        await writer.put(BLOB, BytesBody(HELLO))
-        for name in names:
-            await writer.put_manifest(BOTH, name)
-        await writer.finish()
-    return path.read_bytes()
-
-
-async def left(path: Path, *, expected: Iterable[tuple[Manifest, str]] = EXPECTED, small: bool = False) -> None:
-    """Leave an archive that has the large blob, and the small one if it is asked for, and a piece of another."""
-    async with OCIArchiveWriter(path) as writer:
-        writer.expect(expected)
-        await writer.put(BIG_BLOB, BytesBody(BIG))
-        if small:
-            await writer.put(BLOB, BytesBody(HELLO))
-        with pytest.raises(ConnectionLost):
-            await writer.put(described(BIG[::-1]), Failing(BIG[::-1]))
 
 
 async def test_what_is_in_the_file(tmp_path: Path) -> None:
@@ -224,149 +160,6 @@ async def test_an_index_without_room(tmp_path: Path) -> None:
         assert await archive.tags() == ("a",)
 
 
-async def test_what_was_left_is_continued(tmp_path: Path) -> None:
-    path = tmp_path / "a.tar"
-    await left(path)
-    assert [each.name for each in tmp_path.iterdir()] == ["a.tar.partial"]
-    async with OCIArchiveWriter(path) as writer:
-        writer.expect(EXPECTED)
-        assert await writer.put(BIG_BLOB, Unread(BIG)) == Placed(Placement.PRESENT)
-        assert (await writer.put(BLOB, BytesBody(HELLO))).placement is Placement.UPLOADED
-        await writer.put_manifest(BOTH, "both")
-        await writer.finish()
-    assert path.read_bytes() == await write(tmp_path / "b.tar")
-
-
-async def test_what_was_left_of_another_copy_is_not(tmp_path: Path) -> None:
-    path = tmp_path / "a.tar"
-    await left(path, expected=[(manifest(), "other")])
-    assert await write(path) == await write(tmp_path / "b.tar")
-
-
-@pytest.mark.parametrize("damage", ["content", "header", "zeros", "cut"])
-async def test_what_was_left_is_believed_by_its_digest_only(tmp_path: Path, damage: str) -> None:
-    """The large blob is whole, what comes after it is not."""
-    path = tmp_path / "a.tar"
-    await left(path, small=True)
-    partial = partial_path(path)
-    content = partial.read_bytes()
-    at = content.index(HELLO)
-    assert len(content) == at + 512
-    match damage:
-        case "content":
-            content = content.replace(HELLO, HELLO[::-1])
-        case "header":
-            content = content[: at - 512] + b"x" + content[at - 511 :]
-        case "zeros":  # as after a power cut
-            content = content[: at - 512] + bytes(1024)
-        case _:
-            content = content[: at + 5]
-    partial.write_bytes(content)
-    async with OCIArchiveWriter(path) as writer:
-        writer.expect(EXPECTED)
-        await writer.put(BIG_BLOB, Unread(BIG))
-        assert not await writer.exists(BLOB)
-        await writer.put(BLOB, BytesBody(HELLO))
-        await writer.put_manifest(BOTH, "both")
-        await writer.finish()
-    assert path.read_bytes() == await write(tmp_path / "b.tar")
-
-
-async def test_a_blob_that_was_under_way_is_continued(tmp_path: Path) -> None:
-    """In a later run, and by the next put of the same one."""
-    path = tmp_path / "a.tar"
-    async with OCIArchiveWriter(path) as writer:
-        writer.expect(EXPECTED)
-        for until in (WORTH_KEEPING, WORTH_KEEPING + 5):  # bytes that come last go with the line
-            with pytest.raises(ConnectionLost):
-                await writer.put(BIG_BLOB, Failing(BIG, until=until))
-            assert not await writer.exists(BIG_BLOB)
-    assert [each.name for each in tmp_path.iterdir()] == ["a.tar.partial"]
-    async with OCIArchiveWriter(path) as writer:
-        writer.expect(EXPECTED)
-        body = Counted(BIG)
-        placed = await writer.put(BIG_BLOB, body)
-        assert body.asked == [(WORTH_KEEPING, len(BIG) - WORTH_KEEPING)]
-        assert placed == Placed(Placement.UPLOADED, len(BIG) - WORTH_KEEPING)
-        await writer.put(BLOB, BytesBody(HELLO))
-        await writer.put_manifest(BOTH, "both")
-        await writer.finish()
-    assert path.read_bytes() == await write(tmp_path / "b.tar")
-
-
-@pytest.mark.parametrize("more", [0, 1000])
-async def test_a_blob_that_was_under_way_and_is_damaged(tmp_path: Path, more: int) -> None:
-    """It is fetched as a whole, once more. The file may be longer than the blob."""
-    path = tmp_path / "a.tar"
-    async with OCIArchiveWriter(path) as writer:
-        writer.expect(EXPECTED)
-        with pytest.raises(ConnectionLost):
-            await writer.put(BIG_BLOB, Failing(BIG, until=WORTH_KEEPING))
-    content = partial_path(path).read_bytes()
-    partial_path(path).write_bytes(content[:-1] + b"x" + bytes(more))
-    async with OCIArchiveWriter(path) as writer:
-        writer.expect(EXPECTED)
-        body = Counted(BIG)
-        assert (await writer.put(BIG_BLOB, body)).placement is Placement.UPLOADED
-        assert body.asked[-1] == (0, len(BIG))
-        await writer.put(BLOB, BytesBody(HELLO))
-        await writer.put_manifest(BOTH, "both")
-        await writer.finish()
-    assert path.read_bytes() == await write(tmp_path / "b.tar")
-
-
-async def test_another_blob_takes_the_place_of_one_that_was_under_way(tmp_path: Path) -> None:
-    path = tmp_path / "a.tar"
-    async with OCIArchiveWriter(path) as writer:
-        writer.expect([(manifest(), "latest")])
-        with pytest.raises(ConnectionLost):
-            await writer.put(BIG_BLOB, Failing(BIG, until=WORTH_KEEPING))
-        await writer.put(BLOB, BytesBody(HELLO))
-        await writer.put_manifest(manifest(), "latest")
-        await writer.finish()
-    assert path.stat().st_size < 10_000
-    async with OCIArchive(path) as archive:
-        await archive.check(await archive.resolve("latest"))
-        assert not await archive.exists(BIG_BLOB)
-
-
-async def test_a_little_is_not_kept(tmp_path: Path) -> None:
-    async with OCIArchiveWriter(tmp_path / "a.tar") as writer:
-        await writer.put(BLOB, BytesBody(HELLO))
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("kind", ["link", "second name", "pipe", "folder"])
-async def test_a_trap_under_the_name_of_the_partial_file(tmp_path: Path, kind: str) -> None:
-    precious, trap = tmp_path / "precious", partial_path(tmp_path / "a.tar")
-    precious.write_bytes(b"mine")
-    match kind:
-        case "link":
-            trap.symlink_to(precious)
-        case "second name":
-            trap.hardlink_to(precious)
-        case "pipe":
-            os.mkfifo(trap)
-        case _:
-            trap.mkdir()
-    async with OCIArchiveWriter(tmp_path / "a.tar") as writer:
-        with pytest.raises(Unwritable, match="can't be had"):
-            await writer.put(BLOB, BytesBody(HELLO))
-    assert precious.read_bytes() == b"mine"
-    assert {each.name for each in tmp_path.iterdir()} == {"precious", "a.tar.partial"}
-
-
-async def test_two_writers_of_one_archive(tmp_path: Path) -> None:
-    path = tmp_path / "a.tar"
-    async with OCIArchiveWriter(path) as first, OCIArchiveWriter(path) as second:
-        await first.put(BLOB, BytesBody(HELLO))
-        with pytest.raises(Unwritable, match="another copy writes it"):
-            await second.put(BLOB, BytesBody(HELLO))
-        await first.put_manifest(manifest(), "latest")
-        await first.finish()
-    assert [each.name for each in tmp_path.iterdir()] == ["a.tar"]
-
-
 async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, pwrite = tmp_path / "a.tar", os.pwrite
 
@@ -384,51 +177,6 @@ async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             with pytest.raises(Unavailable, match=r"a\.tar\.partial can't be written"):
                 await writer.put(described(BIG[::-1]), BytesBody(BIG[::-1]))
         assert partial_path(path).stat().st_size == size
-        await writer.put(BLOB, BytesBody(HELLO))
-        await writer.put_manifest(BOTH, "both")
-        await writer.finish()
-    assert path.read_bytes() == await write(tmp_path / "b.tar")
-
-
-KILLED = """
-import asyncio, sys
-from pathlib import Path
-from registry_push.content.oci.archive_writer import OCIArchiveWriter
-from tests.unit.test_archive_writer import *
-
-class Stopping(BytesBody):
-    async def open(self, offset, length):
-        yield self.content[:3_000_000]
-        print("under way", flush=True)
-        await asyncio.Event().wait()
-
-async def main():
-    writer = OCIArchiveWriter(Path(sys.argv[1]))
-    writer.expect(EXPECTED)
-    await writer.put(BIG_BLOB, BytesBody(BIG))
-    await writer.put(described(BIG[::-1]), Stopping(BIG[::-1]))
-
-asyncio.run(main())
-"""
-
-
-async def test_a_process_that_is_killed(tmp_path: Path) -> None:
-    path = tmp_path / "a.tar"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        KILLED,
-        str(path),
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"under way\n"
-    process.kill()
-    await process.wait()
-    async with OCIArchiveWriter(path) as writer:
-        writer.expect(EXPECTED)
-        await writer.put(BIG_BLOB, Unread(BIG))
         await writer.put(BLOB, BytesBody(HELLO))
         await writer.put_manifest(BOTH, "both")
         await writer.finish()
