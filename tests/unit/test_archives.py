@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tarfile
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from registry_push.content.oci.archive import OCIArchive
+from registry_push.content.oci.index import IMAGE_NAME
 from registry_push.content.oci.tar_scan import MAX_ENTRIES
 from registry_push.errors import (
     ArchiveCorrupt,
@@ -23,6 +25,7 @@ from registry_push.errors import (
     UsageError,
 )
 from registry_push.model import Descriptor
+from registry_push.model.manifest import OCI_MANIFEST
 from tests.support.command import command
 
 from ..support.archives import Form, block, info, layout_files, write_archive
@@ -127,6 +130,22 @@ async def test_a_manifest_with_another_digest(tmp_path: Path) -> None:
     async with OCIArchive(write_archive(tmp_path / "a.tar", files)) as archive:
         with pytest.raises(ManifestCorrupt):
             await archive.resolve("latest")
+
+
+async def test_what_docker_saves(tmp_path: Path) -> None:
+    """Two images that have the tag `latest`, and the files of Docker's older form beside those of the layout."""
+    one, two = (manifest(media_type=OCI_MANIFEST, note=note) for note in ("one", "two"))
+    files = layout_files(manifests=[(one, "latest"), (two, "latest"), (one, "v1")])
+    index = json.loads(files["index.json"])
+    for entry, name in zip(index["manifests"], ["one:latest", "two:latest", "one:v1"], strict=True):
+        entry["annotations"][IMAGE_NAME] = f"docker.io/library/{name}"
+    files |= {"index.json": json.dumps(index).encode(), "manifest.json": b"[]", "repositories": b"{}"}
+    async with OCIArchive(write_archive(tmp_path / "a.tar", files, folders=["blobs/", "blobs/sha256/"])) as archive:
+        assert await archive.tags() == ("docker.io/library/one:latest", "docker.io/library/two:latest", "v1")
+        assert await archive.resolve("docker.io/library/one:latest") == one
+        assert await archive.resolve("docker.io/library/two:latest") == two
+        assert await archive.resolve("v1") == one
+        assert await archive.resolve("docker.io/library/one:v1") == one
 
 
 Write = Callable[[Path], object]

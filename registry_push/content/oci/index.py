@@ -15,6 +15,8 @@ from ...model.json_document import decoded
 from ...model.manifest import OCI_INDEX
 
 REF_NAME: Final = "org.opencontainers.image.ref.name"
+# containerd's and Docker's, which write the bare tag as the name: two images that are saved may both be `latest`.
+IMAGE_NAME: Final = "io.containerd.image.name"
 
 
 class LayoutIndex(Struct, frozen=True):
@@ -44,12 +46,24 @@ class LayoutIndex(Struct, frozen=True):
 
     @property
     def refs(self) -> tuple[str, ...]:
-        """Every name that a manifest has here, in the document's order, each once."""
-        return tuple(dict.fromkeys(name for entry in self.entries if (name := _name(entry)) is not None))
+        """Every name that a manifest has here, in the document's order, each once.
+
+        If several manifests have one name, those that have a longer one too are called by that.
+        """
+        digests: dict[str, set[object]] = {}
+        for entry in self.entries:
+            digests.setdefault(_name(entry) or "", set()).add(entry.get("digest"))
+        names = (
+            (_name(entry, IMAGE_NAME) if len(digests[name]) > 1 else None) or name
+            for entry in self.entries
+            if (name := _name(entry)) is not None
+        )
+        return tuple(dict.fromkeys(names))
 
     def named(self, ref: str) -> Descriptor | None:
         """What is under the name `ref`; the last entry counts. Raises `ManifestCorrupt` if that can't be read."""
         found = [entry for entry in self.entries if _name(entry) == ref]
+        found = found or [entry for entry in self.entries if _name(entry, IMAGE_NAME) == ref]
         return Descriptor.parse(found[-1], where=f"index.json's {printable(ref)}") if found else None
 
     def with_digest(self, digest: Digest) -> Descriptor | None:
@@ -84,9 +98,9 @@ class LayoutIndex(Struct, frozen=True):
         return replace(self, entries=tuple(entry for entry in self.entries if entry.get("digest") not in gone))
 
 
-def _name(entry: Mapping[str, Any]) -> str | None:
+def _name(entry: Mapping[str, Any], key: str = REF_NAME) -> str | None:
     annotations = entry.get("annotations")
-    name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+    name = annotations.get(key) if isinstance(annotations, dict) else None
     return name if isinstance(name, str) and name else None
 
 
