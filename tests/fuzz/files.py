@@ -7,6 +7,7 @@ import io
 import json
 import sqlite3
 import sys
+import tarfile
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from registry_push.auth import credential_helper
 from registry_push.auth.credentials import CredentialStore
 from registry_push.auth.identity import Identity
 from registry_push.content.base import FileIdentity
+from registry_push.content.oci.archive import OCIArchive
 from registry_push.content.oci.layout import OCILayout
 from registry_push.content.ollama.source import OllamaStore
 from registry_push.errors import RegistryPushError
@@ -29,6 +31,7 @@ from registry_push.settings import Settings
 from registry_push.state.journal import Journal
 from registry_push.state.push_record import PushRecord
 
+from ..support.archives import archive_of, info
 from .target import Call, Target, pure, text_of
 from .values import LIST, MANIFESTS
 
@@ -244,6 +247,32 @@ def _layout(folder: Path) -> Call:
     return resolve
 
 
+def _archive(folder: Path) -> Call:
+    folder.mkdir(parents=True)
+    path = folder / "a.tar"
+
+    async def resolve(data: bytes) -> None:
+        path.write_bytes(_summed(data))
+        async with OCIArchive(path) as archive:
+            for ref in (*(await archive.tags())[:2], None):
+                manifest = await archive.resolve(ref)
+                for blob in manifest.blobs[:2]:
+                    body = await archive.open(blob)
+                    assert sum([len(piece) async for piece in body.open(0, blob.size)]) == blob.size
+
+    return resolve
+
+
+def _summed(data: bytes) -> bytes:
+    """With the right sum in each header, or no change would ever be looked at."""
+    blocks = [data[at : at + 512] for at in range(0, len(data), 512)]
+    for number, block in enumerate(blocks):
+        if b"ustar" in block[250:270] and len(block) == 512:
+            total = sum(block) - sum(block[148:156]) + 8 * 32
+            blocks[number] = block[:148] + b"%06o\0 " % total + block[156:]
+    return b"".join(blocks)
+
+
 def _store(folder: Path) -> Call:
     name = ModelName.parse("me/tiny")
     file = folder.joinpath("manifests", *name.path_parts)
@@ -261,6 +290,12 @@ def _store(folder: Path) -> Call:
     return read
 
 
+_ARCHIVES: Final = (
+    archive_of(),
+    archive_of(prefix="./", form=tarfile.GNU_FORMAT, folders=["blobs"]),
+    archive_of(None, (info("a/" * 100 + "b", 1, pax_headers={"comment": "x"}), b"x"), form=tarfile.PAX_FORMAT),
+    archive_of(None, (info("a/" * 100 + "b", 1), b"x"), form=tarfile.GNU_FORMAT),
+)
 _CONFIG_TOML: Final = (
     b'jobs = 4\nchunk-size = "64MiB"\ntls-verify = false\nallow-realm = ["a.example"]\nusername = "me"\n',
     b'models = "/srv/models"\nbwlimit = 1000000\ndialect = "ollama"\npassword-stdin = true\nverbose = true\n',
@@ -298,5 +333,6 @@ FILES: Final = (
     Target("journals-rows", _ROWS, _rows, (b'"uploads"', b'"hosts"', b'"files"', b'"pushes"', b"[[", b"]]")),
     Target("orders", _ORDERS, pure(_order), (b'"chunk_size":', b'"allow_realms":', b'"dialect":', b'"key":')),
     Target("layouts", (LIST,), _layout, (b'"annotations"',)),
+    Target("archives", _ARCHIVES, _archive, (b"\x80", b"././@PaxHeader", b" path=", b" size=", b"../", b"ustar")),
     Target("stores", MANIFESTS, _store, (b'"layers"', b'"manifests"', b'"digest"')),
 )

@@ -63,12 +63,25 @@ def write_archive(
     form: Form = tarfile.USTAR_FORMAT,
     folders: Sequence[str] = (),
 ) -> Path:
-    """Write `files`, by default a small layout, then `more`; return `path`."""
-    with tarfile.open(path, "w", format=form) as archive:
+    """Write what `archive_of` returns; return `path`."""
+    path.write_bytes(archive_of(files, *more, prefix=prefix, form=form, folders=folders))
+    return path
+
+
+def archive_of(
+    files: dict[str, bytes] | None = None,
+    *more: tuple[tarfile.TarInfo, bytes],
+    prefix: str = "",
+    form: Form = tarfile.USTAR_FORMAT,
+    folders: Sequence[str] = (),
+) -> bytes:
+    """An archive of `files`, by default a small layout, then `more`."""
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w", format=form) as archive:
         for folder in folders:
             archive.addfile(info(f"{prefix}{folder}", kind=tarfile.DIRTYPE))
         for name, content in (layout_files() if files is None else files).items():
             archive.addfile(info(prefix + name, len(content)), io.BytesIO(content))
         for header, content in more:
             archive.addfile(header, io.BytesIO(content))
-    return path
+    return written.getvalue()
