@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -32,11 +32,17 @@ _NAME_BYTES: Final = 8  # of chance, in the name of a new file
 
 
 class Written(Struct, frozen=True):
-    """A file that was put, to be known again: by its inode."""
+    """A file that was put, to be known again: by its inode, and by its time, since Ollama writes into the same file."""
 
     path: Path
     device: int
     inode: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: Path, status: os.stat_result) -> Self:
+        """The file with this `status`."""
+        return cls(path, status.st_dev, status.st_ino, status.st_mtime_ns)
 
 
 class StoreFiles:
@@ -67,7 +73,7 @@ class StoreFiles:
         return Folder.made(self.root / BLOBS, self.owner())
 
     def work(self, beside: Folder) -> Folder:
-        """Open `.registry-push/` on the file system of the folder `beside`. Raises `OSError`.
+        """Open `.registry-push/` on the file system of the folder `beside`. Raises `OSError`, `Unwritable`.
 
         It is in the store, unless `blobs` or `manifests` is a link to another disk: then it is beside the link's
         target. If that is a disk by itself, manifests have it within: two levels down Ollama does not look.
@@ -77,7 +83,8 @@ class StoreFiles:
         for parent in (self.root, real.parent, *within):
             with Folder.made(parent, beside.owner) as folder:
                 if folder.device == beside.device:
-                    return folder.child(WORK)
+                    with writing(folder.path / WORK):
+                        return folder.child(WORK)
         raise Unwritable(
             f"{real} is a disk by itself, on which nothing but blobs may lie",
             hint=f"make {self.root / BLOBS} a link to a folder on that disk, not to all of it",
@@ -85,9 +92,9 @@ class StoreFiles:
 
     def check(self, name: ModelName) -> None:
         """Raise `Unwritable` if this user may not write blobs, or the manifest `name`: before gigabytes are fetched."""
-        with writing(self.root / BLOBS), self.blobs() as blobs, self.work(blobs):
-            pass
-        for path in (self.root / BLOBS / "any", self.root.joinpath(LEGACY, *name.path_parts)):
+        with writing(self.root / BLOBS), self.blobs() as blobs, self.work(blobs) as work:
+            partial = work.path / "any"
+        for path in (partial, self.root / BLOBS / "any", self.root.joinpath(LEGACY, *name.path_parts)):
             check_writable(path)
 
     def has(self, digest: Digest, size: int | None) -> bool:
@@ -155,7 +162,7 @@ class StoreFiles:
         for each in written:
             with writing(each.path), Folder.at(each.path.parent, None) as folder:
                 status = folder.status(each.path.name)
-                if status is not None and (status.st_dev, status.st_ino) == (each.device, each.inode):
+                if status is not None and Written.of(each.path, status) == each:
                     folder.unlink(each.path.name)
 
     def _put(self, top: str, parts: tuple[str, str, str, str], manifest: Manifest) -> Written:
@@ -171,7 +178,7 @@ class StoreFiles:
                     work.replace(temporary, folder, tag)
                 finally:
                     work.unlink(temporary)
-                return Written(folder.path / tag, status.st_dev, status.st_ino)
+                return Written.of(folder.path / tag, status)
 
     def _below(self, top: Folder, parts: tuple[str, ...]) -> Folder:
         folder = top.child(top.spelling(parts[0]))

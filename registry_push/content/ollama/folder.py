@@ -17,7 +17,7 @@ _FOLDER_FLAGS: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os,
 _FILE_FLAGS: Final = (
     os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 )
-_FILE_MODE: Final = 0o644  # as Ollama writes blobs: its service and its users both read them
+FILE_MODE: Final = 0o644  # as Ollama writes blobs: its service and its users both read them
 _FOLDER_MODE: Final = 0o755
 
 
@@ -82,9 +82,9 @@ class Folder:
     def create(self, name: str) -> int:
         """Return the descriptor of the new file `name`. Raises `FileExistsError`."""
         flags = _FILE_FLAGS | os.O_CREAT | os.O_EXCL
-        descriptor = os.open(self._at(name), flags, _FILE_MODE, dir_fd=self._descriptor)
+        descriptor = os.open(self._at(name), flags, FILE_MODE, dir_fd=self._descriptor)
         try:
-            self.adopt(descriptor, _FILE_MODE)
+            self.adopt(descriptor, FILE_MODE)
         except BaseException:
             os.close(descriptor)
             raise

@@ -16,12 +16,15 @@ from ...model import Descriptor, Digest
 from ..hashing import RunningHash, scratch, take_next
 from ..write_errors import writing
 from .files import StoreFiles
-from .folder import Folder, write_all
+from .folder import FILE_MODE, Folder, write_all
 
 # Bytes a read: as everywhere, it stays in the second-level cache.
 _BUFFER: Final = 1024 * 1024
 # Bytes that one turn of a thread hashes, some hundredths of a second: then others have theirs, or a stop is seen.
 _TURN: Final = 32 * 1024 * 1024
+# Why a partial file can't be opened that is not ours to continue: a link, a pipe, a socket, a file that another user
+# left, or one with a second name, such as that of a backup, which must stay as it is.
+_REPLACED: Final = frozenset({errno.EEXIST, errno.ELOOP, errno.ENXIO, errno.EACCES})
 # Seconds. What nobody has touched for a week is of a pull that nobody repeats.
 _STALE: Final = 7 * 24 * 3600.0
 
@@ -51,8 +54,9 @@ class PartialBlob:
     @classmethod
     def claim(cls, files: StoreFiles, blob: Descriptor) -> PartialBlob:
         """Open and lock the partial file of `blob`, made if there is none. Raises `BlobHeldError`."""
-        with writing(files.root), files.blobs() as blobs, files.work(blobs) as work:
-            descriptor = _claimed(work, _name(blob.digest))
+        name = _name(blob.digest)
+        with writing(files.root), files.blobs() as blobs, files.work(blobs) as work, writing(work.path / name):
+            descriptor = _claimed(work, name)
             try:
                 return cls(files, blob, descriptor)
             except BaseException:
@@ -105,6 +109,7 @@ class PartialBlob:
         with self._lock, writing(path, kept="the content is kept"):
             if self._descriptor is None:
                 return
+            os.utime(self._descriptor)  # its last byte may have come long ago, and Ollama deletes what is old
             os.fsync(self._descriptor)
             with self._files.blobs() as blobs, self._files.work(blobs) as work:
                 try:
@@ -196,15 +201,17 @@ def _opened(work: Folder, name: str) -> int | None:
     except FileExistsError:
         pass
     try:
-        return work.open(name)
+        descriptor = work.open(name)
     except FileNotFoundError:
         return None  # it has just become the blob
     except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ELOOP):
+        if error.errno not in _REPLACED:
             raise
-        # A link, a pipe, or a file with a second name, such as that of a backup, which must stay as it is.
         work.unlink(name)
         return None
+    with suppress(OSError):  # who made it may have been killed before it was given its mode and its owner
+        work.adopt(descriptor, FILE_MODE)
+    return descriptor
 
 
 def _lock(descriptor: int) -> None:
