@@ -33,7 +33,7 @@ class RegistryPushError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
-    origin: ClassVar[Origin] = Origin.LOCAL
+    origin: Origin = Origin.LOCAL
     default_hint: ClassVar[str | None] = None
 
     def __init__(self, message: str, *, hint: str | None = None, url: str | None = None) -> None:
@@ -54,6 +54,11 @@ class RegistryPushError(Exception):
         self.hint = changed(self.hint) if self.hint is not None else None
         self.url = changed(self.url) if self.url is not None else None
         self.args = (self.message,)
+
+    def read_at_source(self) -> None:
+        """Note that the registry at fault is the one that was read from, not the target."""
+        if self.origin is Origin.TARGET:
+            self.origin = Origin.SOURCE
 
     def locate(self, where: str) -> None:
         """Add to the message `where` the value at fault was set."""

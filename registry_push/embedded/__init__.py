@@ -2,7 +2,7 @@
 
 from .call import Exchange
 from .faults import Fault, Kinds, On, Schedule, What
-from .options import Basic, Ollama, OnCut, Options, Token
+from .options import Basic, HuggingFace, Ollama, OnCut, Options, Token
 from .quirks import ECR, GITEA, QUAY, R2, EqualChunks, Quirks, SlowCommit
 from .server import EmbeddedRegistry
 
@@ -16,6 +16,7 @@ __all__ = [
     "EqualChunks",
     "Exchange",
     "Fault",
+    "HuggingFace",
     "Kinds",
     "Ollama",
     "On",

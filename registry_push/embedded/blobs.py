@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
@@ -63,7 +64,7 @@ class Blobs:
         except BlobMissing as error:
             raise RefusedRequest(Code.BLOB_UNKNOWN, str(digest)) from error
         try:
-            return await _send(call, digest, body)
+            return await send(call, digest, body, {})
         finally:
             await body.close()
 
@@ -79,9 +80,10 @@ def _digest_in(call: Call) -> Digest:
     return digest_of(call.parts["digest"], unknown=Code.BLOB_UNKNOWN)
 
 
-async def _send(call: Call, digest: Digest, body: FileBody) -> web.StreamResponse:
-    request = call.request
-    response = web.StreamResponse(headers={"Docker-Content-Digest": str(digest), "ETag": f'"{digest}"'})
+async def send(call: Call, digest: Digest | None, body: FileBody, headers: Mapping[str, str]) -> web.StreamResponse:
+    """Answer with `body`, or the range of it that is asked for, and with `headers`; None: say nothing of its digest."""
+    request, named = call.request, {} if digest is None else {"Docker-Content-Digest": str(digest)}
+    response = web.StreamResponse(headers={**named, **headers, **({"ETag": f'"{digest}"'} if named else {})})
     if request.headers.get("If-None-Match") == f'"{digest}"':
         response.set_status(304)
         return response
@@ -91,7 +93,7 @@ async def _send(call: Call, digest: Digest, body: FileBody) -> web.StreamRespons
     if "Range" in request.headers and "," not in request.headers["Range"]:  # RFC 9110, 14.2: may be ignored
         wanted = _wanted(request.headers["Range"], body.size)
         if wanted is None:
-            headers = {"Content-Range": f"bytes */{body.size}", "Docker-Content-Digest": str(digest)}
+            headers = {"Content-Range": f"bytes */{body.size}", **named}
             raise RefusedRequest(Code.RANGE_INVALID, headers=headers)
         start, end = wanted
         response.set_status(206)

@@ -88,6 +88,21 @@ class Ollama(Struct, frozen=True):
     storage_hook: Hook | None = None
 
 
+class HuggingFace(Struct, frozen=True):
+    """hf.co instead of a plain registry, with a storage at an origin of its own; it is filled through `repositories`.
+
+    - `tells_digest`: whether manifests come with their digest.
+    - `lifetime`: seconds for which a URL of the storage holds, by `clock`; the `expire_first` first ones never do.
+    - `storage_hook` sees each request to the storage first, and may answer it.
+    """
+
+    tells_digest: bool = True
+    lifetime: int = 3600
+    expire_first: int = 0
+    clock: Callable[[], float] = time.time
+    storage_hook: Hook | None = None
+
+
 class Options(Struct, frozen=True):
     """The honest defaults: no sign-in, absolute Locations, no limits, and every byte kept.
 
@@ -95,9 +110,10 @@ class Options(Struct, frozen=True):
     front would. `cut_after`: the connection breaks, once, when that many bytes of upload bodies have come in.
     `hook` sees each request first, and may answer it. `zot_like`: a POST with a digest must hold the whole blob,
     else it is answered 415 or 400 as by zot. `ollama`: another kind of registry, for which `min_chunk` and `on_cut`
-    mean nothing. `faults`: what else goes wrong, after `hook`. `verifies`: whether what was sent must have the digest
-    it is committed as; the spec does not say that a registry must look. `quirks`: what it does as real registries do,
-    and the specification does not say; an Ollama registry has none of those of uploads.
+    mean nothing; and so is `hugging_face`, where nothing can be pushed. `faults`: what else goes wrong, after `hook`.
+    `verifies`: whether what was sent must have the digest it is committed as; the spec does not say that a registry
+    must look. `quirks`: what it does as real registries do, and the specification does not say; an Ollama registry has
+    none of those of uploads.
     """
 
     relative_locations: bool = False
@@ -109,6 +125,7 @@ class Options(Struct, frozen=True):
     hook: Hook | None = None
     zot_like: bool = False
     ollama: Ollama | None = None
+    hugging_face: HuggingFace | None = None
     faults: Schedule = NO_FAULTS
     verifies: bool = True
     quirks: Quirks = Quirks()

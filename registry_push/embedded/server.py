@@ -22,6 +22,8 @@ from .call import Call, Exchange
 from .failures import Forgetful, Mishaps
 from .faults import Fault
 from .front import Front
+from .hugging_face import NAME as HUB_NAME
+from .hugging_face import HuggingFaceHub
 from .late_commits import LateCommits
 from .listener import EarlyAnswers, Listener
 from .manifests import Manifests
@@ -103,26 +105,30 @@ class EmbeddedRegistry:
             self._guard = StrictGuard(self._guard, self._rules) if options.auth is not None else self._guard
             early = EarlyAnswers(self._rules, options.ollama.discards, options.ollama.close_early)
         self._mishaps = Mishaps(options.faults, sessions, self._guard)
+        manifests = Manifests(options, self.repositories)
+        self._hub: HuggingFaceHub | None = None
+        if options.hugging_face is not None:
+            self._hub = HuggingFaceHub(options.hugging_face, self.repositories, manifests, self._rules, turns, tls)
         if self._storage is not None:
             self._storage.mishaps = self._mishaps
         self._listener = Listener(self._answer, turns, port=port, tls=tls, early=early, sign=self._sign)
         blobs = Blobs(self.repositories, options.quirks, self._rules)
-        self._routes = _routes(blobs, Manifests(options, self.repositories), self._uploads)
+        self._routes = _routes(blobs, manifests, self._uploads) if self._hub is None else _hub_routes(self._hub)
 
     async def __aenter__(self) -> Self:
         """Makes the folder and listens."""
         self._root.mkdir(parents=True, exist_ok=True)
         await self._listener.start()
-        if self._storage is not None:
-            await self._storage.listener.start()
+        if self._storage_listener is not None:
+            await self._storage_listener.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._listener.close()
-        if self._storage is not None:
-            await self._storage.listener.close()
+        if self._storage_listener is not None:
+            await self._storage_listener.close()
         await self._uploads.close()
 
     @property
@@ -171,13 +177,20 @@ class EmbeddedRegistry:
 
     @property
     def storage_origin(self) -> str:
-        """Where an Ollama registry's presigned URLs lead."""
-        return self._required.listener.origin
+        """Where presigned URLs lead, those of an Ollama registry or of hf.co."""
+        assert self._storage_listener is not None, "only such a registry has a storage"
+        return self._storage_listener.origin
 
     @property
     def storage_log(self) -> list[Exchange]:
         """Every request to the storage."""
-        return self._required.listener.log
+        assert self._storage_listener is not None, "only a registry of Ollama's kind, or hf.co, has a storage"
+        return self._storage_listener.log
+
+    @property
+    def _storage_listener(self) -> Listener | None:
+        holder = self._storage or self._hub
+        return holder.listener if holder is not None else None
 
     @property
     def most_parallel_puts(self) -> int:
@@ -265,6 +278,17 @@ def _routes(blobs: Blobs, manifests: Manifests, uploads: Uploads | OllamaUploads
             PUT=uploads.finish,
             DELETE=uploads.cancel,
         ),
+    )
+
+
+def _hub_routes(hub: HuggingFaceHub) -> tuple[Route, ...]:
+    name = rf"/v2/(?P<name>{HUB_NAME})"
+    writes = {"PUT": hub.read_only, "POST": hub.read_only, "PATCH": hub.read_only, "DELETE": hub.read_only}
+    return (
+        Route.of(r"/v2/", GET=_base),
+        Route.of(rf"{name}/manifests/{_REFERENCE}", GET=hub.manifest, **writes),
+        Route.of(rf"{name}/blobs/{_DIGEST}", GET=hub.blob, **writes),
+        Route.of(rf"{name}/blobs/uploads/.*", **writes),
     )
 
 

@@ -26,6 +26,8 @@ _MAX_NAME: Final = 255
 
 # Ollama's own registry takes Ollama's names as they are (two parts, capitals, runs of separators).
 OLLAMA_HOSTS: Final = frozenset({DEFAULT_HOST, "ollama.com", "www.ollama.com", "registry.ollama.com"})
+# And so does Hugging Face's, from which Ollama can pull.
+_HUGGING_FACE: Final = frozenset({"hf.co", "huggingface.co"})
 
 # Docker Hub is named docker.io, and answers elsewhere (docker's registry/config.go). Its names have two parts.
 DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
@@ -35,7 +37,8 @@ _DOCKER_HUB_SERVER: Final = "registry-1.docker.io"
 class Reference(Struct, frozen=True):
     """`host[:port]/repository:tag` or `…@sha256:<hex>`.
 
-    `scheme` is the user's word in the name itself (`http://` or `https://`); None where nothing was said.
+    `scheme` is the user's word in the name itself (`http://` or `https://`); None where nothing was said. A `lenient`
+    one is an Ollama name that OCI does not allow; it is only read, at a registry that may take such names.
     """
 
     host: str
@@ -43,10 +46,11 @@ class Reference(Struct, frozen=True):
     tag: str | None = None
     digest: Digest | None = None
     scheme: str | None = None
+    lenient: bool = False
 
     def __post_init__(self) -> None:
         _check_host(self.host)
-        if self.host.lower() in OLLAMA_HOSTS:
+        if self.lenient or self.host.lower() in OLLAMA_HOSTS | _HUGGING_FACE:
             namespace, _, model = self.repository.partition("/")
             ModelName(self.host, namespace, model, self.tag or DEFAULT_TAG)  # raises InvalidName
         elif self.host.lower() in DOCKER_HUB and self.repository.count("/") != 1:
@@ -107,6 +111,15 @@ class Reference(Struct, frozen=True):
         return cls.mapped(
             name.host, f"{name.namespace}/{name.model}", name, scheme="http" if name.scheme == "http" else None
         )
+
+    @classmethod
+    def to_read(cls, name: ModelName) -> Self:
+        """As `for_model`, but a name that OCI does not allow stays as it is: a registry for Ollama may take it."""
+        try:
+            return cls.for_model(name)
+        except NameNotMappable:
+            scheme = "http" if name.scheme == "http" else None
+            return cls(name.host, f"{name.namespace}/{name.model}", name.tag, scheme=scheme, lenient=True)
 
     @classmethod
     def below(cls, host: str, prefix: str, name: ModelName, *, scheme: str | None = None) -> Self:

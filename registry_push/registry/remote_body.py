@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
-from ..errors import BlobCorrupt, Interrupted, SourceUnavailable, TLSFailed, Unavailable
+from ..errors import BlobCorrupt, Interrupted, RegistryPushError, SourceUnavailable, TLSFailed, Unavailable
 from ..events import Retrying, Sink
 from ..model import Descriptor
 from ..pauses import Pauses
@@ -86,7 +86,10 @@ class RemoteBody:
                         reader = _Reader(offset)
                         await reader.open(self._opener)
                     piece = await reader.piece(end - offset)
-                except (TLSFailed, Interrupted):
+                except Interrupted:
+                    raise
+                except TLSFailed as error:
+                    error.read_at_source()
                     raise
                 except Unavailable as error:
                     if reader is not None:
@@ -94,6 +97,9 @@ class RemoteBody:
                         reader = None
                     await self._rest(error, budget.spend())
                     continue
+                except RegistryPushError as error:
+                    error.read_at_source()
+                    raise
                 offset += len(piece)
                 budget.restore()
                 yield piece

@@ -17,10 +17,11 @@ from ..errors import (
     ModelNotFound,
     RegistryPushError,
     RemoteMismatch,
+    Unavailable,
 )
 from ..events import Placement, Warned
 from ..http.response import Response
-from ..model import Descriptor, Digest, Manifest
+from ..model import Descriptor, Digest, HTTPOrigin, Manifest
 from ..model.manifest import MANIFEST_TYPES, OCI_INDEX
 from ..model.referrers import fallback_tag, with_referrer
 from ..protocol.location import resolve
@@ -68,6 +69,10 @@ def _hides_secrets(
     return call
 
 
+_CHECK_NAME: Final = "check how it is spelt; see what is there: registry-push tags"
+# What storages answer to a signed URL that has run out: S3 and CloudFront 403, Azure 401, Google's 400. The registry is
+# asked for another.
+_EXPIRED: Final = (400, 401, 403)
 # From so many blobs on, two requests are well spent on finding out how to spare one for each.
 _MANY: Final = 32
 # What a storage answers to HEAD for a URL that was signed for GET. The redirect itself says whose content it is.
@@ -288,7 +293,8 @@ class Repository:
         url = self._manifest_url(ref)
         response = await self._client.request("GET", url, self._pull, _ACCEPT)
         if response.status == 404:
-            raise ModelNotFound(f"{self} has no {'manifest' if ':' in ref else 'tag'} {ref}", url=url)
+            kind = "manifest" if ":" in ref else "tag"
+            raise ModelNotFound(f"{self} has no {kind} {ref}", hint=f"{_CHECK_NAME} {self}", url=url)
         if response.status != 200 or self._read(response).kind is Kind.NO_REGISTRY:
             raise self._client.refusal(response, f"the manifest {ref}", reading=True)
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
@@ -349,7 +355,10 @@ class Repository:
     def _check_content(self, response: Response, blob: Descriptor, offset: int) -> None:
         answer, url = self._read(response), response.url
         if response.status == 404:
-            raise BlobMissing(f"{self} has no {blob.digest}", url=url)
+            raise BlobMissing(f"{self} has no {blob.digest}", hint="have the model pushed there again", url=url)
+        if response.status in _EXPIRED and HTTPOrigin.of(url) != self._client.origin:
+            there = HTTPOrigin.of(url).netloc
+            raise Unavailable(f"{there}, where {self} sends us for {blob.digest}, refuses it: {answer}", url=url)
         left = blob.size - (offset if response.status == 206 else 0)
         is_page = answer.kind is Kind.NO_REGISTRY and answer.length != left  # Google's storage calls content HTML too
         if response.status not in (200, 206) or is_page:

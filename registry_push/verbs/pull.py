@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from ..errors import UsageError
+from ..errors import NameNotMappable, UsageError
 from ..events import Sink, ignore
 from ..model import ModelName, Reference
 from ..model.name import DEFAULT_TAG
@@ -34,9 +34,12 @@ async def pull(
     wanted = OllamaPlace(ModelName.parse(name)) if name is not None else OllamaPlace(None)
     sources = [RegistryPlace(_reference(text)) for text in names]
     options = CopyOptions.of((), NONE, None, wanted)
-    return await copy_each(
-        sources, wanted, options, verb="pull", dry_run=dry_run, settings=settings, sink=sink, stop=stop
-    )
+    try:
+        return await copy_each(
+            sources, wanted, options, verb="pull", dry_run=dry_run, settings=settings, sink=sink, stop=stop
+        )
+    except NameNotMappable as error:
+        raise NameNotMappable(error.message, hint="say what to call it here: --as NAME[:TAG]") from error
 
 
 def _reference(text: str) -> Reference:
@@ -45,7 +48,7 @@ def _reference(text: str) -> Reference:
         case RegistryPlace(reference):
             found = reference
         case OllamaPlace(ModelName() as model) if not text.startswith("ollama:"):
-            found = Reference.for_model(model)
+            found = Reference.to_read(model)
         case _:
             raise UsageError(
                 "pull reads from a registry", hint="copy reads from everything: registry-push copy SRC DST"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import wraps
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ..content.base import BlobBody
 from ..content.oci.subjects import IndexReader, referrers_in
 from ..content.ollama.source import OllamaStore
-from ..errors import ModelNotFound, NothingToPush
+from ..errors import ModelNotFound, NothingToPush, RegistryPushError
 from ..model import Descriptor, Digest, LocalReference, Manifest, ModelName, Reference
 from ..model.mapping import AnyName
 from ..model.referrers import cosign_tags, fallback_tag
@@ -103,6 +104,24 @@ class OllamaSource:
         return False
 
 
+Arguments = ParamSpec("Arguments")
+Given = TypeVar("Given")
+
+
+def _at_source(method: Callable[Arguments, Awaitable[Given]]) -> Callable[Arguments, Coroutine[Any, Any, Given]]:
+    """Have the errors of `method` say that it is the source that is at fault."""
+
+    @wraps(method)
+    async def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Given:
+        try:
+            return await method(*args, **kwargs)
+        except RegistryPushError as error:
+            error.read_at_source()
+            raise
+
+    return call
+
+
 class RepositorySource:
     """One tag of a repository at a registry, or all of them."""
 
@@ -114,6 +133,7 @@ class RepositorySource:
         self.check = repository.check
         self.manifest = repository.resolve
 
+    @_at_source
     async def names(self) -> tuple[AnyName, ...]:
         """What is named, else every tag."""
         if not self._names_all:
@@ -123,15 +143,18 @@ class RepositorySource:
             raise ModelNotFound(f"{self._reference} has no tags", hint="check the name, or name a tag: …:TAG")
         return tuple(self._reference.at(tag=tag) for tag in tags)
 
+    @_at_source
     async def digest_of(self, name: AnyName) -> Digest | None:
         """By HEAD, which registries with a quota don't count; None if it does not say."""
         digest = name.digest if isinstance(name, Reference) else None
         return digest if digest is not None else await self._repository.digest_of(_ref(name))
 
+    @_at_source
     async def resolve(self, name: AnyName) -> Manifest:
         """The manifest. Raises `ModelNotFound`, `ManifestCorrupt`, `RemoteMismatch`."""
         return await self._repository.resolve(_ref(name))
 
+    @_at_source
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
         """The manifests of a list, several asked for at once."""
         at_once = asyncio.Semaphore(_AT_ONCE)

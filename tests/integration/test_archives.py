@@ -21,7 +21,7 @@ from registry_push.model import Digest, ModelName, Reference
 from registry_push.model.manifest import OCI_MANIFEST
 from registry_push.registry.registries import Registries
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.copy import copy
 from tests.support.command import command
 from tests.support.peers import require

@@ -39,6 +39,8 @@ _BATCH: Final = 1024 * 1024
 _LOOK_AGAIN: Final = 0.25
 # How often a manifest's blobs may be deleted beside us (`ollama rm`) before it is no accident.
 _LOSSES: Final = 3
+# The next step after content that is wrong, which is kept nowhere.
+_TRY_AGAIN: Final = "run the same command again; if it ends so again, the source or a proxy before it is damaged"
 
 
 class OllamaTarget(LocalTarget):
@@ -91,7 +93,7 @@ class OllamaTarget(LocalTarget):
         `Unavailable` if the disk is full, `Interrupted`, and what the body raises. Cancelling is safe.
         """
         if body.size != blob.size:
-            raise BlobCorrupt(f"what came for {blob.digest} has {body.size} bytes, not {blob.size}")
+            raise BlobCorrupt(f"what came for {blob.digest} has {body.size} bytes, not {blob.size}", hint=_TRY_AGAIN)
         async with self._putting.setdefault(blob.digest, asyncio.Lock()):
             partial = await self._claim(blob)
             if partial is None:
@@ -164,7 +166,7 @@ class OllamaTarget(LocalTarget):
             digest = partial.digest
             await in_thread(partial.empty)
             if not kept:
-                raise BlobCorrupt(f"what came for {blob.digest} has the digest {digest}")
+                raise BlobCorrupt(f"what came for {blob.digest} has the digest {digest}", hint=_TRY_AGAIN)
             kept = 0  # it may have been that, and not what came now
         await in_thread(partial.commit)
         return sent
@@ -183,7 +185,7 @@ class OllamaTarget(LocalTarget):
                 self._check_stop(blob)
                 left -= len(piece)
                 if left < 0:
-                    raise BlobCorrupt(f"what came for {blob.digest} has more than {blob.size} bytes")
+                    raise BlobCorrupt(f"what came for {blob.digest} has more than {blob.size} bytes", hint=_TRY_AGAIN)
                 batch.append(piece)
                 size += len(piece)
                 if size >= _BATCH:
@@ -202,7 +204,8 @@ class OllamaTarget(LocalTarget):
             await _closed(pieces)
         await in_thread(partial.drain)
         if partial.size != blob.size:
-            raise BlobCorrupt(f"what came for {blob.digest} ended at byte {partial.size} of {blob.size}")
+            what = f"what came for {blob.digest} ended at byte {partial.size} of {blob.size}"
+            raise BlobCorrupt(what, hint=_TRY_AGAIN)
         return blob.size - start
 
     def _check_stop(self, blob: Descriptor) -> None:
