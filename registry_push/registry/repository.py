@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from contextlib import asynccontextmanager, suppress
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+from collections.abc import Collection
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from ..content.base import BlobBody, Placed, Traits
 from ..errors import (
-    BlobMissing,
-    ManifestCorrupt,
     ManifestRefused,
     ModelNotFound,
     RegistryPushError,
     RemoteMismatch,
-    Unavailable,
 )
 from ..events import Placement, Warned
 from ..http.response import Response
-from ..model import Descriptor, Digest, HTTPOrigin, Manifest
-from ..model.manifest import MANIFEST_TYPES, OCI_INDEX
+from ..model import Descriptor, Digest, Manifest
+from ..model.manifest import OCI_INDEX
 from ..model.referrers import fallback_tag, with_referrer
 from ..protocol.location import resolve
 from ..protocol.refusals import hint_for
@@ -31,71 +27,33 @@ from ..protocol.throughput import NEAR
 from ..protocol.upload.requests import Endpoints
 from .freeing import freed
 from .host import Host
-from .referrer_list import ReferrerList
-from .remote_body import RemoteBody
+from .reading import ACCEPT, RepositoryReader, hides_secrets
 from .run import Run
-from .tag_list import TagList
 from .uploader import Uploader
 
 if TYPE_CHECKING:
     from ..protocol.auth.challenge import Scopes
 
-# Ollama's registry serves Ollama manifests only to those who accept docker's type; the spec wants the rest named.
 # Of no content that anybody knows: who has it has everything.
 _NOBODYS: Final = Digest("0" * 64)
-_ACCEPT: Final = {"Accept": ", ".join(MANIFEST_TYPES)}
 
-Arguments = ParamSpec("Arguments")
-Given = TypeVar("Given")
-
-
-def _hides_secrets(
-    method: Callable[Concatenate[Repository, Arguments], Coroutine[Any, Any, Given]],
-) -> Callable[Concatenate[Repository, Arguments], Coroutine[Any, Any, Given]]:
-    """Hides in a method's errors what a registry quotes of what it was sent, for example in a Location.
-
-    An error that no registry has caused becomes `NotARegistry`.
-    """
-
-    @wraps(method)
-    async def call(self: Repository, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Given:
-        with self._client.transport.secrets:
-            try:
-                return await method(self, *args, **kwargs)
-            except RegistryPushError as error:
-                await self._client.root.judge(error)
-                raise
-
-    return call
-
-
-_CHECK_NAME: Final = "check how it is spelt; see what is there: registry-push tags"
-# What storages answer to a signed URL that has run out: S3 and CloudFront 403, Azure 401, Google's 400. The registry is
-# asked for another.
-_EXPIRED: Final = (400, 401, 403)
 # From so many blobs on, two requests are well spent on finding out how to spare one for each.
 _MANY: Final = 32
 # What a storage answers to HEAD for a URL that was signed for GET. The redirect itself says whose content it is.
 _NOT_FOR_HEAD: Final = (400, 401, 403, 405, 501)
 
 
-class Repository:
-    """`Source[str]`, `TagLister` and `Target` over one repository. Cancelling any call is safe."""
+class Repository(RepositoryReader):
+    """Also `Target`. Cancelling any call is safe."""
 
     def __init__(self, host: Host, name: str, run: Run) -> None:
-        self.name = name
-        self._host = host
-        self._client = host.client
-        self._run = run
+        super().__init__(host, name, run)
         self._uploader = Uploader(host, run)
-        self._pull: Scopes = (f"repository:{name}:pull",)
         self._push: Scopes = (f"repository:{name}:pull,push",)
         self._expected = 0  # blobs of the model that is put here
         self._tried = False  # whether it mounts from itself
 
-    # ── Target ────────────────────────────────────────────────────────────────────────────────────
-
-    @_hides_secrets
+    @hides_secrets
     async def exists(self, blob: Descriptor) -> bool:
         """Whether the repository is known to hold the blob.
 
@@ -105,7 +63,7 @@ class Repository:
         try:
             return await self._holds(blob, self._push)
         except RemoteMismatch as mismatch:
-            told = self._client.transport.secrets.hide(mismatch.message)
+            told = self.client.transport.secrets.hide(mismatch.message)
             if self._host.first_warning():
                 self._run.sink(Warned(f"{told}; it is sent again"))
             return False
@@ -113,17 +71,17 @@ class Repository:
     async def _holds(self, blob: Descriptor, scopes: Scopes) -> bool:
         """Raises `RemoteMismatch` if what it holds is something else, `NotARegistry` if no registry answers."""
         url = self._blob_url(blob.digest)
-        response = await self._client.request("HEAD", url, scopes)
+        response = await self.client.request("HEAD", url, scopes)
         if response.status == 404:
             return False
         if response.via is not None and response.status in _NOT_FOR_HEAD:
             return self._read(response.via).digest == blob.digest
         answer = self._read(response)
         if answer.kind in (Kind.CREATED, Kind.ACCEPTED) and response.status != 200:
-            raise answer.no_registry(self._client.origin)
+            raise answer.no_registry(self.client.origin)
         if answer.kind is not Kind.ACCEPTED:
-            response = await self._client.with_words(response, scopes)
-            raise self._client.refusal(response, f"to say whether it has {blob.digest}", reading=scopes == self._pull)
+            response = await self.client.with_words(response, scopes)
+            raise self.client.refusal(response, f"to say whether it has {blob.digest}", reading=scopes == self._pull)
         if answer.digest not in (None, blob.digest):  # CVE-2025-24882: asked by digest, got another
             raise RemoteMismatch(f"{self} says it has {answer.digest} where {blob.digest} was asked for", url=url)
         if answer.length and answer.length != blob.size:  # a proxy that drops bodies may say 0
@@ -132,7 +90,7 @@ class Repository:
             )
         return True
 
-    @_hides_secrets
+    @hides_secrets
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
         """Upload the blob, or have it mounted from one of the repositories `candidates` at this registry.
 
@@ -149,7 +107,7 @@ class Repository:
     @property
     def origin(self) -> str:
         """The registry's `scheme://host[:port]`."""
-        return str(self._client.origin)
+        return str(self.client.origin)
 
     @property
     def traits(self) -> Traits:
@@ -164,16 +122,16 @@ class Repository:
         """
         self._expected = blobs
         await asyncio.sleep(NEAR)
-        await self._client.warm(min(self._host.jobs, blobs) - 1)
+        await self.client.warm(min(self._host.jobs, blobs) - 1)
 
-    @_hides_secrets
+    @hides_secrets
     async def check_is_there(self) -> None:
         """Raise `NotARegistry` if what answers there is none: a registry has not everything."""
-        await self._client.root.check()
-        if not self._client.root.is_registry:
-            answer = self._read(await self._client.request("HEAD", self._blob_url(_NOBODYS), self._push))
+        await self.client.root.check()
+        if not self.client.root.is_registry:
+            answer = self._read(await self.client.request("HEAD", self._blob_url(_NOBODYS), self._push))
             if 200 <= answer.status < 300:
-                raise answer.no_registry(self._client.origin)
+                raise answer.no_registry(self.client.origin)
 
     async def _try_mounting_itself(self, blob: Descriptor) -> None:
         """Find out whether a blob that is here can be mounted from here, unless that is known: then a blob that may be
@@ -182,7 +140,7 @@ class Repository:
         if known.mounts_itself is not None or known.ollama:
             return
         url = f"{self._uploads_url}?mount=sha256%3A{blob.digest.hex}&from={quote(self.name, safe='/')}"
-        response = await self._client.attempt("POST", url, self._push, {"Content-Length": "0"})
+        response = await self.client.attempt("POST", url, self._push, {"Content-Length": "0"})
         answer = self._read(response)
         if answer.kind is Kind.ACCEPTED and answer.location:  # a session that nobody asked for
             await self.free(resolve(response.url, answer.location))
@@ -190,23 +148,23 @@ class Repository:
 
     @property
     def _uploads_url(self) -> str:
-        return self._client.url(f"/v2/{self.name}/blobs/uploads/")
+        return self.client.url(f"/v2/{self.name}/blobs/uploads/")
 
-    @_hides_secrets
+    @hides_secrets
     async def free(self, location: str) -> bool:
         """Have the registry forget the upload that an earlier process left at `location`; False if it knew of none.
 
         Raises what keeps it from that.
         """
-        response = await freed(self._client, location, self._push)
+        response = await freed(self.client, location, self._push)
         answer = self._read(response)
         if answer.kind in (Kind.CREATED, Kind.ACCEPTED):
             return True
         if answer.kind is Kind.MISSING:
             return False
-        raise self._client.refusal(response, "to forget an upload")
+        raise self.client.refusal(response, "to forget an upload")
 
-    @_hides_secrets
+    @hides_secrets
     async def put_manifest(self, manifest: Manifest, ref: str) -> None:
         """Put the manifest's own bytes under `ref`. Raises `ManifestRefused` with the registry's reason.
 
@@ -228,21 +186,21 @@ class Repository:
             if index is not None:
                 await self._put(Manifest.parse(index, media_type=OCI_INDEX), tag)
 
-    @_hides_secrets
+    @hides_secrets
     async def digest_of(self, ref: str) -> Digest | None:
         """The digest of the manifest under `ref`; None if there is none, or the registry does not say."""
         answer = await self._head_of_manifest(ref)
         return answer.digest if answer.status == 200 else None
 
     async def _head_of_manifest(self, reference: str) -> RegistryResponse:
-        response = await self._client.request("HEAD", self._manifest_url(reference), self._push, _ACCEPT)
+        response = await self.client.request("HEAD", self._manifest_url(reference), self._push, ACCEPT)
         self._host.throughput.asked(response.waited)
         answer = self._read(response)
         if answer.kind is Kind.NO_REGISTRY or (answer.status != 200 and answer.kind in (Kind.CREATED, Kind.ACCEPTED)):
-            raise answer.no_registry(self._client.origin)
+            raise answer.no_registry(self.client.origin)
         return answer
 
-    @_hides_secrets
+    @hides_secrets
     async def read_digest(self, tag: str, *, doubt_absence: bool = True) -> Digest | None:
         """As `digest_of`, but if the registry does not say (Ollama's own does not), the manifest is read. None if there
         is no such tag, which is asked for in both ways if `doubt_absence`."""
@@ -260,15 +218,15 @@ class Repository:
 
     async def _put(self, manifest: Manifest, reference: str) -> Response:
         url, headers = self._manifest_url(reference), {"Content-Type": manifest.media_type}
-        response = await self._client.request("PUT", url, self._push, headers, manifest.raw)
+        response = await self.client.request("PUT", url, self._push, headers, manifest.raw)
         answer = self._read(response)
         if answer.kind is Kind.EXPIRED or response.status == 403 or answer.is_redirect:
-            raise self._client.refusal(response, "the manifest")
+            raise self.client.refusal(response, "the manifest")
         if answer.kind is Kind.NO_REGISTRY:
-            raise answer.no_registry(self._client.origin)
+            raise answer.no_registry(self.client.origin)
         if answer.kind not in (Kind.CREATED, Kind.ACCEPTED):
             raise ManifestRefused(
-                f"{self._client.origin.netloc} refused the manifest of {self.name}:{reference}: {answer}",
+                f"{self.client.origin.netloc} refused the manifest of {self.name}:{reference}: {answer}",
                 hint=_manifest_hint(answer),
                 url=url,
                 lacks_blobs=_lacks_blobs(answer),
@@ -278,118 +236,8 @@ class Repository:
         # Only 201 or our digest is a registry's word; whatever else says yes may say so to everything.
         is_its_word = answer.kind is Kind.CREATED or answer.digest is not None
         if not is_its_word and await self.digest_of(reference) != manifest.digest:
-            raise answer.no_registry(self._client.origin)
+            raise answer.no_registry(self.client.origin)
         return response
-
-    # ── Source ────────────────────────────────────────────────────────────────────────────────────
-
-    @_hides_secrets
-    async def resolve(self, ref: str) -> Manifest:
-        """The manifest under the tag or digest `ref`.
-
-        Raises `ModelNotFound`, `ManifestCorrupt`, and `RemoteMismatch` if the bytes haven't the digest that was
-        asked for, or that the answer claims (CVE-2025-24882).
-        """
-        url = self._manifest_url(ref)
-        response = await self._client.request("GET", url, self._pull, _ACCEPT)
-        if response.status == 404:
-            kind = "manifest" if ":" in ref else "tag"
-            raise ModelNotFound(f"{self} has no {kind} {ref}", hint=f"{_CHECK_NAME} {self}", url=url)
-        if response.status != 200 or self._read(response).kind is Kind.NO_REGISTRY:
-            raise self._client.refusal(response, f"the manifest {ref}", reading=True)
-        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-        try:
-            manifest = Manifest.parse(response.body, media_type=media_type if media_type in MANIFEST_TYPES else None)
-        except ManifestCorrupt as error:
-            hint = "push the model there again; or name another tag"
-            raise ManifestCorrupt(f"what {self} has under {ref} is no manifest: {error}", hint=hint, url=url) from error
-        wanted = Digest.parse(ref) if ":" in ref else self._read(response).digest
-        if wanted is not None and manifest.digest != wanted:
-            raise RemoteMismatch(f"{self} gave {manifest.digest} where {wanted} was asked for", url=url)
-        return manifest
-
-    @_hides_secrets
-    async def tags(self) -> tuple[str, ...]:
-        """The tags that the registry lists at once, if it lists any. Raises `ManifestCorrupt` if it is no list."""
-        return await TagList(self._client, self.name).first()
-
-    @_hides_secrets
-    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """What is about the manifest `subject`, as the registry lists it; None if it has no such list."""
-        if self._host.lists_no_referrers:
-            return None
-        found = await ReferrerList(self._client, self.name).of(subject)
-        self._host.lists_no_referrers = found is None
-        return found
-
-    @_hides_secrets
-    async def every_tag(self) -> tuple[str, ...]:
-        """All tags. Raises `ModelNotFound`, `Refused`, `ProtocolViolation`, `ManifestCorrupt`."""
-        return await TagList(self._client, self.name).every()
-
-    async def open(self, blob: Descriptor) -> BlobBody:
-        """The blob's body, read from the registry. That it is not there shows when it is read."""
-        return RemoteBody(
-            blob,
-            lambda offset: self._content(blob, offset),
-            pauses=self._client.transport.pauses,
-            sink=self._run.sink,
-            stop=self._run.stop,
-        )
-
-    async def check(self, manifest: Manifest) -> None:
-        """See nothing: a registry has what its manifests name."""
-
-    # ── the rest ──────────────────────────────────────────────────────────────────────────────────
-
-    @asynccontextmanager
-    async def _content(self, blob: Descriptor, offset: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The blob's bytes from `offset` on. Raises `BlobMissing`, and `RemoteMismatch` for those of another."""
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
-        url = self._blob_url(blob.digest)
-        async with self._client.stream(url, self._pull, headers) as (response, pieces):
-            self._check_content(response, blob, offset)
-            # A registry that knows no ranges sends the whole: what comes before the offset is passed over.
-            yield _without(offset if response.status == 200 else 0, pieces) if offset else pieces
-
-    def _check_content(self, response: Response, blob: Descriptor, offset: int) -> None:
-        answer, url = self._read(response), response.url
-        if response.status == 404:
-            raise BlobMissing(f"{self} has no {blob.digest}", hint="have the model pushed there again", url=url)
-        if response.status in _EXPIRED and HTTPOrigin.of(url) != self._client.origin:
-            there = HTTPOrigin.of(url).netloc
-            raise Unavailable(f"{there}, where {self} sends us for {blob.digest}, refuses it: {answer}", url=url)
-        left = blob.size - (offset if response.status == 206 else 0)
-        is_page = answer.kind is Kind.NO_REGISTRY and answer.length != left  # Google's storage calls content HTML too
-        if response.status not in (200, 206) or is_page:
-            raise self._client.refusal(response, f"the blob {blob.digest}", reading=True)
-        if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-            raise RemoteMismatch(f"{self} gave another part of {blob.digest} than was asked for", url=url)
-        if answer.digest not in (None, blob.digest):  # CVE-2025-24882: asked by digest, got another
-            raise RemoteMismatch(f"{self} gives {answer.digest} where {blob.digest} was asked for", url=url)
-        if answer.length is not None and answer.length != left:
-            raise RemoteMismatch(f"{self} gives {answer.length} of {left} bytes of {blob.digest}", url=url)
-
-    def _blob_url(self, digest: Digest) -> str:
-        return self._client.url(f"/v2/{self.name}/blobs/{digest}")
-
-    def _manifest_url(self, reference: str) -> str:
-        return self._client.url(f"/v2/{self.name}/manifests/{quote(reference, safe=':')}")
-
-    def _read(self, response: Response) -> RegistryResponse:
-        now = self._client.transport.now()
-        return RegistryResponse.read(response.status, response.url, response.headers, response.body, now=now)
-
-    def __str__(self) -> str:
-        return f"{self._client.origin.netloc}/{self.name}"
-
-
-async def _without(count: int, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """`pieces` without their first `count` bytes."""
-    async for piece in pieces:
-        if len(piece) > count:
-            yield piece[count:]
-        count = max(0, count - len(piece))
 
 
 def _manifest_hint(answer: RegistryResponse) -> str | None:

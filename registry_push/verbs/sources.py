@@ -131,7 +131,6 @@ class RepositorySource:
         self._names_all = reference.tag is None and reference.digest is None
         self.open = repository.open
         self.check = repository.check
-        self.manifest = repository.resolve
 
     @_at_source
     async def names(self) -> tuple[AnyName, ...]:
@@ -167,6 +166,12 @@ class RepositorySource:
         by_digest = dict(zip((entry.digest for entry in manifest.manifests), contents, strict=True))
         return manifest.children(lambda entry: by_digest[entry.digest])
 
+    @_at_source
+    async def manifest(self, ref: str) -> Manifest:
+        """The manifest under the tag or digest `ref`. Raises as `resolve`."""
+        return await self._repository.resolve(ref)
+
+    @_at_source
     async def about(self, subject: Digest) -> tuple[str, ...]:
         """By the registry's list; else by the index under the fallback tag; and by cosign's tags."""
         found = await self._repository.referrers(subject)

@@ -1,0 +1,173 @@
+"""`RepositoryReader`: one repository at a registry, as a source."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+from urllib.parse import quote
+
+from ..content.base import BlobBody
+from ..errors import BlobMissing, ManifestCorrupt, ModelNotFound, RegistryPushError, RemoteMismatch, Unavailable
+from ..http.response import Response
+from ..model import Descriptor, Digest, HTTPOrigin, Manifest
+from ..model.manifest import MANIFEST_TYPES
+from ..protocol.response import Kind, RegistryResponse
+from .host import Host
+from .referrer_list import ReferrerList
+from .remote_body import RemoteBody
+from .run import Run
+from .tag_list import TagList
+
+if TYPE_CHECKING:
+    from ..protocol.auth.challenge import Scopes
+
+# Ollama's registry serves Ollama manifests only to those who accept docker's type; the spec wants the rest named.
+ACCEPT: Final = {"Accept": ", ".join(MANIFEST_TYPES)}
+
+_CHECK_NAME: Final = "check how it is spelt; see what is there: registry-push tags"
+# What storages answer to a signed URL that has run out: S3 and CloudFront 403, Azure 401, Google's 400. The registry is
+# asked for another.
+_EXPIRED: Final = (400, 401, 403)
+
+Reader = TypeVar("Reader", bound="RepositoryReader")
+Arguments = ParamSpec("Arguments")
+Given = TypeVar("Given")
+
+
+def hides_secrets(
+    method: Callable[Concatenate[Reader, Arguments], Coroutine[Any, Any, Given]],
+) -> Callable[Concatenate[Reader, Arguments], Coroutine[Any, Any, Given]]:
+    """Hides in a method's errors what a registry quotes of what it was sent, for example in a Location.
+
+    An error that no registry has caused becomes `NotARegistry`.
+    """
+
+    @wraps(method)
+    async def call(self: Reader, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Given:
+        with self.client.transport.secrets:
+            try:
+                return await method(self, *args, **kwargs)
+            except RegistryPushError as error:
+                await self.client.root.judge(error)
+                raise
+
+    return call
+
+
+class RepositoryReader:
+    """`Source[str]` and `TagLister` over one repository. Cancelling any call is safe."""
+
+    def __init__(self, host: Host, name: str, run: Run) -> None:
+        self.name = name
+        self.client = host.client
+        self._host = host
+        self._run = run
+        self._pull: Scopes = (f"repository:{name}:pull",)
+
+    @hides_secrets
+    async def resolve(self, ref: str) -> Manifest:
+        """The manifest under the tag or digest `ref`.
+
+        Raises `ModelNotFound`, `ManifestCorrupt`, and `RemoteMismatch` if the bytes haven't the digest that was
+        asked for, or that the answer claims (CVE-2025-24882).
+        """
+        url = self._manifest_url(ref)
+        response = await self.client.request("GET", url, self._pull, ACCEPT)
+        if response.status == 404:
+            kind = "manifest" if ":" in ref else "tag"
+            raise ModelNotFound(f"{self} has no {kind} {ref}", hint=f"{_CHECK_NAME} {self}", url=url)
+        if response.status != 200 or self._read(response).kind is Kind.NO_REGISTRY:
+            raise self.client.refusal(response, f"the manifest {ref}", reading=True)
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        try:
+            manifest = Manifest.parse(response.body, media_type=media_type if media_type in MANIFEST_TYPES else None)
+        except ManifestCorrupt as error:
+            hint = "push the model there again; or name another tag"
+            raise ManifestCorrupt(f"what {self} has under {ref} is no manifest: {error}", hint=hint, url=url) from error
+        wanted = Digest.parse(ref) if ":" in ref else self._read(response).digest
+        if wanted is not None and manifest.digest != wanted:
+            raise RemoteMismatch(f"{self} gave {manifest.digest} where {wanted} was asked for", url=url)
+        return manifest
+
+    @hides_secrets
+    async def tags(self) -> tuple[str, ...]:
+        """The tags that the registry lists at once, if it lists any. Raises `ManifestCorrupt` if it is no list."""
+        return await TagList(self.client, self.name).first()
+
+    @hides_secrets
+    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """What is about the manifest `subject`, as the registry lists it; None if it has no such list."""
+        if self._host.lists_no_referrers:
+            return None
+        found = await ReferrerList(self.client, self.name).of(subject)
+        self._host.lists_no_referrers = found is None
+        return found
+
+    @hides_secrets
+    async def every_tag(self) -> tuple[str, ...]:
+        """All tags. Raises `ModelNotFound`, `Refused`, `ProtocolViolation`, `ManifestCorrupt`."""
+        return await TagList(self.client, self.name).every()
+
+    async def open(self, blob: Descriptor) -> BlobBody:
+        """The blob's body, read from the registry. That it is not there shows when it is read."""
+        return RemoteBody(
+            blob,
+            lambda offset: self._content(blob, offset),
+            pauses=self.client.transport.pauses,
+            sink=self._run.sink,
+            stop=self._run.stop,
+        )
+
+    async def check(self, manifest: Manifest) -> None:
+        """See nothing: a registry has what its manifests name."""
+
+    @asynccontextmanager
+    async def _content(self, blob: Descriptor, offset: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The blob's bytes from `offset` on. Raises `BlobMissing`, and `RemoteMismatch` for those of another."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        url = self._blob_url(blob.digest)
+        async with self.client.stream(url, self._pull, headers) as (response, pieces):
+            self._check_content(response, blob, offset)
+            # A registry that knows no ranges sends the whole: what comes before the offset is passed over.
+            yield _without(offset if response.status == 200 else 0, pieces) if offset else pieces
+
+    def _check_content(self, response: Response, blob: Descriptor, offset: int) -> None:
+        answer, url = self._read(response), response.url
+        if response.status == 404:
+            raise BlobMissing(f"{self} has no {blob.digest}", hint="have the model pushed there again", url=url)
+        if response.status in _EXPIRED and HTTPOrigin.of(url) != self.client.origin:
+            there = HTTPOrigin.of(url).netloc
+            raise Unavailable(f"{there}, where {self} sends us for {blob.digest}, refuses it: {answer}", url=url)
+        left = blob.size - (offset if response.status == 206 else 0)
+        is_page = answer.kind is Kind.NO_REGISTRY and answer.length != left  # Google's storage calls content HTML too
+        if response.status not in (200, 206) or is_page:
+            raise self.client.refusal(response, f"the blob {blob.digest}", reading=True)
+        if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+            raise RemoteMismatch(f"{self} gave another part of {blob.digest} than was asked for", url=url)
+        if answer.digest not in (None, blob.digest):  # CVE-2025-24882: asked by digest, got another
+            raise RemoteMismatch(f"{self} gives {answer.digest} where {blob.digest} was asked for", url=url)
+        if answer.length is not None and answer.length != left:
+            raise RemoteMismatch(f"{self} gives {answer.length} of {left} bytes of {blob.digest}", url=url)
+
+    def _blob_url(self, digest: Digest) -> str:
+        return self.client.url(f"/v2/{self.name}/blobs/{digest}")
+
+    def _manifest_url(self, reference: str) -> str:
+        return self.client.url(f"/v2/{self.name}/manifests/{quote(reference, safe=':')}")
+
+    def _read(self, response: Response) -> RegistryResponse:
+        now = self.client.transport.now()
+        return RegistryResponse.read(response.status, response.url, response.headers, response.body, now=now)
+
+    def __str__(self) -> str:
+        return f"{self.client.origin.netloc}/{self.name}"
+
+
+async def _without(count: int, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """`pieces` without their first `count` bytes."""
+    async for piece in pieces:
+        if len(piece) > count:
+            yield piece[count:]
+        count = max(0, count - len(piece))
