@@ -47,9 +47,9 @@ def command(
     settings = settings_of(flags)
 
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
-        from ..http.quick_import import import_aiohttp
+        from ..http.loading import load_aiohttp
 
-        import_aiohttp()
+        load_aiohttp()
         from ..verbs.copy import copy
 
         report = await copy(

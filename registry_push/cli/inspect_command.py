@@ -142,9 +142,9 @@ async def _elsewhere(text: str, settings: Settings, show: Renderer, not_here: Re
 
 
 async def _at_registry(reference: Reference, settings: Settings, show: Renderer) -> _Seen:
-    from ..http.quick_import import import_aiohttp
+    from ..http.loading import load_aiohttp
 
-    import_aiohttp()
+    load_aiohttp()
     from ..registry.registries import Registries
 
     async with Registries(settings, show) as registries:

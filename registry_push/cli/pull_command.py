@@ -35,9 +35,9 @@ def command(names: tuple[str, ...], name: str | None, **flags: Any) -> None:
     settings = settings_of(flags)
 
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
-        from ..http.quick_import import import_aiohttp
+        from ..http.loading import load_aiohttp
 
-        import_aiohttp()
+        load_aiohttp()
         from ..verbs.pull import pull
 
         report = await pull(names, name=name, dry_run=flags["dry_run"], settings=settings, sink=show, stop=stop)

@@ -56,9 +56,9 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
     settings = settings_of(flags)
 
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
-        from ..http.quick_import import import_aiohttp
+        from ..http.loading import load_aiohttp
 
-        import_aiohttp()
+        load_aiohttp()
         from ..verbs.push import push
 
         report = await push(

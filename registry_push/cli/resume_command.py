@@ -82,9 +82,9 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
         return Outcome([] if wanted.error else [words], fields, wanted.error)
 
     async def going_on(show: Renderer, stop: asyncio.Event) -> Outcome:
-        from ..http.quick_import import import_aiohttp
+        from ..http.loading import load_aiohttp
 
-        import_aiohttp()
+        load_aiohttp()
         from ..verbs.resume import go_on
 
         report = await go_on(targets, settings=settings, sink=show, stop=stop)

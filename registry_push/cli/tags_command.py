@@ -31,9 +31,9 @@ def command(repository: str, **flags: Any) -> None:
     settings, reference = settings_of(flags), _reference(repository)
 
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
-        from ..http.quick_import import import_aiohttp
+        from ..http.loading import load_aiohttp
 
-        import_aiohttp()
+        load_aiohttp()
         from ..registry.registries import Registries
 
         async with Registries(settings, show, stop=stop) as registries:

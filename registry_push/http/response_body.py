@@ -11,7 +11,7 @@ import aiohttp
 from ..errors import ProtocolViolation, TimedOut
 from ..model import HTTPOrigin
 from ..protocol.diagnostics import MAX_ERROR_BYTES
-from .bounded_handler import longest
+from .aiohttp_fixes import longest
 
 _PIECE: Final = 256 * 1024
 # Bytes a second. An answer that is read whole may take as long as its bytes would at the speed of an old modem.

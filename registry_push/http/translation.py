@@ -7,8 +7,8 @@ import aiohttp
 from ..content.read_errors import shortage
 from ..errors import ConnectionLost, ProtocolViolation, RegistryPushError, TimedOut, TLSFailed, redacted
 from ..model import HTTPOrigin
-from .bounded_handler import HeadTooLate, TooManyInformational
-from .connector import AddressRefused
+from .address_judge import AddressRefused
+from .aiohttp_fixes import HeadTooLate, TooManyInformational
 from .proxies import Proxy
 from .proxy_errors import at_proxy
 from .reasons import reason_of

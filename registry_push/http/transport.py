@@ -31,16 +31,15 @@ from ..protocol.addresses import AddressKind, AddressRule, kind_of, kind_of_host
 from ..protocol.response import Kind, RegistryResponse
 from ..protocol.secrets import Secrets
 from ..settings import Settings
+from .address_judge import held_to, judged
+from .aiohttp_fixes import Connector, ImpatientRequest, TimedResponse
 from .answering_hosts import AnsweringHosts
 from .body.payload import SpanPayload
-from .connector import Connector, held_to, judged
 from .exchanges import Exchanges
-from .expect import ImpatientRequest
 from .proxies import Proxies, Proxy
 from .response import MAX_BODY_BYTES, Response
 from .response_body import Pieces, read_whole
 from .sockets import socket_factory
-from .timed_response import TimedResponse
 from .tls import context_for
 
 if TYPE_CHECKING:

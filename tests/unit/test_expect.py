@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from registry_push.content.body import FileBody
-from registry_push.http import expect
+from registry_push.http import aiohttp_fixes
 from registry_push.http.body.payload import SpanPayload
 from registry_push.http.response import Response
 from registry_push.protocol.upload.chunks import Span
@@ -30,7 +30,7 @@ async def body(tmp_path: Path) -> AsyncIterator[FileBody]:
 
 @pytest.fixture
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expect, "PATIENCE", 0.0)
+    monkeypatch.setattr(aiohttp_fixes, "CONTINUE_PATIENCE", 0.0)
 
 
 async def patch(origin: str, body: FileBody) -> tuple[Response, SpanPayload]:
@@ -93,4 +93,4 @@ async def test_an_answer_under_the_unasked_body_stops_it(tmp_path: Path, no_pati
 
 
 def test_the_patience_is_gos() -> None:
-    assert expect.PATIENCE == 1.0
+    assert aiohttp_fixes.CONTINUE_PATIENCE == 1.0

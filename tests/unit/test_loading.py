@@ -7,13 +7,16 @@ import sys
 
 # In a process of its own: here aiohttp is imported already.
 _SCRIPT = """
+import os
 import ssl
-from registry_push.http.quick_import import import_aiohttp
+from registry_push.http.loading import load_aiohttp
 
+os.environ["SSL_CERT_DIR"] = "/nowhere"
+os.environ.pop("SSL_CERT_FILE", None)
 before = ssl.create_default_context().cert_store_stats()
-import_aiohttp()
-import_aiohttp()
-assert "set_default_verify_paths" not in vars(ssl.SSLContext)
+load_aiohttp()
+load_aiohttp()
+assert os.environ["SSL_CERT_DIR"] == "/nowhere" and "SSL_CERT_FILE" not in os.environ
 assert ssl.create_default_context().cert_store_stats() == before
 
 from aiohttp import connector

@@ -1,0 +1,342 @@
+"""What aiohttp lacks, or has wrong, in one place: each with the version in which it was seen.
+
+The dependency is capped below the next minor release, since some of this reaches into private parts. Numbers are those
+of aio-libs/aiohttp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import struct
+from collections import defaultdict, deque
+from collections.abc import Hashable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, Self
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
+from aiohttp.tracing import Trace
+
+from ..model import HTTPOrigin
+from .address_judge import RULE, AddressRefused
+from .alarm import Alarm
+from .starvation import PATIENCE, Starvation, Waiting
+
+# Informational answers (100, 102, 103) before the real one. Servers send one or two.
+_MOST_INFORMATIONAL: Final = 10
+# Seconds. What has begun in time gets as long again to end, but not longer than a minute's half.
+_GRACE: Final = 30.0
+_SWITCHING: Final = 101
+# Answers that have no body, whatever follows their headers (RFC 9112, section 6.3).
+_BODYLESS: Final = (204, 304)
+_END_OF_HEAD: Final = re.compile(rb"\n\r?\n")
+# Bytes of such an end that an earlier piece may have brought.
+_MOST_BEFORE: Final = 2
+# `struct linger`: on, and no second. What is unsent is thrown away, and the other side is told by a reset.
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class TooManyInformational(aiohttp.ClientError):
+    """One informational answer followed another, and no other came."""
+
+
+class HeadTooLate(aiohttp.SocketTimeoutError):
+    """Something came in time, but not the last of an answer's headers."""
+
+
+def longest(patience: float) -> float:
+    """Seconds for all of something whose first byte may take `patience` seconds."""
+    return patience + min(patience, _GRACE)
+
+
+class BoundedHandler(ResponseHandler):
+    """A connection on which the headers of an answer come to an end.
+
+    3.14: `sock_read` begins anew with each byte (since pull request 4142), so that a head that drips, and informational
+    answers, have no end. Answers that nobody asked for are queued, however many; here they close the connection.
+
+    3.14: where an answer without a body is followed by one, as when a balancer answers HEAD with its whole page, the
+    answer is lost (issue 10322); here what follows is dropped with the connection.
+
+    3.14: a request that is given up is closed in order, with all that is unsent of it. Here, if it was not answered, by
+    a reset: what is unsent would keep the line and the server busy, and an end would look like a cut.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._informational = 0
+        self._is_waiting = False
+        self._is_sending = False
+        self._is_bodyless = False
+        self._before = b""
+        self.was_answered = False
+        self.waiting: Waiting | None = None
+        self._deadline = Alarm(loop, lambda: self._give_up(HeadTooLate()))
+
+    def set_response_params(self, **params: Any) -> None:
+        """A request is about to be sent."""
+        self._informational, self._is_waiting, self._is_sending = 0, True, True
+        self._is_bodyless, self._before = False, b""
+        super().set_response_params(**params)
+
+    def start_timeout(self) -> None:
+        """All of the request is sent."""
+        super().start_timeout()
+        if self.read_timeout:  # else it is called to stop the clock: see `stop_waiting`
+            self._is_sending = False
+        if self._is_waiting and self.read_timeout:
+            self._deadline.set(longest(self.read_timeout))
+        else:
+            self._deadline.stop()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came. Headers go to the parser apart from what follows: an error in that would lose them."""
+        while data and self._is_waiting and self.exception() is None:
+            head, data = self._split(data)
+            super().data_received(head)
+        if not data or self.exception() is not None:
+            return
+        if self._is_bodyless:
+            self._give_up(None)
+        else:
+            super().data_received(data)
+
+    def _split(self, data: bytes) -> tuple[bytes, bytes]:
+        """`data` up to the end of the headers, and the rest."""
+        found = _END_OF_HEAD.search(self._before + data)
+        if found is None:
+            self._before = (self._before + data)[-_MOST_BEFORE:]
+            return data, b""
+        end = found.end() - len(self._before)
+        self._before = b""
+        return data[:end], data[end:]
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """An answer's headers are there."""
+        if not self._is_waiting:
+            self._give_up(None)
+            return
+        self.was_answered = True
+        self.stop_waiting()
+        code = data[0].code
+        if 100 <= code < 200 and code != _SWITCHING:
+            self._informational += 1
+            if self._informational > _MOST_INFORMATIONAL:
+                self._give_up(TooManyInformational())
+                return
+        else:
+            self._is_waiting = False
+            self._is_bodyless = self._skip_payload or code in _BODYLESS
+            self._deadline.stop()
+        super().feed_data(data, size)
+
+    def close(self) -> None:
+        """Close the connection, by a reset if a request is under way."""
+        if self.transport is None or not (self._is_waiting or self._is_sending):
+            super().close()
+            return
+        line = self.transport.get_extra_info("socket")
+        with suppress(OSError):  # it is broken already
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.abort()
+
+    def stop_waiting(self) -> None:
+        """Nobody waits for the first answer on this connection any more."""
+        if self.waiting is not None:
+            self.waiting.end()
+            self.waiting = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is gone."""
+        self.stop_waiting()
+        self._deadline.close()
+        super().connection_lost(exc)
+
+    def _give_up(self, error: Exception | None) -> None:
+        self._is_waiting = False
+        self._deadline.close()
+        if error is not None:
+            self.set_exception(error)
+        self.force_close()
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class Connector(aiohttp.TCPConnector):
+    """Opens connections, each step within the time that the user allows, and to no address that is not allowed.
+
+    `reached` are the addresses at which each origin was connected to, without a proxy. A request takes a connection
+    that is being opened ahead rather than open another. Those that rest are closed if a request waits long: see
+    `starvation`.
+    """
+
+    def __init__(self, *, patience: float = PATIENCE, **options: Any) -> None:
+        super().__init__(**options)
+        self._starvation = Starvation(self._close_resting, patience=patience)
+        self._ahead: defaultdict[Hashable, deque[asyncio.Future[None]]] = defaultdict(deque)
+        # 3.14: the handler's class can't be given, only this private factory replaced.
+        self._factory = partial(BoundedHandler, loop=self._loop)  # type: ignore[assignment]  # partial is invariant
+        self.reached: defaultdict[HTTPOrigin, set[str]] = defaultdict(set)
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's signature
+    ) -> Connection:
+        """Connect, or take an idle connection: one that another registry's request has opened is judged anew."""
+        key = req.connection_key
+        ahead = self._ahead[key]
+        # One that rests is taken at once. Where connections are limited, one of ours may be what is waited for.
+        is_opened = not any(protocol.is_connected() for protocol, _ in self._conns.get(key, ()))
+        waiting = self._starvation.wait(key) if is_opened and self._available_connections(key) > 0 else None
+        try:
+            while ahead and not self._conns.get(key):
+                await asyncio.wait([ahead.popleft()])
+            connection = await self._connect(req, traces, timeout)
+        except BaseException:
+            if waiting is not None:
+                waiting.end()
+            raise
+        handler = connection.protocol
+        if isinstance(handler, BoundedHandler) and not handler.was_answered:
+            handler.waiting = waiting or self._starvation.wait(key)
+        elif waiting is not None:
+            waiting.end()
+        return connection
+
+    async def open_ahead(self, req: ClientRequest, timeout: aiohttp.ClientTimeout) -> None:  # noqa: ASYNC109
+        """Open a connection for who asks next, even if others rest. For connectors without a limit."""
+        key, opened = req.connection_key, self._loop.create_future()
+        ahead = self._ahead[key]
+        ahead.append(opened)
+        try:
+            protocol = await self._create_connection(req, [], timeout)
+            refused = self._judge(req, protocol.transport)
+            if refused is not None or self._closed:
+                protocol.close()
+            else:
+                self._release(key, protocol)
+        finally:
+            if opened in ahead:
+                ahead.remove(opened)
+            opened.set_result(None)
+
+    async def _connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's signature
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        if RULE.get() is None and getattr(connection.protocol, "was_answered", False):
+            return connection  # where it leads was noted at its first request
+        refused = self._judge(req, connection.transport)
+        if refused is not None:
+            connection.release()
+            raise aiohttp.ClientConnectorError(req.connection_key, refused)
+        return connection
+
+    def _judge(self, req: ClientRequest, transport: asyncio.BaseTransport | None) -> AddressRefused | None:
+        """Note where `transport` leads if the user has named it, else return the error if it may not lead there."""
+        peer = transport.get_extra_info("peername") if transport is not None and req.proxy is None else None
+        if not peer:
+            return None
+        rule = RULE.get()
+        if rule is None:
+            self.reached[HTTPOrigin.of(str(req.url))].add(str(peer[0]))
+            return None
+        return None if rule.allows(str(peer[0])) else AddressRefused(rule, str(peer[0]))
+
+    def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        if isinstance(protocol, BoundedHandler):
+            protocol.stop_waiting()
+        rests = not (should_close or protocol.should_close)
+        super()._release(key, protocol, should_close=should_close or (rests and self._starvation.claims(key)))
+
+    def _close_resting(self, key: Hashable) -> int:
+        resting = self._conns.pop(key, ())  # type: ignore[call-overload]  # keys are hashable
+        for protocol, _ in resting:
+            protocol.close()
+        return len(resting)
+
+    async def _create_proxy_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's signature
+    ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
+        # 3.14: `sock_connect` bounds the connection to the proxy, and nothing bounds its answer to CONNECT. TLS to the
+        # registry is spoken within it as well: no line needs more for all of it than for one answer.
+        async with asyncio.timeout(timeout.sock_connect):
+            return await super()._create_proxy_connection(req, traces, timeout)
+
+
+# Go's http.Transport waits one second (ExpectContinueTimeout); servers that know nothing of Expect never answer.
+CONTINUE_PATIENCE: Final = 1.0
+
+
+class ImpatientRequest(aiohttp.ClientRequest):
+    """A request that sends its body when the server asks for it, or has said nothing for `CONTINUE_PATIENCE` seconds.
+
+    3.14: `expect100` waits for ever, and old servers know nothing of it (RFC 9110, 10.1.1). A final answer in between
+    stops the body before it begins: aiohttp cancels the writer when the answer is done with.
+    """
+
+    async def write_bytes(
+        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+    ) -> None:
+        """Writes the body, as aiohttp would."""
+        asked, protocol = self._continue, conn.protocol
+        timer = asked and asyncio.get_running_loop().call_later(CONTINUE_PATIENCE, _settle, asked)
+        try:
+            await super().write_bytes(writer, conn, content_length)
+        finally:
+            if timer is not None:
+                timer.cancel()
+        writing = asyncio.current_task()
+        if protocol is not None and writing is not None and writing.cancelling():
+            stop_waiting(protocol)  # all was sent, and the answer done with before that was heard of
+
+
+def _settle(asked: asyncio.Future[bool]) -> None:
+    if not asked.done():
+        asked.set_result(True)
+
+
+class TimedResponse(aiohttp.ClientResponse):
+    """An answer that knows how long it was waited for: `waited` seconds, from the request's last header to its own.
+
+    No part of it are the name's lookup, the connection's opening and TLS's greeting, which would make two to four round
+    trips of the first one.
+    """
+
+    waited = 0.0
+
+    async def start(self, connection: Connection) -> Self:
+        """Reads the answer's headers."""
+        clock, protocol = asyncio.get_running_loop().time, connection.protocol
+        began = clock()
+        await super().start(connection)
+        self.waited = clock() - began
+        if protocol is not None and self.content.is_eof():
+            stop_waiting(protocol)  # it began after this answer, if the body's end was heard of in the same turn
+        return self
+
+
+def stop_waiting(protocol: ResponseHandler) -> None:
+    """Stop the clock of an exchange that is over.
+
+    3.14: the clock starts when the body has ended, even if the answer is done with by then, and breaks the next
+    exchange on this connection when its time is over (issue 13000, another way to the same).
+    """
+    protocol.read_timeout = None
+    protocol.start_timeout()
