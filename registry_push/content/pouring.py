@@ -15,7 +15,7 @@ _BATCH: Final = 1024 * 1024
 async def pour(pieces: AsyncIterator[bytes], write: Callable[[Sequence[bytes]], None]) -> None:
     """Have threads `write` all of `pieces`, in their order. Raises what `write` and `pieces` raise.
 
-    When it ends, however it does, no thread writes any more, unless it is cancelled twice.
+    When it ends, however it does, `pieces` is closed, and no thread writes any more, unless it is cancelled twice.
     """
     batch: list[bytes] = []
     held = 0
@@ -36,3 +36,11 @@ async def pour(pieces: AsyncIterator[bytes], write: Callable[[Sequence[bytes]], 
     finally:
         if writing is not None:
             await asyncio.gather(writing, return_exceptions=True)
+        await closed(pieces)
+
+
+async def closed(pieces: AsyncIterator[bytes]) -> None:
+    """End a body that was not read to its end: what it holds, such as a connection, is not left to chance."""
+    close = getattr(pieces, "aclose", None)
+    if close is not None:
+        await close()

@@ -98,7 +98,7 @@ class Stores:
     def _archive(self, path: str) -> OCIArchiveWriter:
         """The new archive. Raises `UsageError` if there is something at its path."""
         if path not in self._archives:
-            archive = OCIArchiveWriter(Path(path))
+            archive = OCIArchiveWriter(Path(path), stop=self._stop)
             archive.check_is_new()
             self._held.push_async_exit(archive)
             self._archives[path] = archive

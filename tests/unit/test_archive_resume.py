@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from registry_push.content.oci.archive import OCIArchive
 from registry_push.content.oci.archive_writer import OCIArchiveWriter
 from registry_push.content.oci.partial_archive import partial_path
 from registry_push.content.partial_file import WORTH_KEEPING
-from registry_push.errors import ConnectionLost, Unwritable
+from registry_push.errors import ConnectionLost, Interrupted, Unwritable
 from registry_push.events import Placement
 
 from ..support.archive_writing import BIG, BIG_BLOB, BOTH, EXPECTED, Counted, Failing, Unread, left, write
@@ -90,6 +91,26 @@ async def test_a_blob_that_was_under_way_is_continued(tmp_path: Path) -> None:
         await writer.put_manifest(BOTH, "both")
         await writer.finish()
     assert path.read_bytes() == await write(tmp_path / "b.tar")
+
+
+async def test_a_stop_ends_a_put_at_once(tmp_path: Path) -> None:
+    """What came before it is kept, in whole megabytes."""
+    path, stop = tmp_path / "a.tar", asyncio.Event()
+
+    class Stopping(BytesBody):
+        async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
+            yield self.content[:WORTH_KEEPING]
+            stop.set()
+            yield self.content[WORTH_KEEPING:]
+
+    async with OCIArchiveWriter(path, stop=stop) as writer:
+        writer.expect(EXPECTED)
+        with pytest.raises(Interrupted):
+            await writer.put(BIG_BLOB, Stopping(BIG))
+        stop.clear()
+        body = Counted(BIG)
+        await writer.put(BIG_BLOB, body)
+        assert body.asked == [(WORTH_KEEPING, len(BIG) - WORTH_KEEPING)]
 
 
 @pytest.mark.parametrize("more", [0, 1000])

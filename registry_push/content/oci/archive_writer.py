@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
-from ...errors import BlobCorrupt, InvalidDigest, ManifestRefused, UsageError, printable
+from ...errors import BlobCorrupt, Interrupted, InvalidDigest, ManifestRefused, UsageError, printable
 from ...events import Placement
 from ...model import Descriptor, Digest, Manifest
 from ...model.descriptor import MAX_SIZE
 from ..base import BlobBody, Placed, Traits
 from ..body import BytesBody
 from ..local_target import LocalTarget
-from ..pouring import pour
+from ..pouring import closed, pour
 from ..threads import in_thread
 from . import tar
 from .index import LayoutIndex
@@ -35,11 +35,12 @@ class OCIArchiveWriter(LocalTarget):
     in which they are put. The same content in the same order gives the same bytes.
 
     Until `finish` all is in `FILE.partial`. What is not finished stays there, if it is worth it, and is continued by
-    a run that expects the same manifests; any other begins anew.
+    a run that expects the same manifests; any other begins anew. When `stop` is set, a put ends at once.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, stop: asyncio.Event | None = None) -> None:
         self.path = path
+        self._stop = stop
         self._index = LayoutIndex()
         self._expected: bytes | None = None
         self._head = b""
@@ -89,7 +90,7 @@ class OCIArchiveWriter(LocalTarget):
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
         """Append the blob. One that fails or is cancelled is cut off again, or continued if much of it is there.
 
-        Raises `BlobCorrupt`, `Unavailable` if the disk is full, `Unwritable`, and what the body raises.
+        Raises `BlobCorrupt`, `Unavailable` if the disk is full, `Unwritable`, `Interrupted`, and what the body raises.
         """
         async with self._turn:
             return await self._put(await self._begun(), blob, body)
@@ -143,7 +144,7 @@ class OCIArchiveWriter(LocalTarget):
         try:
             await in_thread(file.append, put, blob.digest, blob.size)
             while (kept := await in_thread(file.take_over_blob, put)) is None:
-                pass
+                self._check_stop()
             sent, found = blob.size - kept, await self._pour(file, put, blob, body, kept)
             if found is not None and kept:  # what was left may be at fault
                 await in_thread(file.restart, put)
@@ -159,8 +160,21 @@ class OCIArchiveWriter(LocalTarget):
         self, file: PartialArchive, put: int, blob: Descriptor, body: BlobBody, offset: int
     ) -> Digest | None:
         """Append `body` from `offset`; return the digest of the whole if it is not the blob's."""
-        await pour(body.open(offset, blob.size - offset), partial(file.write, put))
+        pieces = self._until_stopped(body.open(offset, blob.size - offset))
+        await pour(pieces, partial(file.write, put))
         return await in_thread(file.complete, put, blob.digest, blob.size)
+
+    async def _until_stopped(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for piece in pieces:
+                self._check_stop()
+                yield piece
+        finally:
+            await closed(pieces)
+
+    def _check_stop(self) -> None:
+        if self._stop is not None and self._stop.is_set():
+            raise Interrupted(f"stopped while {self.path} was written; what there is of it is kept")
 
     async def _begun(self) -> PartialArchive:
         """The file, opened by the first call. Raises as `writing`, `Unwritable`, and `UsageError` if it is there."""
@@ -176,7 +190,7 @@ class OCIArchiveWriter(LocalTarget):
             try:
                 await in_thread(file.begin)
                 while await in_thread(file.take_over):
-                    pass
+                    self._check_stop()
             except BaseException:
                 await asyncio.shield(in_thread(file.leave))
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ from ...pauses import unless_stopped
 from ..base import BlobBody, Placed
 from ..body import opened
 from ..local_target import LocalTarget
+from ..pouring import closed
 from ..threads import in_thread
 from .files import StoreFiles
 from .fresh import FreshBlobs
@@ -201,7 +202,7 @@ class OllamaTarget(LocalTarget):
             if turn is not None:
                 turn.cancel()
                 await asyncio.gather(turn, return_exceptions=True)
-            await _closed(pieces)
+            await closed(pieces)
         await in_thread(partial.drain)
         if partial.size != blob.size:
             what = f"what came for {blob.digest} ended at byte {partial.size} of {blob.size}"
@@ -249,10 +250,3 @@ class OllamaTarget(LocalTarget):
                 store.check_blobs(each)
             return manifest.digest
         return None
-
-
-async def _closed(pieces: AsyncIterator[bytes]) -> None:
-    """End a body that was not read to its end: what it holds, such as a connection, is not left to chance."""
-    close = getattr(pieces, "aclose", None)
-    if close is not None:
-        await close()
