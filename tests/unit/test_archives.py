@@ -59,7 +59,12 @@ async def test_archives_of_every_form(tmp_path: Path, prefix: str, form: Form) -
 
 async def test_long_names(tmp_path: Path) -> None:
     name = f"blobs/sha256/{BLOB.digest.hex}"
-    for form, dots in ((tarfile.USTAR_FORMAT, 20), (tarfile.GNU_FORMAT, 100), (tarfile.PAX_FORMAT, 100)):
+    forms: tuple[tuple[Form, int], ...] = (
+        (tarfile.USTAR_FORMAT, 20),
+        (tarfile.GNU_FORMAT, 100),
+        (tarfile.PAX_FORMAT, 100),
+    )
+    for form, dots in forms:
         header = info("./" * dots + name, len(HELLO), pax_headers={"comment": "x", "mtime": "1.5"})
         files = layout_files(blobs=())
         async with OCIArchive(write_archive(tmp_path / "a.tar", files, (header, HELLO), form=form)) as archive:
@@ -178,6 +183,14 @@ def _million(path: Path) -> None:
         file.write(END)
 
 
+def _many_extended(path: Path) -> None:
+    with path.open("wb") as file:
+        for _ in range(1025):
+            file.write(block("x", 65_536, b"K"))
+            file.seek(65_536, os.SEEK_CUR)
+        file.write(block("y") + END)
+
+
 def _large_index(path: Path) -> None:
     with path.open("wb") as file:
         file.write(block("index.json", 100_000_000))
@@ -207,6 +220,7 @@ HOSTILE: dict[str, tuple[Write, type[RegistryPushError], str]] = {
         ArchiveCorrupt,
         "has an entry with the path",
     ),
+    "absolute path of two parts": (_with((info("/" + "a/" * 60 + "b", 1), b"x")), ArchiveCorrupt, "the path '/a/a/"),
     "symbolic link": (_link("a", tarfile.SYMTYPE), ArchiveCorrupt, "a symbolic link, 'a'"),
     "blob that is a link": (
         _link(f"blobs/sha256/{described(b'x').digest.hex}", tarfile.SYMTYPE),
@@ -246,6 +260,12 @@ HOSTILE: dict[str, tuple[Write, type[RegistryPushError], str]] = {
     "extended header at the end": (_after(_pax(_record("path", "x"))[:1024]), ArchiveCorrupt, "an end in its midst"),
     "extended header of a gigabyte": (_large_pax(b"x"), ArchiveCorrupt, "extended header of 1073741824 bytes"),
     "long name of a gigabyte": (_large_pax(b"L"), ArchiveCorrupt, "extended header of 1073741824 bytes"),
+    "long extended header": (
+        _after(_pax(_record("comment", "x" * 65_536))),
+        ArchiveCorrupt,
+        r"extended header of 655\d\d bytes",
+    ),
+    "a thousand extended headers": (_many_extended, ArchiveCorrupt, "extended header of 65536 bytes"),
     "end in the midst": (_after(bytes(512) + block("a")), ArchiveCorrupt, "an end in its midst"),
     "entry without a name": (_after(block(".")), ArchiveCorrupt, "an entry without a name"),
     "cut off": (lambda path: path.write_bytes(_body_of(write_archive(path))), ArchiveCorrupt, "ends too early"),
