@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import tarfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from registry_push.embedded import EmbeddedRegistry
 from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import BlobCorrupt, ManifestCorrupt, ModelNotFound, SomeFailed, UsageError
 from registry_push.events import BlobDone, Event, Placement
-from registry_push.model import Digest, ModelName, Reference
+from registry_push.model import Digest, Manifest, ModelName, Reference
 from registry_push.model.manifest import OCI_MANIFEST
 from registry_push.registry.registries import Registries
 from registry_push.settings import Settings
@@ -97,6 +98,24 @@ async def test_from_place_to_place(home: Path, registry: Registry) -> None:
     for blob in manifest.blobs:
         content = [(store.root / "blobs" / blob.digest.path_name).read_bytes() for store in (there, here)]
         assert content[0] == content[1]
+
+
+async def test_referrers_travel_along(home: Path) -> None:
+    """A signature without a name of its own: from a layout into an archive, and out of it."""
+    await copied(home, "ollama:me/tiny", f"oci:{home}/a:v1")
+    first, there = OCILayout(home / "a"), OCILayout(home / "b")
+    model = await first.resolve("v1")
+    assert model.config is not None
+    config = {"mediaType": "text/plain", "digest": str(model.config.digest), "size": model.config.size}
+    subject = {"mediaType": model.media_type, "digest": str(model.digest), "size": len(model.raw)}
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [], "subject": subject}
+    signature = Manifest.parse(json.dumps(document).encode())
+    await first.put_manifest(signature, str(signature.digest))
+    await copied(home, f"oci:{home}/a", f"oci-archive:{home}/a.tar")
+    await copied(home, f"oci-archive:{home}/a.tar", f"oci:{home}/b")
+    assert [entry.digest for entry in (await there.index()).readable()].count(signature.digest) == 1
+    assert await there.tags() == ("v1",)
+    assert (await there.resolve(str(signature.digest))).raw == signature.raw
 
 
 async def test_a_whole_store_with_its_names(home: Path) -> None:

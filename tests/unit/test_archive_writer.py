@@ -18,6 +18,8 @@ from registry_push.content.oci.archive import OCIArchive
 from registry_push.content.oci.archive_writer import OCIArchiveWriter
 from registry_push.content.oci.partial_archive import partial_path
 from registry_push.errors import BlobCorrupt, ConnectionLost, ManifestRefused, Unavailable, UsageError
+from registry_push.model import Manifest
+from registry_push.model.manifest import OCI_MANIFEST
 
 from ..support.archive_writing import BIG, BIG_BLOB, BOTH, EXPECTED, Failing, write
 from ..support.layouts import BLOB, HELLO, described, manifest
@@ -53,6 +55,25 @@ async def test_same_content_has_the_same_bytes(tmp_path: Path) -> None:
     assert unexpected != first
     async with OCIArchive(tmp_path / "d.tar") as archive:
         assert await archive.tags() == ("a", "b")
+
+
+async def test_what_is_about_another_manifest(tmp_path: Path) -> None:
+    """It is listed without a name, or with the one that it has besides: the same bytes in whatever order."""
+    document = json.loads(manifest(media_type=OCI_MANIFEST).raw)
+    signature = Manifest.parse(json.dumps(document | {"subject": document["config"]}).encode())
+    names = [(signature, str(signature.digest)), (signature, "signature"), (manifest(), "latest")]
+    for number, puts in enumerate((names, [names[1], names[0], names[2]], names[:1] + names[2:])):
+        async with OCIArchiveWriter(tmp_path / f"{number}.tar") as writer:
+            writer.expect(reversed(puts))
+            await writer.put(BLOB, BytesBody(HELLO))
+            for each, ref in puts:
+                await writer.put_manifest(each, ref)
+            await writer.finish()
+    first, second, nameless = [(tmp_path / f"{number}.tar").read_bytes() for number in range(3)]
+    assert first == second != nameless
+    async with OCIArchive(tmp_path / "2.tar") as archive:
+        index = await archive.index()
+        assert (index.refs, len(index.entries)) == (("latest",), 2)
 
 
 async def test_what_fails_leaves_no_trace(tmp_path: Path) -> None:

@@ -201,7 +201,9 @@ class OCIArchiveWriter(LocalTarget):
 def _named(index: LayoutIndex, manifest: Manifest, ref: str) -> LayoutIndex:
     """With `manifest` under the name `ref`; under its own digest it is listed if it is found by what it is about."""
     if ref != str(manifest.digest):
-        return index.tagged(manifest.descriptor, ref)
+        digest = str(manifest.digest)
+        others = (entry for entry in index.entries if entry["digest"] != digest or "annotations" in entry)
+        return LayoutIndex(tuple(others), index.rest).tagged(manifest.descriptor, ref)
     return index.added(manifest.descriptor) if manifest.subject is not None else index
 
 
