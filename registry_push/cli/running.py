@@ -160,7 +160,7 @@ def _run_until_signalled(work: Work, show: Renderer, verb: Verb, *, finishes: bo
             if finishes and len(received) == 1:
                 stop.set()
                 name = received[0].name
-                show(Warned(f"{name}: finishing the chunks under way", "press Ctrl-C again to stop at once"))
+                show(Warned(f"{name}: {verb.stopping}", "press Ctrl-C again to stop at once"))
             else:
                 task.cancel()
 

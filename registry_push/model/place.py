@@ -95,7 +95,7 @@ def parse_place(text: str) -> Place:
         return OllamaPlace(ModelName.parse(text.removeprefix("ollama:")))
     for prefix in _REGISTRY_PREFIXES:
         if text.startswith(prefix):
-            return RegistryPlace(Reference.parse(text.removeprefix(prefix)))
+            return RegistryPlace(Reference.parse_readable(text.removeprefix(prefix)))
     if text.startswith("oci:"):
         return LayoutPlace(*_split_layout(text.removeprefix("oci:"), "oci:DIR[:REF]"))
     if text.startswith("oci-archive:"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Self
 
 from msgspec import Struct
@@ -72,7 +73,17 @@ class Reference(Struct, frozen=True):
             )
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse_readable(cls, text: str) -> Self:
+        """As `parse`; an Ollama name that OCI does not allow stays as it is, as in `to_read`."""
+        try:
+            return cls.parse(text)
+        except InvalidName as error:
+            with suppress(InvalidName):
+                return cls.parse(text, lenient=True)
+            raise error from None
+
+    @classmethod
+    def parse(cls, text: str, *, lenient: bool = False) -> Self:
         """The reference that `text` spells: `[http[s]://]host[:port]/path[:tag][@digest]`, any depth of path.
 
         The tag stays None where none is written. Raises `InvalidName`, `InvalidDigest`.
@@ -100,6 +111,7 @@ class Reference(Struct, frozen=True):
             tag if colon else None,
             Digest.parse(digest) if at else None,
             scheme=scheme if separator else None,
+            lenient=lenient,
         )
 
     @classmethod

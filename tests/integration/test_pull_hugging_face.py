@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from registry_push.content.body import BytesBody
 from registry_push.content.ollama.source import OllamaStore
 from registry_push.embedded import EmbeddedRegistry, HuggingFace, Options
 from registry_push.embedded.sample import gguf, manifest_bytes
-from registry_push.errors import ManifestCorrupt, SourceUnavailable
+from registry_push.errors import InvalidName, ManifestCorrupt, SourceUnavailable
 from registry_push.model import Descriptor, Digest, Manifest, ModelName, Reference
+from registry_push.model.place import RegistryPlace, parse_destination, parse_place
 from registry_push.settings import Settings
 from registry_push.transfer.report import Report
 from registry_push.verbs.pull import pull
-from tests.support.command import command
+from tests.support.command import command, start_command
 from tests.support.registries import EmbeddedFactory
 
 REPOSITORY = "bartowski/Qwen2.5-7B-Instruct-GGUF"
@@ -162,6 +164,42 @@ def test_names_of_hugging_face_are_taken_as_they_are(host: str) -> None:
     reference = Reference.for_model(ModelName.parse(f"{host}/{REPOSITORY}:Q4_K_M"))
     assert str(reference) == f"{host}/{REPOSITORY}:Q4_K_M"
     assert Reference.parse(str(reference)) == reference
+
+
+async def test_a_pull_that_was_killed_is_resumed_by_its_record(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:
+    """What is remembered of it can be read again, capitals and all."""
+    reached, has_restarted = asyncio.Event(), False
+
+    async def waits(_: web.Request) -> web.StreamResponse | None:
+        reached.set()
+        return None if has_restarted else await asyncio.Future()
+
+    options = HuggingFace(storage_hook=waits)
+    hub = await Hub.of(await embedded_with(Options(hugging_face=options)), tmp_path)
+    process = await start_command("pull", hub.name, home=hub.home)
+    await reached.wait()
+    process.kill()
+    await process.communicate()
+    has_restarted = True
+    done = await command("resume", home=hub.home)
+    assert done.code == 0, done.err
+    hub.check()
+
+
+@pytest.mark.parametrize(
+    "place", ["registry:127.0.0.1:1/Me/Tiny:Q4_K_M", "docker://127.0.0.1:1/me/a__-b@sha256:" + "0" * 64]
+)
+def test_a_place_that_is_read_may_have_an_ollama_name(place: str) -> None:
+    read = parse_place(place)
+    assert isinstance(read, RegistryPlace) and read.reference.lenient
+    with pytest.raises(InvalidName):
+        parse_destination(place)
+
+
+def test_one_that_is_neither_has_the_hint_of_the_stricter_grammar() -> None:
+    with pytest.raises(InvalidName, match="not a repository name") as error:
+        parse_place("registry:127.0.0.1:1/Me/Tiny/Deep:v1")
+    assert "lower case" in (error.value.hint or "")
 
 
 async def test_nothing_is_pushed_there(hub: Hub) -> None:

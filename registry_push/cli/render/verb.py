@@ -13,7 +13,8 @@ class Verb(Struct, frozen=True):
     """The forms of a command's verb, and of the one for what happens to a blob.
 
     `pull`, `pulling`, `pulled`; a blob that was `pulled`, that another command is `fetching`, that a dry run would
-    `fetch`, that is `fetched` again. `kept` is what is not lost if the command is stopped.
+    `fetch`, that is `fetched` again. If the command is stopped, `stopping` says what it still does, and `kept` what is
+    not lost.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Verb(Struct, frozen=True):
     moves: str
     moving: str
     moved: str
+    stopping: str
     kept: str
 
     @property
@@ -40,12 +42,38 @@ class Verb(Struct, frozen=True):
         }
 
 
+_CHUNKS: Final = "finishing the chunks under way"
+
 PUSH: Final = Verb(
-    "push", "pushing", "pushed", "uploaded", "send", "sending", "sent", "what the registry has acknowledged is kept"
+    name="push",
+    doing="pushing",
+    done="pushed",
+    uploaded="uploaded",
+    moves="send",
+    moving="sending",
+    moved="sent",
+    stopping=_CHUNKS,
+    kept="what the registry has acknowledged is kept",
 )
 PULL: Final = Verb(
-    "pull", "pulling", "pulled", "pulled", "fetch", "fetching", "fetched", "what has been fetched is kept"
+    name="pull",
+    doing="pulling",
+    done="pulled",
+    uploaded="pulled",
+    moves="fetch",
+    moving="fetching",
+    moved="fetched",
+    stopping="stopping; what has been fetched is written",
+    kept="what has been fetched is kept",
 )
 COPY: Final = Verb(
-    "copy", "copying", "copied", "copied", "copy", "copying", "copied", "what the target has acknowledged is kept"
+    name="copy",
+    doing="copying",
+    done="copied",
+    uploaded="copied",
+    moves="copy",
+    moving="copying",
+    moved="copied",
+    stopping=_CHUNKS,
+    kept="what the target has acknowledged is kept",
 )

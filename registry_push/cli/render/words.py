@@ -54,7 +54,7 @@ def summary(event: ModelDone, seconds: float, verb: Verb = PUSH) -> tuple[str, s
         if each.previous not in (None, event.digest)
     )
     names = printable(f"{event.model} → {event.target}")
-    return names, f"sha256:{event.digest.short}", ", ".join([*counts, took])
+    return names, f"sha256:{event.digest.short}", ", ".join([*(counts or ["there already"]), took])
 
 
 def would(event: ModelDone, verb: Verb = PUSH) -> tuple[str, str, str]:

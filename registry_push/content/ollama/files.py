@@ -92,9 +92,9 @@ class StoreFiles:
 
     def check(self, name: ModelName) -> None:
         """Raise `Unwritable` if this user may not write blobs, or the manifest `name`: before gigabytes are fetched."""
-        with writing(self.root / BLOBS), self.blobs() as blobs, self.work(blobs) as work:
-            partial = work.path / "any"
-        for path in (partial, self.root / BLOBS / "any", self.root.joinpath(LEGACY, *name.path_parts)):
+        with writing(self.root / BLOBS), self.blobs() as blobs, self.work(blobs):
+            pass
+        for path in (self.root / BLOBS / "any", self.root.joinpath(LEGACY, *name.path_parts)):
             check_writable(path)
 
     def has(self, digest: Digest, size: int | None) -> bool:
