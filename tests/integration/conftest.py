@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ..support.pulls import Stage
 from ..support.registries import Registry
 
 
@@ -15,3 +18,9 @@ def registry(request: pytest.FixtureRequest) -> Registry:
     """
     found: Registry = request.getfixturevalue(request.param.replace("-", "_"))
     return found
+
+
+@pytest.fixture
+def pulls(tmp_path: Path) -> Stage:
+    """A home into which models are pulled, and a store that they are pushed from."""
+    return Stage(tmp_path)
