@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
 from registry_push.content.ollama.source import OllamaStore
 from registry_push.embedded import EmbeddedRegistry
-from registry_push.events import Event
-from registry_push.model import ModelName
+from registry_push.events import Event, ignore
+from registry_push.model import Digest, Manifest, ModelName, Reference
+from registry_push.model.manifest import OCI_INDEX
+from registry_push.registry.registries import Registries
 from registry_push.settings import Settings
 from registry_push.transfer.report import Report
 from registry_push.verbs.pull import pull
@@ -38,6 +41,18 @@ class Stage:
         report = await push(list(names), to=f"{registry.host}/", settings=settings)
         assert report.error is None
 
+    async def push_list(
+        self, registry: EmbeddedRegistry, repository: str, tag: str, children: list[tuple[str, bytes]]
+    ) -> None:
+        """Have a list of manifests there, which are there already."""
+        entries = [
+            {"mediaType": media_type, "digest": str(Digest.of(raw)), "size": len(raw)} for media_type, raw in children
+        ]
+        document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+        async with Registries(Settings(home=self.home), ignore) as registries:
+            opened = registries.repository(Reference.parse(f"{registry.host}/{repository}"))
+            await opened.put_manifest(Manifest.parse(json.dumps(document).encode()), tag)
+
     async def pull(self, *names: str, **given: Any) -> Report:
         verb = {key: given.pop(key) for key in ("name", "dry_run", "stop") if key in given}
         settings = Settings(**{"home": self.home, "models": self.store, "state_dir": None, "retries": 3, **given})
@@ -47,11 +62,23 @@ class Stage:
         return (root or self.store).joinpath("manifests", *ModelName.parse(name).path_parts).read_bytes()
 
     async def check(self, name: str, pushed: str) -> None:
-        """Hold the model `name` that was pulled against the one that was `pushed`: every byte of it."""
+        """Hold the model `name` that was pulled against the one that was `pushed`: every byte of it.
+
+        And the store against what Ollama does at its start: it deletes what is no digest in `blobs/` or is named by no
+        manifest, and leaves that if anything four levels below `manifests/` is none.
+        """
+        self._check_rules()
         assert self.manifest(name) == self.manifest(pushed, self.origin)
         for blob in OllamaStore(self.store).read_manifest(ModelName.parse(name)).blobs:
             path = self.store / "blobs" / blob.digest.path_name
             assert path.read_bytes() == (self.origin / "blobs" / blob.digest.path_name).read_bytes()
+
+    def _check_rules(self) -> None:
+        manifests = [path for path in self.store.glob("manifests/*/*/*/*") if not path.name.startswith(".")]
+        named = {blob.digest.path_name for path in manifests for blob in Manifest.parse(path.read_bytes()).blobs}
+        assert {path.name for path in (self.store / "blobs").iterdir()} <= named
+        assert all(len(path.relative_to(self.store).parts) == 5 for path in self.store.rglob("latest"))
+        assert {path.name for path in self.store.iterdir()} <= {"blobs", "manifests", ".registry-push"}
 
 
 def asked(registry: EmbeddedRegistry, what: str = "/v2/") -> list[tuple[str, str]]:
