@@ -1,7 +1,8 @@
-"""`python -m tests.cancellation --runs 20`: the command stopped at random bytes of a push, against four registries.
+"""`python -m tests.cancellation --runs 20`: the command stopped at random bytes of a push, a pull or a copy.
 
-Every run prints its seed. One is done again by `--only REGISTRY:SIGNAL --seed N --runs 1`. The last lines are a table;
-the exit code is 1 if anything promised was not kept. What is counted, and the bound, are explained in `kills.py`.
+Pushes go to four registries; pulls and copies come from a docker-registry. Every run prints its seed. One is done again
+by `--only ROW:SIGNAL --seed N --runs 1`. The last lines are a table for pushes and one for the rest; the exit code is 1
+if anything promised was not kept. What is counted, and the bounds, are explained in `kills.py` and `copies.py`.
 """
 
 from __future__ import annotations
@@ -13,31 +14,28 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from registry_push.text.quantities import parse_size
 
-from .kills import Case, Model, Run, Stop, run
+from . import copies
+from .attempts import Stop
+from .kills import Case, Model, Run, run
 from .registries import Kind
-from .table import table
+from .table import copies_table, table
 
 # Memory, where it can be had: what is tested is no disk.
 _MEMORY: Final = Path("/dev/shm")
 
 
-def cases(given: argparse.Namespace, seed: int) -> list[Case]:
-    """What is to be run, row by row."""
+def pushes(given: argparse.Namespace, seed: int) -> list[Case]:
+    """The pushes to be run, row by row."""
     return [
-        Case(
-            kind,
-            stop,
-            each,
-            given.rate,
-            None if given.own_chunks and each % given.own_chunks == 0 else given.chunk_size,
-        )
+        Case(kind, stop, each, given.rate, _chunk(given, each))
         for kind in Kind
         for stop in Stop
         if fnmatch(f"{kind.word}:{stop.word}", given.only)
@@ -45,17 +43,34 @@ def cases(given: argparse.Namespace, seed: int) -> list[Case]:
     ]
 
 
-async def all_of(cases: Sequence[Case], size: int, folder: Path) -> list[Run]:
-    """Runs them one after the other, and tells each."""
-    model = await asyncio.to_thread(Model.make, folder / "models", size)
-    runs = []
-    for number, case in enumerate(cases, 1):
+def pulls_and_copies(given: argparse.Namespace, seed: int) -> list[copies.Case]:
+    """The pulls and copies to be run, row by row."""
+    return [
+        copies.Case(way, stop, each, given.rate, _chunk(given, each))
+        for way in copies.Way
+        for stop in Stop
+        if fnmatch(f"{way.word}:{stop.word}", given.only)
+        for each in range(seed, seed + given.runs)
+    ]
+
+
+def _chunk(given: argparse.Namespace, seed: int) -> int | None:
+    return None if given.own_chunks and seed % given.own_chunks == 0 else given.chunk_size
+
+
+Ran = TypeVar("Ran", Run, copies.Run)
+
+
+def all_of(runs: Sequence[Callable[[], Coroutine[Any, Any, Ran]]], folder: Path) -> list[Ran]:
+    """Does them one after the other in `folder`, and tells each."""
+    done = []
+    for number, start in enumerate(runs, 1):
         began = time.monotonic()
-        done = await run(case, model, folder / "run")
-        print(f"{number}/{len(cases)} {done.line} ({time.monotonic() - began:.1f} s)", flush=True)
-        shutil.rmtree(folder / "run")
-        runs.append(done)
-    return runs
+        one = asyncio.run(start())
+        print(f"{number}/{len(runs)} {one.line} ({time.monotonic() - began:.1f} s)", flush=True)
+        shutil.rmtree(folder)
+        done.append(one)
+    return done
 
 
 def main() -> int:
@@ -68,16 +83,27 @@ def main() -> int:
     parser.add_argument(
         "--own-chunks", type=int, default=5, help="left to the command where this divides the seed; 0: never"
     )
-    parser.add_argument("--only", default="*:*", help="a pattern of REGISTRY:SIGNAL, as docker:kill, keep:*, *:int")
+    parser.add_argument("--only", default="*:*", help="a pattern of ROW:SIGNAL, as docker:kill, pull:*, *:int")
     parser.add_argument("--seed", type=int, help="of the first run; each other has one more")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(100_000)
     began = time.monotonic()
     place = _MEMORY if _MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="registry-push-kills-", dir=place) as folder:
-        runs = asyncio.run(all_of(cases(given, seed), given.size, Path(folder)))
-    print(f"\nseeds from {seed}, {time.monotonic() - began:.0f} s\n\n{table(runs)}")
-    return int(not all(each.well and (each.kept or not each.case.bounded) for each in runs))
+    with tempfile.TemporaryDirectory(prefix="registry-push-kills-", dir=place) as name:
+        folder = Path(name)
+        model = Model.make(folder / "models", given.size)
+        pushed = all_of([partial(run, case, model, folder / "run") for case in pushes(given, seed)], folder / "run")
+        copied: list[copies.Run] = []
+        if rows := pulls_and_copies(given, seed):
+            with copies.source_of(model, folder / "source") as source:
+                copied = all_of(
+                    [partial(copies.run, case, model, source, folder / "run") for case in rows], folder / "run"
+                )
+    print(f"\nseeds from {seed}, {time.monotonic() - began:.0f} s")
+    for told in ([table(pushed)] if pushed else []) + ([copies_table(copied)] if copied else []):
+        print(f"\n{told}")
+    every: list[Run | copies.Run] = [*pushed, *copied]
+    return int(not all(each.well and (each.kept or not each.case.bounded) for each in every))
 
 
 if __name__ == "__main__":

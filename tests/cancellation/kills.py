@@ -17,63 +17,27 @@ A kill is a process that the signal ended: one that was done before it arrived i
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-import signal
 import urllib.error
 import urllib.request
-from asyncio.subprocess import Process
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from registry_push.model import Manifest
 from registry_push.model.manifest import DOCKER_MANIFEST
-from tests.support.command import start_command
 from tests.support.line import Line
 from tests.support.stores import make_mixed_store
 
+from .attempts import PATIENCE, Attempt, Meter, MiB, Stop, points, start
 from .registries import Kind, Running, running
 
-MiB: Final = 1024 * 1024
 # An estimate: 75 requests with heads of about 350 bytes for 1 GB in chunks of 32 MiB, and manifests below 4 kB.
 HEADS: Final = 64 * 1024
-# Seconds in which any start must have ended: a push of 1 GB takes five.
-PATIENCE: Final = 120.0
 # Of a model: one large blob, some in the middle, some small ones, which go in one PUT.
 _SHARES: Final = (0.56, 0.16, 0.12, 0.08, 0.04, 0.007, 0.006, 0.005, 0.004)
-_NAME: Final = "kill/mixed"
-
-
-class Stop(Enum):
-    """How the command is stopped."""
-
-    KILL = "SIGKILL"
-    TERM = "SIGTERM"
-    INT = "Ctrl-C"
-    TWICE = "Ctrl-C twice"
-
-    @property
-    def word(self) -> str:
-        """For the command line."""
-        return self.name.lower()
-
-    @property
-    def number(self) -> signal.Signals:
-        """What is sent."""
-        return {Stop.KILL: signal.SIGKILL, Stop.TERM: signal.SIGTERM}.get(self, signal.SIGINT)
-
-    @property
-    def code(self) -> int:
-        """How a process ends by it."""
-        return -signal.SIGKILL if self is Stop.KILL else 130
-
-    @property
-    def cuts(self) -> bool:
-        """Whether bodies break off; else chunks are finished."""
-        return self in (Stop.KILL, Stop.TWICE)
+NAME: Final = "kill/mixed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +50,7 @@ class Model:
     @classmethod
     def make(cls, store: Path, size: int) -> Model:
         """A model of about `size` bytes."""
-        name = make_mixed_store(store, [int(size * share) for share in _SHARES], name=_NAME)
+        name = make_mixed_store(store, [int(size * share) for share in _SHARES], name=NAME)
         return cls(store, Manifest.parse(store.joinpath("manifests", *name.path_parts).read_bytes()))
 
     @property
@@ -111,19 +75,18 @@ class Case:
 
     def points(self, size: int) -> list[int]:
         """At which bytes on the line the signal is sent: one, sometimes two or three."""
-        draw = self._random("points")
-        return sorted(draw.randrange(size) for _ in range(draw.choice((1, 1, 1, 2, 3))))
+        return points(self._draw("points"), size)
 
     def second(self, number: int) -> int:
         """How many bytes after Ctrl-C the second one comes."""
-        return self._random(f"second {number}").randrange(MiB)
+        return self._draw(f"second {number}").randrange(MiB)
 
     @property
     def bounded(self) -> bool:
         """Whether a kill may cost no more than a chunk: where the session survives it, or no body was cut."""
         return self.kind.keeps_sessions or not self.stop.cuts
 
-    def _random(self, what: str) -> random.Random:
+    def _draw(self, what: str) -> random.Random:
         return random.Random(f"{self.seed} {self.kind.word} {self.stop.word} {what}")
 
 
@@ -177,45 +140,6 @@ class Run:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    code: int
-    events: list[dict[str, Any]]
-    err: str
-
-    def digests(self, event: str) -> set[str]:
-        """Of the blobs that an event of this name was told of."""
-        told = [each for each in self.events if each["event"] == event]
-        return {_hex(each) for each in told}
-
-    def begun_at_zero(self) -> set[str]:
-        """Blobs of which nothing was thought to be there."""
-        return {_hex(each) for each in self.events if each["event"] == "blob_started" and each["offset"] == 0}
-
-    def said_to_be_lost(self) -> set[str]:
-        """Blobs that are begun anew, as the output says, with the reason."""
-        rewound = [each for each in self.events if each["event"] == "blob_rewound"]
-        return {_hex(each) for each in rewound if each["reason"] and each["offset"] == 0}
-
-    def acknowledged(self, chunk: int | None) -> set[str]:
-        """Blobs of which the registry had acknowledged something for certain: a second chunk was under way."""
-        begun: dict[str, int] = {}
-        found: set[str] = set()
-        for each in self.events:
-            match each["event"]:
-                case "blob_started" | "blob_rewound":
-                    begun[_hex(each)] = each["offset"]
-                    (found.add if each["offset"] else found.discard)(_hex(each))
-                case "blob_progress" if chunk and each["offset"] > begun[_hex(each)] + chunk:
-                    found.add(_hex(each))
-        return found
-
-
-def _hex(event: dict[str, Any]) -> str:
-    digest = event["blob"]["digest"] if "blob" in event else event["digest"]
-    return str(digest).partition(":")[2]
-
-
 async def run(case: Case, model: Model, folder: Path) -> Run:
     """Does the run in `folder`, which it leaves to be removed."""
     done = Run(case, model.size, case.chunk or 32 * MiB)
@@ -257,55 +181,27 @@ async def _push(case: Case, model: Model, registry: Running, line: Line, folder:
         done.cut += len(attempt.digests("blob_started") - attempt.digests("blob_done"))
         finished |= attempt.digests("blob_done") | {each for each in registry.committed() if model.file(each).exists()}
         under_way = attempt.acknowledged(case.chunk) - finished
-        if _fetched(registry, "manifests/latest") is not None:
+        if fetched(registry, "manifests/latest") is not None:
             done.faults.append("the manifest was there before the push was done")
 
 
 async def _start(
     case: Case, model: Model, line: Line, folder: Path, points: Sequence[int], number: int
-) -> _Attempt | None:
-    """Starts the command, with a signal at the point if there is one, and gives how it ended."""
+) -> Attempt | None:
+    """Starts the push, with a signal at the point if there is one, and returns how it ended."""
     chunk = ["--chunk-size", str(case.chunk)] if case.chunk else []
-    process = await start_command(
-        "push", _NAME, "--models", str(model.store), "--to", f"{line.host}/", "--json",
-        "--state-dir", str(folder / "state"), *chunk, home=folder,
-    )  # fmt: skip
-    loop = asyncio.get_running_loop()
-
-    def send() -> None:
-        loop.call_soon_threadsafe(_send, process, case.stop.number)
-
-    def stop() -> None:
-        send()
-        if case.stop is Stop.TWICE:
-            line.at(line.up + case.second(number), send)
-
-    # A byte of this start must have passed: then the command is under way, with its signals in its own hands.
-    for point in points:
-        line.at(max(point, line.up + 1), stop)
-    try:
-        async with asyncio.timeout(PATIENCE):
-            out, err = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.communicate()
-        return None
-    assert process.returncode is not None
-    # A killed process may leave half a line behind.
-    events = [json.loads(each) for each in out.decode().splitlines() if each.endswith("}")]
-    return _Attempt(process.returncode, events, err.decode())
-
-
-def _send(process: Process, number: signal.Signals) -> None:
-    if process.returncode is None:
-        process.send_signal(number)
+    arguments = [
+        "push", NAME, "--models", str(model.store), "--to", f"{line.host}/", "--json",
+        "--state-dir", str(folder / "state"), *chunk,
+    ]  # fmt: skip
+    return await start(arguments, folder, Meter.up(line), case.stop, points, lambda: case.second(number))
 
 
 def _missing(registry: Running, model: Model) -> list[str]:
     """What of the model is not in the repository as it should be, by the registry's own answers."""
-    blobs = [blob for blob in model.manifest.blobs if _fetched(registry, f"blobs/{blob.digest}", "HEAD") is None]
+    blobs = [blob for blob in model.manifest.blobs if fetched(registry, f"blobs/{blob.digest}", "HEAD") is None]
     wrong = [f"{blob.digest} is not in the repository" for blob in blobs]
-    if _fetched(registry, "manifests/latest") != model.manifest.raw:
+    if fetched(registry, "manifests/latest") != model.manifest.raw:
         wrong.append("the manifest is not the source's")
     return wrong
 
@@ -335,9 +231,9 @@ def _equal(one: Path, other: Path) -> bool:
     return True
 
 
-def _fetched(registry: Running, path: str, method: str = "GET") -> bytes | None:
+def fetched(registry: Running, path: str, method: str = "GET") -> bytes | None:
     """What the registry itself answers, past the line; None for 404."""
-    request = urllib.request.Request(f"http://{registry.host}/v2/{_NAME}/{path}", method=method)
+    request = urllib.request.Request(f"http://{registry.host}/v2/{NAME}/{path}", method=method)
     request.add_header("Accept", DOCKER_MANIFEST)
     try:
         with urllib.request.urlopen(request) as answer:

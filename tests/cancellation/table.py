@@ -1,15 +1,22 @@
-"""The table of runs, as Markdown."""
+"""The tables of runs, as Markdown."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
 
+from . import copies
 from .kills import Run
 
 _HEAD = (
     "| registry | stopped by | runs | ended well | wrong commits | kills | sent / size: median | most | bound kept |\n"
     "|---|---|--:|--:|--:|--:|--:|--:|---|"
+)
+
+_COPIES_HEAD = (
+    "| from docker-registry 2.8 | stopped by | runs | ended well | wrong at the target | kills "
+    "| received / size: median | most | sent / size: median | most | bound kept |\n"
+    "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|"
 )
 
 
@@ -24,15 +31,34 @@ def table(runs: Sequence[Run]) -> str:
 def _row(kind: str, stop: str, runs: Sequence[Run]) -> str:
     ratios = [each.sent / each.size for each in runs]
     wrong, kills = sum(len(each.wrong) for each in runs), sum(each.kills for each in runs)
+    lost = f"sessions lost: {sum(each.lost for each in runs)}, each said"
+    bound = _bound(runs) if runs[0].case.bounded else lost
     return (
         f"| {kind} | {stop} | {len(runs)} | {sum(each.well for each in runs)} | {wrong} | {kills} "
-        f"| {statistics.median(ratios):.3f} | {max(ratios):.3f} | {_bound(runs)} |"
+        f"| {statistics.median(ratios):.3f} | {max(ratios):.3f} | {bound} |"
     )
 
 
-def _bound(runs: Sequence[Run]) -> str:
-    if not runs[0].case.bounded:
-        return f"sessions lost: {sum(each.lost for each in runs)}, each said"
+def copies_table(runs: Sequence[copies.Run]) -> str:
+    """As `table`, for pulls and copies."""
+    rows: dict[tuple[str, str], list[copies.Run]] = {}
+    for each in runs:
+        rows.setdefault((each.case.way.value, each.case.stop.value), []).append(each)
+    return "\n".join([_COPIES_HEAD, *(_copies_row(*key, of) for key, of in rows.items())])
+
+
+def _copies_row(way: str, stop: str, runs: Sequence[copies.Run]) -> str:
+    received, sent = [each.received / each.size for each in runs], [each.sent / each.size for each in runs]
+    wrong, kills = sum(len(each.wrong) for each in runs), sum(each.kills for each in runs)
+    told = f"{statistics.median(sent):.3f} | {max(sent):.3f}" if any(sent) else " | "
+    bound = _bound(runs) if runs[0].case.bounded else "none: a killed upload is lost"
+    return (
+        f"| {way} | {stop} | {len(runs)} | {sum(each.well for each in runs)} | {wrong} | {kills} "
+        f"| {statistics.median(received):.3f} | {max(received):.3f} | {told} | {bound} |"
+    )
+
+
+def _bound(runs: Sequence[Run] | Sequence[copies.Run]) -> str:
     kept = sum(each.kept for each in runs)
     if kept == len(runs):
         return f"{kept}"

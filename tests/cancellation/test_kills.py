@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.peers import require
 
-from .kills import HEADS, Case, Model, Run, Stop, run, wrong_blobs
+from .attempts import Stop
+from .kills import HEADS, Case, Model, Run, run, wrong_blobs
 from .registries import Kind, Running
 
 MB = 1_000_000

@@ -37,38 +37,39 @@ _SPARE: Final = 4 * 1024 * 1024
 class Line:
     """Carries connections from `host` to `target` (both `127.0.0.1:<port>`), for the length of a `with`.
 
-    `rate` is in bytes a second, for all connections together, from client to server; back it is unlimited. `delay` is
-    in seconds, each way; bytes under way do not hold up those behind them, and a connection's first bytes take a
-    round trip more, for its handshake. No byte is lost or put before another while a connection lives. The client's
-    end comes to the server behind the client's last byte, at the line's speed: so it is with a killed process on a
-    real line, whose kernel sends what it has taken. A reset travels behind the bytes before it, too, so that a server's
-    early answer is not torn away. `cut` drops what is under way and ends both sides at once.
+    `rate` is in bytes a second, for all connections together, from client to server; `back_rate` is that from server to
+    client. None: unlimited. `delay` is in seconds, each way; bytes under way do not hold up those behind them, and a
+    connection's first bytes take a round trip more, for its handshake. No byte is lost or put before another while a
+    connection lives. The client's end comes to the server behind the client's last byte, at the line's speed: so it is
+    with a killed process on a real line, whose kernel sends what it has taken. A reset travels behind the bytes before
+    it, too, so that a server's early answer is not torn away. `cut` drops what is under way and ends both sides.
 
     It can't model what TCP itself makes of a long line: no slow start, no loss, no window that is too small for the
     path, no queue that others fill. A client gets its connection at once, even if the server then refuses it, and its
     own kernel takes bytes (some MB) before they are on the line.
-
-    `up` and `down` count the bytes that were given to the server's and the client's kernel.
     """
 
-    def __init__(self, target: str, *, rate: float | None = None, delay: float = 0.0) -> None:
+    def __init__(
+        self, target: str, *, rate: float | None = None, back_rate: float | None = None, delay: float = 0.0
+    ) -> None:
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
         self._pace = _Pace(rate) if rate else None
+        self._back_pace = _Pace(back_rate) if back_rate else None
         self._delay = delay
-        self._piece = min(_PIECE, max(1024, int(rate * _TURN))) if rate else _PIECE
         self._room = int((rate or _FASTEST) * delay) + _SPARE
         self._lock = threading.Lock()
         self._connections: set[_Connection] = set()
         self._threads: set[threading.Thread] = set()
-        self._alarms: list[tuple[int, Callable[[], None]]] = []
+        self._up = _Counter()
+        self._down = _Counter()
         self._listener = socket.socket()
-        self.up = 0
-        self.down = 0
 
     def __enter__(self) -> Self:
         """Listens."""
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)  # those that are accepted inherit it
+        if self._back_pace:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(256)
         self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -97,13 +98,23 @@ class Line:
         for connection in connections:
             connection.abort()
 
+    @property
+    def up(self) -> int:
+        """Bytes that were given to the server's kernel."""
+        return self._up.count
+
+    @property
+    def down(self) -> int:
+        """Bytes that were given to the client's kernel."""
+        return self._down.count
+
     def at(self, up: int, action: Callable[[], None]) -> None:
         """Calls `action` once, from a thread, as soon as `up` bytes have passed; at once if they have."""
-        with self._lock:
-            if self.up < up:
-                self._alarms.append((up, action))
-                return
-        action()
+        self._up.at(up, action)
+
+    def at_down(self, down: int, action: Callable[[], None]) -> None:
+        """As `at`, for the bytes that came back."""
+        self._down.at(down, action)
 
     # ── threads ───────────────────────────────────────────────────────────────────────────────────
 
@@ -140,8 +151,8 @@ class Line:
             self._connections.add(connection)
         path = _Path(self._delay, self._room, connection.abort)
         ways = (
-            _Way(client, server, path, 2 * self._delay, self._pace, self._piece, self._count_up),
-            _Way(server, client, path, 0.0, None, _PIECE, self._count_down),
+            _Way(client, server, path, 2 * self._delay, self._pace, self._up.add),
+            _Way(server, client, path, 0.0, self._back_pace, self._down.add),
         )
         connection.ways = ways
         tasks = [way.read for way in ways] + ([way.deliver for way in ways] if self._delay else [])
@@ -155,18 +166,30 @@ class Line:
             with self._lock:
                 self._connections.discard(connection)
 
-    def _count_up(self, count: int) -> None:
+
+class _Counter:
+    """How many bytes went one way, and what is to happen at how many."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+        self._alarms: list[tuple[int, Callable[[], None]]] = []
+
+    def add(self, count: int) -> None:
         with self._lock:
-            self.up += count
-            due = [alarm for alarm in self._alarms if alarm[0] <= self.up]
+            self.count += count
+            due = [alarm for alarm in self._alarms if alarm[0] <= self.count]
             for alarm in due:
                 self._alarms.remove(alarm)
         for _, action in due:
             action()
 
-    def _count_down(self, count: int) -> None:
+    def at(self, count: int, action: Callable[[], None]) -> None:
         with self._lock:
-            self.down += count
+            if self.count < count:
+                self._alarms.append((count, action))
+                return
+        action()
 
 
 class _Pace:
@@ -174,6 +197,7 @@ class _Pace:
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
+        self.piece = min(_PIECE, max(1024, int(rate * _TURN)))
         self._free = 0.0
         self._lock = threading.Lock()
 
@@ -238,11 +262,11 @@ class _Way:
         path: _Path,
         handshake: float,
         pace: _Pace | None,
-        piece: int,
         count: Callable[[int], None],
     ) -> None:
         self._source, self._sink, self._path, self._handshake = source, sink, path, handshake
-        self._pace, self._piece, self._count = pace, piece, count
+        self._pace, self._count = pace, count
+        self._piece = pace.piece if pace else _PIECE
         self._under_way: deque[tuple[float, bytes | None]] = deque()
         self._bytes = 0
         self._dropped = False
