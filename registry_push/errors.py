@@ -267,11 +267,20 @@ class NotARegistry(ProtocolViolation):
 
 
 class Unavailable(RegistryPushError):
-    """The registry or the line failed for now; what was acknowledged is kept."""
+    """The registry or the line failed for now; what was acknowledged is kept.
+
+    `retry_after`: the seconds after which the server wants to be asked again, if it says so.
+    """
 
     exit_code = 6
     origin = Origin.TARGET
     default_hint = "run the same command again: what is already there is not sent twice"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, url: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, url=url)
+        self.retry_after = retry_after
 
 
 class ConnectionLost(Unavailable):

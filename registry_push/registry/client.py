@@ -336,7 +336,7 @@ class Client:
             case Kind.EXPIRED:
                 return self.explained(Unauthorized(message, url=response.url), reading=reading)
             case Kind.BUSY:
-                return Unavailable(message, url=response.url)
+                return Unavailable(message, url=response.url, retry_after=answer.retry_after)
             case Kind.NO_REGISTRY:
                 return answer.no_registry(self.origin)
             case _ if answer.is_redirect:

@@ -95,7 +95,7 @@ class RemoteBody:
                     if reader is not None:
                         await reader.close()
                         reader = None
-                    await self._rest(error, budget.spend())
+                    await self._rest(error, budget.spend(error.retry_after))
                     continue
                 except RegistryPushError as error:
                     error.read_at_source()
