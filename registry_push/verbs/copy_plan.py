@@ -9,7 +9,7 @@ from typing import Final, Self
 from msgspec.structs import replace
 
 from ..content.base import BlobBody
-from ..errors import NameCollision, RegistryPushError, UsageError, unwrapped
+from ..errors import NameCollision, RegistryPushError, RemoteMismatch, UsageError, unwrapped
 from ..events import Event, ModelDone, ModelFailed, RunStarted, Sink, TagSet, Warned
 from ..model import Descriptor, Digest, Manifest, ModelName
 from ..model.mapping import AnyName, CopyTarget, Mapped, mapped
@@ -120,6 +120,7 @@ class CopyPlan:
         await self._sources[manifest.digest].check(manifest)
 
     async def _look(self, each: Mapped, source: CopySource) -> AnyJob | ModelDone:
+        digest = None
         if not (self._recheck or self._options.looks_always):
             digest = await source.digest_of(each.name)
             if digest is not None and await self._is_there(each, digest):
@@ -128,6 +129,8 @@ class CopyPlan:
                     _called(each), each.references[0], digest, uploaded=0, mounted=0, present=0, sent=0, tags=tags
                 )
         manifest = await source.resolve(each.name)
+        if digest not in (None, manifest.digest) and await source.digest_of(each.name) != manifest.digest:
+            raise RemoteMismatch(f"the source gave {manifest.digest} for {each.name}, whose digest is {digest}")
         children = await source.children(manifest)
         referrers = await self._referrers(each, source, (manifest, *children))
         job = Job(each.name, manifest, each.references, children, referrers)
