@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Callable
 
 from ..errors import unwrapped
 from ..protocol.response import RegistryResponse
-from ..protocol.upload.parts import MOST_AT_ONCE, PartRequest, Parts
+from ..protocol.upload.parts import PartRequest, Parts
 
 Send = Callable[[PartRequest], Awaitable[RegistryResponse]]
 
 
-async def send_parts(parts: Parts, send: Send, save: Callable[[], None], stop: asyncio.Event) -> None:
+async def send_parts(parts: Parts, send: Send, save: Callable[[], None], stop: asyncio.Event, at_once: int) -> None:
     """Sends all of `parts`, until they are over or `stop` is set: then those under way are finished.
+
+    `at_once` are put side by side; 1 if the content comes over a line, which is read in order.
 
     `save` is called after each step that is worth keeping. Raises what `send` raises; cancelling is safe.
     """
@@ -33,7 +35,7 @@ async def send_parts(parts: Parts, send: Send, save: Callable[[], None], stop: a
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in parts.spans[:MOST_AT_ONCE]:
+            for _ in parts.spans[:at_once]:
                 group.create_task(work())
     except BaseExceptionGroup as error:
         raise unwrapped(error) from None

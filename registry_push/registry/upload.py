@@ -17,6 +17,7 @@ from ..errors import (
     NotAllowed,
     Origin,
     RegistryPushError,
+    SourceUnavailable,
     TimedOut,
     TLSFailed,
     Unavailable,
@@ -31,7 +32,7 @@ from ..protocol.response import NO_ANSWER, Kind, RegistryResponse
 from ..protocol.throughput import StallDetector
 from ..protocol.upload.chunks import SINGLE_PUT, MiB, Span
 from ..protocol.upload.commit import SLOWEST_COMMIT
-from ..protocol.upload.parts import PartRequest, Parts, begins_a_body, composite_etag
+from ..protocol.upload.parts import MOST_AT_ONCE, PartRequest, Parts, begins_a_body, composite_etag
 from ..protocol.upload.requests import UploadRecord, UploadRequest
 from ..protocol.upload.session import UploadSession
 from ..protocol.upload.states import State
@@ -174,6 +175,8 @@ class Upload:
             if not self._is_sessions_fault(error):
                 raise
         except Unavailable as error:
+            if self._is_over_at_source(error):
+                raise
             self._here = error if error.origin is not Origin.TARGET else None
             if payload is not None and request.span is not None:
                 self.progress.reached(request.span.start + payload.sent)
@@ -203,6 +206,10 @@ class Upload:
         """Whether another session may do. Rights that are missing are the registry's word, but for an old session."""
         is_candidate = isinstance(error, TLSFailed) or self.session.is_left_by_another
         return is_candidate and self.session.unreachable(error)
+
+    def _is_over_at_source(self, error: Unavailable) -> bool:
+        """Whether a source that is read over a line has given up: it has had its tries, which are not multiplied."""
+        return isinstance(error, SourceUnavailable) and self._content.is_streamed
 
     def _failure(self, failure: RegistryPushError) -> RegistryPushError:
         """The error for an upload that was given up: trouble on this side says itself what to do about it."""
@@ -350,8 +357,11 @@ class Upload:
             except TLSFailed:
                 raise
             except Unavailable as error:
+                if self._is_over_at_source(error):
+                    raise
                 self._here = error if error.origin is not Origin.TARGET else None
                 parts.trouble = error.message
                 return RegistryResponse(NO_ANSWER, request.url)
 
-        await send_parts(parts, send, lambda: self.save(parts.record), self.run_of.stop)
+        at_once = 1 if self._content.is_streamed else MOST_AT_ONCE
+        await send_parts(parts, send, lambda: self.save(parts.record), self.run_of.stop, at_once)

@@ -85,7 +85,9 @@ class Verification:
             return None
         if offset <= self._running.offset and not isinstance(self._body, BytesBody):
             return self._running
-        if self._is_streamed and not self._trust.rereads:
+        if self.is_streamed and self._ends:
+            return None  # parts that another process has sent: `settle` reads the whole for their hashes
+        if self.is_streamed and not self._trust.rereads:
             # What an earlier process has sent is not fetched again to be hashed: the registry checks the digest.
             self._is_trusted = True
         elif not is_hashed_at_once(self._body):
@@ -134,6 +136,8 @@ class Verification:
         """Hashes beside the sending, in a thread of its own; with the md5 of the parts that end at `ends`."""
         if ends:
             self._ends, self._running = ends, RunningHash(ends)
+            if self.is_streamed:  # hashed as its parts are sent, in their order
+                return
         elif self._hashing is not None or self._trusted():
             return
         self._hashing = self._group.create_task(self._hash())
@@ -177,7 +181,7 @@ class Verification:
                 )
 
     @property
-    def _is_streamed(self) -> bool:
+    def is_streamed(self) -> bool:
         """Whether the content comes over a line."""
         return not isinstance(self._body, LocalFile | BytesBody)
 
