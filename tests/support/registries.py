@@ -80,17 +80,19 @@ def docker_registry_at(
     htpasswd: tuple[str, str] | None = None,
     tls: Certificate | None = None,
     clients: Path | None = None,
+    logs_requests: bool = False,
 ) -> Iterator[DockerRegistry]:
     """docker-registry on a free port, its files in `folder`; with `htpasswd`, for that name and password only.
 
-    With `tls` it speaks https; with `clients` only to those whose certificates are from that CA.
+    With `tls` it speaks https; with `clients` only to those whose certificates are from that CA. With `logs_requests`
+    its log has a line for each, in Apache's format.
     """
     program = require("docker-registry")
     port = free_port()
     root, log, config = folder / "root", folder / "registry.log", folder / "config.yml"
     settings: dict[str, Any] = {
         "version": 0.1,
-        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "log": {"level": "warn", "accesslog": {"disabled": not logs_requests}},
         "storage": {
             "filesystem": {"rootdirectory": str(root)},
             "delete": {"enabled": True},
