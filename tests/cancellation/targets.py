@@ -63,10 +63,11 @@ class Store:
     """An Ollama store, in which each manifest is looked at, whoever wrote it."""
 
     root: Path
+    name: str = NAME
 
     @property
     def _manifest(self) -> Path:
-        return self.root.joinpath("manifests", *ModelName.parse(NAME).path_parts)
+        return self.root.joinpath("manifests", *ModelName.parse(self.name).path_parts)
 
     @property
     def is_shown(self) -> bool:
@@ -77,7 +78,7 @@ class Store:
         """As `Target.committed`."""
         return {path.name.removeprefix("sha256-"): path for path in self.root.glob("blobs/sha256-*")}
 
-    def wrong(self, model: Model) -> list[str]:
+    def wrong(self, model: Model | None = None) -> list[str]:
         """As `Target.wrong`, by the rules that Ollama has for its store."""
         if not self.root.is_dir():
             return []

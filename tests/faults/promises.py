@@ -328,7 +328,7 @@ class _Ledger:
 
     def _found(self, path: str, *, is_there: bool) -> None:
         digest = Digest.parse(path.rpartition("/")[2])
-        if is_there:
+        if is_there and digest in self.contents:  # a manifest that was garbled on its way may name another
             self._hold_committed(digest)
         else:
             self.held[digest].pop(_COMMITTED, None)

@@ -29,10 +29,11 @@ from registry_push.embedded import (
 from registry_push.embedded.faults import NO_FAULTS
 from registry_push.embedded.sample import CONFIG_TYPE, LAYER_TYPE, Layer, config, encoded, write_model
 from registry_push.errors import RegistryPushError
-from registry_push.events import BlobProgress, Event, as_json, error_fields
+from registry_push.events import BlobProgress, Event, Sink, as_json, error_fields
 from registry_push.model import Digest, ModelName
 from registry_push.protocol.upload.chunks import SINGLE_PUT
 from registry_push.settings import Settings
+from registry_push.transfer.copy import Report
 from registry_push.verbs.push import push
 
 from ..support import leaks
@@ -46,7 +47,7 @@ _USERS: Final = {"me": PASSWORD}
 MOST_PUSHES: Final = 45
 KILLED: Final = None
 # Longer than the server waits for what is under way, in seconds.
-_SETTLED: Final = 20.0
+SETTLED: Final = 20.0
 
 
 class Damage(Enum):
@@ -224,9 +225,7 @@ class User:
                     on_progress(event)
                     expected.append(fingerprint(self.source.root))
 
-        task = asyncio.create_task(
-            push([NAME.short], to=f"{self.registry.host}/", settings=self.settings, sink=sink, stop=stop)
-        )
+        task = asyncio.create_task(self.work(sink, stop))
         code: int | None = 0
         try:
             report = await task
@@ -239,7 +238,7 @@ class User:
         if fingerprint(self.source.root) != expected[-1]:
             self.judge.flaws.append("P5: the source was written to")
         turn = killed_at[0] if code is KILLED else self._turn
-        await asyncio.sleep(_SETTLED)  # no time passes: see clock.py
+        await asyncio.sleep(SETTLED)  # no time passes: see clock.py
         self.ends.append(End(turn, self._turn, code))
         if self.settings.state_dir is not None:
             self.judge.flaws += [f"P3: {leak}" for leak in leaks.current().in_journals(self.settings.state_dir)]
@@ -247,6 +246,10 @@ class User:
         if code == 0 and not self.source.is_whole and self.registry_lacked_it:
             raise Broken("P7: success with a corrupt blob")
         return code
+
+    async def work(self, sink: Sink, stop: asyncio.Event) -> Report:
+        """What the user does."""
+        return await push([NAME.short], to=f"{self.registry.host}/", settings=self.settings, sink=sink, stop=stop)
 
     @property
     def _shown(self) -> str:
