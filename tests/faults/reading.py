@@ -17,7 +17,7 @@ from registry_push.events import BlobProgress, Event, Sink
 from registry_push.model import Manifest
 from registry_push.protocol.upload.chunks import SINGLE_PUT
 from registry_push.settings import DEFAULT_RETRIES, Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.copy import copy
 from registry_push.verbs.pull import pull
 from registry_push.verbs.push import push

@@ -33,7 +33,7 @@ from registry_push.events import BlobProgress, Event, Sink, as_json, error_field
 from registry_push.model import Digest, ModelName
 from registry_push.protocol.upload.chunks import SINGLE_PUT
 from registry_push.settings import Settings
-from registry_push.transfer.copy import Report
+from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
 
 from ..support import leaks
