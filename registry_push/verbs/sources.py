@@ -13,7 +13,7 @@ from ..content.ollama.source import OllamaStore
 from ..errors import ModelNotFound, NothingToPush, RegistryPushError
 from ..model import Descriptor, Digest, LocalReference, Manifest, ModelName, Reference
 from ..model.mapping import AnyName
-from ..model.referrers import cosign_tags, fallback_tag
+from ..model.referrers import cosign_tags, fallback_tag, is_attached
 from ..registry.referrer_list import read_index
 from ..registry.repository import Repository
 
@@ -238,6 +238,10 @@ class LayoutSource:
         if not tags:  # a layout of one manifest need not name it
             await self._layout.resolve(None)
             return (LocalReference(self._place),)
+        models = [tag for tag in tags if not is_attached(tag.rpartition(":")[2])]
+        if len(models) == 1:  # the rest is about it
+            self._ref = models[0]
+            return (LocalReference(self._place, self._ref),)
         return tuple(LocalReference(self._place, tag) for tag in tags)
 
     async def digest_of(self, name: AnyName) -> Digest | None:
