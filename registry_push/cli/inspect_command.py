@@ -20,13 +20,15 @@ from ..settings import Settings
 from ..text.suggestions import did_you_mean
 from .candidates import model_names
 from .render import Renderer
-from .render.tables import BlobRow, ModelView, inspect_lines
+from .render.tables import BlobRow, ModelView, ReferrerRow, inspect_lines
 from .running import Outcome, run
 
 if TYPE_CHECKING:
-    from ..content.oci.reader import LayoutReader
+    from ..content.oci.archive import OCIArchive
+    from ..content.oci.layout import OCILayout
     from ..content.ollama.source import OllamaStore
     from ..registry.repository import Repository
+    from ..verbs.sources import CopySource
 
 # How many tags a message names.
 _MOST_TAGS: Final = 10
@@ -41,6 +43,7 @@ class _Seen(NamedTuple):
     manifest: Manifest
     rows: list[BlobRow]
     error: RegistryPushError | None = None
+    referrers: tuple[ReferrerRow, ...] = ()
 
 
 @click.command("inspect", cls=GroupedCommand)
@@ -49,6 +52,8 @@ class _Seen(NamedTuple):
 @options("store", "registry", "output")
 def command(place: str, raw: bool, **flags: Any) -> None:
     """Show what a model is made of: its manifest, its blobs, and whether they are there.
+
+    What is about it, such as signatures, is named too, if the place keeps it.
 
     PLACE is a model in the local store (llama3.2:3b), a tag at a registry (registry:HOST/PATH:TAG), or a name in an OCI
     image layout, be it a folder (oci:DIR:REF) or a tar file (oci-archive:FILE.tar:REF). A name that begins with a host
@@ -63,12 +68,13 @@ def command(place: str, raw: bool, **flags: Any) -> None:
     settings = settings_of(flags)
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
-        name, manifest, rows, error = await _look(place, settings, show)
+        name, manifest, rows, error, referrers = await _look(place, settings, show, referrers=not raw)
         if raw:
             sys.stdout.buffer.write(manifest.raw)
             sys.stdout.buffer.flush()
             return Outcome()
-        view = ModelView(name, manifest.digest, manifest.media_type, sum(row.blob.size for row in rows), rows)
+        size = sum(row.blob.size for row in rows)
+        view = ModelView(name, manifest.digest, manifest.media_type, size, rows, referrers)
         return Outcome(inspect_lines(view, verbose=flags["verbose"]), _fields(view), error)
 
     if raw and flags["as_json"]:
@@ -76,7 +82,7 @@ def command(place: str, raw: bool, **flags: Any) -> None:
     run(flags, work)
 
 
-async def _look(text: str, settings: Settings, show: Renderer) -> _Seen:
+async def _look(text: str, settings: Settings, show: Renderer, *, referrers: bool) -> _Seen:
     match parse_readable(text):
         case OllamaPlace(None):
             raise UsageError("ollama: is the whole store", hint="list it: registry-push list; or name one model")
@@ -87,9 +93,9 @@ async def _look(text: str, settings: Settings, show: Renderer) -> _Seen:
             except (StoreNotFound, ModelNotFound) as error:
                 if text.startswith("ollama:") or not names_host(text):
                     raise
-                return await _elsewhere(text, settings, show, error)
+                return await _elsewhere(text, settings, show, error, referrers=referrers)
         case RegistryPlace(reference):
-            return await _at_registry(reference, settings, show)
+            return await _at_registry(reference, settings, show, referrers=referrers)
         case LayoutPlace(path, ref):
             from ..content.oci.layout import OCILayout
 
@@ -101,15 +107,18 @@ async def _look(text: str, settings: Settings, show: Renderer) -> _Seen:
                 return await _in_layout(text, archive, ref)
 
 
-async def _in_layout(text: str, layout: LayoutReader, ref: str | None) -> _Seen:
+async def _in_layout(text: str, layout: OCILayout | OCIArchive, ref: str | None) -> _Seen:
+    from ..verbs.sources import LayoutSource
+
     manifest = await layout.resolve(ref)
+    about = await _referrers(LayoutSource(layout, text, ref or ""), manifest)
     content = _content(manifest, await layout.children(manifest))
     present = [(blob, await layout.exists(blob)) for blob in content]
     rows = [BlobRow(blob, "present" if there else "missing") for blob, there in present]
     missing = [str(row.blob.digest) for row in rows if row.state == "missing"]
     hint = "copy the layout again from where it came"
     lacking = BlobMissing(f"{layout.path} has not {', '.join(missing)}", hint=hint) if missing else None
-    return _Seen(text, manifest, rows, lacking)
+    return _Seen(text, manifest, rows, lacking, about)
 
 
 async def _in_store(name: ModelName, settings: Settings) -> _Seen:
@@ -132,16 +141,18 @@ async def _in_store(name: ModelName, settings: Settings) -> _Seen:
     return _Seen(name.short, manifest, rows, worst.of_model(name.short) if worst is not None else None)
 
 
-async def _elsewhere(text: str, settings: Settings, show: Renderer, not_here: RegistryPushError) -> _Seen:
+async def _elsewhere(
+    text: str, settings: Settings, show: Renderer, not_here: RegistryPushError, *, referrers: bool
+) -> _Seen:
     """What has the name of a registry and is not in the store, at that registry."""
     try:
-        return await _at_registry(Reference.parse(text), settings, show)
+        return await _at_registry(Reference.parse(text), settings, show, referrers=referrers)
     except RegistryPushError as error:
         error.hint = f"{error.hint}; it is not here either: {not_here.message}" if error.hint else not_here.message
         raise
 
 
-async def _at_registry(reference: Reference, settings: Settings, show: Renderer) -> _Seen:
+async def _at_registry(reference: Reference, settings: Settings, show: Renderer, *, referrers: bool) -> _Seen:
     from ..http.loading import load_aiohttp
 
     load_aiohttp()
@@ -158,7 +169,20 @@ async def _at_registry(reference: Reference, settings: Settings, show: Renderer)
         children = [
             manifest.child(entry, (await repository.resolve(str(entry.digest))).raw) for entry in manifest.manifests
         ]
-    return _Seen(str(reference), manifest, [BlobRow(blob) for blob in _content(manifest, children)])
+        about: tuple[ReferrerRow, ...] = ()
+        if referrers and not reference.is_ollama:
+            from ..verbs.sources import RepositorySource
+
+            about = await _referrers(RepositorySource(repository, reference.at(tag=target)), manifest)
+    return _Seen(str(reference), manifest, [BlobRow(blob) for blob in _content(manifest, children)], None, about)
+
+
+async def _referrers(source: CopySource, manifest: Manifest) -> tuple[ReferrerRow, ...]:
+    """What is about the manifest, itself not looked at any further."""
+    from ..model.referrers import kind_of
+
+    found = [await source.manifest(ref) for ref in await source.about(manifest.digest)]
+    return tuple(ReferrerRow(each.digest, kind_of(each)) for each in found)
 
 
 async def _tags_of(repository: Repository, missing: str) -> str:
@@ -200,4 +224,5 @@ def _fields(view: ModelView) -> dict[str, object]:
             }
             for row in view.blobs
         ],
+        "referrers": [{"digest": str(row.digest), "artifactType": row.kind} for row in view.referrers],
     }

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ..content.base import Target
-from ..errors import Interrupted
+from ..errors import Interrupted, UsageError
 from ..events import ModelDone, ModelFailed, Sink, ignore
 from ..http.proxies import Proxies
 from ..model.mapping import CopyTarget, parse_copy_target
-from ..model.place import ArchivePlace, Place, parse_place, parse_readable
+from ..model.place import ArchivePlace, Below, Exactly, Place, RegistryPlace, parse_place, parse_readable
 from ..registry.registries import Registries
 from ..settings import Settings
 from ..state.copy_record import CopyRecord
@@ -72,6 +72,7 @@ async def copy_each(
 ) -> Report:
     """As `copy`, from each of `places`; to be resumed it is noted as `verb`."""
     settings, stop = settings or Settings(), stop or asyncio.Event()
+    _check_login(settings, places, to)
     Proxies.of(settings.environ)  # one that can't be used is told before anything else is looked at
     record = CopyRecord.of(
         verb, local_store(settings), places, to, settings, tags=options.tags, referrers=options.referrers
@@ -101,6 +102,18 @@ async def copy_each(
     if report.failed and all(isinstance(model.error, Interrupted) for model in report.failed):
         raise report.failed[0].error if len(report.failed) == 1 else Interrupted("stopped; what came over is kept")
     return report
+
+
+def _check_login(settings: Settings, places: Sequence[Place], to: CopyTarget) -> None:
+    """Raise `UsageError` if a login that was given would be shown to two registries."""
+    hosts = {place.reference.host for place in places if isinstance(place, RegistryPlace)}
+    if isinstance(to, Below | Exactly):
+        hosts.add(to.host if isinstance(to, Below) else to.reference.host)
+    if settings.username is not None and len(hosts) > 1:
+        raise UsageError(
+            f"--username is one registry's login, and {' and '.join(sorted(hosts))} are asked",
+            hint="log in to each of them: docker login HOST",
+        )
 
 
 async def carry_out_again(record: CopyRecord, *, settings: Settings, sink: Sink, stop: asyncio.Event) -> Report:

@@ -290,3 +290,8 @@ def test_two_models_that_would_get_one_name_are_refused(tmp_path: Path) -> None:
     write_sample_store(tmp_path / "models", name="me/b:v1")
     with pytest.raises(NameCollision):
         asyncio.run(copy("ollama:", "registry:localhost:1/x/y", settings=settings(tmp_path)))
+
+
+async def test_a_login_that_is_given_is_shown_to_one_registry_only(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="one registry's login"):
+        await copied(tmp_path, "a.example/me/a:v1", "b.example/me/a:v1", username="me", password="secret")

@@ -18,6 +18,7 @@ from registry_push.settings import Settings
 from registry_push.transfer.report import Report
 from registry_push.verbs.copy import copy
 from tests.support.artifacts import artifact, put
+from tests.support.command import command
 from tests.support.registries import EmbeddedFactory, Registry
 
 IMAGE = artifact(b"the model", kind=None)
@@ -180,3 +181,16 @@ async def test_a_circle_of_referrers_ends(embedded_with: EmbeddedFactory, tmp_pa
     await put(tmp_path, f"{source.host}/me/a", IMAGE, b"the model", tag="v1")
     report = await copied(tmp_path, f"registry:{source.host}/me/a:v1", f"registry:{target.host}/me/a:v1")
     assert report.error is None
+
+
+async def test_inspect_names_them(registry: Registry, tmp_path: Path) -> None:
+    await filled(tmp_path, registry.host, "referrers/shown")
+    shown = await command("inspect", f"registry:{registry.host}/referrers/shown:v1", "--json", home=tmp_path)
+    found = {each["digest"]: each["artifactType"] for each in shown.events[-1]["referrers"]}
+    assert found[str(SIGNATURE.digest)] == "application/vnd.test.sig"
+    assert set(found) == {str(each.digest) for each in (SIGNATURE, BILL, OLD)}
+    text = await command("inspect", f"registry:{registry.host}/referrers/shown:v1", home=tmp_path)
+    assert "REFERRER" in text.out and SIGNATURE.digest.short in text.out
+    await copied(tmp_path, f"registry:{registry.host}/referrers/shown:v1", f"oci:{tmp_path / 'l'}")
+    text = await command("inspect", f"oci:{tmp_path / 'l'}", home=tmp_path)
+    assert SIGNATURE.digest.short in text.out

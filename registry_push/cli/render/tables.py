@@ -41,6 +41,13 @@ class BlobRow(Struct, frozen=True):
     state: str | None = None
 
 
+class ReferrerRow(Struct, frozen=True):
+    """A manifest about the one that is shown; `kind` is its artifact type, if it says one."""
+
+    digest: Digest
+    kind: str | None
+
+
 class ModelView(Struct, frozen=True):
     """What `inspect` shows. `size` counts each digest once, in bytes."""
 
@@ -49,6 +56,7 @@ class ModelView(Struct, frozen=True):
     media_type: str
     size: int
     blobs: Sequence[BlobRow]
+    referrers: Sequence[ReferrerRow] = ()
 
 
 class BegunRow(Struct, frozen=True):
@@ -139,9 +147,9 @@ def inspect_lines(view: ModelView, *, verbose: bool = False) -> list[str]:
         ("type", view.media_type),
         ("size", f"{units.size(view.size)} in {units.count(len(view.blobs), 'blob')}"),
     )
-    if verbose or len(view.blobs) <= LISTED:
-        return [*lines, "", *_each_blob(view.blobs, verbose=verbose)]
-    return [*lines, "", *_by_kind(view.blobs)]
+    blobs = _each_blob(view.blobs, verbose=verbose) if verbose or len(view.blobs) <= LISTED else _by_kind(view.blobs)
+    about = [(str(each.digest) if verbose else each.digest.short, each.kind or "") for each in view.referrers]
+    return [*lines, "", *blobs, *(["", *_table(("REFERRER", "TYPE"), about, right=())] if about else [])]
 
 
 def key_lines(view: KeyView) -> list[str]:

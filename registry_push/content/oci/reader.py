@@ -19,6 +19,7 @@ from ...errors import (
 )
 from ...model import Descriptor, Digest, Manifest
 from ...model.manifest import MANIFEST_TYPES
+from ...model.referrers import is_attached
 from ..threads import in_thread
 from .index import LayoutIndex
 from .subjects import referrers_in
@@ -138,7 +139,9 @@ class LayoutReader(ABC):
     async def _only(self, index: LayoutIndex) -> Descriptor:
         manifests = {entry.digest: entry for entry in index.readable() if entry.media_type in MANIFEST_TYPES}
         if len(manifests) > 1:  # what is about another one is not what is meant
-            attached = [each for digests in (await referrers_in(self)).values() for each in digests]
+            attached = {each for digests in (await referrers_in(self)).values() for each in digests}
+            named = [index.named(ref) for ref in index.refs if is_attached(ref.rpartition(":")[2])]
+            attached |= {entry.digest for entry in named if entry is not None}
             manifests = {digest: entry for digest, entry in manifests.items() if digest not in attached}
         if len(manifests) != 1:
             known = printable(", ".join(index.refs[:8]), limit=300)
