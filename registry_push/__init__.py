@@ -89,11 +89,11 @@ _PLACES = {
     "OllamaStore": "content.ollama.source",
     "Origin": "errors",
     "Reference": "model",
-    "Report": "transfer.report",
+    "Report": "api",  # not from where it lives: that would make `transfer` the room of that name
     "Settings": "api",
     "Sink": "events",
     "BlobBody": "content.base",
-    "OpenStore": "verbs.open_store",
+    "OpenStore": "api",
     **dict.fromkeys(("copy", "copy_sync", "open_store", "pull", "pull_sync", "push", "push_sync", "transfer"), "api"),
     "__version__": "version",
     **dict.fromkeys(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -247,3 +248,8 @@ def _text(what: str, value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{what} can't be {quoted(repr(value))}", hint="give text, or a list of it")
     return value
+
+
+# The room `transfer/` has the same name. Python makes it an attribute of the package when it is imported, which has
+# happened by now.
+vars(sys.modules[__package__])["transfer"] = transfer

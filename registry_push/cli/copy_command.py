@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import click
@@ -49,7 +50,7 @@ def command(
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
         from ..http.loading import load_aiohttp
 
-        load_aiohttp()
+        load_aiohttp(os.environ)
         from ..verbs.copy import copy
 
         report = await copy(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -155,7 +156,7 @@ async def _elsewhere(
 async def _at_registry(reference: Reference, settings: Settings, show: Renderer, *, referrers: bool) -> _Seen:
     from ..http.loading import load_aiohttp
 
-    load_aiohttp()
+    load_aiohttp(os.environ)
     from ..registry.registries import Registries
 
     async with Registries(settings, show) as registries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import click
@@ -37,7 +38,7 @@ def command(names: tuple[str, ...], name: str | None, **flags: Any) -> None:
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
         from ..http.loading import load_aiohttp
 
-        load_aiohttp()
+        load_aiohttp(os.environ)
         from ..verbs.pull import pull
 
         report = await pull(names, name=name, dry_run=flags["dry_run"], settings=settings, sink=show, stop=stop)

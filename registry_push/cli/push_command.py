@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import click
@@ -58,7 +59,7 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
         from ..http.loading import load_aiohttp
 
-        load_aiohttp()
+        load_aiohttp(os.environ)
         from ..verbs.push import push
 
         report = await push(

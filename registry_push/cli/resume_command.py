@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
     async def going_on(show: Renderer, stop: asyncio.Event) -> Outcome:
         from ..http.loading import load_aiohttp
 
-        load_aiohttp()
+        load_aiohttp(os.environ)
         from ..verbs.resume import go_on
 
         report = await go_on(targets, settings=settings, sink=show, stop=stop)

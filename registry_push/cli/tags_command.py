@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import click
@@ -33,7 +34,7 @@ def command(repository: str, **flags: Any) -> None:
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
         from ..http.loading import load_aiohttp
 
-        load_aiohttp()
+        load_aiohttp(os.environ)
         from ..registry.registries import Registries
 
         async with Registries(settings, show, stop=stop) as registries:

@@ -14,8 +14,8 @@ from registry_push.http.loading import load_aiohttp
 os.environ["SSL_CERT_DIR"] = "/nowhere"
 os.environ.pop("SSL_CERT_FILE", None)
 before = ssl.create_default_context().cert_store_stats()
-load_aiohttp()
-load_aiohttp()
+load_aiohttp(os.environ)
+load_aiohttp(os.environ)
 assert os.environ["SSL_CERT_DIR"] == "/nowhere" and "SSL_CERT_FILE" not in os.environ
 assert ssl.create_default_context().cert_store_stats() == before
 
