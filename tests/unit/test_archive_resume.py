@@ -12,6 +12,7 @@ import pytest
 
 from registry_push.content.base import Placed
 from registry_push.content.body import BytesBody
+from registry_push.content.oci import partial_archive
 from registry_push.content.oci.archive import OCIArchive
 from registry_push.content.oci.archive_writer import OCIArchiveWriter
 from registry_push.content.oci.partial_archive import partial_path
@@ -93,6 +94,34 @@ async def test_a_blob_that_was_under_way_is_continued(tmp_path: Path) -> None:
     assert path.read_bytes() == await write(tmp_path / "b.tar")
 
 
+async def test_a_blob_that_only_lacks_its_padding(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    await left(path)
+    content = partial_path(path).read_bytes()
+    assert content.endswith(b"and the rest" + bytes(500))
+    partial_path(path).write_bytes(content[:-495])
+    async with OCIArchiveWriter(path) as writer:
+        writer.expect(EXPECTED)
+        body = Counted(BIG)
+        assert await writer.put(BIG_BLOB, body) == Placed(Placement.UPLOADED, 0)
+        assert body.asked == [(len(BIG), 0)]
+
+
+async def test_a_stop_while_what_was_left_is_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it stays."""
+    path, stop = tmp_path / "a.tar", asyncio.Event()
+    monkeypatch.setattr(partial_archive, "_TURN", 2**20)
+    async with OCIArchiveWriter(path, stop=stop) as writer:
+        writer.expect(EXPECTED)
+        with pytest.raises(ConnectionLost):
+            await writer.put(BIG_BLOB, Failing(BIG, until=WORTH_KEEPING))
+        size = partial_path(path).stat().st_size
+        stop.set()
+        with pytest.raises(Interrupted):
+            await writer.put(BIG_BLOB, Unread(BIG))
+        assert partial_path(path).stat().st_size == size
+
+
 async def test_a_stop_ends_a_put_at_once(tmp_path: Path) -> None:
     """What came before it is kept, in whole megabytes."""
     path, stop = tmp_path / "a.tar", asyncio.Event()
@@ -141,7 +170,10 @@ async def test_another_blob_takes_the_place_of_one_that_was_under_way(tmp_path: 
         with pytest.raises(ConnectionLost):
             await writer.put(BIG_BLOB, Failing(BIG, until=WORTH_KEEPING))
         await writer.put(BLOB, BytesBody(HELLO))
+        assert partial_path(path).stat().st_size < 10_000
         await writer.put_manifest(manifest(), "latest")
+        with pytest.raises(ConnectionLost):
+            await writer.put(BIG_BLOB, Failing(BIG, until=WORTH_KEEPING))
         await writer.finish()
     assert path.stat().st_size < 10_000
     async with OCIArchive(path) as archive:
