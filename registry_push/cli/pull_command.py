@@ -30,6 +30,7 @@ def command(names: tuple[str, ...], name: str | None, **flags: Any) -> None:
     \b
     Examples:
       registry-push pull llama3.2:3b
+      registry-push pull hf.co/bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M
       registry-push pull localhost:5000/me/model:v2
       registry-push pull registry:example.com/ml/deep/path/model:v2 --as model:v2
     """
