@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from ...errors import (
     BlobCorrupt,
     IntegrityError,
-    Interrupted,
     ManifestRefused,
     NotAtSource,
     printable,
@@ -102,7 +101,7 @@ class OllamaTarget(LocalTarget):
             try:
                 if await self.exists(blob):  # it has come between the look and the lock
                     return Placed(Placement.PRESENT)
-                sent = await self._fill(partial, blob, body)
+                sent = await self._fill_unless_stopped(partial, blob, body)
             finally:
                 # To its end, even if the caller is cancelled once more.
                 await asyncio.shield(in_thread(partial.close))
@@ -155,10 +154,21 @@ class OllamaTarget(LocalTarget):
             await in_thread(remove_stale, self._files)
             self._is_ready = True
 
+    async def _fill_unless_stopped(self, partial: PartialBlob, blob: Descriptor, body: BlobBody) -> int:
+        """As `_fill`. A stop does not wait for a source that sends nothing."""
+        sent = 0
+
+        async def fill() -> None:
+            nonlocal sent
+            sent = await self._fill(partial, blob, body)
+
+        await unless_stopped(fill(), self._stop, f"stopped in {blob.digest.short}; what has come of it is kept")
+        return sent
+
     async def _fill(self, partial: PartialBlob, blob: Descriptor, body: BlobBody) -> int:
         """Fetch what is missing and make it the blob. Returns how many bytes were fetched."""
         while await in_thread(partial.hash_on):
-            self._check_stop(blob)
+            pass
         kept, sent = partial.size, 0
         while True:
             sent += await self._receive(partial, blob, body)
@@ -183,7 +193,6 @@ class OllamaTarget(LocalTarget):
         pieces = body.open(start, left)
         try:
             async for piece in pieces:
-                self._check_stop(blob)
                 left -= len(piece)
                 if left < 0:
                     raise BlobCorrupt(f"what came for {blob.digest} has more than {blob.size} bytes", hint=_TRY_AGAIN)
@@ -208,10 +217,6 @@ class OllamaTarget(LocalTarget):
             what = f"what came for {blob.digest} ended at byte {partial.size} of {blob.size}"
             raise BlobCorrupt(what, hint=_TRY_AGAIN)
         return blob.size - start
-
-    def _check_stop(self, blob: Descriptor) -> None:
-        if self._stop is not None and self._stop.is_set():
-            raise Interrupted(f"stopped in {blob.digest.short}; what has come of it is kept")
 
     def _note(self, digest: Digest) -> None:
         if self._fresh is not None:
