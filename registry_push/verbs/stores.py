@@ -68,7 +68,7 @@ class Stores:
         kind, _, path = reference.repository.partition(":")
         match kind:
             case "oci":
-                return self._layouts.setdefault(path, OCILayout(Path(path)))
+                return self._layouts.setdefault(path, OCILayout(Path(path), stop=self._stop))
             case "oci-archive":
                 return self._archive(path)
             case _:

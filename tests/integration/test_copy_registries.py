@@ -11,8 +11,8 @@ from aiohttp import web
 
 from registry_push.embedded import EmbeddedRegistry, Options
 from registry_push.embedded.sample import write_sample_store
-from registry_push.errors import BlobCorrupt, ModelNotFound, NameCollision, TagTaken, UsageError
-from registry_push.events import ModelDone
+from registry_push.errors import BlobCorrupt, Interrupted, ModelNotFound, NameCollision, TagTaken, UsageError
+from registry_push.events import BlobProgress, ModelDone
 from registry_push.model import Manifest, Reference
 from registry_push.registry.registries import Registries
 from registry_push.settings import Settings
@@ -295,3 +295,34 @@ def test_two_models_that_would_get_one_name_are_refused(tmp_path: Path) -> None:
 async def test_a_login_that_is_given_is_shown_to_one_registry_only(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="one registry's login"):
         await copied(tmp_path, "a.example/me/a:v1", "b.example/me/a:v1", username="me", password="secret")
+
+
+async def test_the_first_stop_ends_a_copy_into_a_layout_at_once(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    """Not after 30 MB, or 500 GB; and what came is kept."""
+    await filled(embedded, tmp_path, "me/a:latest")
+    stop, told = asyncio.Event(), list[int]()
+
+    def sink(event: object) -> None:
+        if isinstance(event, BlobProgress) and event.size == BIG:
+            told.append(event.offset)
+            if event.offset > BIG // 2:
+                stop.set()
+
+    place = f"oci:{tmp_path / 'l'}"
+    with pytest.raises(Interrupted):
+        await copy(f"registry:{embedded.host}/me/a:latest", place, settings=settings(tmp_path), sink=sink, stop=stop)
+    assert BIG // 2 < max(told) < BIG
+    embedded.log.clear()
+    report = await copy(f"registry:{embedded.host}/me/a:latest", place, settings=settings(tmp_path))
+    assert report.error is None
+    assert sum(each.sent for each in report.done) < sum(SIZES) - BIG // 4
+
+
+async def test_a_layout_that_lost_a_blob_gets_it_again(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    await filled(embedded, tmp_path, "me/a:latest")
+    source, place = f"registry:{embedded.host}/me/a:latest", f"oci:{tmp_path / 'l'}"
+    assert (await copy(source, place, settings=settings(tmp_path))).error is None
+    lost = max((tmp_path / "l/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    lost.unlink()
+    assert (await copy(source, place, settings=settings(tmp_path))).error is None
+    assert lost.stat().st_size == BIG

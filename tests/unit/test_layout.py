@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -309,3 +311,21 @@ def test_index_without_a_digest() -> None:
     assert index.without(manifest().digest).refs == ()
     assert len(index.without(manifest().digest).entries) == 1
     assert index.untagged("a").refs == ("b",)
+
+
+def test_processes_that_tag_at_the_same_time_lose_no_tag(tmp_path: Path) -> None:
+    """Each reads the index and replaces it: without turns, the later one puts back what the other had read."""
+    script = (
+        "import asyncio, sys; from pathlib import Path; from registry_push.content.oci.layout import OCILayout\n"
+        "from registry_push.model import Manifest\n"
+        'manifest = Manifest.parse(b\'{"schemaVersion": 2, "layers": []}\')\n'
+        "async def main():\n"
+        "    layout = OCILayout(Path(sys.argv[1]))\n"
+        "    for number in range(20):\n"
+        "        await layout.put_manifest(manifest, f'{sys.argv[2]}-{number}')\n"
+        "asyncio.run(main())\n"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "l"), name]) for name in ("a", "b", "c")]
+    assert [each.wait() for each in running] == [0, 0, 0]
+    index = json.loads((tmp_path / "l" / "index.json").read_text())
+    assert len(index["manifests"]) == 60

@@ -16,6 +16,7 @@ from typing import Final
 from ...errors import (
     BlobCorrupt,
     BlobMissing,
+    IntegrityError,
     InvalidDigest,
     ManifestCorrupt,
     ManifestRefused,
@@ -26,8 +27,10 @@ from ...errors import (
 from ...events import Placement
 from ...model import Descriptor, Digest, Manifest
 from ...model.manifest import MAX_MANIFEST_BYTES
+from ...pauses import unless_stopped
 from ..base import BlobBody, Placed
 from ..body import FileBody, opened
+from ..folder_lock import locked
 from ..local_target import LocalTarget
 from ..ollama.paths import open_regular, read_bounded
 from ..partial_file import PartialFile
@@ -49,12 +52,13 @@ class OCILayout(LayoutReader, LocalTarget):
 
     Implements `Source[str | None]`, `Checker`, `TagLister` and `Target`.
 
-    Links are followed inside the folder only. Writers in one process may share an object; two processes that
-    tag at the same time can lose one of the two tags, as with every tool that writes layouts.
+    When `stop` is set, a put ends at once, and what came is kept. Links are followed inside the folder only. Writers in
+    one process may share an object; those in several take turns at `index.json`, if the system has `flock`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, stop: asyncio.Event | None = None) -> None:
         self.path = path
+        self._stop = stop
         self._writing = threading.Lock()
 
     async def open(self, blob: Descriptor) -> FileBody:
@@ -77,7 +81,7 @@ class OCILayout(LayoutReader, LocalTarget):
         """Put the blob here: under a temporary name, then on the disk, then under its own.
 
         What a killed or cancelled copy has left of it is continued, if that was much, and hashed with the rest.
-        Raises `BlobCorrupt`, `Unavailable` if the disk is full, `Unwritable`, and what the body raises.
+        Raises `BlobCorrupt`, `Unavailable` if the disk is full, `Unwritable`, `Interrupted`, and what the body raises.
         """
         if await self.exists(blob):
             return Placed(Placement.PRESENT)
@@ -113,9 +117,10 @@ class OCILayout(LayoutReader, LocalTarget):
             await self.update(lambda index: index.added(manifest.descriptor))
 
     async def digest_of(self, ref: str) -> Digest | None:
-        """The digest of the manifest under `ref`, a name or its own digest; None if there is none.
+        """The digest of the manifest under `ref`, a name or its own digest.
 
-        Raises `ManifestCorrupt`, `Unreadable`.
+        None if there is none, or if content that it names is missing: then it is not all here. Raises
+        `ManifestCorrupt` for a damaged index, `Unreadable`.
         """
         with suppress(InvalidDigest):
             digest = Digest.parse(ref)
@@ -124,7 +129,16 @@ class OCILayout(LayoutReader, LocalTarget):
             found = (await self.index()).named(ref)
         except StoreNotFound:
             return None
-        return found.digest if found is not None else None
+        return found.digest if found is not None and await self._is_whole(found) else None
+
+    async def _is_whole(self, entry: Descriptor) -> bool:
+        try:
+            manifest = await self.manifest(entry)
+            for each in (manifest, *await self.children(manifest)):
+                await self.check(each)
+        except (BlobMissing, IntegrityError):
+            return False
+        return True
 
     @property
     def origin(self) -> str:
@@ -181,9 +195,10 @@ class OCILayout(LayoutReader, LocalTarget):
         return Spool(self.path)
 
     async def _fill(self, spool: Spool, body: BlobBody) -> int:
-        """Have `spool` take what it misses of `body`; return how many bytes that is."""
+        """Have `spool` take what it misses of `body`, unless told to stop; return how many bytes that is."""
         missing = body.size - spool.size
-        await pour(body.open(spool.size, missing), partial(self._write_all, spool))
+        pouring = pour(body.open(spool.size, missing), partial(self._write_all, spool))
+        await unless_stopped(pouring, self._stop, f"stopped while {self.path} was written; what there is of it is kept")
         return missing
 
     def _inside(self, path: Path) -> Path:
@@ -239,7 +254,8 @@ class OCILayout(LayoutReader, LocalTarget):
             raise ManifestCorrupt(f"{path} {error}") from error
 
     def _update(self, change: Callable[[LayoutIndex], LayoutIndex]) -> None:
-        with self._writing:
+        self._prepare()
+        with self._writing, locked(self.path):
             try:
                 index = self._read_index()
             except StoreNotFound:
@@ -249,7 +265,6 @@ class OCILayout(LayoutReader, LocalTarget):
             self._replace("index.json", change(index).encode())
 
     def _replace(self, name: str, content: bytes) -> None:
-        self._prepare()
         path, spool = self.path / name, Spool(self.path)
         with writing(path):
             try:
