@@ -41,7 +41,12 @@ class Stage:
         self.registry = registry
         chunk = 1_000_000 if size > SINGLE_PUT else None
         self.settings = Settings(
-            models=folder / "models", home=folder, state_dir=folder / "state", chunk_size=chunk, **settings
+            models=folder / "models",
+            home=folder,
+            state_dir=folder / "state",
+            chunk_size=chunk,
+            mount="never",
+            **settings,
         )
         self.meanwhile: Callable[[], None] | None = None
         self.when: type[Event] = BlobProgress

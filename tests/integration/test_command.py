@@ -170,7 +170,7 @@ async def test_every_flag_has_a_variable_and_a_line_in_the_file(embedded: Embedd
     """Defaults < file < environment < flags."""
     write_sample_store(tmp_path / "models", weights=LARGE)
     config = tmp_path / "config.toml"
-    config.write_text(f'models = "{tmp_path / "models"}"\nchunk-size = "1MB"\njson = true\n')
+    config.write_text(f'models = "{tmp_path / "models"}"\nchunk-size = "1MB"\njson = true\nmount = "never"\n')
 
     async def patches(*flags: str, **variables: str) -> int:
         embedded.log.clear()
