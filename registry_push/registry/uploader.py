@@ -9,7 +9,18 @@ from msgspec import Struct
 
 from ..content.base import BlobBody, Placed
 from ..content.progress import Progress
-from ..errors import BlobCorrupt, Interrupted, NotAllowed, NotARegistry, RegistryPushError, SourceChanged, Unavailable
+from ..errors import (
+    BlobCorrupt,
+    Interrupted,
+    NotAllowed,
+    NotARegistry,
+    Origin,
+    ProtocolViolation,
+    RegistryPushError,
+    RemoteMismatch,
+    SourceChanged,
+    Unavailable,
+)
 from ..events import Placement
 from ..model import Descriptor, UploadKey
 from ..protocol.upload.chunks import ChunkPlan, WholePut
@@ -147,7 +158,7 @@ class Uploader:
                 placement = await upload.run()
         except RegistryPushError as error:
             await upload.tidy()
-            if not isinstance(error, Interrupted | Unavailable | NotARegistry | NotAllowed) or session.record is None:
+            if not _may_pass(error) or session.record is None:
                 await upload.forget()
                 upload.save(None)
             elif session.got_nowhere and session.record.acknowledged(upload.blob.size) <= begun:
@@ -167,3 +178,13 @@ class Uploader:
         # ollama:server/images.go: models of tensors go whole, by x/transfer; the rest in parts.
         part = settings.chunk_size or part_on(self._host.throughput, blob.size)
         return OllamaWay(direct=blob.kind == "tensor", part=part)
+
+
+def _may_pass(error: RegistryPushError) -> bool:
+    """Whether what was acknowledged is worth keeping: neither the content is wrong nor is it the last word.
+
+    An answer of the source that is not what was asked for says nothing of the bytes before it.
+    """
+    if isinstance(error, RemoteMismatch | ProtocolViolation) and error.origin is Origin.SOURCE:
+        return True
+    return isinstance(error, Interrupted | Unavailable | NotARegistry | NotAllowed)
