@@ -154,9 +154,9 @@ class _Ledger:
     """What the registry has acknowledged of each blob, by session, and has not denied since.
 
     It denies what a session held by 404; by a Range that ends lower; by one that ends behind all that was ever sent,
-    which can't be our session; by refusing the same bytes twice with 416 or 403, or the status with 403; by refusing
-    the digest of what it put together; by a 401 at another origin, where nobody may sign in. It denies a committed
-    blob by a HEAD answered 404.
+    which can't be our session; by refusing the same bytes twice with 401, 403 or 416, or the status with 403; by
+    refusing the digest of what it put together; by a 401 at another origin, where nobody may sign in. It denies a
+    committed blob by a HEAD answered 404.
     A status whose end it refused as a start says nothing, unless the bytes before it had been taken with 2xx.
     A session that is broken for good is as good as denied from the first time that this shows. What a captive portal
     says is no word of the registry's.
@@ -264,7 +264,7 @@ class _Ledger:
         is_gone |= exchange.status == 401 and exchange.headers["Host"] != self.registry.host
         # A registry that refuses to say how far it came (405, as Google's) leaves nothing to go on from.
         is_gone |= exchange.status == 403 and exchange.method == "GET"
-        is_gone |= exchange.status in (403, 416) and self._is_refused_again(exchange, session)
+        is_gone |= exchange.status in (401, 403, 416) and self._is_refused_again(exchange, session)
         if refused or is_gone:
             held.pop(session, None)
             self.denied.add(session)

@@ -122,6 +122,25 @@ def test_a_source_that_is_gone_is_tried_as_often_as_anything_and_no_more(tmp_pat
     assert max(counts.values()) == DEFAULT_RETRIES + 1
 
 
+def test_a_wrong_answer_of_the_source_costs_nothing_that_the_target_has(tmp_path: Path) -> None:
+    async def received() -> tuple[list[int | None], int]:
+        cut = SourceFault(What.CUT, On.CONTENT, 1, at=200_000)
+        scene = ReadingScene(1, (cut, SourceFault(What.OTHER_PART, On.CONTENT, 2, 5)), target=Scene(1), sizes=SIZES)
+        async with source_of(scene, tmp_path) as (registry, _, stored):
+            judge = Judge(tmp_path / "target", REPOSITORY, stored.manifest, 65_536, stored.contents)
+            async with EmbeddedRegistry(tmp_path / "target", options_of(Scene(1), judge)) as there:
+                user = CopyUser(stored, there, judge, settings_of(Scene(1), tmp_path))
+                user.source_host = registry.host
+                codes = [await user.push()]
+                while codes[-1] == 7:
+                    codes.append(await user.push())
+                return codes, sum(each.received for each in there.log)
+
+    codes, sent = run(received())
+    assert (codes[0], codes[-1]) == (7, 0)
+    assert sent < SIZES[0] + 65_536 + 2000
+
+
 @pytest.mark.parametrize("direct", [False, True], ids=["in parts", "whole"])
 def test_ollamas_registry_is_copied_to_with_each_blob_read_once(tmp_path: Path, direct: bool) -> None:
     async def asked() -> list[Digest]:
@@ -184,9 +203,9 @@ def test_what_may_not_be_asked_for(asked: list[Asked], held: int, words: str) ->
 
 def test_requests_that_nothing_explains_are_told() -> None:
     faults = source()
-    faults.requests = [(0, "GET x")] * 10
+    faults.requests = [(0, "GET x")] * 16
     check_requests(faults, 1, others=0)
-    with pytest.raises(Broken, match="11 requests"):
+    with pytest.raises(Broken, match="17 requests"):
         faults.requests.append((0, "GET x"))
         check_requests(faults, 1, others=0)
 
