@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -200,6 +202,17 @@ def _settings(scene: ReadingScene, folder: Path) -> Settings:
     )
 
 
+def _with_logins(settings: Settings, folder: Path, *hosts: str) -> Settings:
+    """The settings with a file of logins, if there is one: a name and a password are for one registry."""
+    if settings.username is None:
+        return settings
+    login = base64.b64encode(f"{settings.username}:{settings.password}".encode()).decode()
+    file = folder / "auth.json"
+    file.write_text(json.dumps({"auths": {host: {"auth": login} for host in hosts}}))
+    file.chmod(0o600)
+    return replace(settings, username=None, password=None, authfile=file)
+
+
 async def perform_pull(scene: ReadingScene, folder: Path) -> ReadingOutcome:
     """Plays the scene to its end. Raises `Broken` where a promise was not kept."""
     async with source_of(scene, folder) as (registry, faults, stored):
@@ -235,7 +248,8 @@ async def perform_copy(scene: ReadingScene, folder: Path) -> ReadingOutcome:
         one_request = min(scene.chunk, SINGLE_PUT)
         judge = Judge(folder / "target", REPOSITORY, stored.manifest, one_request, stored.contents)
         async with EmbeddedRegistry(folder / "target", options_of(scene.target, judge)) as target:
-            user = CopyUser(stored, target, judge, settings_of(scene.target, folder))
+            settings = _with_logins(settings_of(scene.target, folder), folder, registry.host, target.host)
+            user = CopyUser(stored, target, judge, settings)
             user.source_host = registry.host
             is_clean = not scene.target.schedule.faults
             kills, stops = chain(scene.kills, repeat(0)), chain(scene.stops, repeat(0))
@@ -249,7 +263,7 @@ async def perform_copy(scene: ReadingScene, folder: Path) -> ReadingOutcome:
                 if is_clean and refused == denied:
                     check_resumed(faults, None)
                 blobs = len(Manifest.parse(stored.manifest).blobs)
-                others = len(target.fired) - fired
+                others = len(target.fired) - fired + refused - denied
                 # What went to Ollama's registry in an earlier run is read again for the hashes of its parts.
                 check_requests(faults, blobs, others=others + blobs * scene.target.ollama)
                 if fingerprint(folder / "source") != before:
