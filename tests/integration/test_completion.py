@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from registry_push.embedded.sample import write_sample_store
+from tests.support.peers import require
 
 _ASK = """
 source "$1"
@@ -42,12 +43,11 @@ LINES = {
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES.keys())
 def test_bash_completes(line: tuple[str, str, set[str], set[str]], tmp_path: Path) -> None:
-    if shutil.which("bash") is None:
-        pytest.skip("bash is not installed")
+    bash = require("bash")
     typed, words, wanted, unwanted = line
     environment = _stage(tmp_path)
     done = subprocess.run(
-        ["bash", "--norc", "-c", _ASK, "bash", str(tmp_path / "script"), typed, words],
+        [bash, "--norc", "-c", _ASK, "bash", str(tmp_path / "script"), typed, words],
         capture_output=True,
         text=True,
         check=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from registry_push.cli.main import group
 from registry_push.errors import RegistryPushError, UsageError
 from registry_push.options.flags import options
 from registry_push.options.grouped_help import OWN, in_sections
+from tests.support.peers import require
 
 ROOT = click.Context(group, info_name="registry-push")
 
@@ -122,11 +122,14 @@ def test_the_manual_page_has_every_command_flag_and_exit_code() -> None:
 
 
 def test_the_manual_page_is_good_roff() -> None:
-    if shutil.which("groff") is None:
-        pytest.skip("groff is not installed")
     page = called("help", "--man").output
     done = subprocess.run(
-        ["groff", "-man", "-Tutf8", "-ww"], input=page, capture_output=True, text=True, check=True, encoding="utf-8"
+        [require("groff"), "-man", "-Tutf8", "-ww"],
+        input=page,
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
     )
     assert done.stderr == ""
     assert "registry-push push llama3.2:3b" in done.stdout
@@ -170,11 +173,10 @@ def test_completion_prints_a_script_for_the_shell(shell: str) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_is_one_that_the_shell_reads(shell: str, tmp_path: Path) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+    program = require(shell)
     script = tmp_path / "script"
     script.write_text(called("completion", shell).output)
-    subprocess.run([shell, "-n", str(script)], check=True)
+    subprocess.run([program, "-n", str(script)], check=True)
 
 
 def test_help_prints_the_schema_of_the_events() -> None:
