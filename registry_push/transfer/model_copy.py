@@ -20,8 +20,8 @@ from .context import Context
 from .job import AnyJob, Referrer
 from .watched import Watched
 
-# Bytes. A smaller blob is sent again sooner than it is looked up.
-_WORTH_REMEMBERING = 1024 * 1024
+# Bytes. A smaller blob is sent as fast as it is mounted, and templates and parameters have some hundred.
+_WORTH_REMEMBERING = 4096
 
 Step = Callable[[], Awaitable[None]]
 
