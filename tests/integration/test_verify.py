@@ -41,7 +41,7 @@ class Stage:
 
     async def push(self, registry: Registry, name: str, verify: Verify = "changed") -> Report:
         self.hashed.clear()
-        settings = Settings(models=self.store, home=self.store, state_dir=self._state, verify=verify)
+        settings = Settings(models=self.store, home=self.store, state_dir=self._state, verify=verify, mount="never")
         return await push(["me/tiny"], to=f"{registry.host}/{name}:v1", settings=settings)
 
     @property
