@@ -43,7 +43,11 @@ class TagList:
             pages.add(url)
             response = await self._client.request("GET", url, self._scopes)
             if response.status == 404:
-                raise ModelNotFound(f"there is no repository {self._name}", url=url)
+                raise ModelNotFound(
+                    f"there is no repository {self._name}",
+                    hint="check how it is spelt, and that you may read it",
+                    url=url,
+                )
             if response.status != 200:
                 raise self._client.refusal(response, "to list its tags", reading=True)
             found |= dict.fromkeys(self._read(response))

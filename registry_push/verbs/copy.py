@@ -9,11 +9,21 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ..content.base import Target
-from ..errors import Interrupted, UsageError
+from ..errors import Interrupted, ModelNotFound, StoreNotFound, UsageError
 from ..events import ModelDone, ModelFailed, Sink, ignore
 from ..http.proxies import Proxies
 from ..model.mapping import CopyTarget, parse_copy_target
-from ..model.place import ArchivePlace, Below, Exactly, Place, RegistryPlace, parse_place, parse_readable
+from ..model.place import (
+    ArchivePlace,
+    Below,
+    Exactly,
+    OllamaPlace,
+    Place,
+    RegistryPlace,
+    names_host,
+    parse_place,
+    parse_readable,
+)
 from ..registry.registries import Registries
 from ..settings import Settings
 from ..state.copy_record import CopyRecord
@@ -56,7 +66,12 @@ async def copy(
     to = parse_copy_target(target)
     options = CopyOptions.of(tags, referrers, require_referrer, to)
     places = [parse_readable(source)]
-    return await copy_each(places, to, options, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
+    try:
+        return await copy_each(places, to, options, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
+    except (StoreNotFound, ModelNotFound) as error:
+        if isinstance(places[0], OllamaPlace) and names_host(source):  # a user may have meant the registry
+            error.hint = f"to copy it from the registry, write registry:{source}"
+        raise
 
 
 async def copy_each(

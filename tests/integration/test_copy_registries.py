@@ -326,3 +326,11 @@ async def test_a_layout_that_lost_a_blob_gets_it_again(embedded: EmbeddedRegistr
     lost.unlink()
     assert (await copy(source, place, settings=settings(tmp_path))).error is None
     assert lost.stat().st_size == BIG
+
+
+async def test_a_registry_that_is_named_as_ollama_does_is_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / "models/blobs").mkdir(parents=True)
+    (tmp_path / "models/manifests").mkdir()
+    with pytest.raises(ModelNotFound) as caught:
+        await copy("localhost:5000/me/a:v1", "localhost:5001/x/", settings=settings(tmp_path))
+    assert caught.value.hint == "to copy it from the registry, write registry:localhost:5000/me/a:v1"
