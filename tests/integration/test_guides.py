@@ -177,7 +177,7 @@ async def test_the_python_works_as_it_stands(
     plain = "\n".join(line for line in lines if not line.startswith("import"))
     script.write_text(f"import asyncio\n{imports}\nasync def main():\n{indented}\nasyncio.run(main())\n{plain}\n")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(script),
+        sys.executable, str(script), cwd=stage.folder,
         env={**stage.environment(), "PYTHONPATH": str(Path(registry_push.__path__[0]).parent)},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
