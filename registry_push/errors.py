@@ -1,6 +1,6 @@
 """One tree of errors.
 
-Every class has an exit code (design.md, "Errors"), an origin — the side that is at fault — and each
+Every class has an exit code (the guide on exit codes lists them), an origin — the side that is at fault — and each
 instance a next step for the person who reads it. Messages are made safe for a terminal here, once,
 because parts of them come from registries and from files.
 """

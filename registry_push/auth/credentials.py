@@ -1,4 +1,4 @@
-"""`CredentialStore`: the registry logins that docker, podman and their kin keep for their user (protocol.md 7)."""
+"""`CredentialStore`: the registry logins that docker, podman and similar tools keep for their user."""
 
 from __future__ import annotations
 
@@ -95,11 +95,11 @@ class CredentialStore:
     async def lookup(self, host: str, repository: str, *, scheme: str | None = None) -> Credential | None:
         """The login for `repository` at `host[:port]`, or None.
 
-        Places are asked in the order of protocol.md 7. In each, what is filed under `host` as it is written comes
-        first, and with `scheme` then what is under the other spelling of the same origin, with its port or without;
-        the helpers before what is written there. Raises `InvalidSettings` for a broken file, or a named one that is
-        missing; `Unreadable` for one that is closed to us; `Unauthorized` if a helper fails: to go on without could
-        send another login than was meant.
+        Look in each place in the order of `login_places`. In each, an entry under `host` as it is written wins; with
+        `scheme`, an entry under the other spelling of the same origin (with its port or without) comes next. Helpers
+        are asked before logins stored in the file are used. Raise `InvalidSettings` for a broken file or a named one
+        that is missing, `Unreadable` for one that we may not read, and `Unauthorized` if a helper fails: to continue
+        without it could send another login than the one meant.
         """
         if self._explicit is not None and self._explicit_host in (None, host):
             return self._explicit

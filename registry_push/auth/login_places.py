@@ -1,4 +1,4 @@
-"""Where logins are kept, in the order in which they are looked for (protocol.md 7)."""
+"""Where docker, podman and similar tools keep logins, in the order in which they are looked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..content.optional_files import is_there
 
 
 def login_places(authfile: Path | None, environ: Mapping[str, str], home: Path | None) -> tuple[Path | str, ...]:
-    """The files that are there or were named, and the content of DOCKER_AUTH_CONFIG, each once."""
+    """Return the files that exist or were named, and the content of DOCKER_AUTH_CONFIG, each once."""
     named: list[Path | str] = []
     if authfile is not None:
         named.append(authfile)

@@ -53,7 +53,7 @@ _HINTS: Final[tuple[tuple[type[RegistryPushError], str], ...]] = (
 
 
 def status_of(error: RegistryPushError) -> int:
-    """The HTTP status of contract.md, "HTTP service"."""
+    """Return the HTTP status for an error, as the guide on the service lists them."""
     match error:
         case UsageError():
             return 400

@@ -1,4 +1,4 @@
-"""The lines of a push's stream, as contract.md has them."""
+"""The lines that the service streams during a push: those of Ollama's own `/api/push`."""
 
 from __future__ import annotations
 

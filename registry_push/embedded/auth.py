@@ -1,6 +1,6 @@
 """Who may do what: Basic, and Bearer tokens with Ollama's signature or a password at `/token`.
 
-distribution's docs/spec/auth/token.md; protocol.md, 3 and 7.
+The specification is distribution's docs/spec/auth/token.md; the signature is that of Ollama's server/auth.go.
 """
 
 from __future__ import annotations

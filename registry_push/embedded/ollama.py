@@ -1,4 +1,4 @@
-"""`/v2/<name>/blobs/uploads/…` as Ollama's registry has it (protocol.md, 4; Ollama's server/upload.go and x/transfer).
+"""`/v2/<name>/blobs/uploads/…` as Ollama's registry has it (Ollama's server/upload.go and x/transfer).
 
 Where its client shows nothing of the server, this one is strict: parts are asked for in order, at the newest session
 URL; a used one holds for the bytes that it was used for, since that client asks again so.

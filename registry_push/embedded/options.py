@@ -23,7 +23,7 @@ _SIGNED: Mapping[str, str] = MappingProxyType(
 
 
 class OnCut(Enum):
-    """What is left of an upload session when the connection breaks inside a body (protocol.md, 6)."""
+    """What is left of an upload session when the connection breaks inside a body."""
 
     KEEP = "keep"
     """Every byte that arrived: distribution 3."""
@@ -43,9 +43,9 @@ class Basic(Struct, frozen=True):
 class Token(Struct, frozen=True):
     """Bearer tokens, issued at `/token` to `users`, to holders of `keys`, and for pulling to anyone if so said.
 
-    `keys` are ed25519 public keys in SSH's wire form, as Ollama signs in with (protocol.md, 3). Where they are mapped
-    to namespaces a key may push into those only. `lifetime` is in seconds; `clock` gives unix seconds, and the
-    registry's answers carry it as their `Date`.
+    `keys` are ed25519 public keys in SSH's wire form, as Ollama signs in with. If they are mapped to namespaces, a key
+    may push into those only. `lifetime` is in seconds; `clock` returns unix seconds, and the registry's answers carry
+    it as their `Date`.
     """
 
     keys: frozenset[bytes] | Mapping[bytes, frozenset[str]] = frozenset()
@@ -57,7 +57,7 @@ class Token(Struct, frozen=True):
 
 
 class Ollama(Struct, frozen=True):
-    """Ollama's registry instead of a plain one, with a storage at an origin of its own (protocol.md, 3 and 4).
+    """Ollama's registry instead of a plain one, with a storage at an origin of its own.
 
     - `strict`: what Ollama's own client never does is a breach, even where a server could live with it.
     - `redirect`: whether a part that may be redirected is; a function is asked with its offset and its size.

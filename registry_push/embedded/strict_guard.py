@@ -1,4 +1,4 @@
-"""Holds sign-in to how Ollama's own client does it (protocol.md, 3; Ollama's server/auth.go)."""
+"""Checks that a client signs in exactly as Ollama's own does (Ollama's server/auth.go)."""
 
 from __future__ import annotations
 

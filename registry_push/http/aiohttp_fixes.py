@@ -64,7 +64,7 @@ class BoundedHandler(ResponseHandler):
     answers, have no end. Answers that nobody asked for are queued, however many; here they close the connection.
 
     3.14: where an answer without a body is followed by one, as when a balancer answers HEAD with its whole page, the
-    answer is lost (issue 10322); here what follows is dropped with the connection.
+    answer is lost (aiohttp issue 10322); here what follows is dropped with the connection.
 
     3.14: a request that is given up is closed in order, with all that is unsent of it. Here, if it was not answered, by
     a reset: what is unsent would keep the line and the server busy, and an end would look like a cut.
@@ -336,7 +336,7 @@ def stop_waiting(protocol: ResponseHandler) -> None:
     """Stop the clock of an exchange that is over.
 
     3.14: the clock starts when the body has ended, even if the answer is done with by then, and breaks the next
-    exchange on this connection when its time is over (issue 13000, another way to the same).
+    exchange on this connection when its time is over (aiohttp issue 13000, another way to the same).
     """
     protocol.read_timeout = None
     protocol.start_timeout()

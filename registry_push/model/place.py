@@ -1,4 +1,4 @@
-"""Places: how a user writes where content is, and where it should go (contract.md, "Places")."""
+"""Places: how a user writes where content is, and where it should go."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _SEEN: Final = 16 * MiB
 
 
 class CutBehaviour(StrEnum):
-    """What a registry keeps of a cut chunk (protocol.md, 6)."""
+    """What a registry keeps of a chunk whose connection broke."""
 
     UNKNOWN = "unknown"
     EVERYTHING = "everything"

@@ -40,7 +40,7 @@ class Profile(Struct, frozen=True):
 
 
 def known_profile(host: str) -> Profile:
-    """What is known of `host` before it is asked (protocol.md, 6)."""
+    """Return what is known of `host` before the first request to it."""
     name = host.lower().partition(":")[0]
     if name in OLLAMA_HOSTS:
         return Profile(ollama=True, kept=CutBehaviour.ACKNOWLEDGED)

@@ -54,7 +54,7 @@ class ModelCopy(Struct):
         else:
             self.context.begins(self.model)
             await self._copy_blobs()
-        assert len(self.placements) == len(self.model.blobs), "the manifest goes after all of its blobs (P1)"
+        assert len(self.placements) == len(self.model.blobs), "the manifest goes after all of its blobs"
         await self._put_manifests(there, before)
         for referrer in new:
             await self._put_referrer(referrer)

@@ -15,7 +15,7 @@ from tests.support.registries import docker_registry_at
 
 
 class Kind(Enum):
-    """What becomes of an upload session when the line breaks inside a body (protocol.md, 6)."""
+    """What becomes of an upload session when the line breaks inside a body."""
 
     DOCKER = "docker-registry 2.8"
     KEEP = "embedded, keep"

@@ -1,4 +1,4 @@
-"""The judge of P1–P7: looks at the registry's log, its disk, the source's folder and the events; never at our code."""
+"""Judges P1–P7 (guides/reliability.md) by the registry's log and disk, the source and the events; never by our code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every row of reliability.md's first table, and for each thing that it injects the tests that do so."""
+"""The table of faults: each class of them, what is injected, and the tests that do so."""
 
 from __future__ import annotations
 

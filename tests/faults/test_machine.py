@@ -1,4 +1,4 @@
-"""A user, a registry and a run of bad luck, in any order: P1–P7 hold after every push (reliability.md, Harness).
+"""A user, a registry and a run of bad luck, in any order: P1–P7 hold after every push (guides/reliability.md).
 
 FAULT_EXAMPLES says how many stories are told. They are the same in each run, so a failing one plays again by itself.
 """

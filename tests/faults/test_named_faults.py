@@ -1,4 +1,4 @@
-"""Faults by name, in a real push: what reliability.md's table says is to be expected of each. See test_rows.py."""
+"""Faults by name, in a real push: what is to be expected of each. The table of them all is in rows.py."""
 
 from __future__ import annotations
 

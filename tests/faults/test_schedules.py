@@ -1,4 +1,4 @@
-"""Seeded faults: whatever goes wrong, a push ends with a documented code, and P1–P7 hold (reliability.md).
+"""Seeded faults: whatever goes wrong, a push ends with a documented code, and P1–P7 hold (guides/reliability.md).
 
 FAULT_SEEDS says how many seeds, FAULT_FIRST the first one, FAULT_KINDS which faults (`old`, `new` or `all`).
 `python -m tests.faults` plays a night's worth.

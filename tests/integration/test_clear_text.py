@@ -1,4 +1,4 @@
-"""Nobody who asks the service, and no journal, has the logins of who runs it sent over http (S5)."""
+"""Nobody who asks the service, and no journal, has the logins of who runs it sent over http."""
 
 from __future__ import annotations
 

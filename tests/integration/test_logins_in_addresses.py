@@ -1,4 +1,4 @@
-"""What the command and the service say of proxies and targets that have a login in them (S4)."""
+"""What the command and the service say of proxies and targets that have a login in them."""
 
 from __future__ import annotations
 

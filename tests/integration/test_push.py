@@ -306,7 +306,7 @@ async def test_a_digest_may_repeat_and_a_blob_may_be_empty(registry: Registry, s
 
 
 async def test_a_manifest_that_the_registry_does_not_take_is_refused_with_5(registry: Registry, stage: Stage) -> None:
-    """`config.digest` may be empty in an Ollama store (protocol.md, 1); distribution takes no such manifest."""
+    """`config.digest` may be empty in an Ollama store; distribution takes no such manifest."""
     import json
 
     name = write_model(stage.store, ModelName.parse("me/bare"), config(), [Layer(LAYER_TYPE + "params", b"{}")])

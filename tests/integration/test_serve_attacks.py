@@ -1,4 +1,4 @@
-"""The daemon row of reliability.md, and the known attacks that concern a service, each by its number."""
+"""What strangers can do to the service, and the known attacks that concern one, each by its number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One registry that hangs, and one client that asks much, keep nobody else waiting (S11)."""
+"""One registry that hangs, and one client that asks much, keep nobody else waiting."""
 
 from __future__ import annotations
 

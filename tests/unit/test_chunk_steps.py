@@ -1,4 +1,4 @@
-"""What real registries do to chunks, and what is done about it (protocol.md, 6). One named quirk a test."""
+"""What real registries do to chunks, and what is done about it. One named quirk a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which login goes where http would carry it in clear text (S5)."""
+"""Which login goes where http would carry it in clear text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What leaves for whom (P3): two servers on two ports are two origins. And redirects, hop by hop."""
+"""What leaves for whom: two servers on two ports are two origins. And redirects, hop by hop."""
 
 from __future__ import annotations
 

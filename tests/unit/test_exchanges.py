@@ -1,4 +1,4 @@
-"""Exchanges with Ollama's registry, as protocol.md has them: our client says the same, word for word."""
+"""The exchanges that Ollama's own client has with its registry: ours says the same, word for word."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service's log: whatever is logged, by whom ever, is one line a record (S9)."""
+"""The service's log: whatever is logged, by whom ever, is one line a record."""
 
 from __future__ import annotations
 

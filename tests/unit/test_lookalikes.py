@@ -1,4 +1,4 @@
-"""What Go reads without regard to case: a manifest whose content we would not push is none (P1)."""
+"""What Go reads without regard to case: a manifest whose content we would not push is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far an upload has come, registry by registry (protocol.md, section 6).
+"""How far an upload has come, registry by registry.
 
 A chunk of 1,000 bytes begins at 2,000 in a blob of 10,000, unless said otherwise; `end` is what `Range: 0-<end>` says.
 """

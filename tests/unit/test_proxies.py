@@ -1,4 +1,4 @@
-"""The proxies of the environment, read once (S4)."""
+"""The proxies of the environment, read once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which token service may be given what (P3). Every row is a registry, a realm it names, and who may be told.
+"""Which token service may be given what. Every row is a registry, a realm it names, and who may be told.
 
 The attacks: CVE-2025-51471 (Ollama), CVE-2026-33540 (distribution), CVE-2026-48978 (oras-go): a realm elsewhere gets
 the credentials.
@@ -154,7 +154,7 @@ def test_a_host_that_the_user_has_named_gets_no_signature_and_nothing_without_tl
     ],
 )
 def test_no_flag_is_offered_that_would_not_help(realm: str, secret: Secret) -> None:
-    # With that flag these are refused as before (P6).
+    # With that flag these are refused as before.
     host = HTTPOrigin.of(realm).host
     with pytest.raises(ForeignRealm) as caught:
         judged(HTTPOrigin.of("https://r.example"), realm, secret, allowed=(host,))

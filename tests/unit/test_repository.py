@@ -88,7 +88,7 @@ async def test_a_blob_of_another_size_is_not_known_to_be_there_and_is_no_source(
 
 @pytest.mark.attack("CVE-2025-24882")
 async def test_cve_2025_24882_a_blob_that_is_said_to_have_another_digest_is_not_taken_for_ours() -> None:
-    # "There" would be believed, and the manifest follow (P1).
+    # "There" would be believed, and the manifest follow.
     async with Scripted() as server, _repository(server) as repository:
         server.on("HEAD", BLOB_PATH, Says(200, _named(Digest.of(b"other")), CONTENT))
         assert not await repository.exists(BLOB)

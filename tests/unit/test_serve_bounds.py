@@ -1,4 +1,4 @@
-"""How much the service takes on, and what it says of what it can't (S11)."""
+"""How much the service takes on, and what it says of what it can't."""
 
 from __future__ import annotations
 

@@ -330,7 +330,7 @@ def test_a_failed_session_can_be_cancelled_and_a_finished_one_not() -> None:
 
 
 def test_a_wrong_digest_at_the_registry_starts_again_in_a_new_session() -> None:
-    """distribution 2 appends after a gap: what it then holds has another digest (protocol.md, 6)."""
+    """distribution 2 appends after a gap: what it then holds has another digest."""
     registry = SimulatedRegistry()
     record = upload(registry, CONTENT, stop_after=3).session.record
     assert record is not None

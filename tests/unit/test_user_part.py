@@ -1,4 +1,4 @@
-"""No message shows the user part of an address (S4)."""
+"""No message shows the user part of an address."""
 
 from __future__ import annotations
 

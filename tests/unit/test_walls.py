@@ -1,4 +1,4 @@
-"""What import-linter can't see of design.md's walls, and the size of files."""
+"""What import-linter can't see of the walls between the rooms, and the size of files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 import registry_push
 
 PACKAGE = Path(registry_push.__file__).parent
-# Shows of the first issue: no file over this.
+# Lines. The package's files are read more often than the tests'.
 MAX_LINES = 400
+MAX_TEST_LINES = 400
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
@@ -72,10 +73,11 @@ def test_no_archive_is_unpacked() -> None:
 
 def test_no_file_is_longer_than_can_be_held_in_the_head() -> None:
     root = PACKAGE.parent
-    files = [*PACKAGE.rglob("*.py"), *root.glob("tests/**/*.py"), *root.glob("fixtures/**/*.py")]
+    limits = dict.fromkeys([*root.glob("tests/**/*.py"), *root.glob("fixtures/**/*.py")], MAX_TEST_LINES)
+    limits |= dict.fromkeys(PACKAGE.rglob("*.py"), MAX_LINES)
     long = {
         str(file.relative_to(root)): lines
-        for file in files
-        if (lines := len(file.read_text().splitlines())) > MAX_LINES
+        for file, limit in limits.items()
+        if (lines := len(file.read_text().splitlines())) > limit
     }
     assert long == {}

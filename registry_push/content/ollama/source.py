@@ -1,4 +1,4 @@
-"""`OllamaStore`: the folder where Ollama keeps models, read and never written (protocol.md 1)."""
+"""`OllamaStore`: the folder where Ollama keeps models, read and never written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which token service may be given what: no credential leaves its origin but for the realm it is meant for (P3).
+"""Which token service may be given what: no credential leaves its origin, except to the realm it is meant for.
 
 A registry names the realm in its challenge, so a hostile or hijacked one can name any (CVE-2025-51471, CVE-2026-33540,
 CVE-2026-48978).

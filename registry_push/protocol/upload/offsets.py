@@ -1,6 +1,6 @@
 """How far an upload has come: our word against the server's `Range`.
 
-Each quirk is one predicate, named after who has it (protocol.md, 6).
+Each quirk of a registry is one predicate.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def acknowledged(offset: int, sent: int, range_end: int | None) -> int | None:
 
 
 def reconciled(offset: int, sent: int, range_end: int | None) -> int | None:
-    """The offset to go on from after trouble, by a status answer, or None: this session can't be ours.
+    """Return the offset to continue from after a failure, by a status answer; None if this session can't be ours.
 
-    Acknowledged bytes are given up only where the server denies having them (P2).
+    Acknowledged bytes are sent again only if the server denies having them.
     """
     if range_end is None:
         return offset

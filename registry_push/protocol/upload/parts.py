@@ -1,4 +1,4 @@
-"""The parts of a blob at Ollama's registry, which sends each of them elsewhere (protocol.md, 4). Pure.
+"""The parts of a blob at Ollama's registry, which redirects each of them to a storage elsewhere. Pure.
 
 A part is asked for by a PATCH to the session's latest URL; the answer is a 307 with a presigned URL for the part and
 the session's next URL. Asking is one at a time, since each answer carries the URL for the next question; the PUTs run
