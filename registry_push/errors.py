@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, ClassVar, Self
 
+from .text.hint import Command, Hint, Login, Setting, step
 from .text.safe_text import printable as printable
 from .text.safe_text import quoted as quoted
 from .text.safe_text import redacted as redacted
@@ -28,30 +29,42 @@ class Origin(Enum):
 class RegistryPushError(Exception):
     """The root of everything this package raises on purpose.
 
-    `message` says what happened and names the thing; `hint` says the next step; `url` is where it
-    happened, its query left out.
+    `message` says what happened and names the thing; `url` is where it happened, its query left out. `next_step` says
+    what to do about it, as data: a flag has another name in each face. `hint` is the same in the words of the command.
     """
 
     exit_code: ClassVar[int] = 1
     origin: Origin = Origin.LOCAL
-    default_hint: ClassVar[str | None] = None
+    default_hint: ClassVar[str | Hint | None] = None
 
-    def __init__(self, message: str, *, hint: str | None = None, url: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | Hint | None = None, url: str | None = None) -> None:
         self.message = printable(redacted(message))
-        self.hint = printable(redacted(hint)) if hint is not None else self.default_hint
+        self.next_step: Hint | None = None
+        self.hint = hint if hint is not None else self.default_hint
         self.url = printable(redacted(url)) if url else None
         super().__init__(self.message)
 
+    @property
+    def hint(self) -> str | None:
+        """The next step, in the words of the command; set it to text or to a `Hint`."""
+        return str(self.next_step) if self.next_step is not None else None
+
+    @hint.setter
+    def hint(self, hint: str | Hint | None) -> None:
+        given = step(hint) if isinstance(hint, str) else hint
+        self.next_step = given.rewritten(lambda text: printable(redacted(text))) if given is not None else None
+
     def of_model(self, name: str) -> Self:
         """Itself; the command in its hint is that for the model `name` from now on."""
-        if self.hint is not None:
-            self.hint = self.hint.replace("ollama pull NAME", f"ollama pull {printable(name)}")
+        if self.next_step is not None:
+            named = f"ollama pull {printable(name)}"
+            self.next_step = self.next_step.rewritten(lambda text: text.replace("ollama pull NAME", named))
         return self
 
     def rewrite(self, changed: Callable[[str], str]) -> None:
         """Puts all that the error says through `changed`."""
         self.message = changed(self.message)
-        self.hint = changed(self.hint) if self.hint is not None else None
+        self.next_step = self.next_step.rewritten(changed) if self.next_step is not None else None
         self.url = changed(self.url) if self.url is not None else None
         self.args = (self.message,)
 
@@ -101,7 +114,7 @@ class InvalidSettings(UsageError):
     `setting` is the field of `Settings` at fault, None if it is something else; the message begins with its name.
     """
 
-    def __init__(self, message: str, *, hint: str | None = None, setting: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | Hint | None = None, setting: str | None = None) -> None:
         super().__init__(f"{setting} {message}" if setting else message, hint=hint)
         self.setting = setting
         self._complaint = message
@@ -124,19 +137,19 @@ class NotAtSource(RegistryPushError):
 class StoreNotFound(NotAtSource):
     """There is no store where one was looked for."""
 
-    default_hint = "name the folder that holds blobs and manifests: --models DIR"
+    default_hint = step("name the folder that holds blobs and manifests: ", Setting("models", "DIR"))
 
 
 class ModelNotFound(NotAtSource):
     """The store is there, the model is not."""
 
-    default_hint = "see what is there: registry-push list"
+    default_hint = step("see what is there: ", Command("list"))
 
 
 class NothingToPush(NotAtSource):
     """The model is there but has no content that could be pushed (a cloud stub)."""
 
-    default_hint = "push a model that runs here; see which: registry-push list"
+    default_hint = step("push a model that runs here; see which: ", Command("list"))
 
 
 class BlobMissing(NotAtSource):
@@ -154,7 +167,7 @@ class NothingUnderWay(NotAtSource):
 class KeyNotFound(NotAtSource):
     """The key file that was named is not there."""
 
-    default_hint = "create one: registry-push key create"
+    default_hint = step("create one: ", Command("key create"))
 
 
 # ── 4: not allowed ────────────────────────────────────────────────────────────────────────────────
@@ -184,32 +197,37 @@ class InvalidKey(NotAllowed):
     """The key file is no unencrypted OpenSSH ed25519 key."""
 
     origin = Origin.LOCAL
-    default_hint = "name another key: --key FILE; or make one: registry-push key create"
+    default_hint = step("name another key: ", Setting("key", "FILE"), "; or make one: ", Command("key create"))
 
 
 class NoIdentity(NotAllowed):
     """The registry wants a signature and there is no key to sign with."""
 
-    default_hint = "create a key: registry-push key create; then add its public half at the registry"
+    default_hint = step("create a key: ", Command("key create"), "; then add its public half at the registry")
 
 
 class Unauthorized(NotAllowed):
     """The registry wants credentials, or refuses those it got (HTTP 401)."""
 
-    default_hint = "log in with: docker login HOST; or give --username NAME --password-stdin"
+    default_hint = step(
+        "log in with: ", Login(), "; or give ", Setting("username", "NAME"), " ", Setting("password_stdin")
+    )
 
 
 class LoginWithheld(Unauthorized):
     """The registry wants credentials, and those that are here may not go over http."""
 
-    default_hint = "reach the registry by https; or, if its login may be sent in clear text: --plain-http"
+    default_hint = step(
+        "reach the registry by https; or, if its login may be sent in clear text: ", Setting("plain_http")
+    )
 
 
 class Denied(NotAllowed):
     """The registry knows who we are and says no (HTTP 403)."""
 
-    default_hint = (
-        "check that this account may write there; to push under a name that is yours: --to HOST/YOURNAME/MODEL:TAG"
+    default_hint = step(
+        "check that this account may write there; to push under a name that is yours: ",
+        Setting("to", "HOST/YOURNAME/MODEL:TAG"),
     )
 
 
@@ -237,7 +255,7 @@ class ManifestRefused(Refused):
     """
 
     def __init__(
-        self, message: str, *, hint: str | None = None, url: str | None = None, lacks_blobs: bool = False
+        self, message: str, *, hint: str | Hint | None = None, url: str | None = None, lacks_blobs: bool = False
     ) -> None:
         super().__init__(message, hint=hint, url=url)
         self.lacks_blobs = lacks_blobs
@@ -274,10 +292,10 @@ class Unavailable(RegistryPushError):
 
     exit_code = 6
     origin = Origin.TARGET
-    default_hint = "run the same command again: what is already there is not sent twice"
+    default_hint: ClassVar[str | Hint | None] = "run the same command again: what is already there is not sent twice"
 
     def __init__(
-        self, message: str, *, hint: str | None = None, url: str | None = None, retry_after: float | None = None
+        self, message: str, *, hint: str | Hint | None = None, url: str | None = None, retry_after: float | None = None
     ) -> None:
         super().__init__(message, hint=hint, url=url)
         self.retry_after = retry_after
@@ -295,7 +313,9 @@ class OutOfResources(Unavailable):
     """This machine, or what this process may take of it, is short of files, memory or threads."""
 
     origin = Origin.LOCAL
-    default_hint = "close other programs, or send fewer blobs at once: --jobs 2; then run the same command again"
+    default_hint = step(
+        "close other programs, or send fewer blobs at once: ", Setting("jobs", "2"), "; then run the same command again"
+    )
 
 
 class SourceUnavailable(Unavailable):
@@ -372,7 +392,7 @@ class SomeFailed(RegistryPushError):
 
     exit_code = 8
 
-    def __init__(self, message: str, *, hint: str | None = None, report: Any = None) -> None:
+    def __init__(self, message: str, *, hint: str | Hint | None = None, report: Any = None) -> None:
         super().__init__(message, hint=hint)
         self.report = report
 
@@ -382,7 +402,7 @@ class Interrupted(RegistryPushError):
 
     exit_code = 130
     origin = Origin.USER
-    default_hint = "to resume, run the same command again, or: registry-push resume"
+    default_hint = step("to resume, run the same command again, or: ", Command("resume"))
 
 
 def unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:

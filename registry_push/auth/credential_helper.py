@@ -18,6 +18,7 @@ from typing import Final
 
 from ..content.threads import in_thread
 from ..errors import InvalidSettings, Unauthorized, printable, redacted
+from ..text.hint import Setting, step
 
 # A name becomes part of a program's name: no slash, no leading dash or dot.
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
@@ -63,7 +64,12 @@ async def ask_helper(
     if path is None:
         raise Unauthorized(
             f"{program} is not installed; {source} says that it keeps the login for {server}",
-            hint=f"install it, or take it out of {source}, or say who you are: --username NAME --password-stdin",
+            hint=step(
+                f"install it, or take it out of {source}, or say who you are: ",
+                Setting("username", "NAME"),
+                " ",
+                Setting("password_stdin"),
+            ),
         )
     hint = f"try it: echo {server} | {program} get"
     try:

@@ -19,6 +19,7 @@ from ..model.origin import spellings
 from ..model.reference import DOCKER_HUB
 from ..protocol.auth.token import HEADER_SAFE
 from ..settings import check_text
+from ..text.hint import Login, Setting, step
 from .credential_helper import ask_helper
 from .login_places import login_places
 
@@ -126,7 +127,8 @@ class CredentialStore:
         except (FileNotFoundError, NotADirectoryError) as error:
             if place == self._authfile:
                 raise InvalidSettings(
-                    f"--authfile {place} is not there", hint="log in with: docker login HOST; or check --authfile"
+                    f"--authfile {place} is not there",
+                    hint=step("log in with: ", Login(), "; or check ", Setting("authfile")),
                 ) from error
             return None
         except PermissionError as error:

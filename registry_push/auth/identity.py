@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 from ..content.ollama.paths import read_small
 from ..content.read_errors import passes, read_error, unreadable
 from ..errors import InvalidKey, KeyNotFound, UsageError
+from ..text.hint import Command, Setting, step
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -45,7 +46,9 @@ class Identity:
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and passes(error):
                 raise read_error(error, "the key", path=path) from error
-            raise InvalidKey(f"{path} is no key: {error}", hint="name the file with --key FILE") from error
+            raise InvalidKey(
+                f"{path} is no key: {error}", hint=step("name the file with ", Setting("key", "FILE"))
+            ) from error
         return cls._parse(content, path)
 
     @classmethod
@@ -70,11 +73,13 @@ class Identity:
             _write_new(public_path, f"{identity.public_line}\n".encode(), 0o644)
         except FileExistsError as error:
             raise UsageError(
-                f"{error.filename} is there already", hint="keep it, or move it away; or name another: --key FILE"
+                f"{error.filename} is there already",
+                hint=step("keep it, or move it away; or name another: ", Setting("key", "FILE")),
             ) from error
         except OSError as error:
             raise UsageError(
-                f"no key can be written to {path}: {error.strerror}", hint="name another file: --key FILE"
+                f"no key can be written to {path}: {error.strerror}",
+                hint=step("name another file: ", Setting("key", "FILE")),
             ) from error
         return identity
 
@@ -104,14 +109,14 @@ class Identity:
         except TypeError as error:  # what cryptography raises where a passphrase is wanted and none given
             raise InvalidKey(
                 f"{path} has a passphrase",
-                hint=f"make one without: registry-push key create, or ssh-keygen -p -f {path}",
+                hint=step("make one without: ", Command("key create"), f", or ssh-keygen -p -f {path}"),
             ) from error
         except (ValueError, UnsupportedAlgorithm) as error:
             raise InvalidKey(
-                f"{path} is no OpenSSH private key: {error}", hint="make one: registry-push key create --key FILE"
+                f"{path} is no OpenSSH private key: {error}", hint=step("make one: ", Command("key create --key FILE"))
             ) from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise InvalidKey(f"{path} is no ed25519 key", hint="make one: registry-push key create --key FILE")
+            raise InvalidKey(f"{path} is no ed25519 key", hint=step("make one: ", Command("key create --key FILE")))
         return cls(_wire(key), key)
 
 

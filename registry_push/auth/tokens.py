@@ -22,6 +22,7 @@ from ..protocol.auth.realms import Secret, judged
 from ..protocol.auth.signing import authorization, signed_text, token_query
 from ..protocol.auth.token import MAX_TOKEN_BYTES, Token, clock_skew, refresh_token
 from ..protocol.diagnostics import diagnose
+from ..text.hint import Command, Login, Setting, step
 from .credentials import Credential
 from .identity import Identity
 from .refresh_tokens import RefreshTokens
@@ -328,8 +329,16 @@ class Authenticator:
             return LoginWithheld(f"{host} wants a login, and stored logins and the key are not sent over http", url=url)
         return Unauthorized(
             f"{host} wants a login and there is none",
-            hint=f"log in with: docker login {host}; or give --username NAME --password-stdin;"
-            " or, where keys sign in, make one: registry-push key create",
+            hint=step(
+                "log in with: ",
+                Login(host),
+                "; or give ",
+                Setting("username", "NAME"),
+                " ",
+                Setting("password_stdin"),
+                "; or, where keys sign in, make one: ",
+                Command("key create"),
+            ),
             url=url,
         )
 
@@ -337,7 +346,7 @@ class Authenticator:
         host = self._origin.netloc
         return Unauthorized(
             f"{host} refuses the login of {login.username or 'a token'} from {login.source} ({words})",
-            hint=f"log in again (docker login {host}), or check that this account may write there",
+            hint=step("log in again (", Login(host), "), or check that this account may write there"),
         )
 
 

@@ -105,7 +105,6 @@ class Traits(Struct, frozen=True):
     no pause helps; and it counts itself how often it may say so.
     """
 
-    models: int = 4
     bodies: int = 8
     requests: int = 8
     small: int = 8 * 1024 * 1024
@@ -113,6 +112,7 @@ class Traits(Struct, frozen=True):
     mounts_itself: bool = False
     mounts: bool = False
     is_local: bool = False
+    models: int = 4
 
 
 class Source(Protocol[Ref]):

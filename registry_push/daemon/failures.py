@@ -22,6 +22,7 @@ from ..errors import (
     UsageError,
     printable,
 )
+from ..text.hint import Command, Login, Setting, for_the_command, step
 from .targets import TargetNotAllowed
 
 
@@ -72,11 +73,21 @@ def status_of(error: RegistryPushError) -> int:
 
 def words_of(error: RegistryPushError) -> str:
     """Message and next step in one line, safe to print."""
-    hint = error.hint
-    if hint is None or hint == error.default_hint or _speaks_of_the_command(hint):
-        hint = next((ours for kind, ours in _HINTS if isinstance(error, kind)), hint)
-    return error.message if hint is None else f"{error.message}; {printable(hint)}"
+    hint, default = error.next_step, error.default_hint
+    if hint is None or not hint.is_plain or str(hint) == str(default):
+        ours = next((ours for kind, ours in _HINTS if isinstance(error, kind)), None)
+        hint = step(ours) if ours is not None else hint
+    return error.message if hint is None else f"{error.message}; {printable(hint.worded(_for_a_client))}"
 
 
-def _speaks_of_the_command(hint: str) -> bool:
-    return "--" in hint or "registry-push list" in hint or "docker login" in hint or hint.startswith("remove ")
+def _for_a_client(part: Setting | Command | Login) -> str:
+    """A part as who calls the service has to do it, or whoever runs it."""
+    match part:
+        case Setting("username" | "password_stdin"):
+            return "username and password in the request"
+        case Setting("plain_http"):
+            return '"insecure": true in the request'
+        case Setting():
+            return f"registry-push serve {for_the_command(part)}"
+        case _:
+            return for_the_command(part)

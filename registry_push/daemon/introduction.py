@@ -7,6 +7,7 @@ from ..content.ollama.source import open_store
 from ..content.optional_files import is_there
 from ..errors import RegistryPushError, StoreNotFound
 from ..settings import Settings
+from ..text.hint import Setting, step
 from .targets import AllowedTargets
 
 
@@ -15,7 +16,11 @@ def check_store(settings: Settings) -> None:
     try:
         open_store(settings)
     except StoreNotFound as error:
-        hint = f"{error.hint}; or --wait-for-store if it comes later" if error.hint else "--wait-for-store"
+        hint = (
+            step(f"{error.hint}; or ", Setting("wait_for_store"), " if it comes later")
+            if error.hint
+            else step(Setting("wait_for_store"))
+        )
         raise StoreNotFound(error.message, hint=hint, url=error.url) from error
 
 

@@ -25,6 +25,7 @@ from ..errors import Interrupted, InvalidSettings, NotAtSource, UsageError, prin
 from ..interrupts import raise_on_interrupt
 from ..options.flags import homeless_warning
 from ..settings import Settings
+from ..text.hint import Setting, step
 from ..verbs.shared import sharing
 from .access import Access, Origins
 from .address import Address, parse_ollama_host
@@ -59,7 +60,9 @@ class ServeOptions(Struct, frozen=True):
             address = replace(address, host=flags["host"].strip("[]"))
         if flags["port"] is not None:
             if not 0 <= flags["port"] <= 65535:
-                raise InvalidSettings(f"--port {flags['port']} is out of range", hint="give --port from 0 to 65535")
+                raise InvalidSettings(
+                    f"--port {flags['port']} is out of range", hint=step("give ", Setting("port"), " from 0 to 65535")
+                )
             address = replace(address, port=flags["port"])
         token = _read_token(flags["token_file"]) if flags["token_file"] is not None else None
         is_local = flags["unix"] is not None or address.is_local
@@ -67,7 +70,15 @@ class ServeOptions(Struct, frozen=True):
             # CVE-2025-63389: an API that the whole net can use.
             raise UsageError(
                 f"on {address} others than this machine can push with your logins",
-                hint="give --token-file FILE; or --allow-anonymous, best with --allow-target; or listen on 127.0.0.1",
+                hint=step(
+                    "give ",
+                    Setting("token_file", "FILE"),
+                    "; or ",
+                    Setting("allow_anonymous"),
+                    ", best with ",
+                    Setting("allow_target"),
+                    "; or listen on 127.0.0.1",
+                ),
             )
         access = Access(
             # A browser gets to no socket in the file system.
@@ -89,7 +100,9 @@ def _read_token(path: Path) -> str:
     except OSError as error:
         if passes(error):
             raise read_error(error, "the token", path=path) from error
-        raise NotAtSource(f"no token at {path}: {error.strerror or error}", hint="check --token-file") from error
+        raise NotAtSource(
+            f"no token at {path}: {error.strerror or error}", hint=step("check ", Setting("token_file"))
+        ) from error
     except ValueError as error:
         raise InvalidSettings(f"{path} holds no token: {error}", hint="write one line of text into it") from error
     if len(token) < _MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
@@ -180,9 +193,11 @@ async def _start(site: web.BaseSite, options: ServeOptions) -> None:
         await site.start()
     except OSError as error:
         where = options.unix or options.address
-        hint = "choose another: --host ADDRESS --port PORT"
+        hint = step("choose another: ", Setting("host", "ADDRESS"), " ", Setting("port", "PORT"))
         if error.errno == errno.EADDRINUSE:
-            hint = "Ollama itself may be running there: stop it, or choose another port: --port PORT"
+            hint = step(
+                "Ollama itself may be running there: stop it, or choose another port: ", Setting("port", "PORT")
+            )
         raise UsageError(f"can't listen on {where}: {error.strerror or error}", hint=hint) from error
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ..errors import InvalidSettings, RegistryPushError, quoted
 from ..model import ModelName
+from ..text.hint import Setting, step
 
 
 class TargetNotAllowed(RegistryPushError):
@@ -48,5 +49,7 @@ class AllowedTargets(Struct, frozen=True):
         if self.globs and not any(fnmatchcase(host, at) and fnmatchcase(path, below) for at, below in self.globs):
             raise TargetNotAllowed(
                 f"this service does not push to {name.host}/{name.namespace}/{name.model}",
-                hint="whoever runs it can allow that with --allow-target HOST or HOST/NAMESPACE/*",
+                hint=step(
+                    "whoever runs it can allow that with ", Setting("allow_target", "HOST"), " or HOST/NAMESPACE/*"
+                ),
             )

@@ -14,6 +14,7 @@ from ..content.read_errors import unreadable
 from ..errors import InvalidSettings, KeyNotFound
 from ..model.origin import spellings
 from ..settings import Settings
+from ..text.hint import Hint, Setting, step
 from ..text.patterns import LazyPattern
 
 # containers-certs.d(5), rootless docker's, docker's on other systems, and the system's own two. In each, below a folder
@@ -42,7 +43,7 @@ def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SS
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if settings.ca_file is not None:
-        _load_roots(context, settings.ca_file, hint="check --ca-file")
+        _load_roots(context, settings.ca_file, hint=step("check ", Setting("ca_file")))
     for folder, names in _host_folders(netloc, settings):
         for name in names:
             if name.endswith(".crt") and is_there(folder / name):
@@ -87,7 +88,7 @@ def _host_folders(netloc: str, settings: Settings) -> Iterator[tuple[Path, list[
                 yield folder / spelling, names
 
 
-def _load_roots(context: ssl.SSLContext, file: Path, *, hint: str) -> None:
+def _load_roots(context: ssl.SSLContext, file: Path, *, hint: str | Hint) -> None:
     try:
         _check_readable(file, "the CA file")
         context.load_verify_locations(cafile=file)
@@ -110,7 +111,7 @@ def _no_passphrase(key: Path) -> str:
 
 
 def _load_chain(context: ssl.SSLContext, cert: Path, key: Path, *, is_named: bool) -> None:
-    hint = "check --cert and --key-file"
+    hint: str | Hint = step("check ", Setting("cert"), " and ", Setting("key_file"))
     if not is_named:
         hint = f"put the key of {cert.name} there; if that is a CA's certificate, call it {cert.stem}.crt"
     for file, what in ((cert, "the client certificate"), (key, "the key of the client certificate")):

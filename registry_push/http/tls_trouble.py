@@ -13,6 +13,7 @@ from ..content.threads import in_thread
 from ..errors import ConnectionLost, RegistryPushError, TLSFailed
 from ..model import HTTPOrigin
 from ..settings import Settings
+from ..text.hint import Setting, joined, step
 from .proxies import Proxy
 from .tls import client_certificates, words_of
 from .tls_look import Shown, look
@@ -77,7 +78,12 @@ async def _second_look(case: Circumstances, did: str) -> TLSFailed | None:
     if case.origin.scheme == "http":
         return TLSFailed(
             f"{netloc} speaks https: write https://{netloc}/…",
-            hint="leave out --plain-http; if its CA is a private one, name that: --ca-file FILE",
+            hint=step(
+                "leave out ",
+                Setting("plain_http"),
+                "; if its CA is a private one, name that: ",
+                Setting("ca_file", "FILE"),
+            ),
             url=case.url,
         )
     return await _about_our_certificate(case, f"it {did}") if shown.wants_certificate else None
@@ -88,12 +94,17 @@ async def _about_our_certificate(case: Circumstances, words: str) -> TLSFailed:
     if own is not None:
         return TLSFailed(
             f"{netloc} does not take the client certificate {own} ({words})",
-            hint=f"check that it has not expired, and is signed by a CA that {netloc} trusts: --cert, --key-file",
+            hint=step(
+                f"check that it has not expired, and is signed by a CA that {netloc} trusts: ",
+                Setting("cert"),
+                ", ",
+                Setting("key_file"),
+            ),
             url=case.url,
         )
     return TLSFailed(
         f"{netloc} wants a client certificate, and none was given ({words})",
-        hint="give yours: --cert FILE --key-file FILE",
+        hint=step("give yours: ", Setting("cert", "FILE"), " ", Setting("key_file", "FILE")),
         url=case.url,
     )
 
@@ -119,7 +130,7 @@ async def _untrusted(error: aiohttp.ClientConnectorCertificateError, case: Circu
     )
     return TLSFailed(
         f"no trusted TLS connection to {netloc}: {'; '.join(each.words for each in found)}",
-        hint="; ".join(each.hint for each in found),
+        hint=joined("; ", [each.hint for each in found]),
         url=case.url,
     )
 

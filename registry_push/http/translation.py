@@ -7,6 +7,7 @@ import aiohttp
 from ..content.read_errors import shortage
 from ..errors import ConnectionLost, ProtocolViolation, RegistryPushError, TimedOut, TLSFailed, redacted
 from ..model import HTTPOrigin
+from ..text.hint import Setting, step
 from .address_judge import AddressRefused
 from .aiohttp_fixes import HeadTooLate, TooManyInformational
 from .proxies import Proxy
@@ -27,7 +28,9 @@ def translated(error: Exception, url: str, proxy: Proxy | None = None) -> Regist
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error):
-                return TLSFailed(f"{where.netloc} does not speak https", hint="for http, say --plain-http", url=url)
+                return TLSFailed(
+                    f"{where.netloc} does not speak https", hint=step("for http, say ", Setting("plain_http")), url=url
+                )
             return TLSFailed(f"no TLS connection to {where.netloc}: {reason_of(error)}", url=url)
         case aiohttp.ClientConnectorDNSError():
             return ConnectionLost(

@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
 from ..errors import printable
+from ..text.hint import Hint, Setting, step
 
 # OpenSSL's X509_V_ERR_… (x509_vfy.h), which are Python's `verify_code`.
 _DATES: Final = (9, 10)
@@ -26,7 +27,7 @@ class Reason(Struct, frozen=True):
     """One thing that is wrong with a certificate, and the next step."""
 
     words: str
-    hint: str
+    hint: str | Hint
 
 
 def reasons(code: int, words: str, chain: Sequence[bytes], *, netloc: str, host: str, now: datetime) -> list[Reason]:
@@ -113,16 +114,16 @@ def _fits(host: str, name: str) -> bool:
 
 
 def _authority(code: int, chain: Sequence[x509.Certificate], netloc: str) -> Reason:
-    hint = "if it is to be trusted, name its CA: --ca-file FILE"
+    hint = step("if it is to be trusted, name its CA: ", Setting("ca_file", "FILE"))
     if code == _SELF_SIGNED or (len(chain) == 1 and chain[0].issuer == chain[0].subject):
         return Reason(
             "its certificate is self-signed, and not known here",
-            "if it is to be trusted, name it: --ca-file FILE",
+            step("if it is to be trusted, name it: ", Setting("ca_file", "FILE")),
         )
     if not chain:
         return Reason("its certificate is from a CA that is not known here", hint)
     if len(chain) == 1:
-        hint += f"; a public one's intermediate certificate is for {netloc} to send, which sends none"
+        hint = step(*hint.parts, f"; a public one's intermediate certificate is for {netloc} to send, which sends none")
     issuer = _name(chain[-1].issuer)
     return Reason(f"its certificate is from a CA that is not known here: {issuer}", hint)
 

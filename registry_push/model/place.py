@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from ..errors import InvalidName, UsageError, quoted
+from ..text.hint import Setting, step
 from ..text.user_part import without_login
 from .name import DEFAULT_HOST, ModelName
 from .origin import HTTPOrigin
@@ -167,7 +168,8 @@ def _destination(text: str, written: str) -> Destination:
     if "/" not in rest:
         shown = quoted(written)
         raise InvalidName(
-            f"{shown} names a registry but no repository", hint=f"to keep the names: --to {without_login(rest)}/"
+            f"{shown} names a registry but no repository",
+            hint=step("to keep the names: ", Setting("to", f"{without_login(rest)}/")),
         )
     return Exactly(Reference.parse(text))
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..errors import InvalidName, NameNotMappable, quoted
+from ..text.hint import Login, Setting, step
 from ..text.user_part import OTHER_ATS
 from .digest import Digest
 from .name import DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG, ModelName
@@ -98,7 +99,14 @@ class Reference(Struct, frozen=True):
         if "@" in rest.partition("/")[0] or any(at in rest for at in OTHER_ATS):
             raise InvalidName(
                 f"{quoted(text)} has a login in it",
-                hint="leave it out, and log in with: docker login HOST; or give --username NAME --password-stdin",
+                hint=step(
+                    "leave it out, and log in with: ",
+                    Login(),
+                    "; or give ",
+                    Setting("username", "NAME"),
+                    " ",
+                    Setting("password_stdin"),
+                ),
             )
         rest, at, digest = rest.partition("@")
         host, slash, path = rest.partition("/")
@@ -156,7 +164,7 @@ class Reference(Struct, frozen=True):
         except InvalidName as error:
             raise NameNotMappable(
                 f"{name.short} can't be called {host}/{repository} at a registry: {error}",
-                hint=f"give it a name: --to {host}/{_allowed(repository)}:{name.tag}",
+                hint=step("give it a name: ", Setting("to", f"{host}/{_allowed(repository)}:{name.tag}")),
             ) from error
 
     def at(self, *, tag: str | None = None, digest: Digest | None = None) -> Self:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..errors import InvalidName, UsageError, quoted
+from ..text.hint import Setting, step
 from .name import DEFAULT_NAMESPACE, ModelName
 
 
@@ -26,7 +27,7 @@ class Rule(Struct, frozen=True):
         if not separator or not pattern:
             raise UsageError(
                 f"--rename {quoted(text)} is not PATTERN=REPLACEMENT",
-                hint=r"for example: --rename 'Bartowski/(.*)=bartowski/\1'",
+                hint=step("for example: ", Setting("rename"), " 'Bartowski/(.*)=bartowski/\\1'"),
             )
         try:
             return cls(re.compile(pattern), replacement)

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from ..errors import ForeignAddress
 from ..model import HTTPOrigin
+from ..text.hint import Setting, step
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -110,7 +111,10 @@ class AddressRule(Struct, frozen=True):
         return ForeignAddress(
             f"{self.registry} sends us to {HTTPOrigin.of(url)}, which is {kind.value} ({host}); "
             "the registry itself is not",
-            hint=f"nothing was sent there; if the registry's owner says that this is right: --allow-address {address}",
+            hint=step(
+                "nothing was sent there; if the registry's owner says that this is right: ",
+                Setting("allow_address", str(address)),
+            ),
             url=url,
         )
 

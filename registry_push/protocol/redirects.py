@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 from ..errors import InvalidName, ProtocolViolation, Refused
 from ..model import HTTPOrigin
+from ..text.hint import Hint, Setting, step
 from .response import RegistryResponse
 
 # Bytes of a body that is sent on even after all of it has gone: less than a second of a slow line.
@@ -22,10 +23,15 @@ def not_followed(answer: RegistryResponse, what: str) -> Refused:
         return Refused(f"{what}: {said}, which leads to an odd address", url=answer.url)
     here, origin = HTTPOrigin.of(answer.url), HTTPOrigin.of(there)
     where = f"{origin}{urlsplit(there).path}"
+    hint: str | Hint
     if origin != here:
         hint = f"if that is the registry's address, write it: {origin}/…"
     elif answer.keeps_body:
-        hint = "send pieces that may go twice: --chunk-size 1MiB; or ask who runs it to answer without a redirect"
+        hint = step(
+            "send pieces that may go twice: ",
+            Setting("chunk_size", "1MiB"),
+            "; or ask who runs it to answer without a redirect",
+        )
     else:
         hint = f"ask who runs {here.netloc}, or the proxy in front of it: only 307 and 308 can send an upload on"
     return Refused(f"{what}: {said}, which leads to {where}", hint=hint, url=answer.url)
@@ -40,7 +46,7 @@ def check_upgrade(registry: HTTPOrigin, answer: RegistryResponse) -> None:
     if origin.scheme == "https" and is_same:
         raise ProtocolViolation(
             f"{registry.netloc} speaks https: it sends http on to {origin}",
-            hint=f"write {origin}/…, and leave --plain-http out",
+            hint=step(f"write {origin}/…, and leave ", Setting("plain_http"), " out"),
             url=answer.url,
         )
 

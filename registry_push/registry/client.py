@@ -30,6 +30,7 @@ from ..protocol.diagnostics import diagnose
 from ..protocol.location import is_line
 from ..protocol.redirects import MOST_HOPS, check_upgrade, not_followed
 from ..protocol.response import Kind, RegistryResponse
+from ..text.hint import Login, step
 from .questions import Questions
 from .root import Root
 
@@ -302,7 +303,7 @@ class Client:
         if who is not None:
             return type(error)(f"{error.message} (signed in with {who})", hint=error.hint, url=error.url)
         can = "read" if reading else "write"
-        hint = f"log in: docker login {self.origin.netloc}; or check that everyone may {can} there"
+        hint = step("log in: ", Login(self.origin.netloc), f"; or check that everyone may {can} there")
         return type(error)(f"{error.message} (no login was used)", hint=hint, url=error.url)
 
     def _check_upgrade(self, response: Response) -> None:

@@ -11,6 +11,7 @@ from ..errors import NameCollision, UsageError
 from ..model import Descriptor, Digest, LocalReference, Manifest, ModelName, Reference
 from ..model.name import DEFAULT_TAG
 from ..model.place import Below, Destination
+from ..text.hint import Setting, step
 
 AnyReference = Reference | LocalReference
 AnyName = ModelName | AnyReference
@@ -110,7 +111,12 @@ def check_collisions(models: Iterable[tuple[ModelName, tuple[Reference, ...]]]) 
             if other != name:
                 raise NameCollision(
                     f"{other.short} and {name.short} would both become {reference}",
-                    hint="push them one by one, each with its own --to HOST/NS/MODEL:TAG; or leave one out: --exclude",
+                    hint=step(
+                        "push them one by one, each with its own ",
+                        Setting("to", "HOST/NS/MODEL:TAG"),
+                        "; or leave one out: ",
+                        Setting("exclude"),
+                    ),
                 )
 
 

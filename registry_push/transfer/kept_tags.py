@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..errors import TagTaken
 from ..model import Digest, Manifest
+from ..text.hint import Setting, step
 from .dry_run import WrappedTarget
 
 
@@ -25,8 +26,12 @@ class KeptTags(WrappedTarget, frozen=True):
         if found not in (None, self.digests[ref]):
             raise TagTaken(
                 f"the tag {ref} of {self.target.name} is there already, and is {found}",
-                hint="give the model another tag: --to HOST/PATH:TAG; or, to replace what is there, leave out "
-                "--no-clobber",
+                hint=step(
+                    "give the model another tag: ",
+                    Setting("to", "HOST/PATH:TAG"),
+                    "; or, to replace what is there, leave out ",
+                    Setting("no_clobber"),
+                ),
             )
         return found
 

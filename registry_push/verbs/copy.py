@@ -28,6 +28,7 @@ from ..registry.registries import Registries
 from ..settings import Settings
 from ..state.copy_record import CopyRecord
 from ..state.journal import Journal
+from ..text.hint import Login, step
 from ..transfer.copy import Copier
 from ..transfer.dry_run import CheckableTarget, DryRun, marked
 from ..transfer.job import AnyJob, AnyReference
@@ -127,7 +128,7 @@ def _check_login(settings: Settings, places: Sequence[Place], to: CopyTarget) ->
     if settings.username is not None and len(hosts) > 1:
         raise UsageError(
             f"--username is one registry's login, and {' and '.join(sorted(hosts))} are asked",
-            hint="log in to each of them: docker login HOST",
+            hint=step("log in to each of them: ", Login()),
         )
 
 

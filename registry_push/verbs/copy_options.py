@@ -10,6 +10,7 @@ from msgspec import Struct
 from ..errors import UsageError, quoted
 from ..model.mapping import CopyTarget
 from ..model.place import OllamaPlace
+from ..text.hint import Setting, step
 
 ALL: Final = "all"
 NONE: Final = "none"
@@ -37,7 +38,9 @@ class CopyOptions(Struct, frozen=True):
                     hint="write all, none, or an artifact type, such as application/vnd.dev.sigstore.bundle.v0.3+json",
                 )
         if isinstance(to, OllamaPlace) and referrers not in (None, NONE):
-            raise UsageError("an Ollama store has no place for referrers", hint="leave --referrers out")
+            raise UsageError(
+                "an Ollama store has no place for referrers", hint=step("leave ", Setting("referrers"), " out")
+            )
         return cls(tuple(tags), referrers, required, has_place=not isinstance(to, OllamaPlace))
 
     @property

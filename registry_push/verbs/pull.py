@@ -11,6 +11,7 @@ from ..model import ModelName, Reference
 from ..model.name import DEFAULT_TAG
 from ..model.place import OllamaPlace, RegistryPlace, parse_readable
 from ..settings import Settings
+from ..text.hint import Setting, step
 from ..transfer.report import Report
 from .copy import copy_each
 from .copy_options import NONE, CopyOptions
@@ -39,7 +40,9 @@ async def pull(
             sources, wanted, options, verb="pull", dry_run=dry_run, settings=settings, sink=sink, stop=stop
         )
     except NameNotMappable as error:
-        raise NameNotMappable(error.message, hint="say what to call it here: --as NAME[:TAG]") from error
+        raise NameNotMappable(
+            error.message, hint=step("say what to call it here: ", Setting("as", "NAME[:TAG]"))
+        ) from error
 
 
 def _reference(text: str) -> Reference:

@@ -19,6 +19,7 @@ from ..model.renaming import Renaming
 from ..registry.registries import Registries
 from ..settings import Settings
 from ..state.push_record import PushRecord
+from ..text.hint import Login, step
 from ..transfer.copy import Copier
 from ..transfer.dry_run import DryRun, marked
 from ..transfer.job import AnyJob, PushJob
@@ -166,5 +167,5 @@ def _check_login(settings: Settings, plan: Sequence[PushJob]) -> None:
     if settings.username is not None and len(hosts) > 1:
         raise UsageError(
             f"--username is one registry's login, and the models go to {', '.join(hosts)}",
-            hint="push to one registry at a time, or log in with: docker login HOST",
+            hint=step("push to one registry at a time, or log in with: ", Login()),
         )

@@ -8,6 +8,7 @@ from typing import Final
 from ..errors import IntegrityError, ModelNotFound, ProtocolViolation
 from ..model import Digest, Manifest, Reference
 from ..model.referrers import kind_of
+from ..text.hint import Setting, step
 from ..transfer.job import AnyReference, Referrer
 from .sources import CopySource
 
@@ -31,7 +32,7 @@ async def referrers_of(
     if required is not None and not any(kind_of(each.manifest) == required for each in walk.found.values()):
         raise IntegrityError(
             f"there is no referrer of type {required}, which --require-referrer asks for",
-            hint="sign it at the source first; or leave --require-referrer out",
+            hint=step("sign it at the source first; or leave ", Setting("require_referrer"), " out"),
         )
     return tuple(walk.found.values())
 

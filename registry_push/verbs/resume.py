@@ -39,6 +39,7 @@ from ..state.push_record import PushRecord
 from ..state.records import Record
 from ..state.rows import Entry
 from ..state.schema import Newer
+from ..text.hint import Command, Setting, step
 from ..transfer.job import PushJob
 from ..transfer.report import Report
 from .copy import carry_out_again
@@ -79,7 +80,7 @@ def open_journal(folder: Path, sink: Sink) -> Journal | None:
     except FileNotFoundError:
         return None
     except NotADirectoryError as error:
-        raise InvalidSettings(f"{folder} is no folder", hint="check --state-dir") from error
+        raise InvalidSettings(f"{folder} is no folder", hint=step("check ", Setting("state_dir"))) from error
     except OSError as error:
         raise unreadable(folder, what="the journal") from error
     told: list[Event] = []
@@ -119,7 +120,7 @@ def under_way(journal: Journal | None, targets: Sequence[str] = ()) -> UnderWay:
         return found
     error = NothingUnderWay(
         f"nothing that is under way goes to {' or '.join(quoted(target) for target in targets)}",
-        hint="see what is under way: registry-push resume --list",
+        hint=step("see what is under way: ", Command("resume --list")),
     )
     return UnderWay((), (), error)
 

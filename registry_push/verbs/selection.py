@@ -26,6 +26,7 @@ from ..events import ModelFailed, Sink, Warned, ignore
 from ..model import Manifest, ModelName, Reference
 from ..model.place import Destination, Exactly, parse_destination
 from ..model.renaming import Renaming
+from ..text.hint import Command, Setting, step
 from ..transfer.job import PushJob, check_collisions, check_tags, targets_of
 
 _NO_RENAMING: Final = Renaming()
@@ -73,7 +74,9 @@ async def planned(
     if selection.every == bool(selection.wanted):
         if selection.every:
             raise UsageError("--all and the names of models exclude each other", hint="leave one of them out")
-        raise UsageError("name the models to push, or give --all for every one", hint="see them: registry-push list")
+        raise UsageError(
+            "name the models to push, or give --all for every one", hint=step("see them: ", Command("list"))
+        )
     destination = parse_destination(to) if to is not None else None
     check_tags(tags)
     chosen = await _chosen(store, selection, sink)
@@ -180,14 +183,14 @@ async def _chosen(store: OllamaStore, selection: Selection, sink: Sink) -> dict[
         for name in excluded:
             del chosen[name]
     if not chosen:
-        raise UsageError("all models asked for are excluded", hint="see what is there: registry-push list")
+        raise UsageError("all models asked for are excluded", hint=step("see what is there: ", Command("list")))
     return chosen
 
 
 def _propose_lowercase(error: UsageError, name: ModelName, renaming: Renaming) -> None:
     has_capitals = (name.namespace, name.model) != (name.namespace.lower(), name.model.lower())
     if isinstance(error, NameNotMappable) and has_capitals and not renaming.lowercase:
-        error.hint = f"{error.hint}; or, for all of them: --lowercase"
+        error.hint = step(f"{error.hint}; or, for all of them: ", Setting("lowercase"))
 
 
 def _check_target(names: Sequence[ModelName], destination: Destination | None) -> None:
@@ -195,5 +198,8 @@ def _check_target(names: Sequence[ModelName], destination: Destination | None) -
         reference = destination.reference
         raise UsageError(
             f"{len(names)} models can't all become {reference}",
-            hint=f"to keep their names, end the target with a slash: --to {reference.host}/{reference.repository}/",
+            hint=step(
+                "to keep their names, end the target with a slash: ",
+                Setting("to", f"{reference.host}/{reference.repository}/"),
+            ),
         )

@@ -46,7 +46,7 @@ def test_over_http_elsewhere_by_the_word_of_its_owner_or_of_who_runs_it(
 
 def test_a_withheld_login_says_what_to_do() -> None:
     assert LoginWithheld.exit_code == 4
-    assert "--plain-http" in (LoginWithheld.default_hint or "")
+    assert "--plain-http" in str(LoginWithheld.default_hint)
 
 
 def test_settings_are_of_who_runs_it() -> None:

@@ -10,6 +10,7 @@ from registry_push import errors
 from registry_push.daemon.failures import status_of, words_of
 from registry_push.daemon.push_request import PushRequest
 from registry_push.daemon.targets import TargetNotAllowed
+from registry_push.text.hint import Login, Setting, step
 
 
 def test_defaults() -> None:
@@ -98,7 +99,8 @@ def test_words_are_one_safe_line_with_the_next_step_of_a_client() -> None:
     said = words_of(errors.ConnectionLost("gone\x1b[31m\nfrom https://h/x?sig=1"))
     assert "\x1b" not in said and "\n" not in said and "sig=1" not in said
     assert said.endswith("push again: what is already there is not sent twice")
-    login = words_of(errors.Unauthorized("x wants a login", hint="docker login x; or give --username NAME"))
+    own_words = step(Login("x"), "; or give ", Setting("username", "NAME"))
+    login = words_of(errors.Unauthorized("x wants a login", hint=own_words))
     assert "send username and password" in login and "--username" not in login
     assert "--" not in words_of(errors.Denied("no"))
     own = errors.Unauthorized("refused", hint="set the clock: timedatectl set-ntp true")

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from registry_push.daemon.failures import words_of
 from registry_push.errors import ConnectionLost, RegistryPushError, TLSFailed
+from registry_push.text.hint import Setting, step
 from tests.support.scripted import Says, Scripted, opened
 from tests.support.tls import Authority, Certificate, self_signed
 
@@ -295,7 +296,7 @@ async def test_a_certificate_of_a_proxy_is_told_to_be_the_proxys(tmp_path: Path)
 
 
 def test_a_client_of_the_service_is_told_of_no_flags() -> None:
-    for hint in ("if it is to be trusted, name its CA: --ca-file FILE", None):
+    for hint in (step("if it is to be trusted, name its CA: ", Setting("ca_file", "FILE")), None):
         words = words_of(TLSFailed("no trusted TLS connection to r.example", hint=hint))
         assert "who runs this service" in words
         assert "--" not in words

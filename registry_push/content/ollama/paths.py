@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ...errors import StoreNotFound, Unavailable, Unreadable
+from ...text.hint import Setting, step
 from ..read_errors import passes, read_error, unreadable
 
 # O_NONBLOCK: opening a FIFO must not wait for its writer. Regular files don't heed it.
@@ -77,7 +78,7 @@ def find_root(
         raise blocked
     raise StoreNotFound(
         f"no Ollama store in {', '.join(map(str, roots)) or 'the home folder that this user does not have'}",
-        hint="say where it is: --models DIR, or OLLAMA_MODELS=DIR",
+        hint=step("say where it is: ", Setting("models", "DIR"), ", or OLLAMA_MODELS=DIR"),
     )
 
 
@@ -97,7 +98,7 @@ def check_is_store(root: Path) -> None:
     near = next(filter(_has_parts, places), None)
     raise StoreNotFound(
         f"{root} is no Ollama store: there are no manifests and no blobs in it",
-        hint=f"did you mean --models {near}?" if near is not None else None,
+        hint=step("did you mean ", Setting("models", str(near)), "?") if near is not None else None,
     )
 
 

@@ -26,6 +26,7 @@ from ...errors import (
 from ...model import Descriptor, Digest, Manifest, ModelName
 from ...model.manifest import MAX_MANIFEST_BYTES, ManifestEntry
 from ...settings import Settings
+from ...text.hint import Command, step
 from ...text.user_part import without_login
 from ..body import BytesBody, FileBody, hint_for_damaged, opened
 from ..read_errors import Cause, cause_of, passes, read_error, unreadable
@@ -225,7 +226,7 @@ class OllamaStore:
         if remote := self.remote(manifest):
             raise NothingToPush(
                 f"{name.short if name is not None else 'this model'} runs at {remote}; only a pointer to it is here",
-                hint="push a model whose weights are on this machine: registry-push list",
+                hint=step("push a model whose weights are on this machine: ", Command("list")),
             )
 
     def remote(self, manifest: Manifest) -> str | None:
@@ -281,7 +282,7 @@ class OllamaStore:
 
     def _not_found(self, wanted: str, names: Iterable[ModelName]) -> ModelNotFound:
         near = closest(wanted, names)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see what is there: registry-push list"
+        hint = f"did you mean {' or '.join(near)}?" if near else step("see what is there: ", Command("list"))
         return ModelNotFound(f"no model {without_login(wanted)} in {self.root}", hint=hint)
 
     def _manifest_error(self, name: ModelName, path: Path, error: OSError) -> RegistryPushError:

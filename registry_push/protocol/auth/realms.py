@@ -12,6 +12,7 @@ from typing import Final
 
 from ...errors import ForeignRealm, InvalidName, ProtocolViolation
 from ...model import HTTPOrigin
+from ...text.hint import Hint, Setting, step
 from ..addresses import AddressKind, kind_of_host
 from ..location import is_line
 
@@ -67,7 +68,7 @@ def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collect
     if origin.scheme == "http" and not (registry.scheme == "http" and (pair[0] == pair[1] or same_machine)):
         raise _refusal(registry, origin, "that is not https")
     if _is_inside(origin.host) and pair[0] != pair[1] and not same_machine and origin.host not in allowed:
-        flag = f"if the registry's owner says that this is right: --allow-realm {origin.host}"
+        flag = step("if the registry's owner says that this is right: ", Setting("allow_realm", origin.host))
         raise _refusal(registry, origin, "that is an address of a private network or of the machine itself", hint=flag)
     standard = origin.port == 443
     match secret:
@@ -80,13 +81,13 @@ def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collect
         case Secret.PASSWORD if standard and (pair in _PASSWORD_PAIRS or _is_family(*pair)):
             return origin
         case Secret.PASSWORD:
-            flag = f"if the registry's owner says that this is right: --allow-realm {origin.host}"
+            flag = step("if the registry's owner says that this is right: ", Setting("allow_realm", origin.host))
             raise _refusal(registry, origin, "that is another host", hint=flag)
         case _:
             raise _refusal(registry, origin, "a signature is for the registry's own origin")
 
 
-def _refusal(registry: HTTPOrigin, realm: HTTPOrigin, why: str, *, hint: str | None = None) -> ForeignRealm:
+def _refusal(registry: HTTPOrigin, realm: HTTPOrigin, why: str, *, hint: Hint | None = None) -> ForeignRealm:
     return ForeignRealm(
         f"{registry} asks for credentials to be sent to {realm}: {why}",
         hint=hint or "nothing was sent there; ask the registry's owner whether its token service is meant to be there",

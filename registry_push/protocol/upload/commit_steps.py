@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ...errors import RemoteMismatch
 from ...events import Placement
+from ...text.hint import Setting, step
 from ..response import RegistryResponse
 from .chunk_steps import TWICE, ChunkSteps
 from .chunks import WholePut
@@ -163,7 +164,9 @@ class CommitSteps(ChunkSteps):
                 RemoteMismatch(
                     f"the registry made {answer.length} bytes of the chunks of {self._blob.digest}, "
                     f"which has {self._blob.size}",
-                    hint="send it whole: --one-put; if it ends so again, tell who runs the registry",
+                    hint=step(
+                        "send it whole: ", Setting("one_put"), "; if it ends so again, tell who runs the registry"
+                    ),
                     url=self._endpoints.blob,
                 )
             )

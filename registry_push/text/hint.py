@@ -1,0 +1,92 @@
+"""`Hint`: a next step as data, which each face puts into its own words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+
+class Setting(Struct, frozen=True):
+    """A setting that helps, by its flag's name with underscores; `value` is what to give it, such as FILE."""
+
+    name: str
+    value: str = ""
+
+
+class Command(Struct, frozen=True):
+    """A command of registry-push, such as `key create`."""
+
+    words: str
+
+
+class Login(Struct, frozen=True):
+    """A login at `host`, as docker's command makes one."""
+
+    host: str = "HOST"
+
+
+Part = str | Setting | Command | Login
+
+
+class Hint(Struct, frozen=True):
+    """Text, and what has another name in each face."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The settings that help, by their flags' names."""
+        return tuple(part.name for part in self.parts if isinstance(part, Setting))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it says the same in every face."""
+        return all(isinstance(part, str) for part in self.parts)
+
+    def __str__(self) -> str:
+        return self.worded(for_the_command)
+
+    def worded(self, word: Callable[[Setting | Command | Login], str]) -> str:
+        """The hint as text; `word` puts what is no text into a face's words."""
+        return "".join(part if isinstance(part, str) else word(part) for part in self.parts)
+
+    def rewritten(self, changed: Callable[[str], str]) -> Hint:
+        """The hint with all its text put through `changed`."""
+        return Hint(tuple(_rewritten(part, changed) for part in self.parts))
+
+
+def step(*parts: Part) -> Hint:
+    """The hint of these parts, in their order."""
+    return Hint(parts)
+
+
+def joined(between: str, hints: Sequence[str | Hint]) -> Hint:
+    """One hint of several, with `between` between them."""
+    parts: list[Part] = []
+    for hint in hints:
+        parts += [*([between] if parts else []), *((hint,) if isinstance(hint, str) else hint.parts)]
+    return Hint(tuple(parts))
+
+
+def for_the_command(part: Setting | Command | Login) -> str:
+    """A part as who types commands would write it."""
+    match part:
+        case Setting(name, value):
+            return f"--{name.replace('_', '-')}{f' {value}' if value else ''}"
+        case Command(words):
+            return f"registry-push {words}"
+        case Login(host):
+            return f"docker login {host}"
+
+
+def _rewritten(part: Part, changed: Callable[[str], str]) -> Part:
+    match part:
+        case str():
+            return changed(part)
+        case Setting(name, value):
+            return Setting(name, changed(value))
+        case Login(host):
+            return Login(changed(host))
+        case Command():
+            return part
