@@ -1,37 +1,24 @@
-"""Signing in at one registry: which provider, which token, when to ask for a new one."""
+"""`Authenticator`: signs in at one registry. Decides which provider is asked for a token, and when for a new one."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from enum import Enum
-from typing import Final
-from urllib.parse import urlencode
 
 from msgspec import Struct
 
-from ..errors import InvalidName, LoginWithheld, NoIdentity, NotAllowed, ProtocolViolation, Unauthorized, printable
+from ..errors import InvalidName, LoginWithheld, NoIdentity, NotAllowed, Unauthorized
 from ..http.response import Response
 from ..http.transport import Transport
 from ..model import HTTPOrigin
 from ..protocol.auth.challenge import Challenge, Scopes, basic, bearer, parse_challenges, widened
-from ..protocol.auth.realms import Secret, judged
-from ..protocol.auth.signing import authorization, signed_text, token_query
-from ..protocol.auth.token import MAX_TOKEN_BYTES, Token, clock_skew, refresh_token
-from ..protocol.diagnostics import diagnose
+from ..protocol.auth.token import Token
 from ..text.hint import Command, Login, Setting, step
 from .credentials import Credential
 from .identity import Identity
 from .refresh_tokens import RefreshTokens
-
-# 16 random bytes, base64url without padding (ollama:auth/auth.go, NewNonce).
-_NONCE_BYTES: Final = 16
-_REFUSALS: Final = (400, 401, 403, 404)
-# Token services that know no POST answer one of these; then the same is asked by GET (docker's oauth2 document).
-_NO_POST: Final = (400, 403, 404, 405)
+from .token_service import TokenRefused, TokenService, basic_authorization, words_of
 
 
 class Provider(Enum):
@@ -72,10 +59,15 @@ class Authenticator:
         self._login = login
         self._identity = identity
         self._prefers_signature = prefers_signature
-        self._allowed_realms = allowed_realms
         self._withheld = withheld  # there may be a login or a key, which this origin is not shown
-        self._refreshed = refreshed or RefreshTokens()
-        self._stop = stop  # ends every pause between two tries
+        self._service = TokenService(
+            origin,
+            transport,
+            identity,
+            allowed_realms=allowed_realms,
+            refreshed=refreshed or RefreshTokens(),
+            stop=stop,
+        )
         self._challenge: Challenge | None = None  # the last one: its realm and service are the registry's
         self._asked: dict[Scopes, Scopes] = {}  # the scopes that the challenge to a request for these named
         self._logins: dict[str, Credential | None] = {}
@@ -134,7 +126,7 @@ class Authenticator:
                 challenge = self._challenge
             if challenge is not None:
                 if held is not None and held.header == used and used not in self._proven:
-                    self._refuse(scopes, held.provider, f"its token was refused: {_words(response)}")
+                    self._refuse(scopes, held.provider, f"its token was refused: {words_of(response)}")
                 self._proven.discard(used or "")
                 self._challenge, self._asked[scopes] = challenge, challenge.scopes
                 await self._sign_in(scopes, challenge, used)
@@ -151,9 +143,9 @@ class Authenticator:
         login = await self._login_for(scopes)
         if login is None or login.registry_token is not None:
             raise self._no_login(response)
-        header = _basic(login)
+        header = basic_authorization(login)
         if used == header:
-            raise self._login_refused(login, _words(response))
+            raise self._login_refused(login, words_of(response))
         self._basic[scopes] = header
 
     async def _login_for(self, scopes: Scopes) -> Credential | None:
@@ -179,7 +171,7 @@ class Authenticator:
             try:
                 wanted = widened(self._asked.get(scopes, ()), scopes)
                 held = _Held(await self._fetch(provider, wanted, challenge, login), provider)
-            except _TokenRefused as refusal:
+            except TokenRefused as refusal:
                 self._refuse(scopes, provider, str(refusal))
                 continue
             if held.header == used:
@@ -206,103 +198,15 @@ class Authenticator:
             return False
 
     async def _fetch(self, provider: Provider, scopes: Scopes, challenge: Challenge, login: Credential | None) -> Token:
-        realm = challenge.realm or ""
+        realm, service = challenge.realm or "", challenge.service
         match provider:
             case Provider.ANONYMOUS:
-                self._judge(realm, Secret.NOTHING)
-                return await self._get(realm, challenge.service, scopes, {})
+                return await self._service.anonymous_token(realm, service, scopes)
             case Provider.SIGNATURE:
-                return await self._fetch_signed(realm, challenge.service, scopes)
+                return await self._service.signed_token(realm, service, scopes)
             case Provider.LOGIN:
                 assert login is not None
-                return await self._fetch_with_login(realm, challenge.service, scopes, login)
-
-    async def _fetch_signed(self, realm: str, service: str | None, scopes: Scopes) -> Token:
-        self._judge(realm, Secret.SIGNATURE)
-        identity = self._identity()
-        if identity is None:
-            raise _TokenRefused("there is no key")
-        nonce = secrets.token_urlsafe(_NONCE_BYTES)
-        url = token_query(realm, service or "", scopes, nonce, int(self._transport.now()))
-        signature = identity.sign(signed_text(url))
-        response = await self._transport.request(
-            "GET",
-            url,
-            {"Authorization": authorization(identity.public_wire, signature)},
-            named_by=self._named_by(url),
-            most=MAX_TOKEN_BYTES,
-            service=realm,
-            stop=self._stop,
-        )
-        skew = clock_skew(response.headers.get("Date"), now=self._transport.now())
-        if response.status in _REFUSALS and skew is not None:
-            raise Unauthorized(
-                f"{self._origin.netloc} refuses the signature: this machine's clock is {skew} the registry's",
-                hint="set the clock: timedatectl set-ntp true",
-                url=response.url,
-            )
-        return self._token(response)
-
-    async def _fetch_with_login(self, realm: str, service: str | None, scopes: Scopes, login: Credential) -> Token:
-        if login.registry_token is not None:
-            return Token(login.registry_token, float("inf"))
-        self._judge(realm, Secret.PASSWORD)
-        if login.identity_token is None:
-            return await self._get(realm, service, scopes, {"Authorization": _basic(login)})
-        # One exchange at a time: of a service that gives a new refresh token at each use, the old one is void.
-        async with self._refreshed.held(HTTPOrigin.of(realm), login.identity_token) as refresh:
-            form = {
-                "grant_type": "refresh_token",
-                "service": service or "",
-                "client_id": "registry-push",
-                "scope": " ".join(scopes),
-                "refresh_token": refresh.token,
-            }
-            headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            response = await self._transport.request(
-                "POST",
-                realm,
-                headers,
-                urlencode(form).encode(),
-                named_by=self._named_by(realm),
-                most=MAX_TOKEN_BYTES,
-                service=realm,
-                stop=self._stop,
-            )
-            if response.status not in _NO_POST:
-                token = self._token(response)
-                refresh.token = refresh_token(response.body) or refresh.token
-                return token
-            login = replace(login, identity_token=refresh.token)
-            return await self._get(realm, service, scopes, {"Authorization": _basic(login)})
-
-    async def _get(self, realm: str, service: str | None, scopes: Scopes, headers: dict[str, str]) -> Token:
-        url = _query(realm, service, scopes)
-        return self._token(
-            await self._transport.request(
-                "GET",
-                url,
-                headers,
-                named_by=self._named_by(url),
-                most=MAX_TOKEN_BYTES,
-                service=realm,
-                stop=self._stop,
-            )
-        )
-
-    def _named_by(self, url: str) -> HTTPOrigin | None:
-        """Who named the token service: the registry, or the user (`--allow-realm`)."""
-        return None if HTTPOrigin.of(url).host in self._allowed_realms else self._origin
-
-    def _token(self, response: Response) -> Token:
-        if response.status in _REFUSALS:
-            raise _TokenRefused(_words(response))
-        if response.status != 200:
-            raise ProtocolViolation(f"the token service answers HTTP {response.status}", url=response.url)
-        return Token.read(response.body, now=self._transport.now())
-
-    def _judge(self, realm: str, secret: Secret) -> None:
-        judged(self._origin, realm, secret, allowed=self._allowed_realms)
+                return await self._service.token_for(login, realm, service, scopes)
 
     # ── when it does not work ─────────────────────────────────────────────────────────────────────
 
@@ -348,23 +252,3 @@ class Authenticator:
             f"{host} refuses the login of {login.username or 'a token'} from {login.source} ({words})",
             hint=step("log in again (", Login(host), "), or check that this account may write there"),
         )
-
-
-class _TokenRefused(Exception):
-    """A provider got no token; the next one is tried."""
-
-
-def _query(realm: str, service: str | None, scopes: Scopes) -> str:
-    fields = [*([("service", service)] if service else []), *(("scope", scope) for scope in scopes)]
-    realm = realm.partition("#")[0]
-    return f"{realm}{'&' if '?' in realm else '?'}{urlencode(fields)}"
-
-
-def _basic(login: Credential) -> str:
-    # What Basic carries of an identity token is docker's habit: the user `<token>`, the token as password.
-    user, word = login.username or "<token>", login.password or login.identity_token or ""
-    return f"Basic {b64encode(f'{user}:{word}'.encode()).decode()}"
-
-
-def _words(response: Response) -> str:
-    return printable(f"HTTP {response.status} {diagnose(response.body)}".strip(), limit=200)
