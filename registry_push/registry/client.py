@@ -6,32 +6,28 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urljoin
 
 from msgspec.structs import replace
 
 from ..errors import (
     Denied,
-    InvalidName,
     NotAllowed,
     ProtocolViolation,
     Refused,
     RegistryPushError,
     Unauthorized,
     Unavailable,
-    redacted,
 )
 from ..http.body.payload import SpanPayload
 from ..http.response import Response
-from ..http.response_body import beginning_of
 from ..http.transport import Transport
 from ..model import HTTPOrigin
-from ..protocol.diagnostics import diagnose
-from ..protocol.location import is_line
 from ..protocol.redirects import MOST_HOPS, check_upgrade, not_followed
 from ..protocol.response import Kind, RegistryResponse
 from ..text.hint import Login, step
+from .hops import REDIRECTS, leads_on, next_hop
 from .questions import Questions
+from .refusal_words import RefusalWords
 from .root import Root
 
 if TYPE_CHECKING:
@@ -40,9 +36,6 @@ if TYPE_CHECKING:
 
 # How a registry may turn the anonymous down besides 401: what they may not see is forbidden, or is not there.
 _VEILED: Final = (403, 404)
-_REDIRECTS: Final = (301, 302, 303, 307, 308)
-# The redirects that leave the method and the body as they are (RFC 9110, 15.4); the others turn a POST into a GET.
-_KEEPING: Final = (307, 308)
 # What changes nothing at a registry.
 _ASKING: Final = ("GET", "HEAD")
 
@@ -70,6 +63,7 @@ class Client:
         self._stop = stop
         transport.know_registry(origin)
         self.root = Root(origin, self._get_root, has_none=not has_root)
+        self._words = RefusalWords(origin, transport, self.root)
         self._meeting = asyncio.Lock()
         self._asking = asyncio.Lock()
         self._has_asked = False  # at /v2/, how to sign in
@@ -108,9 +102,9 @@ class Client:
             for _ in range(MOST_HOPS):
                 response = await self._request_signed_in(method, url, scopes, headers, body)
                 self._check_upgrade(response)
-                if not _is_redirect(response, method):
+                if not leads_on(response, method):
                     return response if via is None else replace(response, via=via)
-                url, via = self._next_hop(response), response
+                url, via = next_hop(response), response
             raise ProtocolViolation(f"more than {MOST_HOPS} redirects", url=url)
 
     async def attempt(
@@ -144,11 +138,11 @@ class Client:
                 if is_anew and body is None:
                     continue
                 self._check_upgrade(response)
-                if body is not None or not _is_redirect(response, method):
+                if body is not None or not leads_on(response, method):
                     return response
                 if hops == MOST_HOPS:
                     return response
-                url, hops = self._next_hop(response), hops + 1
+                url, hops = next_hop(response), hops + 1
 
     @asynccontextmanager
     async def stream(
@@ -161,11 +155,11 @@ class Client:
                 async with self.transport.stream(url, _with(headers, used), named_by=self.origin) as (response, pieces):
                     if await self._signed_in_anew(response, scopes, used):
                         continue
-                    if response.status not in _REDIRECTS:
+                    if response.status not in REDIRECTS:
                         yield response, pieces
                         return
                     self._check_upgrade(response)
-                    url = self._next_hop(response)
+                    url = next_hop(response)
             raise ProtocolViolation(f"more than {MOST_HOPS} redirects", url=url)
 
     async def _authorization(self, url: str, scopes: Scopes) -> str | None:
@@ -190,14 +184,14 @@ class Client:
                     )
             except Unavailable as error:
                 if method == "HEAD" and type(error) is Unavailable:  # it has answered
-                    await self._tell_in_its_words(error, url, told)
+                    await self._words.add_to(error, url, told)
                 raise
             try:
                 if not await self._signed_in_anew(response, scopes, used):
                     return response
             except Unauthorized as error:
                 if method == "HEAD" and used is not None and type(error) is Unauthorized:
-                    await self._tell_in_its_words(error, url, told)
+                    await self._words.add_to(error, url, told)
                 raise
 
     async def _signed_in_anew(self, response: Response, scopes: Scopes, used: str | None) -> bool:
@@ -242,39 +236,18 @@ class Client:
     async def _get_root(self, url: str) -> Response:
         for _ in range(MOST_HOPS):
             response = await self.transport.send("GET", url, {}, named_by=self.origin)
-            if not _is_redirect(response, "GET"):
+            if not leads_on(response, "GET"):
                 return response
-            url = self._next_hop(response)
+            url = next_hop(response)
         raise ProtocolViolation(f"more than {MOST_HOPS} redirects", url=url)
-
-    # ── in the registry's words ───────────────────────────────────────────────────────────────────
 
     async def with_words(
         self, response: Response, scopes: Scopes, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """`response` to a HEAD that failed, with the body that it could not have."""
+        """Return `response`, the answer to a HEAD that failed, with the body that it could not have."""
         told = _with(headers, await self._authorization(response.url, scopes))
-        return replace(response, body=await self._words(response.url, told, lambda status: status == response.status))
-
-    async def _tell_in_its_words(self, error: Unavailable | Unauthorized, url: str, headers: Mapping[str, str]) -> None:
-        """Raise `error` with the registry's words, if it has any."""
-        kind = Kind.BUSY if isinstance(error, Unavailable) else Kind.EXPIRED
-        words = diagnose(await self._words(url, headers, lambda status: RegistryResponse(status, url).kind is kind))
-        if words.text:
-            raise type(error)(f"{error.message}: {words}", hint=error.hint, url=error.url) from error
-
-    async def _words(self, url: str, headers: Mapping[str, str], is_the_same: Callable[[int], bool]) -> bytes:
-        """What a GET of the same is refused with, if by the same status; else what one of `/v2/` is refused with."""
-        try:
-            async with self.transport.stream(url, headers, named_by=self.origin) as (response, pieces):
-                if response.status >= 400 and is_the_same(response.status):
-                    said = self.transport.secrets.hide_bytes(await beginning_of(pieces))
-                    if diagnose(said).text:
-                        return said
-        except RegistryPushError:
-            pass
-        root = await self.root.answer()
-        return root.body if root is not None and root.status >= 400 else b""
+        said = await self._words.said(response.url, told, lambda status: status == response.status)
+        return replace(response, body=said)
 
     async def warm(self, connections: int) -> None:
         """Open so many connections for what will be asked, once, after the registry has answered and if it keeps them.
@@ -307,25 +280,10 @@ class Client:
         return type(error)(f"{error.message} (no login was used)", hint=hint, url=error.url)
 
     def _check_upgrade(self, response: Response) -> None:
-        if response.status in _REDIRECTS:
+        if response.status in REDIRECTS:
             check_upgrade(
                 self.origin, RegistryResponse(response.status, response.url, response.headers.get("Location"))
             )
-
-    def _next_hop(self, response: Response) -> str:
-        location = response.headers.get("Location")
-        if not location:
-            raise ProtocolViolation(f"a redirect ({response.status}) to nowhere", url=response.url)
-        if not is_line(location):
-            raise ProtocolViolation(f"a redirect to an odd address: {redacted(location)}", url=response.url)
-        try:
-            url = urljoin(response.url, location)
-            there = HTTPOrigin.of(url)
-        except (ValueError, InvalidName) as error:
-            raise ProtocolViolation(f"a redirect to an odd address: {redacted(location)}", url=response.url) from error
-        if there.scheme == "http" and HTTPOrigin.of(response.url).scheme == "https":
-            raise ProtocolViolation("a redirect from https to http", url=response.url)
-        return url
 
     def refusal(self, response: Response, what: str, *, reading: bool = False) -> RegistryPushError:
         """The error that an unwanted answer to `what` means, which was to be read or written."""
@@ -352,14 +310,6 @@ class Client:
 
 # The next step of who may not read.
 _MAY_READ: Final = "check that this account may read there, and that the repository is spelt right"
-
-
-def _is_redirect(response: Response, method: str) -> bool:
-    """Whether the answer leads on. At an Ollama registry that is said for a part's body, not for the question."""
-    if method in ("GET", "HEAD"):
-        return response.status in _REDIRECTS
-    has_target = "Location" in response.headers and "Docker-Upload-Location" not in response.headers
-    return response.status in _KEEPING and has_target
 
 
 def _with(headers: Mapping[str, str] | None, authorization: str | None) -> dict[str, str]:
