@@ -1,0 +1,78 @@
+"""`RegistryPushError`, the root of the tree in `errors`: what every error can say of itself.
+
+Messages are made safe for a terminal here, once, because parts of them come from registries and from files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import ClassVar, Self
+
+from .text.hint import Hint, step
+from .text.safe_text import printable, redacted
+
+
+class Origin(Enum):
+    """Which side an error comes from."""
+
+    USER = "user"
+    SOURCE = "source"
+    TARGET = "target"
+    LOCAL = "local"
+
+
+class RegistryPushError(Exception):
+    """The root of everything this package raises on purpose.
+
+    `message` says what happened and names the thing; `url` is where it happened, its query left out. `next_step` says
+    what to do about it, as data: a flag has another name in each face. `hint` is the same in the words of the command.
+    """
+
+    exit_code: ClassVar[int] = 1
+    origin: Origin = Origin.LOCAL
+    default_hint: ClassVar[str | Hint | None] = None
+
+    def __init__(self, message: str, *, hint: str | Hint | None = None, url: str | None = None) -> None:
+        self.message = printable(redacted(message))
+        self.next_step: Hint | None = None
+        self.hint = hint if hint is not None else self.default_hint
+        self.url = printable(redacted(url)) if url else None
+        super().__init__(self.message)
+
+    @property
+    def hint(self) -> str | None:
+        """The next step, in the words of the command; set it to text or to a `Hint`."""
+        return str(self.next_step) if self.next_step is not None else None
+
+    @hint.setter
+    def hint(self, hint: str | Hint | None) -> None:
+        given = step(hint) if isinstance(hint, str) else hint
+        self.next_step = given.rewritten(lambda text: printable(redacted(text))) if given is not None else None
+
+    def of_model(self, name: str) -> Self:
+        """Itself; the command in its hint is that for the model `name` from now on."""
+        if self.next_step is not None:
+            named = f"ollama pull {printable(name)}"
+            self.next_step = self.next_step.rewritten(lambda text: text.replace("ollama pull NAME", named))
+        return self
+
+    def rewrite(self, changed: Callable[[str], str]) -> None:
+        """Puts all that the error says through `changed`."""
+        self.message = changed(self.message)
+        self.next_step = self.next_step.rewritten(changed) if self.next_step is not None else None
+        self.url = changed(self.url) if self.url is not None else None
+        self.args = (self.message,)
+
+    def read_at_source(self) -> None:
+        """Note that the registry at fault is the one that was read from, not the target."""
+        if self.origin is Origin.TARGET:
+            self.origin = Origin.SOURCE
+
+    def locate(self, where: str) -> None:
+        """Add to the message `where` the value at fault was set."""
+        self.message = f"{self.message} ({printable(redacted(where))})"
+        self.args = (self.message,)
+
+    def __str__(self) -> str:
+        return self.message
