@@ -107,9 +107,9 @@ async def test_a_list_of_manifests_comes_with_its_children(embedded: EmbeddedReg
     name = ModelName.parse(f"{embedded.host}/me/a:all")
     store = OllamaStore(pulls.store)
     listed = store.read_manifest(name)
-    [found] = listed.children(store.read_child)
+    [found] = listed.children(store.blobs.read_child)
     assert found.raw == child
-    store.check_blobs(found)
+    store.blobs.check(found)
 
 
 def _name(registry: EmbeddedRegistry) -> ModelName:

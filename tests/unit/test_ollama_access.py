@@ -93,8 +93,8 @@ steps = {
     "list": store.scan,
     "exact": lambda: store.read_manifest(ModelName.parse("me/tiny")),
     "alias": lambda: store.read_manifest(ModelName.parse("ME/tiny")),
-    "open": lambda: store.open_blob(blob).close(),
-    "check": lambda: store.check_blobs(manifest),
+    "open": lambda: store.blobs.open(blob).close(),
+    "check": lambda: store.blobs.check(manifest),
 }
 for step, run in steps.items():
     try:

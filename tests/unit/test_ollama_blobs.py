@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from registry_push.content.body import BytesBody, FileBody
+from registry_push.content.ollama.blob_files import BlobFiles
 from registry_push.content.ollama.source import OllamaStore, privacy_warnings
 from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model, write_sample_store
 from registry_push.errors import (
@@ -53,16 +54,16 @@ class TestBlobs:
     def test_old_spellings_are_found(self, store: OllamaStore, spelling: str) -> None:
         blob, path = weights_of(store)
         path.rename(path.with_name(spelling.format(lower=blob.digest.hex, upper=blob.digest.hex.upper())))
-        store.open_blob(blob).close()
-        store.check_blobs(store.read_manifest(name("me/tiny")))
+        store.blobs.open(blob).close()
+        store.blobs.check(store.read_manifest(name("me/tiny")))
 
     def both(self, store: OllamaStore) -> RegistryPushError:
         """What `open` and `check` both say of a store with one broken blob."""
         blob, _ = weights_of(store)
         with pytest.raises(RegistryPushError) as opened:
-            store.open_blob(blob)
+            store.blobs.open(blob)
         with pytest.raises(RegistryPushError) as checked:
-            store.check_blobs(store.read_manifest(name("me/tiny")))
+            store.blobs.check(store.read_manifest(name("me/tiny")))
         assert (type(opened.value), str(opened.value)) == (type(checked.value), str(checked.value))
         return opened.value
 
@@ -119,8 +120,8 @@ class TestBlobs:
         _, path = weights_of(store)
         path.rename(path.with_name("kept"))
         path.symlink_to("kept")
-        store.check_blobs(store.read_manifest(name("me/tiny")))
-        store.open_blob(weights_of(store)[0]).close()
+        store.blobs.check(store.read_manifest(name("me/tiny")))
+        store.blobs.open(weights_of(store)[0]).close()
 
     def test_folders_on_a_bigger_disk_are_the_owners_business(self, store: OllamaStore) -> None:
         disk = store.root.parent / "disk"
@@ -131,14 +132,14 @@ class TestBlobs:
         (store.root.parent / "linked").symlink_to(store.root)
         for root in (store.root, store.root.parent / "linked"):
             store = OllamaStore(root)
-            store.check_blobs(store.read_manifest(name("me/tiny")))
-            store.open_blob(weights_of(store)[0]).close()
+            store.blobs.check(store.read_manifest(name("me/tiny")))
+            store.blobs.open(weights_of(store)[0]).close()
         # A file there that is linked elsewhere is still refused.
         blob, path = weights_of(store)
         path.rename(disk.parent / "away")
         path.symlink_to(disk.parent / "away")
         with pytest.raises(BlobMissing, match="outside the store"):
-            store.open_blob(blob)
+            store.blobs.open(blob)
 
     def test_a_failing_disk_is_no_missing_blob(self, store: OllamaStore, monkeypatch: pytest.MonkeyPatch) -> None:
         blob, _ = weights_of(store)
@@ -146,20 +147,20 @@ class TestBlobs:
         def broken(_: Path) -> None:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        monkeypatch.setattr("registry_push.content.ollama.source.open_regular", broken)
+        monkeypatch.setattr("registry_push.content.ollama.blob_files.open_regular", broken)
         with pytest.raises(BlobCorrupt, match="can't be read: Input/output error"):
-            store.open_blob(blob)
+            store.blobs.open(blob)
 
     def test_a_link_put_there_after_the_look_is_not_followed(
         self, store: OllamaStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         blob, path = weights_of(store)
-        located = store._locate(blob)
+        located = store.blobs.locate(blob)
         path.rename(store.root.parent / "away")
         path.symlink_to(store.root.parent / "away")
-        monkeypatch.setattr(OllamaStore, "_locate", lambda *_: located)
+        monkeypatch.setattr(BlobFiles, "locate", lambda *_: located)
         with pytest.raises(BlobMissing, match="is a link"):
-            store.open_blob(blob)
+            store.blobs.open(blob)
 
 
 class TestCheck:
@@ -167,16 +168,16 @@ class TestCheck:
         model = make_many_store(tmp_path, layers=2000, layer_size=8)
         store = OllamaStore(tmp_path)
         manifest = store.read_manifest(model)
-        store.check_blobs(manifest)
+        store.blobs.check(manifest)
         for layer in manifest.layers[10:110]:
             (tmp_path / "blobs" / layer.digest.path_name).write_bytes(b"")
         with pytest.raises(BlobCorrupt, match="100 of 2001 blobs are damaged: ") as corrupt:
-            store.check_blobs(manifest)
+            store.blobs.check(manifest)
         assert corrupt.value.message.count("sha256:") == 3 and corrupt.value.message.endswith("; …")
         for layer in manifest.layers[:2]:
             (tmp_path / "blobs" / layer.digest.path_name).unlink()
         with pytest.raises(BlobMissing, match="2 of 2001 blobs are missing: ") as missing:
-            store.check_blobs(manifest)
+            store.blobs.check(manifest)
         assert missing.value.message.count("sha256:") == 2 and not missing.value.message.endswith("…")
 
     async def test_the_fixtures_are_whole(self) -> None:

@@ -103,9 +103,9 @@ class TestStores:
         self, store: OllamaStore, number: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         blob, path = weights_of(store)
-        monkeypatch.setattr("registry_push.content.ollama.source.open_regular", saying(number))
+        monkeypatch.setattr("registry_push.content.ollama.blob_files.open_regular", saying(number))
         with pytest.raises(RegistryPushError) as caught:
-            store.open_blob(blob)
+            store.blobs.open(blob)
         holds(caught.value, number, path)
 
     @each_errno
@@ -125,7 +125,7 @@ class TestStores:
         manifest, (_, path) = store.read_manifest(ModelName.parse("me/tiny")), weights_of(store)
         monkeypatch.setattr(Path, "lstat", saying(number))
         with pytest.raises(RegistryPushError) as caught:
-            store.check_blobs(manifest)
+            store.blobs.check(manifest)
         monkeypatch.undo()
         assert type(caught.value) is VERDICTS[number][0]
         if caught.value.exit_code == 6:

@@ -130,7 +130,7 @@ class StoreFiles:
                 missing.append(entry.digest)
                 continue
             try:
-                missing += self.missing(manifest.child(entry, store.read_child(entry)))
+                missing += self.missing(manifest.child(entry, store.blobs.read_child(entry)))
             except (NotAtSource, IntegrityError):
                 missing.append(entry.digest)
         return missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -120,6 +121,35 @@ def open_regular(path: Path) -> io.FileIO:
         os.close(descriptor)
         raise
     return io.FileIO(path, "rb", opener=lambda *_: descriptor)  # so that its name is its path
+
+
+def real_folder(root: Path, folder: str) -> Path:
+    """Return where `folder` of the store at `root` really is: owners link it to a bigger disk."""
+    return Path(os.path.realpath(root / folder))
+
+
+def inside(root: Path, path: Path) -> tuple[Path, os.stat_result]:
+    """Return the regular file that `path` is or links to, inside the store at `root`.
+
+    Raises `OSError`, without a number and with the reason if the file is none, or outside.
+    """
+    status = path.lstat()
+    real = Path(os.path.realpath(path, strict=True))
+    homes = (real_folder(root, folder) for folder in (".", *_PARTS))
+    if not any(real.is_relative_to(home) for home in homes):
+        raise OSError("is linked to a place outside the store")
+    if stat.S_ISLNK(status.st_mode):
+        status = real.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"is {kind_of(status.st_mode)}, not a file")
+    return real, status
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file of the store is of no use, as the end of a sentence that begins with its name."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    return "is a link that leads nowhere" if error.errno in (errno.ENOENT, errno.ELOOP) else os.strerror(error.errno)
 
 
 def read_small(path: Path, limit: int) -> bytes:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import json
-import os
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from ...errors import (
-    BlobCorrupt,
-    BlobMissing,
     InvalidName,
     ManifestCorrupt,
     ModelNotFound,
@@ -23,23 +17,22 @@ from ...errors import (
     Unavailable,
     Unreadable,
 )
-from ...model import Descriptor, Digest, Manifest, ModelName
-from ...model.manifest import MAX_MANIFEST_BYTES, ManifestEntry
+from ...model import Descriptor, Manifest, ModelName
+from ...model.manifest import MAX_MANIFEST_BYTES
 from ...settings import Settings
 from ...text.hint import Command, step
 from ...text.user_part import without_login
-from ..body import BytesBody, FileBody, hint_for_damaged, opened
+from ..body import BytesBody, FileBody, opened
 from ..read_errors import Cause, cause_of, passes, read_error, unreadable
 from ..threads import in_thread
+from .blob_files import BlobFiles
 from .names import Listing, StoredModel, closest, entries, is_stray, matching, named_paths
-from .paths import check_is_store, find_root, kind_of, open_regular, read_bounded
+from .paths import check_is_store, find_root, inside, open_regular, read_bounded, real_folder, reason_of
 
 # A config is a few hundred bytes; this bounds what a hostile one can make us parse.
 _MAX_CONFIG: Final = 1024 * 1024
 # Bytes. Smaller blobs are read when they are opened: what they cost is threads and system calls, not memory.
 _READ_AT_ONCE: Final = 128 * 1024
-# How many broken blobs one message names.
-_SHOWN: Final = 3
 
 
 class OllamaStore:
@@ -51,6 +44,7 @@ class OllamaStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.blobs = BlobFiles(root)
 
     async def listing(self) -> Listing:
         """All models, sorted, and what lies among the manifests without being one. Raises `Unreadable`."""
@@ -85,8 +79,8 @@ class OllamaStore:
         `Unreadable`.
         """
         if blob.size <= _READ_AT_ONCE:
-            return await in_thread(self._small_body, blob)
-        file = await opened(lambda: self.open_blob(blob))
+            return await in_thread(self.blobs.read, blob)
+        file = await opened(lambda: self.blobs.open(blob))
         return FileBody(file, name=f"{blob.kind} blob {blob.digest} ({file.name})")
 
     async def check(self, manifest: Manifest) -> None:
@@ -94,14 +88,14 @@ class OllamaStore:
 
         Raises one error for all: `Unreadable`, else `BlobMissing`, else `BlobCorrupt`.
         """
-        await in_thread(self.check_blobs, manifest)
+        await in_thread(self.blobs.check, manifest)
 
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
         """The manifests that a list names, none where `manifest` is no list.
 
         Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`.
         """
-        return await in_thread(manifest.children, self.read_child)
+        return await in_thread(manifest.children, self.blobs.read_child)
 
     async def refuse_stub(self, manifest: Manifest, name: ModelName | None = None) -> None:
         """Raises `NothingToPush` for a cloud stub: a config that points to another host, and no weights."""
@@ -120,13 +114,13 @@ class OllamaStore:
         # First come, first served by exact name: Ollama reads manifests-v2 first, and writes new names only there.
         for name, path in entries(self.root, problems):
             try:
-                _, status = self._inside(path)
+                _, status = inside(self.root, path)
             except PermissionError as error:
                 raise unreadable(path) from error
             except OSError as error:
                 if passes(error):  # to leave the model out would be to push some and call it all
                     raise read_error(error, "a manifest", path=path) from error
-                problems.append(f"{path}: {_reason(error)}")
+                problems.append(f"{path}: {reason_of(error)}")
                 continue
             models.setdefault(name.path_parts, StoredModel(name, path, status.st_size, status.st_mtime))
         return Listing.of(models.values(), problems)
@@ -135,7 +129,7 @@ class OllamaStore:
         """As `resolve`."""
         path = self._manifest_path(name)
         try:
-            real, _ = self._inside(path)
+            real, _ = inside(self.root, path)
             with open_regular(real) as file:
                 raw = read_bounded(file, MAX_MANIFEST_BYTES)
         except OSError as error:
@@ -150,76 +144,9 @@ class OllamaStore:
             hint = f"the file is damaged; fetch the model again: ollama pull {name.short}"
             raise ManifestCorrupt(f"{name.short}: {error}", hint=hint) from error
         # A link into blobs/ promises its content by name, as entries of manifests-v2 do.
-        if real.parent == self._real("blobs") and real.name.lower() != manifest.digest.path_name:
+        if real.parent == real_folder(self.root, "blobs") and real.name.lower() != manifest.digest.path_name:
             raise ManifestCorrupt(f"the manifest of {name.short} is {manifest.digest}, its file {real.name}")
         return manifest
-
-    def read_child(self, entry: ManifestEntry) -> bytes:
-        """The bytes of a manifest that a list names: a blob of the store. Raises `BlobMissing`, `BlobCorrupt`,
-        `Unreadable`, `Unavailable`."""
-        blob = Descriptor(entry.media_type, entry.digest, entry.size or 0)
-        path, _ = self._locate(blob)
-        try:
-            with open_regular(path) as file:
-                return read_bounded(file, MAX_MANIFEST_BYTES)
-        except OSError as error:
-            raise self._unusable(blob, path, error) from error
-        except ValueError as error:
-            raise BlobCorrupt(f"the manifest {entry.digest} can't be read: {error}") from error
-
-    def read_blob(self, blob: Descriptor) -> bytes:
-        """All of a small blob; raises as `open`."""
-        return self._small_body(blob).content
-
-    def _small_body(self, blob: Descriptor) -> BytesBody:
-        with self.open_blob(blob) as file:
-            path = Path(file.name)
-            try:
-                content = file.read(blob.size + 1)
-            except OSError as error:
-                raise self._unusable(blob, path, error) from error
-        self._check_size(blob, len(content), path)
-        return BytesBody(content, path=path)
-
-    def open_blob(self, blob: Descriptor) -> io.FileIO:
-        """As `open`, but the bare file."""
-        path, _ = self._locate(blob)
-        try:
-            file = open_regular(path)
-        except OSError as error:
-            raise self._unusable(blob, path, error) from error
-        try:
-            self._check_size(blob, os.fstat(file.fileno()).st_size, path)
-        except OSError as error:
-            file.close()
-            raise self._unusable(blob, path, error) from error
-        except BaseException:
-            file.close()
-            raise
-        return file
-
-    def check_blobs(self, manifest: Manifest) -> None:
-        """As `check`."""
-        missing: list[RegistryPushError] = []
-        corrupt: list[RegistryPushError] = []
-        for blob in manifest.blobs:
-            try:
-                path, status = self._locate(blob)
-                if not os.access(path, os.R_OK):
-                    raise unreadable(path)
-                self._check_size(blob, status.st_size, path)
-            except BlobMissing as error:
-                missing.append(error)
-            except BlobCorrupt as error:
-                corrupt.append(error)
-        broken = missing or corrupt
-        if not broken:
-            return
-        if len(broken) == 1:
-            raise broken[0]
-        shown = "; ".join(error.message for error in broken[:_SHOWN]) + ("; …" if len(broken) > _SHOWN else "")
-        what = "missing" if missing else "damaged"
-        raise type(broken[0])(f"{len(broken)} of {len(manifest.blobs)} blobs are {what}: {shown}", hint=broken[0].hint)
 
     def check_stub(self, manifest: Manifest, name: ModelName | None = None) -> None:
         """As `refuse_stub`."""
@@ -248,7 +175,7 @@ class OllamaStore:
         if manifest.config is None:
             return {}
         try:
-            with self.open_blob(manifest.config) as file:
+            with self.blobs.open(manifest.config) as file:
                 config = json.loads(read_bounded(file, _MAX_CONFIG))
         except (Unreadable, Unavailable):
             raise
@@ -259,8 +186,6 @@ class OllamaStore:
         except (RegistryPushError, ValueError, RecursionError):
             return {}
         return config if isinstance(config, dict) else {}
-
-    # ── finding files ─────────────────────────────────────────────────────────────────────────────
 
     def _manifest_path(self, name: ModelName) -> Path:
         for path in named_paths(self.root, name):
@@ -287,58 +212,9 @@ class OllamaStore:
 
     def _manifest_error(self, name: ModelName, path: Path, error: OSError) -> RegistryPushError:
         if error.errno is None or (cause_of(error.errno) is Cause.MISSING and path.is_symlink()):
-            return ManifestCorrupt(f"the manifest of {name.short} can't be read: {path}: {_reason(error)}")
+            return ManifestCorrupt(f"the manifest of {name.short} can't be read: {path}: {reason_of(error)}")
         what = f"the manifest of {name.short}"
         return read_error(error, what, path=path, damaged=ManifestCorrupt, missing=ModelNotFound)
-
-    def _real(self, folder: str) -> Path:
-        return Path(os.path.realpath(self.root / folder))
-
-    def _inside(self, path: Path) -> tuple[Path, os.stat_result]:
-        """The regular file that `path` is or links to. Raises `OSError` with the reason where there is none."""
-        status = path.lstat()
-        real = Path(os.path.realpath(path, strict=True))
-        homes = (self._real("."), self._real("blobs"), self._real("manifests"), self._real("manifests-v2"))
-        if not any(real.is_relative_to(home) for home in homes):
-            raise OSError("is linked to a place outside the store")
-        if stat.S_ISLNK(status.st_mode):
-            status = real.lstat()
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(f"is {kind_of(status.st_mode)}, not a file")
-        return real, status
-
-    def _locate(self, blob: Descriptor) -> tuple[Path, os.stat_result]:
-        for name in _file_names(blob.digest):
-            path = self.root / "blobs" / name
-            try:
-                status = path.lstat()
-                # Nearly all are plain files: one system call each, of thousands.
-                return (path, status) if stat.S_ISREG(status.st_mode) else self._inside(path)
-            except (FileNotFoundError, NotADirectoryError) as error:
-                if path.is_symlink():
-                    raise self._missing(blob, "is linked to what does not exist") from error
-            except OSError as error:
-                raise self._unusable(blob, path, error) from error
-        raise self._missing(blob, "is not in the store")
-
-    def _missing(self, blob: Descriptor, reason: str) -> BlobMissing:
-        return BlobMissing(f"{blob.kind} blob {blob.digest} {reason}", hint=self._partial_hint(blob))
-
-    def _unusable(self, blob: Descriptor, path: Path, error: OSError) -> RegistryPushError:
-        if error.errno is None or cause_of(error.errno) is Cause.MISSING:
-            return self._missing(blob, _reason(error))
-        return read_error(error, f"{blob.kind} blob {blob.digest}", path=path)
-
-    def _check_size(self, blob: Descriptor, size: int, path: Path) -> None:
-        if size != blob.size:
-            message = f"{blob.kind} blob {blob.digest} has {size} bytes, not {blob.size}"
-            raise BlobCorrupt(message, hint=self._partial_hint(blob) or hint_for_damaged(path))
-
-    def _partial_hint(self, blob: Descriptor) -> str | None:
-        """The next step where a pull of this blob has begun and not ended, else None: the error's own."""
-        if os.path.lexists(self.root / "blobs" / f"{blob.digest.path_name}-partial"):
-            return "a pull of it is unfinished: let it end, or ollama pull NAME"
-        return None
 
 
 def open_store(settings: Settings) -> OllamaStore:
@@ -365,15 +241,3 @@ def _is_local_path(value: str | None) -> bool:
         # What has a slash and is no model's name is a path with spaces and the like.
         return "/" in value
     return "/" in value and value.lower().endswith((".gguf", ".bin", ".safetensors"))
-
-
-def _file_names(digest: Digest) -> tuple[str, ...]:
-    # Written so today; by Ollama before 0.1.33; and by who kept the capitals of a digest in a manifest.
-    upper = digest.hex.upper()
-    return (digest.path_name, f"sha256:{digest.hex}", f"sha256-{upper}", f"sha256:{upper}")
-
-
-def _reason(error: Exception) -> str:
-    if not isinstance(error, OSError) or error.errno is None:
-        return str(error)
-    return "is a link that leads nowhere" if error.errno in (errno.ENOENT, errno.ELOOP) else os.strerror(error.errno)

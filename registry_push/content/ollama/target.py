@@ -251,7 +251,7 @@ class OllamaTarget(LocalTarget):
         store = OllamaStore(self.root)
         with suppress(NotAtSource, IntegrityError):
             manifest = store.read_manifest(name)
-            for each in (manifest, *manifest.children(store.read_child)):
-                store.check_blobs(each)
+            for each in (manifest, *manifest.children(store.blobs.read_child)):
+                store.blobs.check(each)
             return manifest.digest
         return None
