@@ -19,7 +19,7 @@ import pytest
 
 from registry_push.embedded import EmbeddedRegistry
 from registry_push.events import Warned
-from registry_push.state import journal as module
+from registry_push.state import database as module
 
 from .clock import run
 from .stage import Scene, Source, User, staged

@@ -301,7 +301,7 @@ def test_what_another_process_has_begun_anew_is_not_moved_aside_again(stage: Sta
         Path(f"{stage.file}{extra}").rename(stage.folder / f"{aside}{extra}")
     two = stage.journal()
     two.save(KEY, 2000, RECORD)
-    one._ask("DROP TABLE uploads")
+    one._database.ask("DROP TABLE uploads")
     assert [entry.size for entry in one.entries()] == [2000]
     assert [path.name for path in stage.folder.glob("*.damaged-*") if path.suffix == ".damaged-1"] == [aside]
     assert stage.warnings == []

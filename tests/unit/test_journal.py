@@ -18,7 +18,7 @@ from registry_push.content.base import FileIdentity
 from registry_push.events import Event, Warned
 from registry_push.model import Digest, UploadKey
 from registry_push.protocol.upload.requests import UploadRecord
-from registry_push.state import journal as module
+from registry_push.state import database as module
 from registry_push.state.journal import LIFE_SECONDS, Journal
 
 KEY = UploadKey("https://r.example", "a/b", Digest.of(b"blob"))
@@ -157,8 +157,8 @@ def test_a_lot_that_can_not_be_written_keeps_nothing_else_back(stage: Stage) -> 
             return getattr(self._database, name)
 
     journal = stage.journal()
-    assert journal._database is not None
-    journal._database = Full(journal._database)  # type: ignore[assignment]  # as far as the journal uses one
+    assert journal._database._connection is not None
+    journal._database._connection = Full(journal._database._connection)  # type: ignore[assignment]  # as far as the journal uses one
     journal.verify(identity(1, 10**9), Digest.of(b"blob"))
     journal.save(KEY, 1000, RECORD)
     assert stage.journal().load(KEY) == RECORD, "not in a transaction that nobody ends"
