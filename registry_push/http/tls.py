@@ -12,6 +12,7 @@ from ..content.ollama.paths import open_regular
 from ..content.optional_files import is_there, names_in
 from ..content.read_errors import unreadable
 from ..errors import InvalidSettings, KeyNotFound
+from ..model import HTTPOrigin
 from ..model.origin import spellings
 from ..settings import Settings
 from ..text.hint import Hint, Setting, step
@@ -23,6 +24,30 @@ _OWN_FOLDERS: Final = (".config/containers/certs.d", ".config/docker/certs.d", "
 _SYSTEM_FOLDERS: Final[tuple[Path, ...]] = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 # What Python adds to OpenSSL's words: `[SSL: NAME] … (_ssl.c:1006)`.
 _PYTHONS_OWN: Final = LazyPattern(r"\[[A-Z0-9_]+(?:: [A-Z0-9_]+)?\] | ?\(_ssl\.c:[0-9]+\)")
+
+
+class TLSContexts:
+    """One TLS context for each host and port, made when it is first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._registries: set[HTTPOrigin] = set()
+
+    def know_registry(self, origin: HTTPOrigin) -> None:
+        """Show `origin` the client certificate from now on."""
+        self._registries.add(origin)
+
+    def is_registry(self, origin: HTTPOrigin) -> bool:
+        """Whether `origin` is shown the client certificate."""
+        return origin in self._registries
+
+    def of(self, origin: HTTPOrigin) -> ssl.SSLContext:
+        """Return the context for connections to `origin`. Raises as `context_for`."""
+        if origin.netloc not in self._contexts:
+            is_registry = self.is_registry(origin)
+            self._contexts[origin.netloc] = context_for(origin.netloc, self._settings, is_registry=is_registry)
+        return self._contexts[origin.netloc]
 
 
 def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SSLContext:

@@ -16,22 +16,15 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ..content.threads import no_thread
-from ..errors import (
-    InvalidName,
-    ProtocolViolation,
-    RegistryPushError,
-    TLSFailed,
-    Unavailable,
-    redacted,
-)
+from ..errors import RegistryPushError, TLSFailed, Unavailable, redacted
 from ..events import Retrying, Sink, ignore
 from ..model import HTTPOrigin
 from ..pauses import Pauses, loop_time
-from ..protocol.addresses import AddressKind, AddressRule, kind_of, kind_of_host, parse_networks
 from ..protocol.response import Kind, RegistryResponse
 from ..protocol.secrets import Secrets
 from ..settings import Settings
-from .address_judge import held_to, judged
+from .address_judge import judged
+from .address_rules import AddressRules
 from .aiohttp_fixes import Connector, ImpatientRequest, TimedResponse
 from .answering_hosts import AnsweringHosts
 from .body.payload import SpanPayload
@@ -40,7 +33,7 @@ from .proxies import Proxies, Proxy
 from .response import MAX_BODY_BYTES, Response
 from .response_body import Pieces, read_whole
 from .sockets import socket_factory
-from .tls import context_for
+from .tls import TLSContexts
 
 if TYPE_CHECKING:
     from .tls_trouble import Circumstances
@@ -83,12 +76,11 @@ class Transport:
         self._connections = connections
         self._per_host = per_host
         self._session: aiohttp.ClientSession | None = None
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._tls = TLSContexts(settings)
         self.answered = AnsweringHosts()
         self._served: set[str] = set()  # who has answered otherwise than "not now"
-        self._registries: set[HTTPOrigin] = set()
         self._proxies = Proxies.of(settings.environ)
-        self._networks = parse_networks(settings.allow_addresses)
+        self._rules = AddressRules(settings, self._proxies, self._addresses_of)
 
     async def __aenter__(self) -> Self:
         # Cookies and netrc are credentials that would cross origins (CVE-2026-47265): neither is used. Limits
@@ -118,8 +110,8 @@ class Transport:
             await self._session.close()
 
     def know_registry(self, origin: HTTPOrigin) -> None:
-        """From now on `origin` is shown the client certificate; storages and token services elsewhere are not."""
-        self._registries.add(origin)
+        """Show `origin` the client certificate from now on; storages and token services elsewhere are not shown it."""
+        self._tls.know_registry(origin)
 
     def has_answered(self, url: str) -> bool:
         """Whether this origin has ever answered in this run; one that never did may not exist."""
@@ -162,7 +154,7 @@ class Transport:
         most: int,
         named_by: HTTPOrigin | None,
     ) -> Response:
-        rules = await self._rules(url, named_by)
+        rules = await self._rules.of(url, named_by)
         span = None if body is None or isinstance(body, bytes) else body
         try:
             async with self._request(method, url, headers, body, self._settings.timeout + patience, rules) as response:
@@ -251,7 +243,7 @@ class Transport:
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
         """GETs `url`; gives the answer without its body, and the body in pieces. Errors as in `send`."""
         with self.secrets:
-            rules = await self._rules(url, named_by)
+            rules = await self._rules.of(url, named_by)
             try:
                 async with self._request("GET", url, headers, None, self._settings.timeout, rules) as response:
                     self.answered.add(HTTPOrigin.of(url), response)
@@ -297,37 +289,13 @@ class Transport:
             async with self._request("HEAD", url, {}, None, 0.0, (opened,)):
                 raise AssertionError("it was to be opened only")
 
-    async def _rules(self, url: str, named_by: HTTPOrigin | None) -> tuple[ClientMiddlewareType, ...] | None:
-        """What holds a request for `url` to the addresses that `named_by` may send us to; None if nothing need."""
-        if named_by is None:
-            return None
-        try:
-            origin = HTTPOrigin.of(url)
-        except InvalidName as error:
-            raise ProtocolViolation(f"{named_by} sends us to an odd address: {redacted(url)}") from error
-        if origin == named_by:
-            return None
-        if (named_by.scheme, origin.scheme) == ("https", "http"):
-            raise ProtocolViolation(f"{named_by} sends us from https to {origin}", url=url)
-        rule = AddressRule(named_by, await self._kinds_of(named_by), self._networks)
-        if self._proxies.to(origin) is None:
-            return (held_to(rule),)
-        # The proxy resolves the name; an address can be judged here.
-        if kind_of_host(origin.host) is not None and not rule.allows(origin.host):
-            raise rule.refusal(url, origin.host)
-        return None
-
-    async def _kinds_of(self, registry: HTTPOrigin) -> frozenset[AddressKind]:
-        """The kinds of addresses that the registry was reached at; none behind a proxy, which resolves its name."""
-        if (kind := kind_of_host(registry.host)) is not None:
-            return frozenset([kind])
-        if self._proxies.to(registry) is not None:
-            return frozenset()
+    async def _addresses_of(self, registry: HTTPOrigin) -> frozenset[str]:
+        """Return the addresses that `registry` was reached at; connect if it was not: an upload's URL may be kept."""
         assert self._session is not None and isinstance(self._session.connector, Connector)
         reached = self._session.connector.reached
-        if registry not in reached:  # a session of an earlier process may lead elsewhere at once
+        if registry not in reached:
             await self._open_connection(f"{registry}/")
-        return frozenset(map(kind_of, reached[registry]))
+        return frozenset(reached[registry])
 
     async def _explained(self, error: Exception, url: str, named_by: HTTPOrigin | None) -> RegistryPushError:
         from .tls_trouble import explained
@@ -339,7 +307,7 @@ class Transport:
 
         origin = HTTPOrigin.of(url)
         may_look = named_by in (None, origin) and self._proxies.to(origin) is None
-        is_first, is_registry = origin not in self.answered, origin in self._registries
+        is_first, is_registry = origin not in self.answered, self._tls.is_registry(origin)
         return Circumstances(url, origin, self._settings, is_first, is_registry, may_look)
 
     def _request(
@@ -369,15 +337,9 @@ class Transport:
             # A manifest may have 4 MiB; bytes of over one are warned of by aiohttp.
             data=io.BytesIO(body) if isinstance(body, bytes) else body,
             allow_redirects=False,
-            ssl=self._context(encrypted) if encrypted else True,
+            ssl=self._tls.of(encrypted) if encrypted else True,
             proxy=str(proxy) if proxy else None,
             proxy_headers=for_proxy or None,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout, sock_read=patience),
             middlewares=middlewares,
         )
-
-    def _context(self, origin: HTTPOrigin) -> ssl.SSLContext:
-        if origin.netloc not in self._contexts:
-            is_registry = origin in self._registries
-            self._contexts[origin.netloc] = context_for(origin.netloc, self._settings, is_registry=is_registry)
-        return self._contexts[origin.netloc]

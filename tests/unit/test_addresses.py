@@ -139,7 +139,7 @@ def naming(monkeypatch: pytest.MonkeyPatch) -> Naming:
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
     monkeypatch.setattr(addresses, "kind_of", kind)
-    monkeypatch.setattr("registry_push.http.transport.kind_of", kind)
+    monkeypatch.setattr("registry_push.http.address_rules.kind_of", kind)
     return names.update
 
 
