@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     )
     from .events import Event, ModelDone, ModelFailed, Sink
     from .model import Descriptor, Digest, Manifest, ModelName, Reference
+    from .text.hint import Hint
     from .transfer.report import Report
     from .verbs.open_store import OpenStore
     from .version import __version__
@@ -93,6 +94,7 @@ _PLACES = {
     "Settings": "api",
     "Sink": "events",
     "BlobBody": "content.base",
+    "Hint": "text.hint",
     "OpenStore": "api",
     **dict.fromkeys(("copy", "copy_sync", "open_store", "pull", "pull_sync", "push", "push_sync", "transfer"), "api"),
     "__version__": "version",
@@ -167,6 +169,7 @@ __all__ = [
     "Event",
     "ForeignAddress",
     "ForeignRealm",
+    "Hint",
     "IntegrityError",
     "Interrupted",
     "InvalidDigest",
