@@ -158,6 +158,10 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f".{_PLACES[name]}", __name__), name)
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 __all__ = [
     "BlobBody",
     "BlobCorrupt",

@@ -58,7 +58,7 @@ async def push(
     settings: _Settings | None = None,
     sink: Sink = ignore,
 ) -> Report:
-    """Pushes models by name or glob to `to` (as `--to`), or to the registry in each name.
+    """Push models by name or glob to `to` (as `--to`), or to the registry in each name.
 
     Returns what was done for each model. Raises the model's error if there is one model; `SomeFailed`, which carries
     the report, if some of several failed; and what the command raises before it begins. Without `settings` it behaves

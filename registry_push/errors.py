@@ -130,7 +130,7 @@ class InvalidKey(NotAllowed):
     """The key file is no unencrypted OpenSSH ed25519 key."""
 
     origin = Origin.LOCAL
-    default_hint = step("name another key: ", Setting("key", "FILE"), "; or make one: ", Command("key create"))
+    default_hint = step("name another key: ", Setting("key", "FILE"), "; or create one: ", Command("key create"))
 
 
 class NoIdentity(NotAllowed):

@@ -109,14 +109,15 @@ class Identity:
         except TypeError as error:  # what cryptography raises where a passphrase is wanted and none given
             raise InvalidKey(
                 f"{path} has a passphrase",
-                hint=step("make one without: ", Command("key create"), f", or ssh-keygen -p -f {path}"),
+                hint=step("create one without: ", Command("key create"), f", or ssh-keygen -p -f {path}"),
             ) from error
         except (ValueError, UnsupportedAlgorithm) as error:
             raise InvalidKey(
-                f"{path} is no OpenSSH private key: {error}", hint=step("make one: ", Command("key create --key FILE"))
+                f"{path} is no OpenSSH private key: {error}",
+                hint=step("create one: ", Command("key create --key FILE")),
             ) from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise InvalidKey(f"{path} is no ed25519 key", hint=step("make one: ", Command("key create --key FILE")))
+            raise InvalidKey(f"{path} is no ed25519 key", hint=step("create one: ", Command("key create --key FILE")))
         return cls(_wire(key), key)
 
 

@@ -240,7 +240,7 @@ class Authenticator:
                 Setting("username", "NAME"),
                 " ",
                 Setting("password_stdin"),
-                "; or, where keys sign in, make one: ",
+                "; or, if the registry takes keys, create one: ",
                 Command("key create"),
             ),
             url=url,

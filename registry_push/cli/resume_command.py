@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,8 @@ from ..events import Warned, as_json
 from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from .candidates import hosts
-from .render import Renderer
-from .render.tables import BegunRow, UploadRow, under_way_lines
+from .render import RESUME, Renderer
+from .render.tables import BegunRow, UploadRow, terminal_width, under_way_lines
 from .running import Outcome, run
 
 if TYPE_CHECKING:
@@ -93,7 +94,12 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
         lines = [] if report.models else ["nothing is under way"]
         return Outcome(lines, {"models": models}, report.error)
 
-    run(flags, listing if lists else cancelling if cancels else going_on, finishes=not lists and not cancels)
+    run(
+        flags,
+        listing if lists else cancelling if cancels else going_on,
+        verb=RESUME,
+        finishes=not lists and not cancels,
+    )
 
 
 def _listed(found: UnderWay) -> Outcome:
@@ -113,7 +119,7 @@ def _listed(found: UnderWay) -> Outcome:
         )
         for each in found.uploads
     ]
-    lines = under_way_lines(pushes, copies, uploads, now=time.time())
+    lines = under_way_lines(pushes, copies, uploads, now=time.time(), width=terminal_width(sys.stdout))
     if not lines and found.error is None:
         lines = ["nothing is under way"]
     fields = {

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from ..errors import UsageError, quoted
+
+_RENAME: Final = "give a model another name with: registry-push copy ollama:OLD ollama:NEW"
+_COPY: Final = "copy reads and writes every kind of place: registry-push copy --help"
+_LOGIN: Final = "log in with: docker login HOST; or give --username NAME; see: registry-push help signing-in"
+_REMOVE: Final = "nothing is removed here: remove a model with ollama rm NAME"
+# The words of other tools, and what does the same here.
+_ELSEWHERE: Final = {
+    **dict.fromkeys(("cp", "mv", "rename"), _RENAME),
+    **dict.fromkeys(("export", "import", "load", "migrate", "mirror", "save", "sync"), _COPY),
+    **dict.fromkeys(("login", "logout", "signin"), _LOGIN),
+    **dict.fromkeys(("delete", "remove", "rm"), _REMOVE),
+    "ls": "did you mean list?",
+    "show": "did you mean inspect?",
+}
 
 
 class SuggestingGroup(click.Group):
@@ -19,5 +35,6 @@ class SuggestingGroup(click.Group):
             return super().resolve_command(ctx, args)
         from ..text.suggestions import did_you_mean
 
-        hint = did_you_mean(args[0], known) or f"see the commands: {ctx.command_path} --help"
+        hint = _ELSEWHERE.get(args[0]) if ctx.parent is None else None
+        hint = hint or did_you_mean(args[0], known) or f"see the commands: {ctx.command_path} --help"
         raise UsageError(f"no command is called {quoted(args[0])}", hint=hint)

@@ -10,6 +10,7 @@ from ..errors import InvalidName, NameNotMappable, UsageError, quoted
 from .local_reference import LocalReference
 from .name import DEFAULT_TAG, ModelName
 from .place import (
+    PATH_STARTS,
     ArchivePlace,
     Below,
     Destination,
@@ -42,7 +43,18 @@ def parse_copy_target(text: str) -> CopyTarget:
         place = parse_place(text)
         assert not isinstance(place, RegistryPlace), "it has none of a registry's prefixes"
         return place
-    return parse_destination(text)
+    if text.startswith(PATH_STARTS):
+        parse_place(text)  # which says what to write
+    try:
+        return parse_destination(text)
+    except InvalidName as error:
+        if "/" in text or text.endswith(":"):
+            raise
+        raise InvalidName(
+            error.message,
+            hint="write ollama:NAME for the local store, registry:HOST/PATH or registry:HOST/ for a registry,"
+            " oci:DIR or oci-archive:FILE.tar",
+        ) from error
 
 
 def mapped(name: AnyName, target: CopyTarget, tags: Sequence[str] = ()) -> Mapped:

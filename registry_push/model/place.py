@@ -15,6 +15,9 @@ from .origin import HTTPOrigin
 from .reference import Reference, looks_like_host
 
 _REGISTRY_PREFIXES: Final = ("registry:", "docker://")
+_PREFIXES: Final = (*_REGISTRY_PREFIXES, "ollama:", "oci:", "oci-archive:")
+# What begins so is a path, which no place is without a prefix.
+PATH_STARTS: Final = ("/", "./", "../", "~/")
 
 
 class OllamaPlace(Struct, frozen=True):
@@ -96,11 +99,16 @@ def parse_place(text: str) -> Place:
         return OllamaPlace(ModelName.parse(text.removeprefix("ollama:")))
     for prefix in _REGISTRY_PREFIXES:
         if text.startswith(prefix):
-            return RegistryPlace(Reference.parse_readable(text.removeprefix(prefix)))
+            return RegistryPlace(_readable(text.removeprefix(prefix), text))
     if text.startswith("oci:"):
         return LayoutPlace(*_split_layout(text.removeprefix("oci:"), "oci:DIR[:REF]"))
     if text.startswith("oci-archive:"):
         return ArchivePlace(*_split_layout(text.removeprefix("oci-archive:"), "oci-archive:FILE.tar[:REF]"))
+    if text.startswith(PATH_STARTS):
+        raise UsageError(
+            f"{quoted(text)} is a path, and it is not said of what",
+            hint="write oci:DIR for an OCI layout, or oci-archive:FILE.tar for an archive",
+        )
     return OllamaPlace(ModelName.parse(text))
 
 
@@ -109,7 +117,7 @@ def parse_readable(text: str) -> Place:
     try:
         return parse_place(text)
     except InvalidName:
-        if not names_host(text):
+        if text.startswith(_PREFIXES) or not names_host(text):
             raise
         return RegistryPlace(Reference.parse(text))
 
@@ -174,6 +182,17 @@ def _destination(text: str, written: str) -> Destination:
     return Exactly(Reference.parse(text))
 
 
+def _readable(text: str, written: str) -> Reference:
+    scheme, separator, rest = text.partition("://")
+    path = (rest if separator else scheme).partition("/")[2]
+    if not path or path.endswith("/") or "*" in path:
+        raise InvalidName(
+            f"{quoted(without_login(written))} names no repository",
+            hint="name one repository, for all its tags, or one tag: registry:HOST/PATH[:TAG]",
+        )
+    return Reference.parse_readable(text)
+
+
 def _split_layout(text: str, form: str) -> tuple[str, str | None]:
     # A name of a model with its tag, from the first colon on; else a bare name after the last one.
     path, colon, ref = text[:1] + text[1:].partition(":")[0], *text[1:].partition(":")[1:]
@@ -188,6 +207,7 @@ def _split_layout(text: str, form: str) -> tuple[str, str | None]:
 
 
 __all__ = [
+    "PATH_STARTS",
     "ArchivePlace",
     "Below",
     "Destination",

@@ -135,7 +135,7 @@ _REGISTRY: Final = (
 )  # fmt: skip
 
 _TRANSFER: Final = (
-    option("-j", "--jobs", type=int, default=DEFAULT_JOBS, show_default=True, help="Blobs to send at once."),
+    option("-j", "--jobs", type=int, default=DEFAULT_JOBS, show_default=True, help="Blobs to transfer at once."),
     option(
         "--chunk-size",
         type=Size(),
@@ -152,7 +152,7 @@ _TRANSFER: Final = (
         "--bwlimit",
         type=Rate(),
         metavar="RATE",
-        help="Bytes a second of all uploads together: 20MB, 20MiB/s, or off for no limit.",
+        help="Bytes a second of all uploads together: 20MB, 20MiB/s, or off for no limit. Downloads are not limited.",
     ),
     option(
         "--verify",
@@ -172,7 +172,7 @@ _TRANSFER: Final = (
     option(
         "--no-clobber",
         is_flag=True,
-        help="Replace no tag: if a tag is there and names another manifest, the push fails with exit code 5.",
+        help="Replace no tag: if a tag is there and names another manifest, fail with exit code 5.",
     ),
     option(
         "--recheck",
@@ -191,7 +191,7 @@ _TRANSFER: Final = (
         "--state-dir",
         type=FILE,
         metavar="DIR",
-        help="Where the journal of unfinished uploads is kept. Else the user's state directory.",
+        help="Where the journal of unfinished work is kept. Else the user's state directory.",
     ),
 )
 

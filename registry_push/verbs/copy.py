@@ -71,7 +71,9 @@ async def copy(
         return await copy_each(places, to, options, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
     except (StoreNotFound, ModelNotFound) as error:
         if isinstance(places[0], OllamaPlace) and names_host(source):  # a user may have meant the registry
-            error.hint = f"to copy it from the registry, write registry:{source}"
+            error.hint = f"to copy it from the registry, write registry:{source.removeprefix('ollama:')}"
+        elif isinstance(places[0], OllamaPlace) and source.endswith(".tar"):
+            error.hint = f"to copy what is in an archive, write oci-archive:{source}"
         raise
 
 

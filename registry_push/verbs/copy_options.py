@@ -14,6 +14,8 @@ from ..text.hint import Setting, step
 
 ALL: Final = "all"
 NONE: Final = "none"
+# In hints.
+_ARTIFACT_TYPE: Final = "an artifact type, such as application/vnd.dev.sigstore.bundle.v0.3+json"
 
 
 class CopyOptions(Struct, frozen=True):
@@ -31,12 +33,12 @@ class CopyOptions(Struct, frozen=True):
     @classmethod
     def of(cls, tags: Sequence[str], referrers: str | None, required: str | None, to: CopyTarget) -> Self:
         """The options, checked. Raises `UsageError`."""
-        for what in (referrers, required):
-            if what not in (None, ALL, NONE) and "/" not in (what or ""):
-                raise UsageError(
-                    f"{quoted(what or '')} is no kind of referrer",
-                    hint="write all, none, or an artifact type, such as application/vnd.dev.sigstore.bundle.v0.3+json",
-                )
+        if referrers not in (None, ALL, NONE) and "/" not in (referrers or ""):
+            raise UsageError(
+                f"{quoted(referrers or '')} is no kind of referrer", hint=f"write all, none, or {_ARTIFACT_TYPE}"
+            )
+        if required is not None and "/" not in required:
+            raise UsageError(f"{quoted(required)} is no artifact type", hint=f"write {_ARTIFACT_TYPE}")
         if isinstance(to, OllamaPlace) and referrers not in (None, NONE):
             raise UsageError(
                 "an Ollama store has no place for referrers", hint=step("leave ", Setting("referrers"), " out")

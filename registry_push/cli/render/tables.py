@@ -10,7 +10,7 @@ from typing import Final, TextIO
 from msgspec import Struct
 
 from ...errors import printable
-from ...model import Descriptor, Digest
+from ...model import Descriptor, Digest, ModelName
 from ...options.source import Source
 from ...text.quantities import spelt_duration, spelt_size
 from . import units
@@ -124,19 +124,30 @@ def terminal_width(stream: TextIO | None) -> int | None:
 
 
 def under_way_lines(
-    pushes: Iterable[BegunRow], copies: Iterable[BegunRow], uploads: Iterable[UploadRow], *, now: float
+    pushes: Iterable[BegunRow],
+    copies: Iterable[BegunRow],
+    uploads: Iterable[UploadRow],
+    *,
+    now: float,
+    width: int | None = None,
 ) -> list[str]:
-    """What was begun, then what registries hold of its blobs."""
+    """What was begun, then what registries hold of its blobs; in a terminal `width` columns wide as `list_lines`."""
     held = [
         (row.digest.short, units.part(row.offset, row.size), row.repository, _modified(row.saved, now))
         for row in uploads
     ]
     tables = []
     for title, rows in (("PUSH", pushes), ("COPY", copies)):
-        begun = [(row.what, row.target, _modified(row.begun, now)) for row in rows]
-        tables += [_table((title, "TO", "BEGUN"), begun, right=())] if begun else []
+        begun = [(row.what, _short(row.target), _modified(row.begun, now)) for row in rows]
+        tables += [_table((title, "TO", "BEGUN"), begun, right=(), width=width)] if begun else []
     tables += [_table(("BLOB", "THERE", "AT", "LAST"), held, right=(1,))] if held else []
     return [line for number, table in enumerate(tables) for line in ([""] if number else []) + table]
+
+
+def _short(target: str) -> str:
+    """A model of the local store as Ollama shows it."""
+    name = target.removeprefix("ollama:")
+    return f"ollama:{ModelName.parse(name).short}" if name and name != target else target
 
 
 def inspect_lines(view: ModelView, *, verbose: bool = False) -> list[str]:

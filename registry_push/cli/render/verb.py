@@ -77,3 +77,14 @@ COPY: Final = Verb(
     stopping=_CHUNKS,
     kept="what the target has acknowledged is kept",
 )
+RESUME: Final = Verb(
+    name="run",
+    doing="resuming",
+    done="resumed",
+    uploaded="transferred",
+    moves="transfer",
+    moving="transferring",
+    moved="transferred",
+    stopping="finishing what is under way",
+    kept="what has arrived is kept",
+)

@@ -18,6 +18,7 @@ from ...events import (
     Stopping,
     Warned,
 )
+from ...model import LocalReference
 from . import units
 from .verb import PUSH, Verb
 
@@ -53,6 +54,10 @@ def summary(event: ModelDone, seconds: float, verb: Verb = PUSH) -> tuple[str, s
         for each in event.tags
         if each.previous not in (None, event.digest)
     )
+    if more := [each.tag for each in event.tags if each.tag != event.target.tag]:
+        took += f"; also tagged {', '.join(more)}"
+    if event.referrers:
+        counts.append(units.count(event.referrers, "referrer"))
     names = printable(f"{event.model} → {event.target}")
     return names, f"sha256:{event.digest.short}", ", ".join([*(counts or ["there already"]), took])
 
@@ -69,8 +74,16 @@ def would(event: ModelDone, verb: Verb = PUSH) -> tuple[str, str, str]:
     if event.present:
         facts.append(f"{event.present:,} there already")
     for each in event.tags:
+        # A store or a layout has names, not tags.
+        is_local = isinstance(event.target, LocalReference)
         if each.previous == event.digest:
-            facts.append(f"the tag {each.tag} is there already")
+            facts.append("the model is there already" if is_local else f"the tag {each.tag} is there already")
+        elif is_local:
+            facts.append(
+                "would add the model"
+                if each.previous is None
+                else f"would replace the model, sha256:{each.previous.short}"
+            )
         else:
             now = "new" if each.previous is None else f"replaces sha256:{each.previous.short}"
             facts.append(f"would set the tag {each.tag} ({now})")
