@@ -110,7 +110,7 @@ class Host:
             chunk_limit=session.learned_limit(before.chunk_limit),
             whole=session.learned_whole if session.is_done and session.learned_whole is not None else before.whole,
             kept=before.kept if session.kept is CutBehaviour.UNKNOWN else session.kept,
-            ollama=before.ollama or session.ollama is not None,
+            ollama=before.ollama or session.is_at_ollama,
             rate=before.rate if self._allowed else rate,  # what was allowed is not what the line can do
             ecr=before.ecr or (session.is_done and session.plan.last_in_put),
         )

@@ -109,7 +109,7 @@ class Upload:
                             continue
                         if not request.over:
                             continue  # told to stop
-                        self.session.parts_over(request)
+                        self.session.receive(request)
                         self.save(self.session.record)
                         if self.session.state is State.COMMITTING:
                             await self._content.settle()
@@ -360,7 +360,7 @@ class Upload:
                 if self._is_over_at_source(error):
                     raise
                 self._here = error if error.origin is not Origin.TARGET else None
-                parts.trouble = error.message
+                parts.got_no_answer(error.message)
                 return RegistryResponse(NO_ANSWER, request.url)
 
         at_once = 1 if self._content.is_streamed else MOST_AT_ONCE

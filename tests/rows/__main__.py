@@ -1,4 +1,4 @@
-"""`python -m tests.rows [--swaps]`: change one row of the upload's table at a time, and print which changes survive.
+"""`python -m tests.rows [--swaps]`: change one row of the upload's tables at a time, and print which changes survive.
 
 A change survives if no scenario fails, so that nobody would notice it. Ends with 1 if one does.
 """
@@ -9,10 +9,9 @@ import argparse
 import sys
 from collections import Counter
 
-from registry_push.protocol.upload.table import ROWS
-
 from .mutants import EQUIVALENT, deletions, swaps
 from .scenarios import SCENARIOS
+from .talk import Table
 
 
 def main() -> None:
@@ -20,8 +19,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.rows")
     parser.add_argument("--swaps", action="store_true", help="put every other step into each row, too")
     given = parser.parse_args()
-    counts = Counter(each.key for each in SCENARIOS)
-    print(f"rows: {len(ROWS)}, scenarios: {len(SCENARIOS)}, at least {min(counts[key] for key in ROWS)} a row")
+    counts = Counter((each.table, each.key) for each in SCENARIOS)
+    for table in Table:
+        told = [counts[table, key] for key in table.rows]
+        print(f"{table.value}: rows: {len(told)}, scenarios: {sum(told)}, at least {min(told)} a row")
     failing = [each.name for each in SCENARIOS if not _runs(each.run)]
     mutants = [*deletions(), *(swaps() if given.swaps else ())]
     survivors = [mutant for mutant in mutants if mutant.survives(SCENARIOS)]
@@ -31,8 +32,8 @@ def main() -> None:
         print(f"survives: {mutant}")
     print(f"changes: {len(mutants)}, survivors: {len(survivors)}")
     if given.swaps:
-        for (state, kind, step), why in EQUIVALENT.items():
-            print(f"not tried: ({state.name}, {kind.name}) with {step}: {why}")
+        for (table, state, what, step), why in EQUIVALENT.items():
+            print(f"not tried: {table.value}: ({state.name}, {what.name}) with {step}: {why}")
     sys.exit(1 if failing or survivors else 0)
 
 

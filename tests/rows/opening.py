@@ -1,18 +1,29 @@
-"""Rows of POST: a new upload, one whose session is lost, and one whose session was tried in vain."""
+"""Rows of POST: a new upload, one whose session is lost, and one whose session was tried in vain.
+
+Both tables have them, and do the same. What follows once a session is open is told for each.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
 
 from registry_push.errors import Denied, NotARegistry, Refused, RegistryPushError, Unauthorized, Unavailable
 from registry_push.events import Placement
 from registry_push.protocol.response import Kind
-from registry_push.protocol.upload.requests import UploadRecord
+from registry_push.protocol.upload.requests import OllamaWay, UploadRecord
 from registry_push.protocol.upload.states import State
 from tests.support.simulated import ENDPOINTS
 
-from .talk import CHUNK, FIRST, LEFT, SECOND, SIZE, Talk, Told, takes
+from .talk import CHUNK, FIRST, LEFT, SECOND, SIZE, Scenario, Talk, Told, takes, takes_at_ollama
 
 _OTHER = "other/repository"
 _REFUSALS: dict[int, type[RegistryPushError]] = {400: Refused, 401: Unauthorized, 403: Denied, 404: Refused}
+_WAY = OllamaWay(part=CHUNK)
+# One part of three is placed.
+_PARTS = UploadRecord(LEFT, 0, part=CHUNK, done=(0,), first=1)
+
+At: TypeAlias = Callable[..., Talk]
 
 
 def at(state: State, *, mounts: tuple[str, ...] = (), retries: int = 0) -> Talk:
@@ -25,31 +36,105 @@ def at(state: State, *, mounts: tuple[str, ...] = (), retries: int = 0) -> Talk:
     return Talk(mounts=mounts, retries=0, resume=record).asks("GET", LEFT).is_told(503)
 
 
-@takes(State.NEW, Kind.CREATED, State.NEW)
-@takes(State.GONE, Kind.CREATED, State.GONE)
-@takes(State.FRESH, Kind.CREATED, State.FRESH)
-def a_mount_that_was_asked_for_is_all_it_takes(state: State) -> None:
+def at_ollama(state: State, *, mounts: tuple[str, ...] = (), retries: int = 0) -> Talk:
+    """The same at Ollama's registry, where what another process has left are parts."""
+    if state is State.NEW:
+        return Talk(mounts=mounts, retries=retries, ollama=_WAY)
+    if state is State.GONE:  # which costs a try
+        return Talk(mounts=mounts, retries=retries + 1, ollama=_WAY, resume=_PARTS).has_parts(LEFT, 404)
+    return Talk(mounts=mounts, retries=0, ollama=_WAY, resume=_PARTS).has_parts(LEFT, 503)
+
+
+def takes_in_both(state: State, kind: Kind, *arguments: object) -> Callable[[Scenario], Scenario]:
+    """Tell that a scenario takes this row of either table, if it is called with `at` or `at_ollama`, and the state."""
+
+    def told(scenario: Scenario) -> Scenario:
+        takes(state, kind, at, state, *arguments)(scenario)
+        return takes_at_ollama(state, kind, at_ollama, state, *arguments)(scenario)
+
+    return told
+
+
+# ── what both do ──────────────────────────────────────────────────────────────────────────────────
+
+
+@takes_in_both(State.NEW, Kind.CREATED)
+@takes_in_both(State.GONE, Kind.CREATED)
+@takes_in_both(State.FRESH, Kind.CREATED)
+def a_mount_that_was_asked_for_is_all_it_takes(at: At, state: State) -> None:
     at(state, mounts=(_OTHER,)).asks("POST", offers=True).is_told(201).is_done(Placement.MOUNTED)
 
 
-@takes(State.NEW, Kind.CREATED, State.NEW)
-@takes(State.GONE, Kind.CREATED, State.GONE)
-@takes(State.FRESH, Kind.CREATED, State.FRESH)
-def a_mount_that_nobody_asked_for_counts_if_the_blob_is_there(state: State) -> None:
+@takes_in_both(State.NEW, Kind.CREATED)
+@takes_in_both(State.GONE, Kind.CREATED)
+@takes_in_both(State.FRESH, Kind.CREATED)
+def a_mount_that_nobody_asked_for_counts_if_the_blob_is_there(at: At, state: State) -> None:
     talk = at(state).asks("POST").is_told(201).asks("HEAD", ENDPOINTS.blob)
     assert talk.session.placement is None
     talk.is_told(200, length=SIZE)
     assert talk.session.state is State.DONE
 
 
-@takes(State.NEW, Kind.ACCEPTED)
-def a_session_that_is_opened_gets_the_first_chunk() -> None:
-    at(State.NEW).opens().asks("PATCH", FIRST, span=(0, CHUNK))
+@takes_in_both(State.FRESH, Kind.ACCEPTED)
+def a_post_that_opens_no_session_says_nothing_better_than_why_the_old_one_failed(at: At, state: State) -> None:
+    at(state).asks("POST").is_told(202).has_failed(Unavailable)
+
+
+@takes_in_both(State.NEW, Kind.ACCEPTED)
+def a_page_where_a_session_should_be_is_no_registry(at: At, state: State) -> None:
+    at(state).asks("POST").is_told(204).has_failed(NotARegistry)
+
+
+@takes_in_both(State.NEW, Kind.MISSING, 404)
+@takes_in_both(State.NEW, Kind.EXPIRED, 401)
+@takes_in_both(State.NEW, Kind.INVALID, 400)
+@takes_in_both(State.NEW, Kind.REFUSED, 403)
+@takes_in_both(State.GONE, Kind.MISSING, 404)
+@takes_in_both(State.GONE, Kind.EXPIRED, 401)
+@takes_in_both(State.GONE, Kind.INVALID, 400)
+@takes_in_both(State.GONE, Kind.REFUSED, 403)
+@takes_in_both(State.FRESH, Kind.MISSING, 404)
+@takes_in_both(State.FRESH, Kind.EXPIRED, 401)
+@takes_in_both(State.FRESH, Kind.INVALID, 400)
+@takes_in_both(State.FRESH, Kind.REFUSED, 403)
+def a_refused_mount_costs_a_request_and_a_refused_session_the_upload(at: At, state: State, status: int) -> None:
+    talk = at(state, mounts=(_OTHER,)).asks("POST", offers=True).is_told(status)
+    talk.asks("POST", ENDPOINTS.uploads, waits=False).is_told(status)
+    talk.has_failed(_REFUSALS[status])
+
+
+@takes_in_both(State.NEW, Kind.BUSY, 503)
+@takes_in_both(State.NEW, Kind.LOST, None)
+@takes_in_both(State.GONE, Kind.BUSY, 503)
+@takes_in_both(State.GONE, Kind.LOST, None)
+def a_post_is_tried_again_with_its_mount_until_no_try_is_left(at: At, state: State, told: Told) -> None:
+    talk = at(state, mounts=(_OTHER,), retries=1).asks("POST", offers=True, waits=False).is_told(told)
+    talk.asks("POST", offers=True, waits=True).is_told(told).has_failed(Unavailable)
+
+
+@takes_in_both(State.FRESH, Kind.BUSY, 503)
+@takes_in_both(State.FRESH, Kind.LOST, None)
+def a_registry_that_opens_no_fresh_session_is_unavailable_and_the_old_one_is_kept(
+    at: At, state: State, told: Told
+) -> None:
+    talk = at(state).asks("POST", waits=False).is_told(told, location=FIRST)
+    talk.has_failed(Unavailable)
+    record = talk.session.record
+    assert record is not None and (record.location, record.acknowledged(SIZE)) == (LEFT, CHUNK)
+
+
+# ── chunks ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@takes(State.NEW, Kind.ACCEPTED, State.NEW)
+@takes(State.GONE, Kind.ACCEPTED, State.GONE)
+def a_session_that_is_opened_begins_at_the_first_byte(state: State) -> None:
+    at(state).opens().asks("PATCH", FIRST, span=(0, CHUNK))
 
 
 @takes(State.GONE, Kind.ACCEPTED)
-def a_session_after_a_lost_one_begins_at_the_first_byte() -> None:
-    at(State.GONE).opens().asks("PATCH", FIRST, span=(0, CHUNK))
+def a_session_after_a_lost_one_may_have_a_fresh_one_after_it() -> None:
+    at(State.GONE).opens(FIRST).asks("PATCH", FIRST, span=(0, CHUNK)).is_told(503).opens(SECOND).asks("GET", FIRST)
 
 
 @takes(State.FRESH, Kind.ACCEPTED)
@@ -61,52 +146,26 @@ def before_a_fresh_session_is_used_the_old_one_is_asked_once_more() -> None:
 
 
 @takes(State.FRESH, Kind.ACCEPTED)
-def a_post_that_opens_no_session_says_nothing_better_than_why_the_old_one_failed() -> None:
-    at(State.FRESH).asks("POST").is_told(202).has_failed(Unavailable)
-
-
-@takes(State.NEW, Kind.ACCEPTED)
-def a_page_where_a_session_should_be_is_no_registry() -> None:
-    at(State.NEW).asks("POST").is_told(204).has_failed(NotARegistry)
-
-
-@takes(State.NEW, Kind.MISSING, State.NEW, 404)
-@takes(State.NEW, Kind.EXPIRED, State.NEW, 401)
-@takes(State.NEW, Kind.INVALID, State.NEW, 400)
-@takes(State.NEW, Kind.REFUSED, State.NEW, 403)
-@takes(State.GONE, Kind.MISSING, State.GONE, 404)
-@takes(State.GONE, Kind.EXPIRED, State.GONE, 401)
-@takes(State.GONE, Kind.INVALID, State.GONE, 400)
-@takes(State.GONE, Kind.REFUSED, State.GONE, 403)
-@takes(State.FRESH, Kind.MISSING, State.FRESH, 404)
-@takes(State.FRESH, Kind.EXPIRED, State.FRESH, 401)
-@takes(State.FRESH, Kind.INVALID, State.FRESH, 400)
-@takes(State.FRESH, Kind.REFUSED, State.FRESH, 403)
-def a_refused_mount_costs_a_request_and_a_refused_session_the_upload(state: State, status: int) -> None:
-    talk = at(state, mounts=(_OTHER,)).asks("POST", offers=True).is_told(status)
-    talk.asks("POST", ENDPOINTS.uploads, waits=False).is_told(status)
-    talk.has_failed(_REFUSALS[status])
-
-
-@takes(State.NEW, Kind.BUSY, State.NEW, 503)
-@takes(State.NEW, Kind.LOST, State.NEW, None)
-@takes(State.GONE, Kind.BUSY, State.GONE, 503)
-@takes(State.GONE, Kind.LOST, State.GONE, None)
-def a_post_is_tried_again_with_its_mount_until_no_try_is_left(state: State, told: Told) -> None:
-    talk = at(state, mounts=(_OTHER,), retries=1).asks("POST", offers=True, waits=False).is_told(told)
-    talk.asks("POST", offers=True, waits=True).is_told(told).has_failed(Unavailable)
-
-
-@takes(State.FRESH, Kind.BUSY, 503)
-@takes(State.FRESH, Kind.LOST, None)
-def a_registry_that_opens_no_fresh_session_is_unavailable_and_the_old_one_is_kept(told: Told) -> None:
-    talk = at(State.FRESH).asks("POST", waits=False).is_told(told, location=FIRST)
-    talk.has_failed(Unavailable)
-    record = talk.session.record
-    assert record is not None and (record.location, record.offset) == (LEFT, CHUNK)
-
-
-@takes(State.FRESH, Kind.ACCEPTED)
 def there_is_one_fresh_session() -> None:
     talk = at(State.FRESH).opens(SECOND).asks("GET", LEFT).is_told(503)
     talk.asks("PATCH", SECOND, span=(0, CHUNK)).is_told(503).has_failed(Unavailable)
+
+
+# ── parts ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@takes_at_ollama(State.NEW, Kind.ACCEPTED, State.NEW)
+@takes_at_ollama(State.GONE, Kind.ACCEPTED, State.GONE)
+def a_session_that_is_opened_at_ollamas_registry_begins_with_the_first_part(state: State) -> None:
+    at_ollama(state).opens().has_parts(FIRST, 202, count=3).asks("PUT", FIRST)
+
+
+@takes_at_ollama(State.FRESH, Kind.ACCEPTED)
+def before_a_fresh_session_is_used_the_parts_of_the_old_one_are_tried_once_more() -> None:
+    at_ollama(State.FRESH).opens().has_parts(LEFT, 202, count=2).asks("PUT", LEFT)
+    at_ollama(State.FRESH).opens().has_parts(LEFT, 404).has_parts(FIRST, 202, count=3).asks("PUT", FIRST)
+
+
+@takes_at_ollama(State.FRESH, Kind.ACCEPTED)
+def there_is_one_fresh_session_for_parts() -> None:
+    at_ollama(State.FRESH).opens(SECOND).has_parts(LEFT, 503).has_parts(SECOND, 503).has_failed(Unavailable)

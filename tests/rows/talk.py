@@ -1,12 +1,13 @@
-"""A conversation with an upload: what it has to ask, and what it is told. And which rows of the table that takes."""
+"""A conversation with an upload: what it has to ask, and what it is told. And which rows of the tables that takes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from enum import Enum
+from typing import Any, Final, TypeAlias
 from unittest.mock import patch
 
 from registry_push.errors import RegistryPushError, TLSFailed
@@ -15,13 +16,13 @@ from registry_push.model import Descriptor, Digest
 from registry_push.protocol.diagnostics import Diagnosis
 from registry_push.protocol.response import Kind, RegistryResponse
 from registry_push.protocol.retry import Budget
-from registry_push.protocol.upload import session as upload
-from registry_push.protocol.upload import table
+from registry_push.protocol.upload import oci, oci_table, ollama, ollama_table
 from registry_push.protocol.upload.chunks import ChunkPlan, MiB, Span
+from registry_push.protocol.upload.machine import Key, Row
 from registry_push.protocol.upload.parts import Parts
 from registry_push.protocol.upload.requests import OllamaWay, UploadRecord, UploadRequest
+from registry_push.protocol.upload.session import UploadSession
 from registry_push.protocol.upload.states import Event, State
-from registry_push.protocol.upload.table import Key, Row
 from tests.support.simulated import ENDPOINTS
 
 SIZE: Final = 10 * MiB
@@ -32,6 +33,19 @@ LEFT: Final = f"{ENDPOINTS.uploads}left"
 STORAGE: Final = "https://storage.test"
 # More tries than any of these conversations has: one that never ends is a failure, and not a test that hangs.
 _ENDLESS: Final = 60
+
+
+class Table(Enum):
+    """Which machine's."""
+
+    OCI = "oci"
+    OLLAMA = "ollama"
+
+    @property
+    def rows(self) -> Mapping[Key, Row[Any]]:
+        """Its rows."""
+        return oci_table.ROWS if self is Table.OCI else ollama_table.ROWS
+
 
 Scenario: TypeAlias = Callable[..., None]
 # What a scenario is called with, besides: how its row's kind of answer is told.
@@ -54,7 +68,7 @@ class Talk:
     ) -> None:
         plan = plan or ChunkPlan(SIZE, CHUNK, single=single)
         self.size = plan.size
-        self.session = upload.UploadSession(
+        self.session = UploadSession(
             Descriptor("a/b", Digest.of(b"x"), plan.size),
             ENDPOINTS,
             plan,
@@ -124,24 +138,35 @@ class Talk:
         """A session is asked for without a mount, and opened at `location`."""
         return self.asks("POST", ENDPOINTS.uploads).is_told(202, location=location, direct_url=direct_url)
 
-    def shows_itself_as_ollamas(self, location: str) -> Talk:
+    def shows_itself_as_ollamas(self, location: str, *, direct_url: str | None = None) -> Talk:
         """A session is opened at `location`, in the words of Ollama's registry."""
         assert self._asked is not None
-        self.session.receive(RegistryResponse(202, self._asked.url, location=location, upload_location=location))
+        answer = RegistryResponse(
+            202, self._asked.url, location=location, upload_location=location, direct_url=direct_url
+        )
+        self.session.receive(answer)
         return self
 
-    def has_parts(self, location: str, *answers: int, retry_after: float | None = None) -> Talk:
-        """Its parts are asked for at `location`; these are the answers, the last one for all that is left."""
+    def has_parts(
+        self, location: str, *answers: int, retry_after: float | None = None, count: int | None = None
+    ) -> Talk:
+        """Its parts are asked for at `location`, as many as `count` says.
+
+        These are the answers, the last one for all that is left.
+        """
         parts = self.session.next_request()
         assert isinstance(parts, Parts), f"parts are to be asked for, not {parts}"
         assert parts.location == location
         told = iter(answers)
         status = next(told)
+        asked = 0
         while (question := parts.take()) is not None:
             answer = RegistryResponse(status, question.request.url, retry_after=retry_after)
             parts.asked(question.number, answer)
+            asked += 1
             status = next(told, status)
-        self.session.parts_over(parts)
+        assert count in (None, asked)
+        self.session.receive(parts)
         return self
 
     def can_not_be_reached(self) -> bool:
@@ -186,6 +211,7 @@ class Talk:
 class Taking:
     """A scenario, and the row that it is told for."""
 
+    table: Table
     key: Key
     scenario: Scenario
     arguments: tuple[object, ...]
@@ -194,35 +220,46 @@ class Taking:
         """Run it; AssertionError if its row is not taken or something else is wrong."""
         with recorded() as taken:
             self.scenario(*self.arguments)
-        assert self.key in taken, "this scenario does not take its row"
+        assert (self.table, self.key) in taken, "this scenario does not take its row"
 
     @property
     def name(self) -> str:
         """For people."""
-        return f"{self.key[0].name}-{self.key[1].name}-{self.scenario.__name__}"
+        return f"{self.table.value}-{self.key[0].name}-{self.key[1].name}-{self.scenario.__name__}"
 
 
 SCENARIOS: Final[list[Taking]] = []
 
 
-def takes(state: State, what: Kind | Event, *arguments: object) -> Callable[[Scenario], Scenario]:
+def takes(
+    state: State, what: Kind | Event, *arguments: object, table: Table = Table.OCI
+) -> Callable[[Scenario], Scenario]:
     """Tell that a scenario takes this row if it is called with `arguments`."""
 
     def told(scenario: Scenario) -> Scenario:
-        SCENARIOS.append(Taking((state, what), scenario, arguments))
+        SCENARIOS.append(Taking(table, (state, what), scenario, arguments))
         return scenario
 
     return told
 
 
+def takes_at_ollama(state: State, what: Kind | Event, *arguments: object) -> Callable[[Scenario], Scenario]:
+    """Tell that a scenario takes this row of Ollama's table if it is called with `arguments`."""
+    return takes(state, what, *arguments, table=Table.OLLAMA)
+
+
 @contextmanager
-def recorded() -> Iterator[set[Key]]:
+def recorded() -> Iterator[set[tuple[Table, Key]]]:
     """Collect the rows that are looked up."""
-    taken: set[Key] = set()
+    taken: set[tuple[Table, Key]] = set()
 
-    def row_of(state: State, what: Kind | Event) -> Row:
-        taken.add((state, what))
-        return table.row_of(state, what)
+    def oci_row_of(state: State, what: Kind | Event) -> Row[Any]:
+        taken.add((Table.OCI, (state, what)))
+        return oci_table.row_of(state, what)
 
-    with patch.object(upload, "row_of", row_of):
+    def ollama_row_of(state: State, what: Kind | Event) -> Row[Any]:
+        taken.add((Table.OLLAMA, (state, what)))
+        return ollama_table.row_of(state, what)
+
+    with patch.object(oci, "row_of", oci_row_of), patch.object(ollama, "row_of", ollama_row_of):
         yield taken

@@ -270,20 +270,20 @@ def test_parts_that_are_always_refused_as_busy_begin_again_in_a_fresh_session() 
     parts = asked_parts(session)
     answer_parts(parts, 202, until=2)
     answer_parts(parts, 503)
-    session.parts_over(parts)
+    session.receive(parts)
     before = session.record
     opened(session, 1)
     again = asked_parts(session)  # the old ones once more: the registry may have been ill just now
     assert (again.location, again.done) == (f"{ENDPOINTS.uploads}0", {0, 1})
     answer_parts(again, 503)
-    session.parts_over(again)
+    session.receive(again)
     fresh = asked_parts(session)
     assert (fresh.location, fresh.done) == (f"{ENDPOINTS.uploads}1", set())
     assert session.record == before
     answer_parts(fresh, 202, until=1)
     assert session.record == fresh.record
     answer_parts(fresh, 202)
-    session.parts_over(fresh)
+    session.receive(fresh)
     request = asked(session)
     assert request is not None and request.closes
 
@@ -294,11 +294,11 @@ def test_parts_that_go_on_in_the_old_session_after_all_leave_the_fresh_one() -> 
     opened(session, 0)
     parts = asked_parts(session)
     answer_parts(parts, 503)
-    session.parts_over(parts)
+    session.receive(parts)
     opened(session, 1)
     again = asked_parts(session)
     answer_parts(again, 202)
-    session.parts_over(again)
+    session.receive(again)
     request = asked(session)
     assert request is not None and request.url.startswith(f"{ENDPOINTS.uploads}0")
     session.connection_lost("reset")
@@ -317,7 +317,7 @@ def test_parts_end_as_unavailable_after_the_fresh_session() -> None:
         parts = asked_parts(session)
         assert parts.location == f"{ENDPOINTS.uploads}{number}"
         answer_parts(parts, 503)
-        session.parts_over(parts)
+        session.receive(parts)
         if session.state is State.FRESH:
             opened(session, 1)
     assert isinstance(session.failure, Unavailable)
@@ -328,7 +328,7 @@ def test_a_commit_after_parts_that_never_works_begins_again_in_a_fresh_session()
     opened(session, 0)
     parts = asked_parts(session)
     answer_parts(parts, 202)
-    session.parts_over(parts)
+    session.receive(parts)
     request = asked(session)
     assert request is not None and request.closes
     session.receive(RegistryResponse(503, request.url))

@@ -1,22 +1,36 @@
-"""The upload's table: every row is taken, every row is needed, and a step that leads elsewhere is noticed."""
+"""The upload's two tables: every row is taken, every row is needed, and a step that leads elsewhere is noticed."""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import cast
+import ast
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+from typing import Any, Final, cast
 from unittest.mock import patch
 
 import pytest
 
+import registry_push.registry
 from registry_push.protocol.response import Kind
-from registry_push.protocol.upload import table
-from registry_push.protocol.upload.commit_steps import CommitSteps
-from registry_push.protocol.upload.session import UploadSession
+from registry_push.protocol.upload import oci_table
+from registry_push.protocol.upload.machine import Key, NotInTable, Row
+from registry_push.protocol.upload.oci import OCIMachine
+from registry_push.protocol.upload.oci_steps import OCISteps
+from registry_push.protocol.upload.ollama import OllamaMachine
 from registry_push.protocol.upload.states import Event, State
-from registry_push.protocol.upload.table import ROWS, Key, NotInTable, Row
 from tests.rows.mutants import EQUIVALENT, Mutant, deletions, swaps
 from tests.rows.scenarios import SCENARIOS
-from tests.rows.talk import FIRST, Taking, Talk
+from tests.rows.talk import FIRST, Table, Taking, Talk
+
+_MACHINES: Final = {Table.OCI: OCIMachine, Table.OLLAMA: OllamaMachine}
+# What only one of the two machines knows, and where each of them ends.
+_OCIS: Final = {State.OPEN, State.UNCERTAIN, State.MEASURING}
+_OLLAMAS: Final = {State.PARTS, State.DIRECT}
+_ENDS: Final = {
+    Table.OCI: {State.DONE, State.FAILED, State.HANDED_OVER},
+    Table.OLLAMA: {State.DONE, State.FAILED},
+}
+_STATES: Final = {Table.OCI: set(State) - _OLLAMAS, Table.OLLAMA: set(State) - _OCIS}
 
 
 @pytest.mark.parametrize("taking", SCENARIOS, ids=lambda taking: str(taking.name))
@@ -24,8 +38,9 @@ def test_each_row_does_for_the_user_what_its_scenario_says(taking: Taking) -> No
     taking.run()
 
 
-def test_each_row_has_a_scenario() -> None:
-    assert {taking.key for taking in SCENARIOS} == set(ROWS)
+@pytest.mark.parametrize("table", Table)
+def test_each_row_has_a_scenario(table: Table) -> None:
+    assert {taking.key for taking in SCENARIOS if taking.table is table} == set(table.rows)
 
 
 def test_no_row_can_be_deleted_unnoticed() -> None:
@@ -39,41 +54,66 @@ def test_no_row_can_have_the_step_of_another_unnoticed() -> None:
 def test_a_row_that_has_no_scenario_would_be_named() -> None:
     key = (State.COMMITTING, Kind.ACCEPTED)
     others = [taking for taking in SCENARIOS if taking.key != key and "only_accepted" not in taking.name]
-    assert Mutant(key, CommitSteps.confirm_later).survives(others)
+    assert Mutant(Table.OCI, key, OCISteps.confirm_later).survives(others)
 
 
 @pytest.mark.parametrize("key", EQUIVALENT)
-def test_a_row_that_is_excused_does_the_same_with_the_other_step(key: tuple[State, Kind, str]) -> None:
-    state, kind, name = key
-    assert Mutant((state, kind), getattr(CommitSteps, name)).survives(SCENARIOS)
+def test_a_row_that_is_excused_does_the_same_with_the_other_step(key: tuple[Table, State, Kind | Event, str]) -> None:
+    table, state, what, name = key
+    assert Mutant(table, (state, what), getattr(_MACHINES[table], name)).survives(SCENARIOS)
 
 
 def test_a_step_that_leads_where_its_row_does_not_say_is_a_bug_of_ours() -> None:
     key = (State.NEW, Kind.ACCEPTED)
-    rows = cast(MutableMapping[Key, Row], table.ROWS)
+    rows = cast(MutableMapping[Key, Row[Any]], oci_table.ROWS)
     with (
-        patch.dict(rows, {key: Row(ROWS[key].step, frozenset({State.DONE}))}),
+        patch.dict(rows, {key: Row(oci_table.ROWS[key].step, frozenset({State.DONE}))}),
         pytest.raises(NotInTable, match="ACCEPTED in NEW led to OPEN: opened"),
     ):
         Talk().asks("POST").is_told(202, location=FIRST)
 
 
-def test_every_state_with_a_request_has_rows_and_every_other_is_an_end() -> None:
-    assert {state for state, _ in ROWS} == set(State) - {State.DONE, State.FAILED}
-    assert {what for _, what in ROWS} == {*Kind, *Event}
+@pytest.mark.parametrize("table", Table)
+def test_every_state_with_a_request_has_rows_and_every_other_is_an_end(table: Table) -> None:
+    assert {state for state, _ in table.rows} == _STATES[table] - _ENDS[table]
 
 
-def test_every_state_is_reached_from_the_first_or_from_a_record_and_leads_to_both_ends() -> None:
-    leads = {state: {to for (here, _), row in ROWS.items() if here is state for to in row.to} for state in State}
-    for state in set(State) - {State.DONE, State.FAILED}:
+def test_everything_that_can_happen_is_in_a_row() -> None:
+    assert {what for table in Table for _, what in table.rows} == {*Kind, *Event}
+
+
+@pytest.mark.parametrize("table", Table)
+def test_every_state_is_reached_from_the_first_or_from_a_record_and_leads_to_all_ends(table: Table) -> None:
+    """MEASURING is after a commit, from which nothing leads to Ollama's machine."""
+    leads = {state: {to for (here, _), row in table.rows.items() if here is state for to in row.to} for state in State}
+    for state in _STATES[table] - _ENDS[table]:
         reached, new = {state}, {state}
         while new := {to for each in new for to in leads[each]} - reached:
             reached |= new
-        assert {State.DONE, State.FAILED} <= reached, state
-    assert set().union(*leads.values()) == set(State)
+        ends = _ENDS[table] - ({State.HANDED_OVER} if state is State.MEASURING else set())
+        assert ends <= reached <= _STATES[table], state
+    assert set().union(*leads.values()) == _STATES[table] - ({State.HANDED_OVER} - _ENDS[table])
 
 
-def test_the_table_names_the_steps_that_an_upload_takes() -> None:
+@pytest.mark.parametrize("table", Table)
+def test_a_table_names_the_steps_that_its_machine_takes(table: Table) -> None:
     """No class below the one that a row names has a step of the same name, which the table would pass over."""
-    for row in ROWS.values():
-        assert getattr(UploadSession, row.step.__name__) is row.step
+    for row in table.rows.values():
+        name = row.step.__name__
+        assert getattr(_MACHINES[table], name) is row.step, name
+
+
+def test_the_driver_sets_nothing_on_what_it_drives() -> None:
+    """It says what happened, by calls: only so does a table decide what that means."""
+    folder = Path(registry_push.registry.__file__).parent
+    found = [
+        f"{file.name}:{target.lineno} sets {ast.unparse(target)}"
+        for file in sorted(folder.glob("*.py"))
+        for target in _assigned(ast.parse(file.read_text()))
+        if ast.unparse(target.value).rpartition(".")[2].lstrip("_") in ("session", "parts")
+    ]
+    assert found == []
+
+
+def _assigned(tree: ast.Module) -> Iterator[ast.Attribute]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))

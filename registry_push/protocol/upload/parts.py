@@ -152,6 +152,10 @@ class Parts:
             case _:
                 self._refused(answer)
 
+    def got_no_answer(self, reason: str) -> None:
+        """Note why the line broke, before `asked` or `placed` is told that there is no answer."""
+        self.trouble = reason
+
     def _placed(self, number: int) -> None:
         self.done.add(number)
         self._budget.restore()

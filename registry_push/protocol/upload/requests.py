@@ -123,6 +123,11 @@ class UploadRecord(Struct, frozen=True):
     chunk: int = 0
     is_equal: bool = False
 
+    @property
+    def is_ollamas(self) -> bool:
+        """Whether this is of a session of Ollama's registry."""
+        return bool(self.part) or self.direct
+
     def fits(self, size: int) -> bool:
         """Whether the numbers are possible for a blob of `size` bytes. A record can come from a damaged file."""
         if not 0 <= self.offset <= size <= _LARGEST or not 0 <= self.chunk <= size:

@@ -1,4 +1,5 @@
-"""Where an upload can stand, and what can happen to it besides an answer. What follows from what is in `table.py`."""
+"""Where an upload can stand, and what can happen to it besides an answer. What follows from what is in a table for each
+of the two machines: `oci_table.py` and `ollama_table.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Final
 
 
 class State(Enum):
-    """Where an upload stands. Each state has one request that leads on; the last two have none."""
+    """Where an upload stands. Each state has one request that leads on; the last three have none."""
 
     NEW = auto()  # POST: open a session, or mount
     PARTS = auto()  # Ollama's: many PATCHes, each answered with where its part should go
@@ -19,6 +20,7 @@ class State(Enum):
     MEASURING = auto()  # HEAD: several chunks were committed; is the blob as long as it should be?
     GONE = auto()  # POST: the session is lost; open another, a bounded number of times
     FRESH = auto()  # POST: all tries of the session failed; is it the session, or the registry?
+    HANDED_OVER = auto()  # a session was opened at Ollama's registry: the other machine goes on, with the same answer
     DONE = auto()
     FAILED = auto()
 
@@ -38,3 +40,5 @@ class Event(Enum):
 IN_A_SESSION: Final = (State.PARTS, State.DIRECT, State.OPEN, State.UNCERTAIN, State.COMMITTING)
 # States whose requests can have a body.
 WITH_BODY: Final = (State.PARTS, State.DIRECT, State.OPEN, State.COMMITTING)
+# States whose request is a POST.
+POSTING: Final = (State.NEW, State.GONE, State.FRESH)

@@ -1,0 +1,127 @@
+"""`OCISteps`: what the answers to the closing PUT, and to the HEAD after it, do to an upload in OCI's dialect. Pure.
+
+After a PUT without an answer: HEAD, whether the blob is there; GET, what became of the session; then HEAD again and
+again, for as long as the commit may be under way. Only then the PUT is sent again, or all of the blob in another
+session.
+"""
+
+from __future__ import annotations
+
+from ...errors import RemoteMismatch
+from ...events import Placement
+from ...text.hint import Setting, step
+from ..response import RegistryResponse
+from .chunk_steps import TWICE, ChunkSteps
+from .chunks import WholePut
+from .commit import LateCommit
+from .states import State
+
+
+class OCISteps(ChunkSteps):
+    """The steps of PUT and HEAD that ask the session for its status, or are about chunks."""
+
+    # ── PUT ───────────────────────────────────────────────────────────────────────────────────────
+
+    def committed(self, answer: RegistryResponse) -> None:
+        """Be done, after a look at the length if the registry has put several chunks together."""
+        upload = self.upload
+        pieces = self._trail.pieces + (upload.attempted > upload.offset)
+        if pieces < TWICE or answer.digest not in (None, upload.blob.digest):
+            return self.uploaded(answer)
+        upload.leave_beside()
+        upload.state = State.MEASURING
+        return None
+
+    def session_unknown(self, answer: RegistryResponse) -> None:
+        """Ask whether the blob is there, after which the session may be unknown.
+
+        Artifactory before 6 knows no PUT of all; if that is it, and not a lost session, it takes chunks.
+        """
+        upload = self.upload
+        is_whole = upload.plan.single and not upload.offset and upload.attempted > 0
+        if is_whole and not answer.says_session_lost:
+            self._put_refused = str(answer)
+            if self._patches_missing:
+                upload.plan, upload.learned_whole = upload.plan.in_chunks(WholePut.SMALL), None
+                return self.session_lost(answer)
+            if self._patch_refused:
+                upload.trouble = f"{self._patch_refused} to a PATCH, {answer} to a PUT of all of it"
+                return self.refused(answer)
+            upload.plan, upload.learned_whole = upload.plan.in_chunks(WholePut.NEVER), WholePut.NEVER
+        return self.confirm_later(answer)
+
+    def chunks_invalid(self, answer: RegistryResponse) -> None:
+        """Begin anew if the registry has put the chunks together wrongly, or wants the last one in the PUT (ECR)."""
+        is_empty = self.upload.attempted == self.upload.offset
+        if is_empty and self._trail.pieces >= TWICE and answer.says_session_lost:
+            self._go_by_parts()
+        return self.commit_invalid(answer)
+
+    def ask_after_commit(self, answer: RegistryResponse) -> None:
+        """Ask for the status: the PUT was refused for its offset. The blob may have been made all the same."""
+        self.upload.late = LateCommit.after(answer, self.upload.blob.size, is_torn=False, words=str(answer))
+        self.ask(answer)
+
+    # ── HEAD: is it there? ────────────────────────────────────────────────────────────────────────
+
+    def not_there_yet(self, answer: RegistryResponse) -> None:
+        """Ask the session, then look for the blob for as long as its commit may take; then send it again."""
+        upload, late = self.upload, self.upload.late
+        if late is not None and not late.was_asked and upload.beside is None:
+            late.was_asked, upload.state = True, State.UNCERTAIN
+        elif late is not None and late.is_over and late.session_is_gone:
+            upload.late, upload.trouble = None, late.outcome
+            upload.state = State.UNCERTAIN  # there is no doubt any more that it is not there
+            self.session_lost(answer)
+        else:
+            self.not_there(answer)
+
+    def told(self, answer: RegistryResponse) -> None:
+        """Go on in the session, or look for the blob again if the session has all bytes and a commit may go on."""
+        upload = self.upload
+        late, upload.late = upload.late, None
+        held = upload.offset if answer.range_end is None else answer.range_end + 1
+        if late is None or late.is_over or held < upload.blob.size:
+            return self._reconciled(answer)
+        self._move_session(answer)
+        upload.late = late
+        return self._look_later(late)
+
+    def _not_coming(self, answer: RegistryResponse) -> None:
+        upload = self.upload
+        if not upload.location:  # a POST was answered by 201
+            self._no_registry(answer)
+        elif upload.beside is not None and self._looked:
+            self._change_session()
+        elif upload.beside is not None:
+            self._looked, upload.state = True, State.UNCERTAIN
+        else:
+            self.ask_later(answer)
+
+    # ── HEAD: is it whole? ────────────────────────────────────────────────────────────────────────
+
+    def measured(self, answer: RegistryResponse) -> None:
+        """Fail if the blob that was made of the chunks has another length; anything else leaves the 201 as it is."""
+        upload = self.upload
+        is_told = answer.status == 200 and not answer.is_page  # a page is some portal's
+        if is_told and answer.length and answer.length != upload.blob.size:
+            return upload.fail(
+                RemoteMismatch(
+                    f"the registry made {answer.length} bytes of the chunks of {upload.blob.digest}, "
+                    f"which has {upload.blob.size}",
+                    hint=step(
+                        "send it whole: ", Setting("one_put"), "; if it ends so again, tell who runs the registry"
+                    ),
+                    url=upload.endpoints.blob,
+                )
+            )
+        return self._done(RegistryResponse(201, upload.endpoints.blob), Placement.UPLOADED)
+
+    def measure_again(self, answer: RegistryResponse) -> None:
+        """Ask again after a pause; believe the 201 if there is no try left."""
+        upload = self.upload
+        pause = upload.budget.spend(answer.retry_after)
+        if pause is None:
+            return self._done(RegistryResponse(201, upload.endpoints.blob), Placement.UPLOADED)
+        upload.after = pause
+        return None
