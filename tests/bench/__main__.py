@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .clients import found_clients
+from .clients import Client, found_clients
+from .copiers import found_copiers
 from .plot import plot
 from .registries import found_registries
 from .runs import Bench, Result, place_for
-from .scenarios import GIB, MIB, Sizes, all_scenarios
+from .scenarios import GIB, MIB, Kind, Sizes, all_scenarios
 from .table import markdown
 
 
@@ -38,11 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bench = Bench(
         place_for(needed, given.dir),
         registries,
-        [
-            each
-            for each in found_clients(given.peer_path, given.earlier)
-            if not given.clients or each.name in given.clients
-        ],
+        lambda kind: [each for each in _found(kind, given) if not given.clients or each.name in given.clients],
         1 if given.quick else given.rounds,
         lambda text: print(text, file=sys.stderr, flush=True),
     )
@@ -59,12 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(130)
 
 
+def _found(kind: Kind, given: argparse.Namespace) -> Sequence[Client]:
+    if kind is Kind.PUSH:
+        return found_clients(given.peer_path, given.earlier)
+    return found_copiers(given.peer_path, kind, given.earlier)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
-        description="Pushes by us and by the peers that are found, in turn, and tells what each costs.",
+        description="Pushes and copies by us and by the peers that are found, in turn, and tells what each costs.",
     )
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="pushes of each (5); medians are told")
+    parser.add_argument(
+        "--rounds", type=int, default=5, metavar="N", help="pushes or copies of each (5); medians are told"
+    )
     parser.add_argument("--only", nargs="+", metavar="SCENARIO", help="these scenarios only")
     parser.add_argument("--registry", nargs="+", metavar="NAME", help="'distribution 3', 'distribution 2.8'")
     parser.add_argument("--clients", nargs="+", metavar="NAME", help="these only, as the tables name them")
@@ -74,9 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         "--earlier", type=Path, metavar="FILE", help="registry-push of another version, to compare with"
     )
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the ratios")
-    parser.add_argument("--dir", type=Path, help="where the contents go: needs their size twice (memory, else disk)")
+    parser.add_argument(
+        "--dir", type=Path, help="where the contents go: needs their size three times (memory, else disk)"
+    )
     parser.add_argument("--big", type=int, metavar="MIB", help="size of the big blob (2048)")
     parser.add_argument("--many", type=int, metavar="MIB", help="size of the many blobs together (1600)")
+    parser.add_argument("--copied", type=int, metavar="MIB", help="the same where they are copied (1800)")
     parser.add_argument("--blobs", type=int, metavar="N", help="how many blobs are many (400)")
     parser.add_argument("--line", type=int, metavar="MIB", help="what goes over the long line (1024)")
     parser.add_argument("--layers", type=int, nargs="+", metavar="N", help="how many layers (100 1000 10000)")
@@ -89,6 +97,7 @@ def _sizes(given: argparse.Namespace) -> Sizes:
     wishes: dict[str, int | tuple[int, ...] | None] = {
         "big": given.big and given.big * MIB,
         "many": given.many and given.many * MIB,
+        "copied": given.copied and given.copied * MIB,
         "blobs": given.blobs,
         "line": given.line and given.line * MIB,
         "layers": given.layers and tuple(given.layers),

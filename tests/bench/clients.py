@@ -43,7 +43,10 @@ client.push(target, files=files, disable_path_validation=True)
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One push: what, to which `host` and `repository`, from which home. `drain` is where a plain stream goes."""
+    """One push: what, to which `host` and `repository`, from which home. `drain` is where a plain stream goes.
+
+    A copy comes from the registry `source`, and goes into `folder` if there is one, else to `host`.
+    """
 
     stage: Stage
     host: str
@@ -52,6 +55,8 @@ class Task:
     certificate: Certificate | None = None
     jobs: int | None = None
     drain: str | None = None
+    source: str = ""
+    folder: Path | None = None
 
     @property
     def reference(self) -> str:
@@ -115,7 +120,7 @@ def found_clients(peers: Path | None, earlier: Path | None = None) -> tuple[Clie
         found.append(Client("oras-py", False, _oras))
     if programs["curl"] is not None:
         found.append(Client("curl", False, _curl))
-    found += [Client(HASHLIB, False, _hashlib), Client(STREAM, False, _stream)]
+    found += [Client(HASHLIB, False, hashlib_command), Client(STREAM, False, stream_command)]
     return tuple(found)
 
 
@@ -179,10 +184,12 @@ def _curl(task: Task) -> list[str]:
     return ["/bin/sh", str(_CURL), base, str(task.stage.blobs), str(manifest), trusted]
 
 
-def _hashlib(task: Task) -> list[str]:
+def hashlib_command(task: Task) -> list[str]:
+    """Hashes the content."""
     return [sys.executable, "-I", "-S", str(_HASHING), str(task.stage.blobs)]
 
 
-def _stream(task: Task) -> list[str]:
+def stream_command(task: Task) -> list[str]:
+    """Sends the content."""
     assert task.drain is not None, "a stream runs beside a line only"
     return [sys.executable, "-I", "-S", str(_STREAM), task.drain, str(task.stage.blobs)]

@@ -1,4 +1,4 @@
-"""Runs the scenarios: everybody in turn, round after round, each push to where nothing is yet."""
+"""Runs the scenarios: everybody in turn, round after round, each push or copy to where nothing is yet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from tests.support.tls import Certificate, self_signed
 from .clients import EARLIER, US, YARDSTICKS, Client, Task
 from .measure import Sample, run
 from .registries import SINK, Registry
-from .scenarios import LINE_DELAY, LINE_RATE, Scenario
+from .scenarios import LINE_DELAY, LINE_RATE, Kind, Scenario
+from .source import check_files, check_registry, fill, manifest_of
 from .stage import TAG, Shape, Stage, set_stage
 from .stream import drain
 
@@ -40,11 +41,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """`folder` has room for the contents twice; `say` is told what goes on."""
+    """`folder` has room for the contents three times; `say` is told what goes on."""
 
     folder: Path
     registries: Sequence[Registry]
-    clients: Sequence[Client]
+    clients: Callable[[Kind], Sequence[Client]]
     rounds: int
     say: Callable[[str], None]
 
@@ -59,8 +60,8 @@ class Bench:
 
 
 def place_for(needed: int, wish: Path | None) -> Path:
-    """A folder with room for `needed` bytes and a copy: `wish`, else memory, else the disk. Raises `SystemExit`."""
-    wanted = 2 * needed + _MARGIN
+    """A folder with room for `needed` bytes and two copies: `wish`, else memory, else the disk. Raises `SystemExit`."""
+    wanted = 3 * needed + _MARGIN
     candidates = [wish] if wish else [Path("/dev/shm"), Path(tempfile.gettempdir())]
     for folder in candidates:
         if folder.is_dir() and shutil.disk_usage(folder).free >= wanted:
@@ -82,7 +83,7 @@ class _Run:
         scenario, bench = self.scenario, self.bench
         registries: Sequence[Registry] = (SINK,) if scenario.sink else bench.registries[: 1 if scenario.one else None]
         # In the scenario's order: who is named first begins each round.
-        known = {client.name: client for client in bench.clients}
+        known = {client.name: client for client in bench.clients(scenario.kind)}
         names = [each for name in scenario.clients for each in ((US, EARLIER) if name == US else (name,))]
         clients = [known[name] for name in names if name in known]
         certificate = self_signed(self.folder / "certificate") if scenario.tls else None
@@ -99,6 +100,12 @@ class _Run:
                 }
                 for turn in turns:
                     turn.filled = hosts[turn.registry]
+            if scenario.kind is not Kind.PUSH:
+                (registry,) = registries
+                source = stack.enter_context(registry.running(self.new("source")))
+                fill(source, stage)
+                for turn in turns:
+                    turn.source = source
             for turn in turns:
                 if scenario.filled or turn.result.client.keeps_home:
                     turn.push()
@@ -126,6 +133,7 @@ class _Turn:
     stage: Stage
     certificate: Certificate | None
     filled: str | None = None
+    source: str = ""
 
     def push(self) -> Sample:
         client, scenario = self.result.client, self.result.scenario
@@ -138,10 +146,27 @@ class _Turn:
             if client.name in YARDSTICKS:
                 drained = stack.enter_context(drain())
                 return self._run(replace(task, drain=stack.enter_context(line(drained)) if scenario.line else drained))
+            if self.source:
+                return self._copy(task, stack)
             host = self.filled or stack.enter_context(self.registry.running(self.run.new("registry"), self.certificate))
             sample = self._run(replace(task, host=stack.enter_context(line(host)) if scenario.line else host))
             _check(replace(task, host=host))
             return sample
+
+    def _copy(self, task: Task, stack: ExitStack) -> Sample:
+        """As `push`, from the source; what came is compared with it."""
+        scenario, source = self.result.scenario, self.source
+        task = replace(task, source=stack.enter_context(line(source)) if scenario.line else source)
+        if scenario.kind is Kind.COPY:
+            host = stack.enter_context(self.registry.running(self.run.new("registry")))
+            sample = self._run(replace(task, host=stack.enter_context(line(host)) if scenario.line else host))
+            check_registry(host, task.repository, manifest_of(self.stage.plain))
+            return sample
+        folder = self.run.new("copy")
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        sample = self._run(replace(task, folder=folder))
+        check_files(folder / "blobs", manifest_of(self.stage.plain))
+        return sample
 
     def _run(self, task: Task) -> Sample:
         client = self.result.client
@@ -160,5 +185,5 @@ def _check(task: Task) -> None:
 @contextmanager
 def line(target: str) -> Iterator[str]:
     """The host by which `target` is reached over the long line."""
-    with LineProcess(target, rate=LINE_RATE, delay=LINE_DELAY) as relay:
+    with LineProcess(target, rate=LINE_RATE, back_rate=LINE_RATE, delay=LINE_DELAY) as relay:
         yield relay.host

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from .clients import HASHLIB, STREAM, US, US_AGAIN
@@ -20,6 +22,8 @@ ROUND_TRIP: Final = 2 * LINE_DELAY
 _LOCAL: Final = (US, US_AGAIN, "regctl", "crane", "ollama", "skopeo", "oras-py", "curl", HASHLIB)
 # On a long line skopeo takes half a minute.
 _FAR: Final = (US, "regctl", "crane", STREAM)
+_COPIES: Final = (US, "regctl", "crane", "oras", "skopeo", HASHLIB)
+_FAR_COPIES: Final = (US, "regctl", "crane", "oras", STREAM)
 _GO: Final = ("regctl", "regctl, HTTP/1.1", "crane", "crane, HTTP/1.1")
 
 
@@ -36,11 +40,31 @@ class Sizes:
     sparse: tuple[int, ...] = (GIB, 8 * GIB)
     line: int = GIB
     line_blobs: int = 35
+    copied: int = 1800 * MIB  # of the many blobs that are copied
 
     @classmethod
     def quick(cls) -> Sizes:
         """So little that it only shows that all of it runs."""
-        return cls(big=9 * MIB, many=MIB, blobs=4, small=KIB, layers=(3,), sparse=(10 * MIB,), line=MIB, line_blobs=2)
+        return cls(
+            big=9 * MIB,
+            many=MIB,
+            blobs=4,
+            small=KIB,
+            layers=(3,),
+            sparse=(10 * MIB,),
+            line=MIB,
+            line_blobs=2,
+            copied=MIB,
+        )
+
+
+class Kind(StrEnum):
+    """What is measured: from where to where."""
+
+    PUSH = "from an Ollama store to a registry"
+    COPY = "from a registry to another"
+    LAYOUT = "from a registry into an image layout"
+    PULL = "from a registry into an Ollama store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +85,7 @@ class Scenario:
     one: bool = False
     jobs: int | None = None
     unit: str = ""
+    kind: Kind = Kind.PUSH
 
     def units(self, shape: Shape) -> float:
         """How many units `shape` has."""
@@ -108,7 +133,24 @@ def all_scenarios(sizes: Sizes) -> tuple[Scenario, ...]:
             "sparse", "larger and larger holes, to a registry that keeps nothing",
             tuple(Shape(1, size, sparse=True) for size in sizes.sparse), (US, HASHLIB), sink=True, unit="GiB",
         ),
+        *_copies(sizes),
     )  # fmt: skip
+
+
+def _copies(sizes: Sizes) -> Iterator[Scenario]:
+    big, many = Shape(1, sizes.big), Shape(sizes.blobs, sizes.copied // sizes.blobs)
+    line_big, line_many = Shape(1, sizes.line), Shape(sizes.line_blobs, sizes.line // sizes.line_blobs)
+    for kind in (Kind.COPY, Kind.LAYOUT, Kind.PULL):
+        name = kind.name.lower()
+        for amount, shape in (("big", big), ("many", many)):
+            yield Scenario(f"{name}-{amount}", f"{_said(shape)} {kind}", (shape,), _COPIES, one=True, kind=kind)
+        for amount, shape in (("big", line_big), ("many", line_many)):
+            says = f"{_said(shape)} {kind}, long lines"
+            yield Scenario(f"wan-{name}-{amount}", says, (shape,), _FAR_COPIES, line=True, one=True, kind=kind)
+
+
+def _said(shape: Shape) -> str:
+    return f"{_bytes(shape.total)} in {'one blob' if shape.blobs == 1 else f'{shape.blobs} blobs'}"
 
 
 def _bytes(count: int) -> str:

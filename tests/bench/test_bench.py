@@ -12,11 +12,12 @@ import pytest
 from tests.support.peers import require
 
 from .clients import HASHLIB, STREAM, US, Client, found_clients
+from .copiers import found_copiers
 from .measure import CommandFailed, Sample, run
 from .plot import plot
 from .registries import found_registries
 from .runs import Bench, Result
-from .scenarios import LINE_RATE, ROUND_TRIP, Scenario, Sizes, all_scenarios
+from .scenarios import LINE_RATE, ROUND_TRIP, Kind, Scenario, Sizes, all_scenarios
 from .stage import Shape
 from .table import markdown, rows
 
@@ -44,8 +45,12 @@ def test_every_scenario_is_run_and_told(tmp_path: Path) -> None:
     require("docker-registry")
     require("skopeo")
     scenarios = all_scenarios(Sizes.quick())
+
     # One peer is enough to show that peers are compared with, and who is slow to start would only take time.
-    clients = [client for client in found_clients(None) if client.name in (US, "skopeo", HASHLIB, STREAM)]
+    def clients(kind: Kind) -> list[Client]:
+        found = found_clients(None) if kind is Kind.PUSH else found_copiers(None, kind)
+        return [client for client in found if client.name in (US, "skopeo", HASHLIB, STREAM)]
+
     registries = [each for each in found_registries(None) if each.name == "distribution 2.8"]
     said: list[str] = []
     bench = Bench(tmp_path, registries, clients, 1, said.append)

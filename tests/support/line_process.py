@@ -17,10 +17,14 @@ from .line import Line
 class LineProcess:
     """As `Line`, in a process of its own; `up` and `down` ask it."""
 
-    def __init__(self, target: str, *, rate: float | None = None, delay: float = 0.0) -> None:
+    def __init__(
+        self, target: str, *, rate: float | None = None, back_rate: float | None = None, delay: float = 0.0
+    ) -> None:
         self._command = [sys.executable, "-m", "tests.support.line_process", target, "--delay", str(delay)]
         if rate:
             self._command += ["--rate", str(rate)]
+        if back_rate:
+            self._command += ["--back-rate", str(back_rate)]
 
     def __enter__(self) -> Self:
         """Starts it."""
@@ -64,9 +68,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.support.line_process")
     parser.add_argument("target", help="HOST:PORT")
     parser.add_argument("--rate", type=float, help="bytes a second from client to server")
+    parser.add_argument("--back-rate", type=float, help="bytes a second from server to client")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds, each way")
     given = parser.parse_args()
-    with Line(given.target, rate=given.rate, delay=given.delay) as line:
+    with Line(given.target, rate=given.rate, back_rate=given.back_rate, delay=given.delay) as line:
         print(line.host, flush=True)
         for word in sys.stdin:
             if word.strip() == "cut":
