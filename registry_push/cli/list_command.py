@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from ..errors import RegistryPushError, Unavailable
+from ..errors import RegistryPushError, Unavailable, UsageError, quoted
 from ..events import Warned
 from ..options.flags import options, settings_of
 from ..options.grouped_help import GroupedCommand
+from ..text.user_part import without_login
 from .candidates import model_names
 from .render import Renderer
 from .render.tables import ModelRow, list_lines, terminal_width
@@ -32,6 +33,16 @@ def command(pattern: str | None, **flags: Any) -> None:
       registry-push list --json --models /srv/ollama/models
     """
     settings = settings_of(flags)
+    if pattern and pattern.startswith(("registry:", "docker://")):
+        raise UsageError(
+            "list shows the local store, and that is a registry",
+            hint=f"see its tags: registry-push tags {without_login(pattern)}",
+        )
+    if pattern and pattern.startswith(("oci:", "oci-archive:")):
+        raise UsageError(
+            f"list shows the local store, and {quoted(pattern)} is none",
+            hint=f"see what is in it: registry-push inspect {pattern}",
+        )
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
         from ..content.ollama.source import open_store

@@ -10,7 +10,7 @@ import click
 
 from ..errors import UsageError, quoted
 from ..model import Reference
-from ..model.place import RegistryPlace, parse_readable
+from ..model.place import ArchivePlace, LayoutPlace, RegistryPlace, parse_readable
 from ..options.flags import options, settings_of
 from ..options.grouped_help import GroupedCommand
 from .candidates import hosts
@@ -46,6 +46,11 @@ def command(repository: str, **flags: Any) -> None:
 
 def _reference(text: str) -> Reference:
     place = parse_readable(text)
+    if isinstance(place, LayoutPlace | ArchivePlace):
+        raise UsageError(
+            f"{quoted(text)} is no repository at a registry",
+            hint=f"see what is in it: registry-push inspect {text}",
+        )
     reference = place.reference if isinstance(place, RegistryPlace) else Reference.parse(text)
     if reference.tag is not None or reference.digest is not None:
         raise UsageError(f"{quoted(text)} names one manifest", hint=f"leave out what follows {reference.at()}")

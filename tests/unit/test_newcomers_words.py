@@ -105,3 +105,29 @@ def test_what_is_under_way_has_the_names_that_list_shows_and_fits_a_terminal() -
 def test_the_public_names_can_be_completed() -> None:
     assert {"push", "pull", "copy", "transfer", "open_store", "Settings"} <= set(dir(registry_push))
     assert "TYPE_CHECKING" not in dir(registry_push)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["list", "oci-archive:models.tar"], "registry-push inspect oci-archive:models.tar"),
+        (["list", "registry:localhost:5000/ml/tiny"], "registry-push tags registry:localhost:5000/ml/tiny"),
+        (["tags", "oci:./models"], "registry-push inspect oci:./models"),
+    ],
+)
+def test_each_kind_of_place_has_its_command(arguments: list[str], hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        group.main(arguments, standalone_mode=False)
+    assert hint in str(caught.value.hint)
+
+
+def test_a_hint_repeats_no_login() -> None:
+    with pytest.raises(UsageError) as caught:
+        group.main(["list", "registry:https://me:secret@localhost:5000/ml/tiny"], standalone_mode=False)
+    assert "secret" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_rows_that_no_column_is_narrow_enough_for_are_folded_between_cells() -> None:
+    row = BegunRow("registry:localhost:5000/ml/tiny:latest", "registry:localhost:5001/mirror/", begun=0.0)
+    lines = under_way_lines([], [row], [], now=60.0, width=45)
+    assert lines == ["COPY    TO    BEGUN", row.what, f"    {row.target}", "    1 minute ago"]

@@ -140,7 +140,7 @@ def under_way_lines(
     for title, rows in (("PUSH", pushes), ("COPY", copies)):
         begun = [(row.what, _short(row.target), _modified(row.begun, now)) for row in rows]
         tables += [_table((title, "TO", "BEGUN"), begun, right=(), width=width)] if begun else []
-    tables += [_table(("BLOB", "THERE", "AT", "LAST"), held, right=(1,))] if held else []
+    tables += [_table(("BLOB", "THERE", "AT", "LAST"), held, right=(1,), width=width)] if held else []
     return [line for number, table in enumerate(tables) for line in ([""] if number else []) + table]
 
 
@@ -260,17 +260,31 @@ def _pairs(*pairs: tuple[str, str]) -> list[str]:
     return [f"{name:<{width}}  {printable(value, limit=4096)}" for name, value in pairs]
 
 
+def _folded(row: Sequence[str], width: int) -> list[str]:
+    """The cells of `row`, as many to a line as fit; from the second line on they are indented."""
+    lines = [row[0]]
+    for cell in row[1:]:
+        if len(lines[-1]) + len(_GAP) + len(cell) <= width:
+            lines[-1] += _GAP + cell
+        else:
+            lines.append(_GAP + cell)
+    return lines
+
+
 def _table(
     head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int], width: int | None = None
 ) -> list[str]:
     """Columns as wide as their widest cell, four spaces apart; those in `right` end flush.
 
-    If the table is wider than `width`, first cells that are too long for it stand on lines of their own.
+    If the table is wider than `width`, first cells that are too long for it stand on lines of their own; if that is not
+    enough, there are no columns, and each row is folded between its cells.
     """
     table = [head, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     if width is not None and sum(widths) + len(_GAP) * (len(widths) - 1) > width:
         room = width - sum(widths[1:]) - len(_GAP) * (len(widths) - 1)
+        if room < len(head[0]):
+            return [line for row in table for line in _folded(row, width)]
         widths[0] = max(len(row[0]) for row in table if len(row[0]) <= max(room, len(head[0])))
     lines = []
     for first, *rest in table:
