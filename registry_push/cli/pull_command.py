@@ -19,7 +19,7 @@ from .running import Outcome, run
 
 @click.command("pull", cls=GroupedCommand)
 @click.argument("names", nargs=-1, required=True, metavar="REF…", shell_complete=hosts)
-@option("--as", "name", metavar="NAME", help="Call the model NAME in the local store.")
+@option("--as", "name", metavar="NAME[:TAG]", help="Call the model so in the local store.")
 @option("-n", "--dry-run", is_flag=True, help="Ask what is there, say what would be pulled, write nothing.")
 @options("store", "registry", "transfer", "output")
 def command(names: tuple[str, ...], name: str | None, **flags: Any) -> None:

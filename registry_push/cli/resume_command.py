@@ -77,7 +77,10 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
             journal.close()
         if done.busy:
             show(Warned(f"{done.busy} of them are being sent by another process, which keeps them"))
-        words = f"uploads freed at their registries: {done.freed}; only forgotten here: {done.forgotten}"
+        words = (
+            f"runs cancelled: {len(wanted.records)}; uploads freed at their registries: {done.freed};"
+            f" only forgotten here: {done.forgotten}"
+        )
         if not wanted.records and not wanted.uploads:
             words = "nothing is under way"
         fields = {"freed": done.freed, "forgotten": done.forgotten, "busy": done.busy}
