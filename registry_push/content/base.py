@@ -186,3 +186,10 @@ class Target(Protocol):
     async def digest_of(self, ref: str) -> Digest | None:
         """The digest of the manifest under `ref`; None if there is none or the target can't tell."""
         ...
+
+    async def lists(self, referrer: Manifest) -> bool:
+        """Whether `referrer`, which is here, is found by what it is about; True if it is about nothing.
+
+        A copy that was killed may have put it, and not yet listed it.
+        """
+        ...

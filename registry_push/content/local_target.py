@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from ..model import Digest
+from ..model import Digest, Manifest
 from .base import Traits
 
 
@@ -27,6 +27,10 @@ class LocalTarget(ABC):
     @abstractmethod
     async def digest_of(self, ref: str) -> Digest | None:
         """As `Target.digest_of`."""
+
+    async def lists(self, referrer: Manifest) -> bool:
+        """As `Target.lists`."""
+        return True
 
     async def read_digest(self, ref: str, *, doubt_absence: bool = True) -> Digest | None:
         """As `digest_of`, which is always known."""

@@ -76,3 +76,7 @@ class MemoryStore:
     async def digest_of(self, ref: str) -> Digest | None:
         """The digest of the manifest under `ref`."""
         return self.digests.get(ref)
+
+    async def lists(self, referrer: Manifest) -> bool:
+        """Whether `referrer` is here."""
+        return referrer.digest in self.manifests

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from ..content.base import BlobBody, Placed, Traits
 from ..errors import (
+    ManifestCorrupt,
     ManifestRefused,
     ModelNotFound,
     RegistryPushError,
@@ -28,6 +29,7 @@ from ..protocol.upload.requests import Endpoints
 from .freeing import freed
 from .host import Host
 from .reading import ACCEPT, RepositoryReader, hides_secrets
+from .referrer_list import read_index
 from .run import Run
 from .uploader import Uploader
 
@@ -52,6 +54,7 @@ class Repository(RepositoryReader):
         self._push: Scopes = (f"repository:{name}:pull,push",)
         self._expected = 0  # blobs of the model that is put here
         self._tried = False  # whether it mounts from itself
+        self._listed: dict[Digest, frozenset[Digest]] = {}  # by what they are about, as it was when it was asked for
 
     @hides_secrets
     async def exists(self, blob: Descriptor) -> bool:
@@ -174,6 +177,21 @@ class Repository(RepositoryReader):
         response = await self._put(manifest, ref)
         if manifest.subject is not None and "OCI-Subject" not in response.headers:
             await self._list_referrer(manifest, manifest.subject)
+
+    @hides_secrets
+    async def lists(self, referrer: Manifest) -> bool:
+        """Whether the registry lists `referrer`, else the index under the fallback tag. What is about one manifest is
+        read once."""
+        subject = referrer.subject
+        if subject is None:
+            return True
+        if subject not in self._listed:
+            found = await self.referrers(subject)
+            if found is None:
+                with suppress(ModelNotFound, ManifestCorrupt):
+                    found = read_index(await self.resolve(fallback_tag(subject)), subject)
+            self._listed[subject] = frozenset(each.digest for each in found or ())
+        return referrer.digest in self._listed[subject]
 
     async def _list_referrer(self, manifest: Manifest, subject: Digest) -> None:
         tag = fallback_tag(subject)

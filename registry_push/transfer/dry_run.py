@@ -68,6 +68,10 @@ class WrappedTarget(Struct, frozen=True):
         """As the wrapped target."""
         return await self.target.read_digest(ref, doubt_absence=doubt_absence)
 
+    async def lists(self, referrer: Manifest) -> bool:
+        """As the wrapped target."""
+        return await self.target.lists(referrer)
+
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
         """As the wrapped target."""
         return await self.target.put(blob, body, candidates=candidates)

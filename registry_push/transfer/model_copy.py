@@ -55,9 +55,15 @@ class ModelCopy(Struct):
             self.context.begins(self.model)
             await self._copy_blobs()
         assert len(self.placements) == len(self.model.blobs), "the manifest goes after all of its blobs"
-        await self._put_manifests(there, before)
-        for referrer in new:
-            await self._put_referrer(referrer)
+        if not there:
+            await self._put_children()
+        if new:
+            # The tags come last: they say to a later run that all of this is there.
+            if len(there) < len(self.model.references):
+                await self._put_manifest(str(self.model.manifest.digest))
+            for referrer in new:
+                await self._put_referrer(referrer)
+        await self._put_tags(there, before)
         self._remember()
         counts = Counter(self.placements.values())
         return ModelDone(
@@ -258,15 +264,16 @@ class ModelCopy(Struct):
         self.context.holders.confirm(self.target.origin, self.target.name, blob.digest)
         self._count(blob, Placed(Placement.PRESENT))
 
-    async def _put_manifests(self, there: frozenset[str], before: Mapping[str, Digest | None]) -> None:
-        if not there:
-            await self._put_children()
+    async def _put_manifest(self, ref: str) -> None:
+        await self._put(partial(self.target.put_manifest, self.model.manifest, ref), self._put_children)
+        self.context.holders.mounts_again(self.target.origin)
+
+    async def _put_tags(self, there: frozenset[str], before: Mapping[str, Digest | None]) -> None:
         for reference in self.model.references:
             tag = reference.tag or ""
-            if tag not in there:
-                await self._put(partial(self.target.put_manifest, self.model.manifest, tag), self._put_children)
-                self.context.holders.mounts_again(self.target.origin)
             sent = tag not in there
+            if sent:
+                await self._put_manifest(tag)
             self.context.sink(ManifestPushed(reference, self.model.manifest.digest, sent=sent, previous=before[tag]))
 
     async def _put_children(self) -> None:
@@ -274,7 +281,8 @@ class ModelCopy(Struct):
             await self._put(partial(self.target.put_manifest, child, str(child.digest)), _nothing)
 
     async def _is_new(self, referrer: Referrer) -> bool:
-        return await self.target.digest_of(referrer.ref) != referrer.manifest.digest
+        there = await self.target.digest_of(referrer.ref) == referrer.manifest.digest
+        return not there or not await self.target.lists(referrer.manifest)
 
     async def _put_referrer(self, referrer: Referrer) -> None:
         for manifest, ref in (

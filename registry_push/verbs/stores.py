@@ -88,7 +88,11 @@ class Stores:
         """Tell archives what is put into them."""
         for archive in self._archives.values():
             names = [(job.manifest, ref.tag or DEFAULT_TAG) for job in jobs for ref in job.references]
-            archive.expect([*names, *((each.manifest, each.ref) for job in jobs for each in job.referrers)])
+            attached = [each for job in jobs for each in job.referrers]
+            listed = [child for job in jobs for child in job.children]
+            listed += [child for each in attached for child in each.children]
+            by_digest = [(child, str(child.digest)) for child in listed]
+            archive.expect([*names, *((each.manifest, each.ref) for each in attached), *by_digest])
 
     async def finish(self) -> None:
         """Complete what appears as a whole or not at all: archives. Raises as `OCIArchiveWriter.finish`."""

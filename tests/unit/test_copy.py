@@ -57,6 +57,9 @@ class CountingTarget:
     async def put_manifest(self, manifest: Manifest, ref: str) -> None:
         """Takes it."""
 
+    async def lists(self, referrer: Manifest) -> bool:
+        return True
+
 
 def model_of(size: int) -> PushJob:
     """A model of `BLOBS` layers of `size` bytes, none of which exists."""

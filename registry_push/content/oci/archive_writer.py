@@ -124,6 +124,10 @@ class OCIArchiveWriter(LocalTarget):
         found = self._index.named(ref)
         return found.digest if found is not None else None
 
+    async def lists(self, referrer: Manifest) -> bool:
+        """Whether `referrer` is in the index, if it is about another manifest."""
+        return referrer.subject is None or self._index.with_digest(referrer.digest) is not None
+
     async def finish(self) -> None:
         """Complete the archive, and put it under its name, on the disk.
 
