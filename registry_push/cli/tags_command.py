@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..errors import UsageError, quoted
+from ..errors import UsageError, printable, quoted
 from ..model import Reference
 from ..model.place import ArchivePlace, LayoutPlace, RegistryPlace, parse_readable
 from ..options.flags import options, settings_of
@@ -39,7 +39,7 @@ def command(repository: str, **flags: Any) -> None:
 
         async with Registries(settings, show, stop=stop) as registries:
             tags = sorted(await registries.repository(reference).every_tag())
-        return Outcome(tags, {"repository": str(reference), "tags": tags})
+        return Outcome(map(printable, tags), {"repository": str(reference), "tags": tags})
 
     run(flags, work)
 

@@ -117,8 +117,12 @@ class Manifest(Struct, frozen=True):
             found.append(child)
             left -= len(child.raw)
             if left < 0:
-                raise ManifestCorrupt(f"the manifests that {self.digest} lists have over {MAX_CHILDREN_BYTES} bytes")
+                raise self.too_large()
         return tuple(found)
+
+    def too_large(self) -> ManifestCorrupt:
+        """The error that says that what this list names has over `MAX_CHILDREN_BYTES`."""
+        return ManifestCorrupt(f"the manifests that {self.digest} lists have over {MAX_CHILDREN_BYTES} bytes")
 
     def child(self, entry: ManifestEntry, raw: bytes) -> Manifest:
         """The manifest `entry` of this list, whose bytes are `raw`.

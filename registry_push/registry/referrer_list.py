@@ -8,7 +8,7 @@ from ..errors import ManifestCorrupt, ProtocolViolation
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import OCI_INDEX
 from ..model.referrers import listed
-from ..protocol.pages import next_page
+from ..protocol.pages import MOST_EMPTY, next_page
 from .client import Client
 
 # Referrers of one manifest. They are held in memory; a mirror of many builds has some dozens.
@@ -30,6 +30,7 @@ class ReferrerList:
         Raises `ManifestCorrupt`, `ProtocolViolation` if the pages have no end, `Refused`.
         """
         url, found, pages = self._client.url(f"/v2/{self._name}/referrers/{subject}"), list[Descriptor](), set[str]()
+        empty = 0
         while url not in pages:
             pages.add(url)
             response = await self._client.request("GET", url, self._scopes, _ACCEPT)
@@ -39,7 +40,11 @@ class ReferrerList:
                 return None
             if response.status != 200:
                 raise self._client.refusal(response, f"to list what is about {subject}", reading=True)
-            found += listed(response.body, f"the list of what is about {subject}")
+            on_page = listed(response.body, f"the list of what is about {subject}")
+            found += on_page
+            empty += not on_page
+            if empty > MOST_EMPTY:
+                raise ProtocolViolation(f"the referrers of {subject} are listed on pages without end", url=url)
             if len(found) > _MOST:
                 raise ProtocolViolation(f"{self._name} lists more than {_MOST} referrers of {subject}", url=url)
             following = next_page(response.url, response.headers.get("Link"))

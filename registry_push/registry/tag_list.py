@@ -9,7 +9,7 @@ from typing import Final
 from ..errors import ModelNotFound, ProtocolViolation
 from ..http.response import Response
 from ..model.json_document import decoded
-from ..protocol.pages import next_page
+from ..protocol.pages import MOST_EMPTY, next_page
 from .client import Client
 
 # More tags than this are not looked at: to find those that are like another takes a quarter of a second then.
@@ -38,7 +38,7 @@ class TagList:
         Raises `ModelNotFound` if there is no such repository, `Refused` if the registry lists none, `ProtocolViolation`
         if the pages have no end, `ManifestCorrupt`.
         """
-        url, found, pages = self._url, dict[str, None](), set[str]()
+        url, found, pages, empty = self._url, dict[str, None](), set[str](), 0
         while url not in pages:
             pages.add(url)
             response = await self._client.request("GET", url, self._scopes)
@@ -50,7 +50,11 @@ class TagList:
                 )
             if response.status != 200:
                 raise self._client.refusal(response, "to list its tags", reading=True)
+            before = len(found)
             found |= dict.fromkeys(self._read(response))
+            empty += len(found) == before
+            if empty > MOST_EMPTY:
+                raise ProtocolViolation(f"the tags of {self._name} are listed on pages without end", url=url)
             if len(found) > _MOST_IN_ALL:
                 raise ProtocolViolation(f"{self._name} lists more than {_MOST_IN_ALL} tags", url=url)
             following = next_page(response.url, response.headers.get("Link"))

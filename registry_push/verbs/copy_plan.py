@@ -36,10 +36,12 @@ def where_each_goes(
         )
     if len(wanted) > 1 and tags:
         raise UsageError("--tag is for one model, and several are copied", hint="copy them one by one")
-    found, taken = [(mapped(name, to, tags), source) for name, source in wanted], dict[AnyReference, AnyName]()
+    found, taken = [(mapped(name, to, tags), source) for name, source in wanted], dict[object, AnyName]()
     for each, _ in found:
         for reference in each.references:
-            other = taken.setdefault(reference, each.name)
+            # A store takes names that differ in case only for one.
+            key = str(reference).lower() if isinstance(to, OllamaPlace) else reference
+            other = taken.setdefault(key, each.name)
             if other != each.name:
                 raise NameCollision(
                     f"{other} and {each.name} would both become {reference}", hint="copy them one by one"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ..errors import IntegrityError, ModelNotFound, ProtocolViolation
+from ..errors import IntegrityError, ModelNotFound, ProtocolViolation, RemoteMismatch
 from ..model import Digest, Manifest, Reference
 from ..model.referrers import kind_of
 from ..text.hint import Setting, step
@@ -16,6 +16,9 @@ from .sources import CopySource
 # attestation is three. More is an attack, or a circle.
 _MOST: Final = 1000
 _DEEPEST: Final = 4
+# Bytes of all manifests that are about one that is copied. They are held in memory until they are put; each has some
+# hundred, since what it says lies in its blobs.
+_MOST_BYTES: Final = 64 * 1024 * 1024
 
 
 async def referrers_of(
@@ -42,6 +45,7 @@ class _Walk:
         self._source = source
         self.found: dict[str, Referrer] = {}
         self._seen: set[Digest] = set()
+        self._left = _MOST_BYTES
 
     async def about(self, subject: Digest, depth: int, kind: str | None) -> None:
         """Find what is about `subject`, itself `depth` steps from what is copied."""
@@ -60,9 +64,17 @@ class _Walk:
                 manifest = await self._source.manifest(ref)
             except ModelNotFound:  # it was deleted since it was listed
                 continue
+            if manifest.subject not in (None, subject):  # at the target it would be about that other one
+                error = RemoteMismatch(f"{manifest.digest} is listed as about {subject}, and is about another manifest")
+                error.read_at_source()
+                raise error
             if kind is not None and kind_of(manifest) != kind:
                 continue
-            self.found[ref] = Referrer(manifest, ref, await self._source.children(manifest))
+            children = await self._source.children(manifest)
+            self._left -= sum(len(each.raw) for each in (manifest, *children))
+            if self._left < 0:
+                raise ProtocolViolation(f"what is about {subject} has manifests of over {_MOST_BYTES} bytes")
+            self.found[ref] = Referrer(manifest, ref, children)
             await self.about(manifest.digest, depth + 1, None)
 
 

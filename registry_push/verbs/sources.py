@@ -10,8 +10,9 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from ..content.base import BlobBody
 from ..content.oci.subjects import IndexReader, referrers_in
 from ..content.ollama.source import OllamaStore
-from ..errors import ModelNotFound, NothingToPush, RegistryPushError
+from ..errors import ModelNotFound, NothingToPush, RegistryPushError, unwrapped
 from ..model import Descriptor, Digest, LocalReference, Manifest, ModelName, Reference
+from ..model.manifest import MAX_CHILDREN_BYTES
 from ..model.mapping import AnyName
 from ..model.referrers import cosign_tags, fallback_tag, is_attached
 from ..registry.referrer_list import read_index
@@ -155,16 +156,23 @@ class RepositorySource:
 
     @_at_source
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
-        """The manifests of a list, several asked for at once."""
-        at_once = asyncio.Semaphore(_AT_ONCE)
+        """The manifests of a list, several asked for at once, and none more when they are too large together."""
+        contents: dict[Digest, bytes] = {}
+        entries = iter(dict.fromkeys(entry.digest for entry in manifest.manifests))
 
-        async def read(digest: Digest) -> bytes:
-            async with at_once:
-                return (await self._repository.resolve(str(digest))).raw
+        async def read() -> None:
+            for digest in entries:
+                contents[digest] = (await self._repository.resolve(str(digest))).raw
+                if sum(map(len, contents.values())) > MAX_CHILDREN_BYTES:
+                    raise manifest.too_large()
 
-        contents = await asyncio.gather(*[read(entry.digest) for entry in manifest.manifests])
-        by_digest = dict(zip((entry.digest for entry in manifest.manifests), contents, strict=True))
-        return manifest.children(lambda entry: by_digest[entry.digest])
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(_AT_ONCE, len(manifest.manifests))):
+                    group.create_task(read())
+        except BaseExceptionGroup as error:
+            raise unwrapped(error) from None
+        return manifest.children(lambda entry: contents[entry.digest])
 
     @_at_source
     async def manifest(self, ref: str) -> Manifest:

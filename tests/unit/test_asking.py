@@ -29,7 +29,7 @@ class AskedTarget(CountingTarget):
     """Has the blobs of `there`, and says so after a round trip; counts who asks."""
 
     def __init__(self, round_trip: float, there: frozenset[Digest]) -> None:
-        super().__init__(Traits(JOBS, 3 * JOBS, asks_ahead=round_trip != NEAR))
+        super().__init__(Traits(bodies=JOBS, requests=3 * JOBS, asks_ahead=round_trip != NEAR))
         self._seconds, self._there = round_trip, there
         self.asked: Counter[Digest] = Counter()
         self.asking = self.most_asking = 0

@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 
 from registry_push.errors import ModelNotFound, ProtocolViolation, Refused
-from registry_push.protocol.pages import next_page
+from registry_push.model import Digest
+from registry_push.model.manifest import OCI_INDEX
+from registry_push.protocol.pages import MOST_EMPTY, next_page
+from registry_push.registry.referrer_list import ReferrerList
 from registry_push.registry.tag_list import TagList
-from tests.support.scripted import Says, Scripted, opened
+from tests.support.scripted import Says, Scripted, Seen, opened
 
 URL = "https://r.example/v2/a/tags/list?n=2"
 PATH = "/v2/a/tags/list"
+EMPTY_PAGE = b'{"tags": [], "manifests": []}'
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,12 @@ PATH = "/v2/a/tags/list"
 )
 def test_the_next_page(link: str | None, wanted: str | None) -> None:
     assert next_page(URL, link) == wanted
+
+
+@pytest.mark.parametrize("odd", ["http://[x", "ftp://r.example/x", "/a b", "/a\x01b", "//[", "http://r.example:99999/"])
+def test_a_page_at_an_odd_address_is_none(odd: str) -> None:
+    with pytest.raises(ProtocolViolation, match="odd address"):
+        next_page(URL, f'<{odd}>; rel="next"')
 
 
 @pytest.mark.parametrize("elsewhere", ["https://other.example/x", "http://r.example/v2/a/tags/list", "//other/x"])
@@ -70,3 +80,23 @@ async def test_a_repository_without_tags_has_none() -> None:
     async with Scripted() as server, opened(server.origin) as client:
         server.on("GET", PATH, Says(200, body=b'{"name": "a", "tags": null}'))
         assert await TagList(client, "a").every() == ()
+
+
+async def test_pages_of_nothing_end() -> None:
+    """Each has another address, so that it is no circle."""
+    pages = 0
+
+    def page(_: Seen) -> Says:
+        nonlocal pages
+        pages += 1
+        return Says(200, (("Link", f'<{PATH}?page={pages}>; rel="next"'), ("Content-Type", OCI_INDEX)), EMPTY_PAGE)
+
+    subject = Digest.of(b"a manifest")
+    async with Scripted() as server, opened(server.origin) as client:
+        for path in (PATH, f"/v2/a/referrers/{subject}"):
+            server.on("GET", path, page)
+        with pytest.raises(ProtocolViolation, match="without end"):
+            await TagList(client, "a").every()
+        with pytest.raises(ProtocolViolation, match="without end"):
+            await ReferrerList(client, "a").of(subject)
+    assert pages <= 2 * (MOST_EMPTY + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shlex
 import stat
 import threading
 from collections.abc import AsyncIterator, Mapping
@@ -102,7 +103,7 @@ class OCIArchive(LayoutReader):
         compression = tar.compression(self._read(file, 0, tar.BLOCK))
         if compression is not None:
             name, command = compression
-            hint = f"decompress it first, keeping it: {command} < {self.path} > FILE.tar"
+            hint = f"decompress it first, keeping it: {command} < {shlex.quote(str(self.path))} > FILE.tar"
             raise UsageError(f"{self.path} is compressed with {name}, and can't be read at any place", hint=hint)
         try:
             found = scan(lambda offset, length: self._read(file, offset, length), size)
@@ -116,7 +117,7 @@ class OCIArchive(LayoutReader):
         if _OLD_DOCKER in found:
             raise UsageError(
                 f"{self.path} is no OCI archive: it has no index.json, but a manifest.json as docker save writes it",
-                hint=f"make one of it: skopeo copy docker-archive:{self.path} oci-archive:FILE.tar",
+                hint=f"make one of it: skopeo copy {shlex.quote(f'docker-archive:{self.path}')} oci-archive:FILE.tar",
             )
         raise UsageError(
             f"{self.path} is no OCI archive: it has no index.json",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -233,7 +234,7 @@ def partial_path(path: Path) -> Path:
 def refuse_existing(path: Path) -> None:
     """Raise `UsageError` if there is something at `path`."""
     if os.path.lexists(path):
-        raise UsageError(
-            f"{path} is there already, and nothing is added to an archive",
-            hint=f"name another file; or, if it is not needed any more, remove it: rm {path}",
-        )
+        hint = "name another file"
+        if path.is_file() or path.is_symlink():
+            hint += f"; or, if it is not needed any more, remove it: rm {shlex.quote(str(path))}"
+        raise UsageError(f"{path} is there already, and nothing is added to an archive", hint=hint)

@@ -1,0 +1,138 @@
+"""Registries that are read from, and lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from registry_push.errors import ManifestCorrupt, NameCollision, ProtocolViolation, RemoteMismatch, UsageError
+from registry_push.model import Digest, Manifest
+from registry_push.model.manifest import OCI_INDEX, OCI_MANIFEST
+from registry_push.settings import Settings
+from registry_push.transfer.report import Report
+from registry_push.verbs.copy import copy
+from tests.support.artifacts import EMPTY, artifact
+from tests.support.command import command
+from tests.support.scripted import Says, Scripted
+
+REPOSITORY = "me/model"
+CONTENT = b"the model"
+IMAGE = artifact(CONTENT, kind=None)
+TAGS = f"/v2/{REPOSITORY}/tags/list"
+JSON = ("Content-Type", "application/json")
+
+
+class Source(Scripted):
+    """A registry with one repository."""
+
+    @property
+    def place(self) -> str:
+        """The repository."""
+        return f"registry:http://127.0.0.1:{self.port}/{REPOSITORY}"
+
+    def has(self, manifest: Manifest, *blobs: bytes, tag: str | None = None) -> None:
+        """Put `manifest` there."""
+        headers = (("Content-Type", manifest.media_type), ("Docker-Content-Digest", str(manifest.digest)))
+        for ref in (str(manifest.digest), *([tag] if tag is not None else [])):
+            for method in ("GET", "HEAD"):
+                self.on(method, f"/v2/{REPOSITORY}/manifests/{ref}", Says(200, headers, manifest.raw))
+        for blob in (EMPTY, *blobs):
+            self.on("GET", f"/v2/{REPOSITORY}/blobs/{Digest.of(blob)}", Says(200, (), blob))
+
+    def lists(self, *tags: str) -> None:
+        """List these tags."""
+        self.on("GET", TAGS, Says(200, (JSON,), json.dumps({"tags": tags}).encode()))
+
+    def attaches(self, subject: Manifest, *referrers: Manifest) -> None:
+        """List these as being about `subject`."""
+        path = f"/v2/{REPOSITORY}/referrers/{subject.digest}"
+        self.on("GET", path, Says(200, (("Content-Type", OCI_INDEX),), index_of(*referrers).raw))
+
+
+def index_of(*manifests: Manifest) -> Manifest:
+    """A list of them."""
+    entries = [{"mediaType": each.media_type, "digest": str(each.digest), "size": len(each.raw)} for each in manifests]
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    return Manifest.parse(json.dumps(document).encode())
+
+
+def large(n: int) -> Manifest:
+    """A manifest of nearly 4 MB."""
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "layers": [],
+        "annotations": {"n": f"{n}{'x' * 3_900_000}"},
+    }
+    return Manifest.parse(json.dumps(document).encode())
+
+
+@pytest.fixture
+async def source() -> AsyncIterator[Source]:
+    async with Source(otherwise=Says(404)) as scripted:
+        scripted.has(IMAGE, CONTENT, tag="v1")
+        yield scripted
+
+
+async def copied(home: Path, source: str, target: str) -> Report:
+    return await copy(source, target, settings=Settings(home=home, models=home / "models", state_dir=None, retries=0))
+
+
+async def test_what_is_about_another_manifest_is_not_attached_to_it(source: Source, tmp_path: Path) -> None:
+    """Else whoever has a registry could have his signature put beside any manifest of the target."""
+    theirs = artifact(b"a signature", subject=artifact(b"another model", kind=None))
+    source.has(theirs, b"a signature")
+    source.attaches(IMAGE, theirs)
+    with pytest.raises(RemoteMismatch, match="another manifest"):
+        await copied(tmp_path, f"{source.place}:v1", f"oci:{tmp_path}/layout")
+    assert not (tmp_path / "layout").exists()
+
+
+async def test_a_list_of_large_manifests_is_not_read_to_its_end(source: Source, tmp_path: Path) -> None:
+    children = [large(n) for n in range(30)]
+    for child in children:
+        source.has(child)
+    source.has(index_of(*children), tag="list")
+    with pytest.raises(ManifestCorrupt, match="over 16777216 bytes"):
+        await copied(tmp_path, f"{source.place}:list", f"oci:{tmp_path}/layout")
+    asked = [each for each in source.requests("GET") if "/manifests/sha256:" in each.path]
+    assert len(asked) <= 13  # five are too much, and eight are asked for at once
+
+
+async def test_referrers_are_bounded_together(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry_push.verbs.referrers._MOST_BYTES", 1000)
+    about = [artifact(f"signature {n}".encode(), subject=IMAGE) for n in range(3)]
+    for each in about:
+        source.has(each)
+    source.attaches(IMAGE, *about)
+    with pytest.raises(ProtocolViolation, match="over 1000 bytes"):
+        await copied(tmp_path, f"{source.place}:v1", f"oci:{tmp_path}/layout")
+
+
+async def test_tags_that_differ_in_case_only_are_one_model_to_ollama(source: Source, tmp_path: Path) -> None:
+    source.has(artifact(b"another", kind=None), b"another", tag="V1")
+    source.lists("v1", "V1")
+    with pytest.raises(NameCollision):
+        await copied(tmp_path, source.place, "ollama:")
+    assert not list(tmp_path.glob("models/manifests/*"))
+    assert (await copied(tmp_path, source.place, f"oci:{tmp_path}/layout")).error is None
+
+
+async def test_a_tag_does_not_act_on_the_terminal(source: Source, tmp_path: Path) -> None:
+    source.lists("v1", "a\x1b[31mb\nc")
+    shown = await command("tags", source.place, home=tmp_path)
+    assert (shown.code, shown.out) == (0, "a\\x1b[31mb c\nv1\n")
+
+
+async def test_the_hint_removes_nothing_else(source: Source, tmp_path: Path) -> None:
+    there = tmp_path / "my models.tar"
+    there.write_bytes(b"")
+    with pytest.raises(UsageError) as raised:
+        await copied(tmp_path, f"{source.place}:v1", f"oci-archive:{there}")
+    assert f"rm '{there}'" in (raised.value.hint or "")
+    with pytest.raises(UsageError) as raised:
+        await copied(tmp_path, f"{source.place}:v1", "oci-archive:/dev/null")
+    assert "rm " not in (raised.value.hint or "")
