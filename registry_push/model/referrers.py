@@ -18,6 +18,7 @@ from .manifest import OCI_INDEX, Manifest
 
 COSIGN_SUFFIXES: Final = ("sig", "att", "sbom")
 _ATTACHED: Final = re.compile(r"sha256-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
+_FALLBACK: Final = re.compile(r"sha256-[0-9a-f]{64}")
 
 
 def fallback_tag(subject: Digest) -> str:
@@ -33,6 +34,11 @@ def cosign_tags(subject: Digest) -> tuple[str, ...]:
 def is_attached(tag: str) -> bool:
     """Whether the tag says that its manifest is about another one."""
     return _ATTACHED.fullmatch(tag) is not None
+
+
+def is_fallback(tag: str) -> bool:
+    """Whether the tag is that of an index of referrers."""
+    return _FALLBACK.fullmatch(tag) is not None
 
 
 def listed(raw: bytes, where: str) -> tuple[Descriptor, ...]:
@@ -69,3 +75,18 @@ def with_referrer(raw: bytes | None, manifest: Manifest) -> bytes | None:
     if isinstance(fields.get("annotations"), dict):
         entry["annotations"] = fields["annotations"]
     return json.dumps({**index, "manifests": [*index["manifests"], entry]}).encode()
+
+
+def with_what_is_there(raw: bytes, there: bytes) -> bytes:
+    """The index `raw` with what the index `there` lists besides; `raw` itself if that is nothing.
+
+    Raises `ManifestCorrupt` if one of them is no index.
+    """
+    where = "the index of referrers"
+    known = {each.digest for each in listed(raw, where)}
+    found = zip(listed(there, where), decoded(there, where)["manifests"], strict=True)
+    others = [entry for each, entry in found if each.digest not in known]
+    if not others:
+        return raw
+    index = decoded(raw, where)
+    return json.dumps({**index, "manifests": [*index["manifests"], *others]}).encode()

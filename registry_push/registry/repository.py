@@ -20,7 +20,7 @@ from ..events import Placement, Warned
 from ..http.response import Response
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import OCI_INDEX
-from ..model.referrers import fallback_tag, with_referrer
+from ..model.referrers import fallback_tag, is_fallback, with_referrer, with_what_is_there
 from ..protocol.location import resolve
 from ..protocol.refusals import hint_for
 from ..protocol.response import Kind, RegistryResponse
@@ -171,9 +171,14 @@ class Repository(RepositoryReader):
     async def put_manifest(self, manifest: Manifest, ref: str) -> None:
         """Put the manifest's own bytes under `ref`. Raises `ManifestRefused` with the registry's reason.
 
+        What an index of referrers that is there lists besides stays in it.
+
         If it is about another one, and the registry does not say that it has taken note of that, it is added to the
         index under the fallback tag (distribution-spec 1.1, "Pushing Manifests with Subject").
         """
+        if manifest.is_list and is_fallback(ref):
+            await self._put_index(manifest, ref)
+            return
         response = await self._put(manifest, ref)
         if manifest.subject is not None and "OCI-Subject" not in response.headers:
             await self._list_referrer(manifest, manifest.subject)
@@ -192,6 +197,14 @@ class Repository(RepositoryReader):
                     found = read_index(await self.resolve(fallback_tag(subject)), subject)
             self._listed[subject] = frozenset(each.digest for each in found or ())
         return referrer.digest in self._listed[subject]
+
+    async def _put_index(self, index: Manifest, tag: str) -> None:
+        async with self._host.listing:
+            raw, there = index.raw, await self.digest_of(tag)
+            if there not in (None, index.digest):
+                with suppress(ModelNotFound, ManifestCorrupt):
+                    raw = with_what_is_there(raw, (await self.resolve(tag)).raw)
+            await self._put(Manifest.parse(raw, media_type=index.media_type), tag)
 
     async def _list_referrer(self, manifest: Manifest, subject: Digest) -> None:
         tag = fallback_tag(subject)

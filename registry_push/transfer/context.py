@@ -30,13 +30,14 @@ class BlobSource(Protocol):
 
 
 class Context(Struct, frozen=True, kw_only=True):
-    """`recheck`: ask for every blob, even if the manifest is there. `mounts`: ask registries to mount blobs.
+    """`source_of`: what a model is copied from.
 
-    `pauses` lie between the tries of a manifest. `begins` is told of each model before the first of its blobs is
-    looked at. `began` is the beginning of the run by the journal's clock.
+    `recheck`: ask for every blob, even if the manifest is there. `mounts`: ask registries to mount blobs. `pauses` lie
+    between the tries of a manifest. `begins` is told of each model before the first of its blobs is looked at. `began`
+    is the beginning of the run by the journal's clock.
     """
 
-    source: BlobSource
+    source_of: Callable[[AnyJob], BlobSource]
     sink: Sink
     journal: Journal | None
     stop: asyncio.Event

@@ -19,14 +19,15 @@ from .report import Report
 
 
 class Copier:
-    """One run. `target_of` opens the repository that a reference names; the rest is as in `Context`.
+    """One run. `target_of` opens the repository that a reference names, `source_of` what a model is copied from; the
+    rest is as in `Context`.
 
     `in_flight` is what the runs of a process share.
     """
 
     def __init__(
         self,
-        source: BlobSource,
+        source_of: Callable[[AnyJob], BlobSource],
         target_of: Callable[[AnyReference], Target],
         sink: Sink,
         *,
@@ -40,7 +41,7 @@ class Copier:
     ) -> None:
         self._target_of = target_of
         self._context = Context(
-            source=source,
+            source_of=source_of,
             sink=sink,
             journal=journal,
             stop=stop or asyncio.Event(),

@@ -16,7 +16,7 @@ from ..errors import Interrupted, ManifestRefused, RegistryPushError, Unavailabl
 from ..events import BlobDone, BlobWaiting, ManifestPushed, ModelDone, Placement, Retrying, TagSet, Warned
 from ..model import Descriptor, Digest, ModelName, Reference, UploadKey
 from ..state.locks import held, slot_of
-from .context import Context
+from .context import BlobSource, Context
 from .job import AnyJob, Referrer
 from .watched import Watched
 
@@ -43,7 +43,7 @@ class ModelCopy(Struct):
     async def run(self) -> ModelDone:
         """Copy the model and return what that took. Cancelling is safe: the manifest is put after its blobs."""
         for manifest in self.model.manifests:
-            await self.context.source.check(manifest)
+            await self._source.check(manifest)
         before = await self._look()
         there = frozenset(tag for tag, digest in before.items() if digest == self.model.manifest.digest)
         new = [each for each in self.model.referrers if await self._is_new(each)]
@@ -77,6 +77,10 @@ class ModelCopy(Struct):
             tags=tuple(TagSet(tag, digest) for tag, digest in before.items()),
             referrers=len(new),
         )
+
+    @property
+    def _source(self) -> BlobSource:
+        return self.context.source_of(self.model)
 
     async def _copy_blobs(self) -> None:
         # Two lanes, so that small blobs never wait behind big ones; the biggest first, so that the last to end is
@@ -188,7 +192,7 @@ class ModelCopy(Struct):
         return placed
 
     async def _send(self, blob: Descriptor, candidates: Collection[str]) -> Placed:
-        body = await self.context.source.open(blob)
+        body = await self._source.open(blob)
         if self.target.traits.is_local:
             body = Watched(body, Progress(self.context.sink, self.target.name, blob, begun=None))
         try:

@@ -160,7 +160,7 @@ def _copier(
         return DryRun(opened) if dry_run else opened
 
     return Copier(
-        plan,
+        plan.source_of,
         target_of,
         plan.telling(sink),
         journal=shared.journal,

@@ -8,10 +8,9 @@ from typing import Final, Self
 
 from msgspec.structs import replace
 
-from ..content.base import BlobBody
 from ..errors import NameCollision, RegistryPushError, RemoteMismatch, UsageError, unwrapped
 from ..events import Event, ModelDone, ModelFailed, RunStarted, Sink, TagSet, Warned
-from ..model import Descriptor, Digest, Manifest, ModelName
+from ..model import Digest, Manifest, ModelName
 from ..model.mapping import AnyName, CopyTarget, Mapped, mapped
 from ..model.place import ArchivePlace, Below, Exactly, LayoutPlace, OllamaPlace
 from ..settings import Settings
@@ -64,7 +63,7 @@ def _names_one(to: CopyTarget) -> bool:
 class CopyPlan:
     """What is to be copied, found out side by side: HEAD at the source and at the target before any GET.
 
-    The source of the run that follows: each blob comes from where its manifest was read.
+    Each blob of the run that follows comes from where its manifest was read, even if another source names it too.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class CopyPlan:
         self._sink = sink
         self._all_or_nothing = all_or_nothing
         self._recheck = settings.recheck
-        self._sources: dict[Digest, CopySource] = {}  # by blob, and by manifest
+        self._sources: dict[AnyReference, CopySource] = {}  # by main reference
         self.jobs: list[AnyJob] = []
         self.settled: list[ModelDone | ModelFailed] = []  # what is there already, and what could not be read
         self.tags: dict[AnyReference, dict[str, Digest]] = {}  # by main reference, what each job sets
@@ -113,13 +112,9 @@ class CopyPlan:
             self.jobs.sort(key=lambda job: str(job.target))
         return self
 
-    async def open(self, blob: Descriptor) -> BlobBody:
-        """As `Source.open`."""
-        return await self._sources[blob.digest].open(blob)
-
-    async def check(self, manifest: Manifest) -> None:
-        """As `Checker.check`."""
-        await self._sources[manifest.digest].check(manifest)
+    def source_of(self, job: AnyJob) -> CopySource:
+        """What `job` is copied from."""
+        return self._sources[job.target]
 
     async def _look(self, each: Mapped, source: CopySource) -> AnyJob | ModelDone:
         digest = None
@@ -135,11 +130,8 @@ class CopyPlan:
             raise RemoteMismatch(f"the source gave {manifest.digest} for {each.name}, whose digest is {digest}")
         children = await source.children(manifest)
         referrers = await self._referrers(each, source, (manifest, *children))
-        job = Job(each.name, manifest, each.references, children, referrers)
-        for each_manifest in job.manifests:
-            self._sources[each_manifest.digest] = source
-        self._sources |= dict.fromkeys((blob.digest for blob in job.blobs), source)
-        return job
+        self._sources[each.references[0]] = source
+        return Job(each.name, manifest, each.references, children, referrers)
 
     async def _is_there(self, each: Mapped, digest: Digest) -> bool:
         before = [await self._stores.target(ref).digest_of(ref.tag or "") for ref in each.references]

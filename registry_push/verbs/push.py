@@ -148,7 +148,7 @@ async def push_planned(
             return DryRun(target) if dry_run else target
 
         copier = Copier(
-            store,
+            lambda _: store,
             target_of,
             sink,
             journal=shared.journal,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from registry_push.errors import ManifestCorrupt, NameCollision, ProtocolViolation, RemoteMismatch, UsageError
+from registry_push.events import ModelDone
 from registry_push.model import Digest, Manifest
 from registry_push.model.manifest import OCI_INDEX, OCI_MANIFEST
 from registry_push.settings import Settings
 from registry_push.transfer.report import Report
 from registry_push.verbs.copy import copy
+from registry_push.verbs.pull import pull
 from tests.support.artifacts import EMPTY, artifact
 from tests.support.command import command
 from tests.support.scripted import Says, Scripted
@@ -110,6 +113,18 @@ async def test_referrers_are_bounded_together(source: Source, tmp_path: Path, mo
     source.attaches(IMAGE, *about)
     with pytest.raises(ProtocolViolation, match="over 1000 bytes"):
         await copied(tmp_path, f"{source.place}:v1", f"oci:{tmp_path}/layout")
+
+
+async def test_one_source_does_not_spoil_what_another_has(source: Source, tmp_path: Path) -> None:
+    """Its manifest names the other's blobs, which it has not."""
+    async with Source(otherwise=Says(404)) as other:
+        other.has(Manifest.parse(IMAGE.raw.replace(b"org.example.note", b"org.example.mine")), tag="v1")
+        names = [f"http://127.0.0.1:{each.port}/{REPOSITORY}:v1" for each in (source, other)]
+        settings = Settings(home=tmp_path, models=tmp_path / "models", state_dir=None, retries=0)
+        for order in (names, names[::-1]):
+            report = await pull(order, settings=settings)
+            assert {model.model: isinstance(model, ModelDone) for model in report.models}[names[0]]
+            shutil.rmtree(tmp_path / "models")
 
 
 async def test_tags_that_differ_in_case_only_are_one_model_to_ollama(source: Source, tmp_path: Path) -> None:

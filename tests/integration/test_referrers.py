@@ -194,3 +194,19 @@ async def test_inspect_names_them(registry: Registry, tmp_path: Path) -> None:
     await copied(tmp_path, f"registry:{registry.host}/referrers/shown:v1", f"oci:{tmp_path / 'l'}")
     text = await command("inspect", f"oci:{tmp_path / 'l'}", home=tmp_path)
     assert SIGNATURE.digest.short in text.out
+
+
+async def test_what_is_about_it_at_the_target_stays(docker_registry: Registry, tmp_path: Path) -> None:
+    """A whole repository has its indexes of referrers among its tags; the target's own entries are not lost by them."""
+    host, name = docker_registry.host, "referrers/kept"
+    await filled(tmp_path, host, f"{name}/from")
+    mine = artifact(b"a signature of ours", subject=IMAGE)
+    await put(tmp_path, f"{host}/{name}/to", IMAGE, b"the model", tag="v1")
+    await put(tmp_path, f"{host}/{name}/to", mine, b"a signature of ours")
+    for _ in range(2):
+        report = await copied(tmp_path, f"registry:{host}/{name}/from", f"registry:{host}/{name}/to")
+        assert report.error is None
+        found = await referrers(tmp_path, host, f"{name}/to", IMAGE)
+        assert found == {mine.digest, SIGNATURE.digest, BILL.digest}
+    tag = fallback_tag(SIGNATURE.digest)  # nothing is there that the source has not: its bytes
+    assert await digest_of(tmp_path, host, f"{name}/to", tag) == await digest_of(tmp_path, host, f"{name}/from", tag)

@@ -58,7 +58,7 @@ class AskedTarget(CountingTarget):
 
         async def copied() -> None:
             began = asyncio.get_running_loop().time()
-            report = await Copier(Source(), lambda _: self, told).copy([MODEL])
+            report = await Copier(lambda _: Source(), lambda _: self, told).copy([MODEL])
             assert report.error is None
             assert report.done[0].present == len(self._there)
             self.took = asyncio.get_running_loop().time() - began

@@ -76,7 +76,7 @@ def model_of(size: int) -> PushJob:
 
 
 async def copied(target: CountingTarget, size: int) -> None:
-    copier = Copier(Source(), lambda _: target, ignore)
+    copier = Copier(lambda _: Source(), lambda _: target, ignore)
     report = await copier.copy([model_of(size)])
     assert report.error is None
     assert report.done[0].uploaded == BLOBS + 1

@@ -51,7 +51,7 @@ def test_a_target_gets_ready_until_it_has_answered(digest: Digest | None) -> Non
     target = PreparedTarget(digest)
 
     async def copied() -> None:
-        report = await Copier(Source(), lambda _: target, ignore).copy([model_of(1000)])
+        report = await Copier(lambda _: Source(), lambda _: target, ignore).copy([model_of(1000)])
         assert report.error is None
 
     run(copied())
