@@ -85,10 +85,10 @@ def spelt(place: Place | Destination, absolute: Callable[[str], str]) -> str:
             said = f"{scheme}://" if scheme else ""
             return f"registry:{said}{host}/{f'{prefix}/' if prefix else ''}"
         case LayoutPlace(path, ref):
-            # Without a slash, the last colon of a folder's name would be taken for the one before REF.
-            return f"oci:{absolute(path)}{f':{ref}' if ref is not None else '/'}"
+            return f"oci:{_layout_spelt(absolute(path), ref)}"
         case ArchivePlace(path, ref):
-            return f"oci-archive:{absolute(path)}{f':{ref}' if ref is not None else ''}"
+            place = absolute(path)
+            return f"oci-archive:{_layout_spelt(place, ref) if ref is not None or ':' in place else place}"
 
 
 def parse_place(text: str) -> Place:
@@ -193,7 +193,17 @@ def _readable(text: str, written: str) -> Reference:
     return Reference.parse_readable(text)
 
 
+def _layout_spelt(path: str, ref: str | None) -> str:
+    # After a slash a colon is never the path's own, and without one behind it every colon is.
+    if ref is None:
+        return f"{path.rstrip('/')}/"
+    return f"{path.rstrip('/')}/:{ref}" if ":" in path else f"{path}:{ref}"
+
+
 def _split_layout(text: str, form: str) -> tuple[str, str | None]:
+    before, slash, ref = text.rpartition("/:")
+    if slash and before:
+        return before, ref or None
     # A name of a model with its tag, from the first colon on; else a bare name after the last one.
     path, colon, ref = text[:1] + text[1:].partition(":")[0], *text[1:].partition(":")[1:]
     if not colon or len(path) <= 1 or "/" not in ref or ":" not in ref.rpartition("/")[2]:

@@ -34,7 +34,7 @@ _Identity = tuple[int, int]
 @lru_cache(4096)  # asked three times for each blob, whose models have some hundred
 def slot_of(origin: str, digest: Digest) -> int:
     """The number that stands for this digest at this registry, in whatever repository: the second one can mount it."""
-    return int.from_bytes(blake2b(f"{origin} {digest}".encode(), digest_size=7).digest()) >> 1
+    return int.from_bytes(blake2b(f"{origin} {digest}".encode(errors="surrogateescape"), digest_size=7).digest()) >> 1
 
 
 class _Opened(Struct):

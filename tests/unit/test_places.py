@@ -1,0 +1,45 @@
+"""Places as they are kept: with absolute paths, and read again by another process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from registry_push.content.body import BytesBody
+from registry_push.content.oci.layout import OCILayout
+from registry_push.model import Descriptor, Digest
+from registry_push.model.place import ArchivePlace, LayoutPlace, parse_place, spelt
+from registry_push.settings import Settings
+from registry_push.verbs.copy import copy
+from tests.support.artifacts import EMPTY, artifact
+
+
+@pytest.mark.parametrize("folder", ["/srv/models", "/srv/2026-11-29T08:02", "/srv/a:b/c:d", "/"])
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+@pytest.mark.parametrize("path", ["out", "sp ace/\u00fc", "../out"])
+@pytest.mark.parametrize("ref", ["", ":v1", ":library/x:latest", "/:v1"])
+def test_a_place_that_is_kept_is_the_same_place(folder: str, kind: str, path: str, ref: str) -> None:
+    """Wherever the command was run: the colon of a folder is not the one before REF."""
+
+    def absolute(text: str) -> str:
+        return os.path.normpath(os.path.join(folder, text))
+
+    place = parse_place(f"{kind}:{path}{ref}")
+    assert isinstance(place, LayoutPlace | ArchivePlace)
+    read = parse_place(spelt(place, absolute))
+    assert type(read) is type(place)
+    assert (os.path.normpath(read.path), read.ref) == (absolute(path), ref.strip("/").removeprefix(":") or None)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+async def test_a_path_need_not_be_text(tmp_path: Path, kind: str) -> None:
+    """File names are bytes; those that are not UTF-8 come as lone surrogates."""
+    source, manifest = OCILayout(tmp_path / "from"), artifact(b"x", kind=None)
+    for content in (EMPTY, b"x"):
+        await source.put(Descriptor("text/plain", Digest.of(content), len(content)), BytesBody(content))
+    await source.put_manifest(manifest, "v1")
+    settings = Settings(home=tmp_path, models=tmp_path / "models", state_dir=tmp_path / "state")
+    report = await copy(f"oci:{tmp_path}/from:v1", f"{kind}:{tmp_path}/a\udcff:v1", settings=settings)
+    assert report.error is None
