@@ -220,6 +220,11 @@ def a_commit_that_another_process_left_and_that_is_refused_begins_anew(status: i
     talk.asks("POST").is_told(202, location=FIRST, direct_url=f"{STORAGE}/1").asks("PUT", f"{STORAGE}/1", span=_WHOLE)
 
 
+@takes_at_ollama(State.COMMITTING, Kind.INVALID)
+def a_commit_of_parts_that_is_refused_in_the_words_of_ecr_teaches_nothing_of_chunks() -> None:
+    assert not left_by_another().is_told(400, "BLOB_UPLOAD_INVALID").session.plan.last_in_put
+
+
 # ── HEAD: is it there? ────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,1 +1,1 @@
-"""What to say in an upload. Pure."""
+"""What to say in an upload: begin with `session.py`, then read the page above `oci_table.py`. Pure."""

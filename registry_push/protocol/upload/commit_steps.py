@@ -1,6 +1,6 @@
 """`CommitSteps`: what the answers to the closing PUT, and to the HEAD after it, do to an upload in both dialects. Pure.
 
-What differs is what can be asked of a session whose commit is in doubt: see `oci.py` and `ollama.py`.
+They differ in what can be asked of a session whose commit is in doubt: see `oci_steps.py` and `ollama_steps.py`.
 """
 
 from __future__ import annotations

@@ -41,6 +41,9 @@ _BEGUN: Final = frozenset({State.PARTS, State.DIRECT, State.COMMITTING, State.FA
 _GIVEN_UP: Final = _BEGUN | {State.FRESH}
 # The session is lost: another is opened, if that may help.
 _LOST: Final = _GIVEN_UP | {State.GONE}
+# The same for a blob that has parts: its bytes go before the commit, in another session too.
+_PARTS_GIVEN_UP: Final = _GIVEN_UP - {State.COMMITTING}
+_PARTS_LOST: Final = _LOST - {State.COMMITTING}
 
 # Every pair that has no row.
 _REFUSED: Final[Row[OllamaSteps]] = row(OllamaSteps.refused, State.FAILED)
@@ -66,10 +69,10 @@ ROWS: Final[Rows[OllamaSteps]] = {
     (State.DIRECT, Event.UNREACHABLE): row(OllamaSteps.leave_session, State.FRESH),
     # ── parts, each a conversation of its own (`parts.py`) ──
     (State.PARTS, Event.PARTS_PLACED): row(OllamaSteps.all_placed, State.COMMITTING),
-    (State.PARTS, Event.PARTS_LOST): row(OllamaSteps.session_lost, _LOST),
-    (State.PARTS, Event.PARTS_GIVEN_UP): row(OllamaSteps.spent, _GIVEN_UP),
+    (State.PARTS, Event.PARTS_LOST): row(OllamaSteps.session_lost, _PARTS_LOST),
+    (State.PARTS, Event.PARTS_GIVEN_UP): row(OllamaSteps.spent, _PARTS_GIVEN_UP),
     (State.PARTS, Event.PARTS_REFUSED): row(OllamaSteps.parts_refused, State.FAILED),
-    (State.PARTS, Event.UNREACHABLE): row(OllamaSteps.leave_session, _GIVEN_UP),
+    (State.PARTS, Event.UNREACHABLE): row(OllamaSteps.leave_session, _PARTS_GIVEN_UP),
     # ── PUT to the registry ──
     (State.COMMITTING, Kind.CREATED): row(OllamaSteps.uploaded, State.DONE, State.FAILED),
     (State.COMMITTING, Kind.ACCEPTED): row(OllamaSteps.confirm, State.CONFIRMING),

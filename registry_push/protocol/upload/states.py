@@ -1,5 +1,7 @@
-"""Where an upload can stand, and what can happen to it besides an answer. What follows from what is in a table for each
-of the two machines: `oci_table.py` and `ollama_table.py`."""
+"""Where an upload can stand, and what can happen to it besides an answer. Pure.
+
+What follows from what is in two tables, one for each dialect: `oci_table.py` and `ollama_table.py`.
+"""
 
 from __future__ import annotations
 

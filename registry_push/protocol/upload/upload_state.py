@@ -1,6 +1,6 @@
 """`UploadState`: what is known of one upload, whichever machine speaks for it. Pure.
 
-Facts that belong to one dialect alone are with its machine: of chunks in `chunk_steps.py`, of parts in `ollama.py`.
+Facts of one dialect alone are with its machine: of chunks in `chunk_steps.py`, of parts in `ollama_steps.py`.
 """
 
 from __future__ import annotations
