@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ..content.ollama.paths import read_small
 from ..content.read_errors import passes, read_error, unreadable
-from ..content.threads import in_thread
+from ..content.small_files import linked_descriptor, read_small_file
 from ..errors import InvalidSettings
 from ..model.json_errors import why_not_json
 from ..model.origin import spellings
@@ -106,7 +105,7 @@ class CredentialStore:
             return self._explicit
         hosts = spellings(host, scheme) if scheme is not None else (host,)
         for place in login_places(self._authfile, self._environ, self._home):
-            config = await in_thread(self._read, place)
+            config = await self._read(place)
             if config is None:
                 continue
             for spelling in hosts:
@@ -116,14 +115,14 @@ class CredentialStore:
                     return found
         return None
 
-    def _read(self, place: Path | str) -> _Config | None:
+    async def _read(self, place: Path | str) -> _Config | None:
         if isinstance(place, str):
             if len(place) > _MAX_FILE:
                 raise InvalidSettings(f"DOCKER_AUTH_CONFIG has more than {_MAX_FILE} characters")
             return _Config(_decode(place, "DOCKER_AUTH_CONFIG"), "DOCKER_AUTH_CONFIG")
         try:
             # utf-8-sig: editors on Windows begin files with a byte order mark.
-            text = read_small(place, _MAX_FILE).decode("utf-8-sig")
+            text = (await read_small_file(place, _MAX_FILE, linked_descriptor)).decode("utf-8-sig")
         except (FileNotFoundError, NotADirectoryError) as error:
             if place == self._authfile:
                 raise InvalidSettings(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from ..content.ollama.paths import read_small
 from ..content.read_errors import passes, read_error, unreadable
+from ..content.small_files import linked_descriptor, read_small_file
 from ..errors import InvalidKey, KeyNotFound, UsageError
 from ..text.hint import Command, Setting, step
 
@@ -32,23 +35,20 @@ class Identity:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """The key in the OpenSSH file `path`.
+        """Return the key in the OpenSSH file `path`; blocks on the disk.
 
-        Raises `KeyNotFound`; `InvalidKey` for one with a passphrase, of another type, or none at all;
-        `Unreadable`, with the owner's name, where the file is closed to us.
+        Raises `KeyNotFound`; `InvalidKey` for one with a passphrase, of another type, or none at all; `Unreadable`,
+        with the owner's name, if this user may not read it.
         """
-        try:
+        with _explaining(path):
             content = read_small(path, _MAX_KEY)
-        except PermissionError as error:
-            raise unreadable(path, what="the key") from error
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise KeyNotFound(f"no key at {path}") from error
-        except (OSError, ValueError) as error:
-            if isinstance(error, OSError) and passes(error):
-                raise read_error(error, "the key", path=path) from error
-            raise InvalidKey(
-                f"{path} is no key: {error}", hint=step("name the file with ", Setting("key", "FILE"))
-            ) from error
+        return cls._parse(content, path)
+
+    @classmethod
+    async def read(cls, path: Path) -> Self:
+        """As `load`, for coroutines. Raises `OutOfResources` too."""
+        with _explaining(path):
+            content = await read_small_file(path, _MAX_KEY, linked_descriptor)
         return cls._parse(content, path)
 
     @classmethod
@@ -119,6 +119,22 @@ class Identity:
         if not isinstance(key, Ed25519PrivateKey):
             raise InvalidKey(f"{path} is no ed25519 key", hint=step("create one: ", Command("key create --key FILE")))
         return cls(_wire(key), key)
+
+
+@contextmanager
+def _explaining(path: Path) -> Iterator[None]:
+    """Raise what reading the key at `path` raises as our own errors."""
+    try:
+        yield
+    except PermissionError as error:
+        raise unreadable(path, what="the key") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise KeyNotFound(f"no key at {path}") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and passes(error):
+            raise read_error(error, "the key", path=path) from error
+        hint = step("name the file with ", Setting("key", "FILE"))
+        raise InvalidKey(f"{path} is no key: {error}", hint=hint) from error
 
 
 def default_key_path(home: Path | None) -> Path | None:

@@ -33,6 +33,7 @@ class SignIn:
         self._stop = stop
         self._identity: Identity | None = None
         self._looked_for_identity = False
+        self._reading = asyncio.Lock()
         self._explicit = (
             Credential("--username", settings.username, settings.password)
             if settings.username is not None and settings.password is not None
@@ -50,7 +51,7 @@ class SignIn:
             origin,
             transport,
             login=partial(self._lookup, origin, written or origin.netloc) if not withheld else self._only_explicit,
-            identity=self._load_identity if not withheld else lambda: None,
+            identity=self._read_identity if not withheld else self._no_identity,
             prefers_signature=prefers_signature,
             allowed_realms=self._settings.allow_realms,
             withheld=withheld,
@@ -64,13 +65,17 @@ class SignIn:
     async def _only_explicit(self, _: str) -> Credential | None:
         return self._explicit
 
-    def _load_identity(self) -> Identity | None:
-        """The key to sign in with, read once; None where none was named and none is in the usual place."""
-        if not self._looked_for_identity:
-            path = self._settings.key or default_key_path(self._settings.home)
-            if path is not None and (self._settings.key is not None or is_there(path)):
-                self._identity = Identity.load(path)
-                if warning := mode_warning(path):
-                    self._sink(Warned(warning))
-            self._looked_for_identity = True
+    async def _no_identity(self) -> None:
+        return None
+
+    async def _read_identity(self) -> Identity | None:
+        """Return the key to sign in with, read once; None if none was named and none is in the usual place."""
+        async with self._reading:
+            if not self._looked_for_identity:
+                path = self._settings.key or default_key_path(self._settings.home)
+                if path is not None and (self._settings.key is not None or is_there(path)):
+                    self._identity = await Identity.read(path)
+                    if warning := mode_warning(path):
+                        self._sink(Warned(warning))
+                self._looked_for_identity = True
         return self._identity

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 from urllib.parse import urlencode
@@ -44,7 +44,7 @@ class TokenService:
         self,
         origin: HTTPOrigin,
         transport: Transport,
-        identity: Callable[[], Identity | None],
+        identity: Callable[[], Awaitable[Identity | None]],
         *,
         allowed_realms: tuple[str, ...],
         refreshed: RefreshTokens,
@@ -65,7 +65,7 @@ class TokenService:
     async def signed_token(self, realm: str, service: str | None, scopes: Scopes) -> Token:
         """Return a token for the user's ed25519 key, as Ollama's registry issues them."""
         self._judge(realm, Secret.SIGNATURE)
-        identity = self._identity()
+        identity = await self._identity()
         if identity is None:
             raise TokenRefused("there is no key")
         nonce = secrets.token_urlsafe(_NONCE_BYTES)

@@ -47,7 +47,7 @@ class Authenticator:
         transport: Transport,
         *,
         login: Callable[[str], Awaitable[Credential | None]],
-        identity: Callable[[], Identity | None],
+        identity: Callable[[], Awaitable[Identity | None]],
         prefers_signature: bool,
         allowed_realms: tuple[str, ...] = (),
         withheld: bool = False,
@@ -58,12 +58,13 @@ class Authenticator:
         self._transport = transport
         self._login = login
         self._identity = identity
+        self._key: Identity | None = None  # what `identity` returned last
         self._prefers_signature = prefers_signature
         self._withheld = withheld  # there may be a login or a key, which this origin is not shown
         self._service = TokenService(
             origin,
             transport,
-            identity,
+            self._find_key,
             allowed_realms=allowed_realms,
             refreshed=refreshed or RefreshTokens(),
             stop=stop,
@@ -98,8 +99,8 @@ class Authenticator:
         login = next((login for login in self._logins.values() if login is not None), None)
         if login is not None and (self._basic or Provider.LOGIN in providers):
             return f"the login of {login.username or 'a token'} from {login.source}"
-        identity = self._identity() if Provider.SIGNATURE in providers else None
-        return f"the key {identity.fingerprint}" if identity is not None else None
+        key = self._key if Provider.SIGNATURE in providers else None
+        return f"the key {key.fingerprint}" if key is not None else None
 
     def forgive(self, scopes: Scopes) -> None:
         """The refusal was one URL's: another request for `scopes` may be let in by what was refused there."""
@@ -165,7 +166,7 @@ class Authenticator:
         """A token for `scopes` from the first provider that gives one, and not again the one in `used`."""
         login = await self._login_for(scopes)
         refused = self._refusals.setdefault(scopes, {})
-        for provider in self._providers(login, challenge.realm or ""):
+        for provider in await self._providers(login, challenge.realm or ""):
             if provider in refused:
                 continue
             try:
@@ -179,17 +180,21 @@ class Authenticator:
                 continue
             self._held[scopes] = held
             return held
-        raise self._hopeless(login, refused)
+        raise await self._hopeless(login, refused)
 
-    def _providers(self, login: Credential | None, realm: str) -> tuple[Provider, ...]:
+    async def _providers(self, login: Credential | None, realm: str) -> tuple[Provider, ...]:
         if login is not None:
             return (Provider.LOGIN,)  # a wrong password must not pass for no password
         if self._prefers_signature:
             return (Provider.SIGNATURE,)
         # A private registry that signs in as Ollama's does shows it by turning the anonymous down. Its tokens come
         # from its own origin; elsewhere a signature would be a gift.
-        may_sign = self._is_own(realm) and self._identity() is not None
+        may_sign = self._is_own(realm) and await self._find_key() is not None
         return (Provider.ANONYMOUS, Provider.SIGNATURE) if may_sign else (Provider.ANONYMOUS,)
+
+    async def _find_key(self) -> Identity | None:
+        self._key = await self._identity()
+        return self._key
 
     def _is_own(self, realm: str) -> bool:
         try:
@@ -213,10 +218,10 @@ class Authenticator:
     def _refuse(self, scopes: Scopes, provider: Provider, words: str) -> None:
         self._refusals.setdefault(scopes, {})[provider] = words
 
-    def _hopeless(self, login: Credential | None, refused: dict[Provider, str]) -> NotAllowed:
+    async def _hopeless(self, login: Credential | None, refused: dict[Provider, str]) -> NotAllowed:
         if login is not None:
             return self._login_refused(login, refused.get(Provider.LOGIN, ""))
-        identity, words = self._identity(), refused.get(Provider.SIGNATURE, "")
+        identity, words = await self._find_key(), refused.get(Provider.SIGNATURE, "")
         if identity is None and self._prefers_signature and not self._withheld:
             return NoIdentity(f"{self._origin.netloc} signs in with an ed25519 key, and there is none here")
         if identity is None or not words:

@@ -41,7 +41,7 @@ def look(home: Path) -> dict[str, str]:
                 CredentialStore(None, {"XDG_RUNTIME_DIR": str(home / ".config")}, None, None).lookup(HOST, "a/b")
             )
         ),
-        "key": _tried(SignIn(settings, lambda _: None)._load_identity),
+        "key": _tried(lambda: asyncio.run(SignIn(settings, lambda _: None)._read_identity())),
         "certificates": _tried(lambda: _roots(settings) - _roots(Settings(home=None, tls_verify=True)) or None),
         "client certificate": _tried(lambda: tls.client_certificates(HOST, settings, is_registry=True) or None),
         "state": _state(home / ".local/state/registry-push"),

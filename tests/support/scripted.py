@@ -252,6 +252,10 @@ class SignIn:
         self.asked.append(repository)
         return self.login
 
+    async def find_identity(self) -> Identity | None:
+        """The key."""
+        return self.identity
+
 
 @asynccontextmanager
 async def opened(
@@ -266,7 +270,7 @@ async def opened(
             registry,
             transport,
             login=who.lookup,
-            identity=lambda: who.identity,
+            identity=who.find_identity,
             prefers_signature=who.prefers_signature,
             allowed_realms=who.allowed_realms,
         )

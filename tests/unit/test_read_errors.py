@@ -155,7 +155,7 @@ class TestStores:
     async def test_a_layout(self, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         layout = OCILayout(tmp_path)
         for call in (layout.index(), layout.body(weights_digest())):
-            monkeypatch.setattr("registry_push.content.oci.layout.open_regular", saying(number))
+            monkeypatch.setattr("registry_push.content.oci.layout_files.regular_descriptor", saying(number))
             with pytest.raises(RegistryPushError) as caught:
                 await call
             kind, code = VERDICTS[number]

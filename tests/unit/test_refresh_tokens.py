@@ -60,7 +60,7 @@ async def test_the_runs_of_a_process_share_it() -> None:
                 client.origin,
                 client.transport,
                 login=SignIn(FILED).lookup,
-                identity=lambda: None,
+                identity=SignIn().find_identity,
                 prefers_signature=False,
                 refreshed=refreshed,
             )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import os
 import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -18,28 +16,24 @@ from ...errors import (
     BlobMissing,
     IntegrityError,
     InvalidDigest,
-    ManifestCorrupt,
     ManifestRefused,
     StoreNotFound,
-    Unreadable,
     printable,
 )
 from ...events import Placement
 from ...model import Descriptor, Digest, Manifest
-from ...model.manifest import MAX_MANIFEST_BYTES
 from ...pauses import unless_stopped
 from ..base import BlobBody, Placed
 from ..body import FileBody, opened
 from ..folder_lock import locked
 from ..local_target import LocalTarget
-from ..ollama.paths import open_regular, read_bounded
 from ..partial_file import PartialFile
 from ..pouring import pour
-from ..read_errors import read_error
 from ..spool import Spool
 from ..threads import in_thread
 from ..write_errors import writing
 from .index import LayoutIndex
+from .layout_files import LayoutFiles, blob_path
 from .reader import LayoutReader
 
 VERSION: Final = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
@@ -60,6 +54,7 @@ class OCILayout(LayoutReader, LocalTarget):
         self.path = path
         self._stop = stop
         self._writing = threading.Lock()
+        self._files = LayoutFiles(path)
 
     async def open(self, blob: Descriptor) -> FileBody:
         """The body of `blob`. Raises `BlobMissing`, and `BlobCorrupt` where its size is another."""
@@ -71,7 +66,7 @@ class OCILayout(LayoutReader, LocalTarget):
 
     async def body(self, digest: Digest) -> FileBody:
         """The body of the blob `digest`, of whatever size. Raises `BlobMissing`, `BlobCorrupt`, `Unreadable`."""
-        return FileBody(await opened(lambda: self._open(digest)), name=str(self.blob_path(digest)))
+        return FileBody(await opened(lambda: self._files.open(digest)), name=str(blob_path(self.path, digest)))
 
     async def has(self, digest: Digest) -> bool:
         """Whether there is a file for `digest`."""
@@ -157,6 +152,10 @@ class OCILayout(LayoutReader, LocalTarget):
         """A layout is one repository, called by its folder."""
         return f"oci:{self.path}"
 
+    async def index(self) -> LayoutIndex:
+        """Return what `index.json` says. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
+        return await self._files.index()
+
     async def update(self, change: Callable[[LayoutIndex], LayoutIndex]) -> None:
         """Replaces `index.json` in one step by what `change` makes of it. Raises as `index`, and `Unavailable`."""
         await in_thread(self._update, change)
@@ -184,8 +183,8 @@ class OCILayout(LayoutReader, LocalTarget):
         await in_thread(self._adopt, spool, digest)
 
     def blob_path(self, digest: Digest) -> Path:
-        """Where the blob `digest` lies or would lie."""
-        return self.path / "blobs" / "sha256" / digest.hex
+        """Return where the blob `digest` lies or would lie."""
+        return blob_path(self.path, digest)
 
     async def _begun(self, blob: Descriptor) -> Spool:
         """Where `blob` is written: after what an earlier run has left of it, unless another writes that just now."""
@@ -208,57 +207,17 @@ class OCILayout(LayoutReader, LocalTarget):
         await unless_stopped(pouring, self._stop, f"stopped while {self.path} was written; what there is of it is kept")
         return missing
 
-    def _inside(self, path: Path) -> Path:
-        real = Path(os.path.realpath(path))
-        if not real.is_relative_to(os.path.realpath(self.path)):
-            raise Unreadable(f"{path} is a link out of the layout", hint="put the content itself there")
-        return real
-
-    def _open(self, digest: Digest) -> io.FileIO:
-        path = self.blob_path(digest)
-        try:
-            return open_regular(self._inside(path))
-        except FileNotFoundError as error:
-            raise self._missing(digest) from error
-        except OSError as error:
-            if error.errno is None:
-                raise BlobCorrupt(f"{path} {error}") from error
-            raise read_error(error, str(path)) from error
+    async def _raw_manifest(self, digest: Digest) -> bytes:
+        return await self._files.manifest(digest)
 
     def _size(self, digest: Digest) -> int | None:
-        try:
-            with self._open(digest) as file:
-                return os.fstat(file.fileno()).st_size
-        except OSError as error:
-            raise read_error(error, str(self.blob_path(digest))) from error
-        except (BlobMissing, BlobCorrupt):
-            return None
+        return self._files.size(digest)
 
     def _read_blob(self, digest: Digest) -> bytes:
-        with self._open(digest) as file:
-            try:
-                return read_bounded(file, MAX_MANIFEST_BYTES)
-            except OSError as error:
-                raise read_error(error, str(self.blob_path(digest))) from error
-            except ValueError as error:
-                raise ManifestCorrupt(f"{digest} in {self.path} {error}") from error
+        return self._files.read_manifest(digest)
 
     def _read_index(self) -> LayoutIndex:
-        path = self.path / "index.json"
-        try:
-            with open_regular(self._inside(path)) as file:
-                return LayoutIndex.parse(read_bounded(file, MAX_MANIFEST_BYTES))
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise StoreNotFound(
-                f"{self.path} is no OCI image layout: it has no index.json",
-                hint="name the folder that holds index.json",
-            ) from error
-        except OSError as error:
-            if error.errno is None:
-                raise Unreadable(f"{path} can't be read: {error}") from error
-            raise read_error(error, str(path), damaged=ManifestCorrupt) from error
-        except ValueError as error:
-            raise ManifestCorrupt(f"{path} {error}") from error
+        return self._files.read_index()
 
     def _update(self, change: Callable[[LayoutIndex], LayoutIndex]) -> None:
         self._prepare()
@@ -282,7 +241,7 @@ class OCILayout(LayoutReader, LocalTarget):
 
     def _prepare(self) -> None:
         blobs = self.path / "blobs" / "sha256"
-        self._inside(blobs)  # a link there would have us write elsewhere
+        self._files.inside(blobs)  # a link there would have us write elsewhere
         with writing(blobs):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             for folder in (self.path, blobs.parent, blobs):

@@ -45,7 +45,7 @@ class LayoutReader(ABC):
 
     async def manifest(self, entry: Descriptor) -> Manifest:
         """The manifest that `entry` describes. Raises as `resolve`."""
-        raw = await in_thread(self._read_blob, entry.digest)
+        raw = await self._raw_manifest(entry.digest)
         if len(raw) != entry.size or Digest.of(raw) != entry.digest:
             raise ManifestCorrupt(f"{entry.digest} in {self.path} is something else", hint=COPY_AGAIN)
         return Manifest.parse(raw, media_type=entry.media_type)
@@ -75,6 +75,9 @@ class LayoutReader(ABC):
     async def index(self) -> LayoutIndex:
         """What `index.json` says. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
         return await in_thread(self._read_index)
+
+    async def _raw_manifest(self, digest: Digest) -> bytes:
+        return await in_thread(self._read_blob, digest)
 
     @property
     @abstractmethod

@@ -107,8 +107,8 @@ def _has_parts(folder: Path) -> bool:
     return any(os.path.lexists(folder / part) for part in _PARTS)
 
 
-def open_regular(path: Path) -> io.FileIO:
-    """`path`, open for reading without a buffer; never waits. Its last part may not be a link.
+def regular_descriptor(path: Path) -> int:
+    """Open `path` for reading without waiting, and return its descriptor. Its last part may not be a link.
 
     Raises `OSError`; for what is no regular file, `IsADirectoryError` or `OSError` with a text that says so.
     """
@@ -120,6 +120,12 @@ def open_regular(path: Path) -> io.FileIO:
     except BaseException:
         os.close(descriptor)
         raise
+    return descriptor
+
+
+def open_regular(path: Path) -> io.FileIO:
+    """Open `path` as `regular_descriptor` does, for reading without a buffer."""
+    descriptor = regular_descriptor(path)
     return io.FileIO(path, "rb", opener=lambda *_: descriptor)  # so that its name is its path
 
 

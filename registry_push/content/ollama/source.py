@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from ...text.hint import Command, step
 from ...text.user_part import without_login
 from ..body import BytesBody, FileBody, opened
 from ..read_errors import Cause, cause_of, passes, read_error, unreadable
+from ..small_files import read_small_file
 from ..threads import in_thread
 from .blob_files import BlobFiles
 from .names import Listing, StoredModel, closest, entries, is_stray, matching, named_paths
@@ -70,7 +72,10 @@ class OllamaStore:
 
         Raises `ModelNotFound`, `ManifestCorrupt`, `Unreadable`.
         """
-        return await in_thread(self.read_manifest, ref)
+        path, real = await in_thread(self._locate_manifest, ref)
+        with self._explaining(ref, path):
+            raw = await read_small_file(real, MAX_MANIFEST_BYTES)
+        return self._parsed(ref, path, real, raw)
 
     async def open(self, blob: Descriptor) -> FileBody | BytesBody:
         """The body of `blob`; the caller closes it. A small one is read at once: one way to a thread in place of three.
@@ -127,15 +132,29 @@ class OllamaStore:
 
     def read_manifest(self, name: ModelName) -> Manifest:
         """As `resolve`."""
+        path, real = self._locate_manifest(name)
+        with self._explaining(name, path), open_regular(real) as file:
+            raw = read_bounded(file, MAX_MANIFEST_BYTES)
+        return self._parsed(name, path, real, raw)
+
+    def _locate_manifest(self, name: ModelName) -> tuple[Path, Path]:
+        """Return where the manifest's file is, and where it really is, if that is a link."""
         path = self._manifest_path(name)
-        try:
+        with self._explaining(name, path):
             real, _ = inside(self.root, path)
-            with open_regular(real) as file:
-                raw = read_bounded(file, MAX_MANIFEST_BYTES)
+        return path, real
+
+    @contextmanager
+    def _explaining(self, name: ModelName, path: Path) -> Iterator[None]:
+        """Raise what reading the manifest at `path` raises as our own errors."""
+        try:
+            yield
         except OSError as error:
             raise self._manifest_error(name, path, error) from error
         except ValueError as error:
             raise ManifestCorrupt(f"the manifest of {name.short} can't be read: {path}: {error}") from error
+
+    def _parsed(self, name: ModelName, path: Path, real: Path, raw: bytes) -> Manifest:
         try:
             manifest = Manifest.parse(raw)
         except ManifestCorrupt as error:
