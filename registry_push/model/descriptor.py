@@ -34,7 +34,7 @@ class Descriptor(Struct, frozen=True):
 
     @classmethod
     def parse(cls, fields: object, *, where: str = "descriptor") -> Self:
-        """The descriptor in a decoded JSON object. Raises `ManifestCorrupt`, which names `where`."""
+        """Return the descriptor in a decoded JSON object. Raises `ManifestCorrupt`, which names `where`."""
         if not isinstance(fields, dict):
             raise ManifestCorrupt(f"{where} is not a JSON object")
         refuse_lookalikes(fields, _KEYS, where)
@@ -61,7 +61,7 @@ class Descriptor(Struct, frozen=True):
 
     @property
     def from_model(self) -> str | None:
-        """Ollama's `from`: the model this layer came with, or a local path; None where there is none."""
+        """Ollama's `from`: the model this layer came with, or a local path; None if there is none."""
         value = self.rest.get("from")
         return value if isinstance(value, str) and value else None
 

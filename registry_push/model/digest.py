@@ -25,7 +25,7 @@ class Digest(Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """The digest that `text` spells, with `:` or `-`. Raises `InvalidDigest` for anything else."""
+        """Return the digest that `text` spells, with `:` or `-`. Raises `InvalidDigest` for anything else."""
         match = _GRAMMAR.match(text) if isinstance(text, str) else None
         if match is None:
             shown = quoted(text, limit=90) if isinstance(text, str) else printable(repr(text), limit=90)
@@ -34,7 +34,7 @@ class Digest(Struct, frozen=True, order=True):
 
     @classmethod
     def of(cls, content: bytes) -> Self:
-        """The digest of `content`, hashed here and now; for small content only."""
+        """Return the digest of `content`, hashed here and now; for small content only."""
         return cls(hashlib.sha256(content).hexdigest())
 
     @property

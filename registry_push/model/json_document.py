@@ -18,7 +18,7 @@ _MAX_VALUES: Final = 500_000
 
 
 def decoded(raw: bytes, what: str) -> dict[str, Any]:
-    """The object in `raw`, called `what` in messages. Raises `ManifestCorrupt`."""
+    """Return the object in `raw`, called `what` in messages. Raises `ManifestCorrupt`."""
     if len(raw) > MAX_DOCUMENT_BYTES:
         raise ManifestCorrupt(f"{what} has {len(raw)} bytes; at most {MAX_DOCUMENT_BYTES} are read")
     # Before it is decoded, and without making anything. What stands in strings counts too: so much is in none.
@@ -35,7 +35,7 @@ def decoded(raw: bytes, what: str) -> dict[str, Any]:
 
 
 def refuse_lookalikes(fields: Mapping[str, Any], known: AbstractSet[str], where: str) -> None:
-    """Raise `ManifestCorrupt` for a key that is one of `known` but for its case.
+    """Raise `ManifestCorrupt` for a key that is one of `known` except for its case.
 
     Registries and Ollama are written in Go, whose decoder takes `Layers` for `layers`: they would see content that is
     not pushed (the class of CVE-2021-41190).

@@ -21,7 +21,7 @@ _IN_WORDS: Final[Mapping[str, str]] = {
 
 
 def why_not_json(error: ValueError | RecursionError) -> str:
-    """What `error`, of decoding JSON, says, and where."""
+    """Return what `error`, of decoding JSON, says, and where."""
     match error:
         case json.JSONDecodeError():
             begins = error.doc.lstrip()[:1]

@@ -22,7 +22,7 @@ class LocalReference(Struct, frozen=True):
     host: str = ""
 
     def at(self, *, tag: str | None = None, digest: Digest | None = None) -> Self:
-        """The same store, and this tag or digest."""
+        """Return the same store, and this tag or digest."""
         return replace(self, tag=tag, digest=digest)
 
     def __str__(self) -> str:

@@ -45,7 +45,7 @@ class Manifest(Struct, frozen=True):
     """An image manifest, or a list of manifests.
 
     `raw` is what is pushed, byte for byte: re-encoded JSON would have another digest, which is the
-    model's ID. `config` is None where the manifest has none, or one without a digest (old Ollama models). `subject` is
+    model's ID. `config` is None if the manifest has none, or one without a digest (old Ollama models). `subject` is
     the manifest that this one is about, if it is a signature or the like.
     """
 
@@ -62,7 +62,7 @@ class Manifest(Struct, frozen=True):
 
     @classmethod
     def parse(cls, raw: bytes, *, media_type: str | None = None) -> Self:
-        """The manifest in `raw`.
+        """Return the manifest in `raw`.
 
         `media_type` is what the answer's Content-Type said, used where the document is silent; where both
         speak they must agree. Raises `ManifestCorrupt`.
@@ -106,7 +106,7 @@ class Manifest(Struct, frozen=True):
         return bool(self.manifests) or self.media_type in LIST_TYPES
 
     def children(self, read: Callable[[ManifestEntry], bytes]) -> tuple[Manifest, ...]:
-        """The manifests that this list names, none if it is no list; `read` returns the bytes of each.
+        """Return the manifests that this list names, none if it is no list; `read` returns the bytes of each.
 
         Raises as `child` and as `read`, and `ManifestCorrupt` if they are too large together.
         """
@@ -125,7 +125,7 @@ class Manifest(Struct, frozen=True):
         return ManifestCorrupt(f"the manifests that {self.digest} lists have over {MAX_CHILDREN_BYTES} bytes")
 
     def child(self, entry: ManifestEntry, raw: bytes) -> Manifest:
-        """The manifest `entry` of this list, whose bytes are `raw`.
+        """Return the manifest `entry` of this list, whose bytes are `raw`.
 
         Raises `BlobCorrupt` if these are others than the entry says, and `ManifestCorrupt` if they are no manifest, or
         a list: what that names would be left behind.

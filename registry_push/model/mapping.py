@@ -35,7 +35,7 @@ class Mapped(Struct, frozen=True):
 
 
 def parse_copy_target(text: str) -> CopyTarget:
-    """The target of a copy that `text` spells. Raises `UsageError`.
+    """Return the target of a copy that `text` spells. Raises `UsageError`.
 
     A name without a prefix is a registry's, as for `push`.
     """
@@ -58,7 +58,7 @@ def parse_copy_target(text: str) -> CopyTarget:
 
 
 def mapped(name: AnyName, target: CopyTarget, tags: Sequence[str] = ()) -> Mapped:
-    """Where `name` goes, and each of `tags` beside it.
+    """Return where `name` goes, and each of `tags` beside it.
 
     Raises `NameNotMappable`, `InvalidName`, `UsageError` with what to write instead.
     """
@@ -83,12 +83,12 @@ def _main(name: AnyName, target: CopyTarget) -> Reference | LocalReference:
 
 
 def local_reference(name: ModelName) -> LocalReference:
-    """A model of the local store, as places are written."""
+    """Return a model of the local store, as places are written."""
     return LocalReference("ollama:" + name.short.removesuffix(f":{name.tag}"), name.tag)
 
 
 def model_name(reference: LocalReference) -> ModelName:
-    """The name of a model in the local store."""
+    """Return the name of a model in the local store."""
     return ModelName.parse(f"{reference.repository.removeprefix('ollama:')}:{reference.tag or DEFAULT_TAG}")
 
 
@@ -117,7 +117,7 @@ def _tag_of(name: AnyName) -> str:
 
 
 def _model_name(name: AnyName) -> ModelName:
-    """What Ollama calls it; a registry's name keeps its host, as after `ollama pull`."""
+    """Return what Ollama calls it; a registry's name keeps its host, as after `ollama pull`."""
     if isinstance(name, ModelName):
         return name
     try:

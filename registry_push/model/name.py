@@ -47,7 +47,7 @@ class ModelName(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The name that `text` spells, defaults filled in. Raises `InvalidName`."""
+        """Return the name that `text` spells, defaults filled in. Raises `InvalidName`."""
         rest, tag = text, DEFAULT_TAG
         # A ":" belongs to the tag only behind the last "/"; before it, it is a port's (ParseNameBare).
         if rest.rfind(":") > rest.rfind("/"):
@@ -69,7 +69,7 @@ class ModelName(Struct, frozen=True):
 
     @classmethod
     def from_path_parts(cls, parts: tuple[str, ...]) -> Self:
-        """The name of `manifests/<host>/<namespace>/<model>/<tag>`. Raises `InvalidName`."""
+        """Return the name of `manifests/<host>/<namespace>/<model>/<tag>`. Raises `InvalidName`."""
         if len(parts) != 4:
             raise InvalidName(f"{'/'.join(parts)!r} has not the four parts host/namespace/model/tag")
         return cls(*parts)
@@ -89,7 +89,7 @@ class ModelName(Struct, frozen=True):
         return f"{self.model}:{self.tag}"
 
     def same_as(self, other: ModelName) -> bool:
-        """Whether both mean one model to Ollama: all parts equal without case, the scheme left out."""
+        """Return whether both mean one model to Ollama: all parts equal without case, the scheme left out."""
         return self.folded == other.folded
 
     @property

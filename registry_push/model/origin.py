@@ -31,7 +31,7 @@ class HTTPOrigin(Struct, frozen=True, dict=True):
 
     @staticmethod
     def of(url: str) -> HTTPOrigin:
-        """The origin of an absolute http or https URL. Raises `InvalidName` for anything else."""
+        """Return the origin of an absolute http or https URL. Raises `InvalidName` for anything else."""
         try:
             return _parsed(beginning(url) or url)
         except ValueError:
@@ -72,14 +72,14 @@ def spellings(host: str, scheme: str) -> tuple[str, ...]:
 
 
 def beginning(url: str) -> str:
-    """`scheme://authority` as it stands in `url`, empty where there is none. Equal ones are of one origin."""
+    """`scheme://authority` as it stands in `url`, empty if there is none. Equal ones are of one origin."""
     found = _BEGINNING.match(url)
     return found[0] if found else ""
 
 
 @lru_cache(256)
 def _parsed(url: str) -> HTTPOrigin:
-    """The origin of `url`. Raises `ValueError`.
+    """Return the origin of `url`. Raises `ValueError`.
 
     Each request asks a dozen times whose its URL is, and parsing each was 5 % of a push of 400 small blobs (profile).
     """
@@ -115,7 +115,7 @@ def _base(number: str) -> int:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` (no port) is this machine. Names other than `localhost` are not resolved."""
+    """Return whether `host` (no port) is this machine. Names other than `localhost` are not resolved."""
     if host == "localhost" or host.endswith((".localhost", "localhost.")):  # RFC 6761 section 6.3
         host = host.removesuffix(".")
         return host == "localhost" or host.endswith(".localhost")

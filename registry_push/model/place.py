@@ -57,16 +57,16 @@ class Below(Struct, frozen=True):
     scheme: str | None
 
     def origin(self, *, plain_http: bool) -> HTTPOrigin:
-        """Where its registry is reached; see `Reference.origin`."""
+        """Return where its registry is reached; see `Reference.origin`."""
         return Reference(self.host, self.prefix or "any", scheme=self.scheme).origin(plain_http=plain_http)
 
     def reference(self, name: ModelName) -> Reference:
-        """Where `name` goes. Raises `NameNotMappable`."""
+        """Return where `name` goes. Raises `NameNotMappable`."""
         return Reference.below(self.host, self.prefix, name, scheme=self.scheme)
 
 
 class Exactly(Struct, frozen=True):
-    """A target that names one repository; `reference.tag` is None where none is written."""
+    """A target that names one repository; `reference.tag` is None if none is written."""
 
     reference: Reference
 
@@ -92,7 +92,7 @@ def spelt(place: Place | Destination, absolute: Callable[[str], str]) -> str:
 
 
 def parse_place(text: str) -> Place:
-    """The place that `text` spells; a bare name is a model in the local store. Raises `UsageError`."""
+    """Return the place that `text` spells; a bare name is a model in the local store. Raises `UsageError`."""
     if text == "ollama:":
         return OllamaPlace(None)
     if text.startswith("ollama:"):
@@ -123,14 +123,14 @@ def parse_readable(text: str) -> Place:
 
 
 def names_host(text: str) -> bool:
-    """Whether a name begins with a registry's host, with a scheme or without, by docker's rule."""
+    """Return whether a name begins with a registry's host, with a scheme or without, by docker's rule."""
     scheme, separator, rest = text.partition("://")
     host, slash, _ = (rest if separator else scheme).partition("/")
     return bool(slash) and (bool(separator) or looks_like_host(host))
 
 
 def parse_destination(text: str) -> Destination:
-    """What `--to` says. Raises `InvalidName`, with the spelling that was probably meant.
+    """Return what `--to` says. Raises `InvalidName`, with the spelling that was probably meant.
 
     `HOST/`, `HOST/NS/` keep names below it; `HOST/PATH[:TAG]`, `registry:…`, `docker://…` and Ollama names
     (`me/model:tag`) name one repository.

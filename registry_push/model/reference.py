@@ -39,7 +39,7 @@ _DOCKER_HUB_SERVER: Final = "registry-1.docker.io"
 class Reference(Struct, frozen=True):
     """`host[:port]/repository:tag` or `…@sha256:<hex>`.
 
-    `scheme` is the user's word in the name itself (`http://` or `https://`); None where nothing was said. A `lenient`
+    `scheme` is the user's word in the name itself (`http://` or `https://`); None if nothing was said. A `lenient`
     one is an Ollama name that OCI does not allow; it is only read, at a registry that may take such names.
     """
 
@@ -85,9 +85,9 @@ class Reference(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str, *, lenient: bool = False) -> Self:
-        """The reference that `text` spells: `[http[s]://]host[:port]/path[:tag][@digest]`, any depth of path.
+        """Return the reference that `text` spells: `[http[s]://]host[:port]/path[:tag][@digest]`, any depth of path.
 
-        The tag stays None where none is written. Raises `InvalidName`, `InvalidDigest`.
+        The tag stays None if none is written. Raises `InvalidName`, `InvalidDigest`.
         """
         scheme, separator, rest = text.partition("://")
         if not separator:
@@ -124,7 +124,7 @@ class Reference(Struct, frozen=True):
 
     @classmethod
     def for_model(cls, name: ModelName) -> Self:
-        """Where `name` lies at the registry in the name: `namespace/model`, its tag unchanged.
+        """Return where `name` lies at the registry in the name: `namespace/model`, its tag unchanged.
 
         Raises `NameNotMappable` for a name that OCI does not allow there; nothing is changed silently.
         """
@@ -143,7 +143,7 @@ class Reference(Struct, frozen=True):
 
     @classmethod
     def below(cls, host: str, prefix: str, name: ModelName, *, scheme: str | None = None) -> Self:
-        """Where `name` lies below `host/prefix/`.
+        """Return where `name` lies below `host/prefix/`.
 
         Directly below a host its path is `namespace/model`, as Ollama clients ask for it. Below a prefix it is
         the name as Ollama shows it: `model` for Ollama's library, else `namespace/model`. Ollama's own registry
@@ -168,11 +168,11 @@ class Reference(Struct, frozen=True):
             ) from error
 
     def at(self, *, tag: str | None = None, digest: Digest | None = None) -> Self:
-        """The same repository at another tag or digest."""
+        """Return the same repository at another tag or digest."""
         return replace(self, tag=tag, digest=digest)
 
     def origin(self, *, plain_http: bool = False, speaks_of_tls: Callable[[str], bool] = lambda _: False) -> HTTPOrigin:
-        """The registry's origin.
+        """Return the registry's origin.
 
         As the name says; else http for `plain_http` (the flag), and for a host on this machine unless something
         `speaks_of_tls` for it (`host[:port]` as in an https URL); https for all others.
@@ -197,18 +197,18 @@ class Reference(Struct, frozen=True):
 
 
 def looks_like_host(part: str) -> bool:
-    """Whether the first part of a path is a host by docker's rule: a `.`, a `:` or `localhost`."""
+    """Return whether the first part of a path is a host by docker's rule: a `.`, a `:` or `localhost`."""
     return "." in part or ":" in part or part == "localhost"
 
 
 def _allowed(repository: str) -> str:
-    """A repository name near to this one, to propose; never used without the user's word."""
+    """Return a repository name near to this one, to propose; never used without the user's word."""
     parts = (_NOT_ALLOWED.sub(_separator, part).strip("._-") for part in repository.lower().split("/"))
     return "/".join(part or "x" for part in parts)
 
 
 def _separator(found: re.Match[str]) -> str:
-    """The last separator in a run of what is not allowed; without one, the run, for the check to name."""
+    """Return the last separator in a run of what is not allowed; without one, the run, for the check to name."""
     return next((character for character in reversed(found[0]) if character in "._-"), found[0])
 
 

@@ -22,17 +22,17 @@ _FALLBACK: Final = re.compile(r"sha256-[0-9a-f]{64}")
 
 
 def fallback_tag(subject: Digest) -> str:
-    """The tag of the index that lists the referrers of `subject` where the registry does not."""
+    """Return the tag of the index that lists the referrers of `subject` where the registry does not."""
     return subject.path_name
 
 
 def cosign_tags(subject: Digest) -> tuple[str, ...]:
-    """The tags under which cosign puts what is about `subject`."""
+    """Return the tags under which cosign puts what is about `subject`."""
     return tuple(f"{subject.path_name}.{suffix}" for suffix in COSIGN_SUFFIXES)
 
 
 def is_attached(tag: str) -> bool:
-    """Whether the tag says that its manifest is about another one."""
+    """Return whether the tag says that its manifest is about another one."""
     return _ATTACHED.fullmatch(tag) is not None
 
 
@@ -42,7 +42,7 @@ def is_fallback(tag: str) -> bool:
 
 
 def listed(raw: bytes, where: str) -> tuple[Descriptor, ...]:
-    """The referrers in an index. Raises `ManifestCorrupt`."""
+    """Return the referrers in an index. Raises `ManifestCorrupt`."""
     entries = decoded(raw, where).get("manifests")
     if not isinstance(entries, list):
         raise ManifestCorrupt(f"{where} has no list of manifests")
@@ -50,7 +50,7 @@ def listed(raw: bytes, where: str) -> tuple[Descriptor, ...]:
 
 
 def kind_of(manifest: Manifest) -> str | None:
-    """What kind of artifact it is: its own artifactType, else its config's media type."""
+    """Return what kind of artifact it is: its own artifactType, else its config's media type."""
     kind = decoded(manifest.raw, "manifest").get("artifactType")
     if isinstance(kind, str) and kind:
         return kind
@@ -58,7 +58,7 @@ def kind_of(manifest: Manifest) -> str | None:
 
 
 def with_referrer(raw: bytes | None, manifest: Manifest) -> bytes | None:
-    """The index `raw` with `manifest` listed; None if it is listed already. Raises `ManifestCorrupt`.
+    """Return the index `raw` with `manifest` listed; None if it is listed already. Raises `ManifestCorrupt`.
 
     What else is in the index stays as it is.
     """

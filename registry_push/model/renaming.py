@@ -22,7 +22,7 @@ class Rule(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The rule that `text` spells. Raises `UsageError`."""
+        """Return the rule that `text` spells. Raises `UsageError`."""
         pattern, separator, replacement = text.rpartition("=")  # no name has one; a pattern may
         if not separator or not pattern:
             raise UsageError(
@@ -59,11 +59,11 @@ class Renaming(Struct, frozen=True):
 
     @classmethod
     def parse(cls, rules: Sequence[str], *, lowercase: bool = False) -> Self:
-        """The renaming that the flags say. Raises `UsageError`."""
+        """Return the renaming that the flags say. Raises `UsageError`."""
         return cls(tuple(Rule.parse(text) for text in rules), lowercase)
 
     def renamed(self, name: ModelName) -> ModelName:
-        """What `name` is called at its target; its tag stays. Raises `UsageError`, `InvalidName`.
+        """Return what `name` is called at its target; its tag stays. Raises `UsageError`, `InvalidName`.
 
         A rule is held against `namespace/model`, and, if it does not match that, against `host/namespace/model`.
         """
