@@ -47,11 +47,11 @@ class BlobBody(Protocol):
         ...
 
     def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        """Yields exactly `length` bytes from `offset`. Raises an `IntegrityError` where they are not there."""
+        """Yield exactly `length` bytes from `offset`. Raises an `IntegrityError` if they are not there."""
         ...
 
     async def close(self) -> None:
-        """Gives back what the body holds. Safe to call twice."""
+        """Release what the body holds. Safe to call twice."""
         ...
 
 
@@ -88,7 +88,7 @@ class LocalFile(ABC):
 
     @abstractmethod
     def check_size(self) -> None:
-        """Raises `SourceChanged` if the size is not the one the file was opened with."""
+        """Raise `SourceChanged` if the size is not the one the file was opened with."""
         ...
 
 
@@ -119,11 +119,11 @@ class Source(Protocol[Ref]):
     """A store that is read."""
 
     async def resolve(self, ref: Ref) -> Manifest:
-        """The manifest that `ref` names. Raises `ModelNotFound`, `ManifestCorrupt`, `Unreadable`."""
+        """Return the manifest that `ref` names. Raises `ModelNotFound`, `ManifestCorrupt`, `Unreadable`."""
         ...
 
     async def open(self, blob: Descriptor) -> BlobBody:
-        """The body of `blob`; the caller closes it.
+        """Return the body of `blob`; the caller closes it.
 
         Raises `BlobMissing` if it is not there, `BlobCorrupt` if its size is wrong: at the latest when it is read.
         """
@@ -142,7 +142,7 @@ class TagLister(Protocol):
     """A store that lists the names of its manifests."""
 
     async def tags(self) -> tuple[str, ...]:
-        """Every tag, in no particular order."""
+        """Return every tag, in no particular order."""
         ...
 
 
@@ -169,7 +169,7 @@ class Target(Protocol):
         ...
 
     async def exists(self, blob: Descriptor) -> bool:
-        """Whether the blob is here."""
+        """Return whether the blob is here."""
         ...
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
@@ -184,7 +184,7 @@ class Target(Protocol):
         ...
 
     async def digest_of(self, ref: str) -> Digest | None:
-        """The digest of the manifest under `ref`; None if there is none or the target can't tell."""
+        """Return the digest of the manifest under `ref`; None if there is none or the target can't tell."""
         ...
 
     async def lists(self, referrer: Manifest) -> bool:

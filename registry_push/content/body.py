@@ -30,7 +30,7 @@ Opened = TypeVar("Opened", bound=Closable)
 
 
 async def opened(open_file: Callable[[], Opened]) -> Opened:
-    """What `open_file` opens, in a thread. A call that is cancelled meanwhile leaves no file open behind it."""
+    """Return what `open_file` opens, in a thread. A call that is cancelled meanwhile leaves no file open behind it."""
     handover = _Handover(open_file)
     try:
         return await in_thread(handover.open)
@@ -65,7 +65,7 @@ class _Handover(Generic[Opened]):
 
 
 def hint_for_damaged(path: str | Path) -> str:
-    """The next step for a blob whose file has not its content."""
+    """Return the next step for a blob whose file has not its content."""
     return f"remove {path}, then fetch the model again: ollama pull NAME"
 
 
@@ -101,7 +101,7 @@ class FileBody(LocalFile):
         return self._file
 
     async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        """Yields `length` bytes from `offset`. Raises `SourceChanged` where the file is not what it was.
+        """Yield `length` bytes from `offset`. Raises `SourceChanged` if the file is not what it was.
 
         For bytes the disk can't give it raises as `read_error`. Cancelling is safe at any piece.
         """
@@ -130,7 +130,7 @@ class FileBody(LocalFile):
         return FileIdentity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     def check_size(self) -> None:
-        """Raises `SourceChanged` if the size is not the one the file was opened with.
+        """Raise `SourceChanged` if the size is not the one the file was opened with.
 
         A new time alone is no change: Ollama touches a blob that it uses again (manifest/layer.go, touchLayer).
         """
@@ -139,7 +139,7 @@ class FileBody(LocalFile):
             raise SourceChanged(f"{self._name} had {self.size} bytes and has {size} now")
 
     async def close(self) -> None:
-        """Closes the file. Safe to call twice."""
+        """Close the file. Safe to call twice."""
         self._file.close()
 
 
@@ -156,7 +156,7 @@ class BytesBody:
         return len(self.content)
 
     async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        """Yields `length` bytes from `offset`. Raises `BlobCorrupt` if there are fewer."""
+        """Yield `length` bytes from `offset`. Raises `BlobCorrupt` if there are fewer."""
         end = offset + length
         if not 0 <= offset <= end <= len(self.content):
             raise BlobCorrupt(f"there are {len(self.content)} bytes; {length} from {offset} were asked for")

@@ -34,12 +34,15 @@ class FileWorker:
             raise read_error(error, "a second descriptor of an open file") from error
 
     def start(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """A turn; the one before has ended. It is awaited through a shield, since a thread can't be cancelled."""
+        """Return a turn; the one before has ended.
+
+        It is awaited through a shield, since a thread can't be cancelled.
+        """
         self._turn = turn = start_in(self._pool, work)
         return turn
 
     async def take(self, work: Callable[[], T]) -> T:
-        """What `work` gives or raises. Cancelling leaves it to its thread."""
+        """Return what `work` gives or raises. Cancelling leaves it to its thread."""
         return await asyncio.shield(self.start(work))
 
     @property
@@ -48,7 +51,7 @@ class FileWorker:
         return self._turn is not None and not self._turn.done()
 
     async def ended(self) -> None:
-        """Returns when no thread works with them."""
+        """Return when no thread works with them."""
         if self._turn is not None and self.is_working:
             await asyncio.wait([self._turn])
 

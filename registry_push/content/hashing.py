@@ -47,7 +47,7 @@ class RunningHash:
         self._lock = threading.Lock()
 
     def take(self, offset: int, piece: memoryview) -> None:
-        """Hashes what of `piece`, the content at `offset`, comes next."""
+        """Hash what of `piece`, the content at `offset`, comes next."""
         with self._lock:
             known = self.offset - offset
             if 0 <= known < len(piece):
@@ -82,7 +82,7 @@ class Hasher:
         self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS), thread_name_prefix="hash")
 
     async def sha256(self, body: BlobBody) -> Digest:
-        """The digest of all of `body`; raises as `finish`."""
+        """Return the digest of all of `body`; raises as `finish`."""
         running = RunningHash()
         await self.finish(body, running)
         return running.digest
@@ -112,13 +112,13 @@ class Hasher:
             turns.close()
 
     def turns(self, *descriptors: int) -> FileWorker:
-        """Turns of the threads on copies of `descriptors`."""
+        """Yield turns of the threads on copies of `descriptors`."""
         return FileWorker(self._pool, *descriptors)
 
     async def pieces(
         self, body: LocalFile, offset: int, length: int, running: RunningHash | None, *, at_once: int
     ) -> AsyncGenerator[bytes, None]:
-        """Yields `length` bytes of `body` from `offset`, which `running` takes, `at_once` a piece; one is read ahead.
+        """Yield `length` bytes of `body` from `offset`, which `running` takes, `at_once` a piece; one is read ahead.
 
         Raises `SourceChanged` if the file ends early; for bytes the disk can't give as `read_error`.
         """
@@ -171,12 +171,12 @@ class Hasher:
         body.check_size()
 
     def close(self) -> None:
-        """Ends the threads when their work is done. Safe to call twice."""
+        """End the threads when their work is done. Safe to call twice."""
         self._pool.shutdown(wait=False)
 
 
 def is_hashed_at_once(body: BlobBody) -> TypeGuard[BytesBody]:
-    """Whether hashing takes no time, and no thread."""
+    """Return whether hashing takes no time, and no thread."""
     return isinstance(body, BytesBody) and body.size <= _AT_ONCE
 
 

@@ -23,14 +23,14 @@ class MemoryStore:
         self.digests: dict[str, Digest] = {}  # by tag or by digest
 
     async def resolve(self, ref: str) -> Manifest:
-        """The manifest under the tag `ref`. Raises `ModelNotFound`."""
+        """Return the manifest under the tag `ref`. Raises `ModelNotFound`."""
         digest = self.digests.get(ref)
         if digest is None:
             raise ModelNotFound(f"there is no {printable(repr(ref), limit=140)} in memory")
         return self.manifests[digest]
 
     async def open(self, blob: Descriptor) -> BytesBody:
-        """The body of `blob`. Raises `BlobMissing`, and `BlobCorrupt` where its size is another."""
+        """Return the body of `blob`. Raises `BlobMissing`, and `BlobCorrupt` if its size is another."""
         content = self.blobs.get(blob.digest)
         if content is None:
             raise BlobMissing(f"{blob.digest} is not in memory")
@@ -47,11 +47,11 @@ class MemoryStore:
         """Nothing is to be got ready."""
 
     async def tags(self) -> tuple[str, ...]:
-        """Every tag."""
+        """Return every tag."""
         return tuple(ref for ref in self.digests if ":" not in ref)
 
     async def exists(self, blob: Descriptor) -> bool:
-        """Whether the blob is here."""
+        """Return whether the blob is here."""
         return blob.digest in self.blobs
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
@@ -74,7 +74,7 @@ class MemoryStore:
         self.digests[ref] = manifest.digest
 
     async def digest_of(self, ref: str) -> Digest | None:
-        """The digest of the manifest under `ref`."""
+        """Return the digest of the manifest under `ref`."""
         return self.digests.get(ref)
 
     async def lists(self, referrer: Manifest) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 
 def is_there(path: Path) -> bool:
-    """Whether the optional file `path` exists for this user; it may still be closed to us, which is worth an error.
+    """Return whether the optional file `path` exists for this user; it may still be closed to us, which is worth an
+    error.
 
     What lies in a folder that this user may not enter does not: `/etc/docker` is 0700 on ordinary hosts, and `$HOME`
     can still be root's after a change of user. Nor does a dangling link, a loop of links, or what is below a file.
@@ -16,7 +17,7 @@ def is_there(path: Path) -> bool:
 
 
 def names_in(folder: Path) -> list[str] | None:
-    """The sorted names in `folder`; None if there is no such folder that this user may look into."""
+    """Return the sorted names in `folder`; None if there is no such folder that this user may look into."""
     try:
         names = sorted(entry.name for entry in folder.iterdir())
         (folder / ".").stat()  # of a folder with the mode 0744 others see the names, and cannot open one

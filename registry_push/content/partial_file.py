@@ -78,7 +78,7 @@ class PartialFile(Spool):
 
 
 def open_locked(path: Path) -> int | None:
-    """A descriptor of the plain file `path`, created if it is absent; None if it can't be had.
+    """Return a descriptor of the plain file `path`, created if it is absent; None if it can't be had.
 
     It is locked against other writers until it is closed.
     """

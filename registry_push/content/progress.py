@@ -7,7 +7,7 @@ from ..model import Descriptor
 
 
 class Progress:
-    """One blob's. An earlier process had `begun` bytes of it acknowledged; None where there was none."""
+    """One blob's. An earlier process had `begun` bytes of it acknowledged; None if there was none."""
 
     def __init__(self, sink: Sink, repository: str, blob: Descriptor, *, begun: int | None) -> None:
         self._sink = sink
@@ -17,7 +17,7 @@ class Progress:
         self._shown: int | None = None  # the offset the sink knows of; None: it knows of no upload
 
     def goes_on(self, offset: int, reason: str, *, anew: bool = False) -> None:
-        """Bytes go from `offset` now, `anew` in another session. If the sink knew of more, those go again.
+        """Bytes go from `offset` now, `again` in another session. If the sink knew of more, those go again.
 
         What an earlier process sent without an acknowledgement nobody can count, but if it is lost, that is said.
         """

@@ -72,7 +72,7 @@ _SHORTAGE_HINTS: Final[Mapping[int, str]] = MappingProxyType(
 
 
 def cause_of(number: int | None) -> Cause:
-    """What the error number `number` says of a file that was opened, looked at or read.
+    """Return what the error number `number` says of a file that was opened, looked at or read.
 
     What no system documents for these calls counts as damage: trying again would not help.
     """
@@ -80,12 +80,12 @@ def cause_of(number: int | None) -> Cause:
 
 
 def passes(error: OSError) -> bool:
-    """Whether `error` says nothing of the file itself: the same call may succeed later."""
+    """Return whether `error` says nothing of the file itself: the same call may succeed later."""
     return cause_of(error.errno) in (Cause.SHORTAGE, Cause.PASSING)
 
 
 def shortage(error: OSError, what: str) -> OutOfResources | None:
-    """The error for an `error` that only a shortage on this machine explains, whatever was asked for; else None.
+    """Return the error for an `error` that only a shortage on this machine explains, whatever was asked for; else None.
 
     Not for `EAGAIN`, which sockets say all the time.
     """
@@ -101,7 +101,7 @@ def read_error(
     damaged: type[IntegrityError] = BlobCorrupt,
     missing: type[NotAtSource] = BlobMissing,
 ) -> RegistryPushError:
-    """The error that `error` means for `what`, which names the file.
+    """Return the error that `error` means for `what`, which names the file.
 
     `damaged` and `missing` are the classes for those two causes. With `path` the message names it, and the one for a
     file that is closed to us its owner.
@@ -122,14 +122,14 @@ def read_error(
 
 
 def words(error: OSError) -> str:
-    """What the system says, without the number and the path."""
+    """Return what the system says, without the number and the path."""
     if error.errno is None:
         return str(error)
     return error.strerror or os.strerror(error.errno)
 
 
 def unreadable(path: Path, *, what: str = "the store") -> Unreadable:
-    """The error for a `path` that the system would not let us read; says whose it is and what to do."""
+    """Return the error for a `path` that the system would not let us read; says whose it is and what to do."""
     place = _blocker(path)
     owner, hint, status = "another user", "run this as the user who owns it", None
     with suppress(OSError):
@@ -151,7 +151,7 @@ def owner_of(status: os.stat_result) -> tuple[str, str]:
 
 
 def _blocker(path: Path) -> Path:
-    """The first part of `path`, from the top, that is closed to us."""
+    """Return the first part of `path`, from the top, that is closed to us."""
     path = path.absolute()
     for place in reversed(path.parents):
         if not os.access(place, os.X_OK):

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def no_thread(error: RuntimeError) -> OutOfResources | None:
-    """The error for a thread that could not be started; None if `error` is another."""
+    """Return the error for a thread that could not be started; None if `error` is another."""
     if "can't start new thread" not in str(error):  # which has no class of its own
         return None
     return OutOfResources(

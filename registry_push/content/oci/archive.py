@@ -64,7 +64,7 @@ class OCIArchive(LayoutReader):
         return f"oci-archive:{self.path}"
 
     async def open(self, blob: Descriptor) -> MemberBody:
-        """The body of `blob`. Raises `BlobMissing`, `BlobCorrupt` if its size is another, and as `index`."""
+        """Return the body of `blob`. Raises `BlobMissing`, `BlobCorrupt` if its size is another, and as `index`."""
         file, members = await in_thread(self._contents)
         member = members.get(path_of(blob.digest))
         if member is None:
@@ -74,7 +74,7 @@ class OCIArchive(LayoutReader):
         return MemberBody(file, member, name=f"{blob.digest} in {self.path}")
 
     def _contents(self) -> tuple[io.FileIO, Mapping[str, Member]]:
-        """The open file, and where its members are. Raises `StoreNotFound`, `ArchiveCorrupt`, `UsageError`."""
+        """Return the open file, and where its members are. Raises `StoreNotFound`, `ArchiveCorrupt`, `UsageError`."""
         with self._lock:
             if self._opened is None:
                 file = self._open()
@@ -144,7 +144,7 @@ class OCIArchive(LayoutReader):
         return self._read_member(path_of(digest))
 
     def _read_member(self, name: str) -> bytes:
-        """All of a small member."""
+        """Return all of a small member."""
         file, members = self._contents()
         member = members[name]
         if member.size > MAX_MANIFEST_BYTES:
@@ -203,5 +203,5 @@ class MemberBody:
 
 
 def path_of(digest: Digest) -> str:
-    """What a blob's entry is called."""
+    """Return what a blob's entry is called."""
     return f"blobs/sha256/{digest.hex}"

@@ -35,7 +35,7 @@ class OCIArchiveWriter(LocalTarget):
     in which they are put. The same content in the same order gives the same bytes.
 
     Until `finish` all is in `FILE.partial`. What is not finished stays there, if it is worth it, and is continued by
-    a run that expects the same manifests; any other begins anew. When `stop` is set, a put ends at once.
+    a run that expects the same manifests; any other starts again. When `stop` is set, a put ends at once.
     """
 
     def __init__(self, path: Path, *, stop: asyncio.Event | None = None) -> None:
@@ -84,7 +84,10 @@ class OCIArchiveWriter(LocalTarget):
         self._expected = _encoded(index)
 
     async def exists(self, blob: Descriptor) -> bool:
-        """Whether the blob is in the archive, in its full size. What an earlier run has left is found by `put`."""
+        """Return whether the blob is in the archive, in its full size.
+
+        What an earlier run has left is found by `put`.
+        """
         return self._file is not None and self._file.blobs.get(blob.digest) == blob.size
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
@@ -117,7 +120,7 @@ class OCIArchiveWriter(LocalTarget):
             self._index = index
 
     async def digest_of(self, ref: str) -> Digest | None:
-        """The digest of the manifest that was put under `ref`, a name or its own digest; None if none was."""
+        """Return the digest of the manifest that was put under `ref`, a name or its own digest; None if none was."""
         with suppress(InvalidDigest):
             digest = Digest.parse(ref)
             return digest if self._file is not None and digest in self._file.blobs else None
@@ -181,7 +184,10 @@ class OCIArchiveWriter(LocalTarget):
             raise Interrupted(f"stopped while {self.path} was written; what there is of it is kept")
 
     async def _begun(self) -> PartialArchive:
-        """The file, opened by the first call. Raises as `writing`, `Unwritable`, and `UsageError` if it is there."""
+        """Return the file, opened by the first call.
+
+        Raises as `writing`, `Unwritable`, and `UsageError` if it is there.
+        """
         if self._file is None:
             self.check_is_new()
             expected = self._expected if self._expected is not None else b" " * _ROOM
@@ -212,7 +218,7 @@ def _named(index: LayoutIndex, manifest: Manifest, ref: str) -> LayoutIndex:
 
 
 def _encoded(index: LayoutIndex) -> bytes:
-    """The document, in one order whatever the order of the puts."""
+    """Return the document, in one order whatever the order of the puts."""
     entries = sorted(index.entries, key=lambda entry: (str(entry.get("annotations", "")), str(entry["digest"])))
     return LayoutIndex(tuple(entries), index.rest).encode()
 

@@ -31,7 +31,7 @@ class LayoutIndex(Struct, frozen=True):
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """The index in `raw`. Raises `ManifestCorrupt`."""
+        """Return the index in `raw`. Raises `ManifestCorrupt`."""
         document = decoded(raw, "index.json")
         if document.get("schemaVersion") != 2:
             raise ManifestCorrupt("index.json is no image index")
@@ -41,7 +41,7 @@ class LayoutIndex(Struct, frozen=True):
         return cls(tuple(entries), document)
 
     def encode(self) -> bytes:
-        """The document."""
+        """Return the document."""
         return json.dumps({**self.rest, "manifests": [dict(entry) for entry in self.entries]}).encode()
 
     @property
@@ -61,17 +61,20 @@ class LayoutIndex(Struct, frozen=True):
         return tuple(dict.fromkeys(names))
 
     def named(self, ref: str) -> Descriptor | None:
-        """What is under the name `ref`; the last entry counts. Raises `ManifestCorrupt` if that can't be read."""
+        """Return what is under the name `ref`; the last entry counts.
+
+        Raises `ManifestCorrupt` if that can't be read.
+        """
         found = [entry for entry in self.entries if _name(entry) == ref]
         found = found or [entry for entry in self.entries if _name(entry, IMAGE_NAME) == ref]
         return Descriptor.parse(found[-1], where=f"index.json's {printable(ref)}") if found else None
 
     def with_digest(self, digest: Digest) -> Descriptor | None:
-        """The manifest with this digest, where it is listed and can be read."""
+        """Return the manifest with this digest, where it is listed and can be read."""
         return next((found for found in self.readable() if found.digest == digest), None)
 
     def readable(self) -> Iterator[Descriptor]:
-        """Every entry that is a descriptor."""
+        """Yield every entry that is a descriptor."""
         for entry in self.entries:
             try:
                 yield Descriptor.parse(entry)

@@ -57,7 +57,7 @@ class OCILayout(LayoutReader, LocalTarget):
         self._files = LayoutFiles(path)
 
     async def open(self, blob: Descriptor) -> FileBody:
-        """The body of `blob`. Raises `BlobMissing`, and `BlobCorrupt` where its size is another."""
+        """Return the body of `blob`. Raises `BlobMissing`, and `BlobCorrupt` if its size is another."""
         body = await self.body(blob.digest)
         if body.size != blob.size:
             await body.close()
@@ -65,11 +65,11 @@ class OCILayout(LayoutReader, LocalTarget):
         return body
 
     async def body(self, digest: Digest) -> FileBody:
-        """The body of the blob `digest`, of whatever size. Raises `BlobMissing`, `BlobCorrupt`, `Unreadable`."""
+        """Return the body of the blob `digest`, of whatever size. Raises `BlobMissing`, `BlobCorrupt`, `Unreadable`."""
         return FileBody(await opened(lambda: self._files.open(digest)), name=str(blob_path(self.path, digest)))
 
     async def has(self, digest: Digest) -> bool:
-        """Whether there is a file for `digest`."""
+        """Return whether there is a file for `digest`."""
         return await in_thread(self._size, digest) is not None
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
@@ -112,7 +112,7 @@ class OCILayout(LayoutReader, LocalTarget):
             await self.update(lambda index: index.added(manifest.descriptor))
 
     async def digest_of(self, ref: str) -> Digest | None:
-        """The digest of the manifest under `ref`, a name or its own digest.
+        """Return the digest of the manifest under `ref`, a name or its own digest.
 
         None if there is none, or if content that it names is missing: then it is not all here. Raises
         `ManifestCorrupt` for a damaged index, `Unreadable`.
@@ -157,11 +157,11 @@ class OCILayout(LayoutReader, LocalTarget):
         return await self._files.index()
 
     async def update(self, change: Callable[[LayoutIndex], LayoutIndex]) -> None:
-        """Replaces `index.json` in one step by what `change` makes of it. Raises as `index`, and `Unavailable`."""
+        """Replace `index.json` in one step by what `change` makes of it. Raises as `index`, and `Unavailable`."""
         await in_thread(self._update, change)
 
     async def add_manifest(self, manifest: Manifest) -> None:
-        """Puts the manifest's bytes among the blobs, not into the index. Raises `Unavailable`."""
+        """Put the manifest's bytes among the blobs, not into the index. Raises `Unavailable`."""
         spool = await self.spool()
         try:
             await in_thread(self._write, spool, manifest.raw)
@@ -170,7 +170,7 @@ class OCILayout(LayoutReader, LocalTarget):
             await discard(spool)
 
     async def spool(self) -> Spool:
-        """An empty spool for a blob of this layout. Raises `Unavailable`, `Unreadable`."""
+        """Return an empty spool for a blob of this layout. Raises `Unavailable`, `Unreadable`."""
         await self.make_folders()
         return Spool(self.path)
 
@@ -179,7 +179,7 @@ class OCILayout(LayoutReader, LocalTarget):
         await in_thread(self._prepare)
 
     async def adopt(self, spool: Spool, digest: Digest) -> None:
-        """Makes what is in `spool` the blob `digest`; that it is, the caller has checked. Raises `Unavailable`."""
+        """Make what is in `spool` the blob `digest`; that it is, the caller has checked. Raises `Unavailable`."""
         await in_thread(self._adopt, spool, digest)
 
     def blob_path(self, digest: Digest) -> Path:
@@ -187,7 +187,8 @@ class OCILayout(LayoutReader, LocalTarget):
         return blob_path(self.path, digest)
 
     async def _begun(self, blob: Descriptor) -> Spool:
-        """Where `blob` is written: after what an earlier run has left of it, unless another writes that just now."""
+        """Return where `blob` is written: after what an earlier run has left of it, unless another writes that just
+        now."""
         await self.make_folders()
         file = PartialFile(self.path / f".partial-{blob.digest.hex}")
         try:
@@ -288,5 +289,5 @@ async def _leave(spool: Spool) -> None:
 
 
 async def discard(spool: Spool) -> None:
-    """Discards `spool` in a thread, which ends its work even when the caller is cancelled once more."""
+    """Discard `spool` in a thread, which ends its work even when the caller is cancelled once more."""
     await asyncio.shield(in_thread(spool.discard))

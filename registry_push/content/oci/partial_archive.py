@@ -195,7 +195,7 @@ class PartialArchive:
         self._descriptor, self._put = None, 0
 
     def _found(self, descriptor: int) -> Iterator[tuple[Digest, Member]]:
-        """The complete blobs in the file, as far as they follow each other."""
+        """Yield the complete blobs in the file, as far as they follow each other."""
         end, seen, size = len(self._head), set[str](), os.fstat(descriptor).st_size
         with suppress(DamagedArchiveError):
             for name, member in members(lambda offset, length: os.pread(descriptor, length, offset), size):
@@ -227,7 +227,7 @@ class PartialArchive:
 
 
 def partial_path(path: Path) -> Path:
-    """Where the archive `path` is written."""
+    """Return where the archive `path` is written."""
     return path.with_name(f"{path.name}.partial")
 
 

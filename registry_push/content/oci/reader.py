@@ -35,7 +35,7 @@ class LayoutReader(ABC):
     path: Path
 
     async def resolve(self, ref: str | None) -> Manifest:
-        """The manifest that `ref` names, by name or by digest; None: the only one there is.
+        """Return the manifest that `ref` names, by name or by digest; None: the only one there is.
 
         Raises `StoreNotFound`, `ModelNotFound`, `BlobMissing`, `ManifestCorrupt`, `Unreadable`.
         """
@@ -44,14 +44,14 @@ class LayoutReader(ABC):
         return await (self.manifest(entry) if entry is not None else in_thread(self._unlisted, index, ref or ""))
 
     async def manifest(self, entry: Descriptor) -> Manifest:
-        """The manifest that `entry` describes. Raises as `resolve`."""
+        """Return the manifest that `entry` describes. Raises as `resolve`."""
         raw = await self._raw_manifest(entry.digest)
         if len(raw) != entry.size or Digest.of(raw) != entry.digest:
             raise ManifestCorrupt(f"{entry.digest} in {self.path} is something else", hint=COPY_AGAIN)
         return Manifest.parse(raw, media_type=entry.media_type)
 
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
-        """The manifests that a list names, none if `manifest` is no list.
+        """Return the manifests that a list names, none if `manifest` is no list.
 
         Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`.
         """
@@ -65,15 +65,15 @@ class LayoutReader(ABC):
         await in_thread(self._check, manifest.blobs)
 
     async def exists(self, blob: Descriptor) -> bool:
-        """Whether the blob is here, in its full size."""
+        """Return whether the blob is here, in its full size."""
         return await in_thread(self._size, blob.digest) == blob.size
 
     async def tags(self) -> tuple[str, ...]:
-        """Every name that a manifest has here. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
+        """Return every name that a manifest has here. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
         return (await self.index()).refs
 
     async def index(self) -> LayoutIndex:
-        """What `index.json` says. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
+        """Return what `index.json` says. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
         return await in_thread(self._read_index)
 
     async def _raw_manifest(self, digest: Digest) -> bytes:
@@ -89,11 +89,14 @@ class LayoutReader(ABC):
 
     @abstractmethod
     def _read_blob(self, digest: Digest) -> bytes:
-        """All of a manifest. Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`."""
+        """Return all of a manifest.
+
+        Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`.
+        """
 
     @abstractmethod
     def _size(self, digest: Digest) -> int | None:
-        """The bytes of the blob `digest`; None if it is not here."""
+        """Return the bytes of the blob `digest`; None if it is not here."""
 
     def _check(self, blobs: Sequence[Descriptor]) -> None:
         missing: list[RegistryPushError] = []
@@ -127,7 +130,7 @@ class LayoutReader(ABC):
         return found
 
     def _unlisted(self, index: LayoutIndex, ref: str) -> Manifest:
-        """The manifest with the digest `ref`, which only a list names, or nothing."""
+        """Return the manifest with the digest `ref`, which only a list names, or nothing."""
         try:
             digest = Digest.parse(ref)
             raw = self._read_blob(digest)

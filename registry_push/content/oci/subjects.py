@@ -15,11 +15,11 @@ class IndexReader(Protocol):
     """A layout, wherever it lies."""
 
     async def index(self) -> LayoutIndex:
-        """What `index.json` says."""
+        """Return what `index.json` says."""
         ...
 
     async def manifest(self, entry: Descriptor) -> Manifest:
-        """The manifest that `entry` describes."""
+        """Return the manifest that `entry` describes."""
         ...
 
 

@@ -77,7 +77,7 @@ class Extended(Struct, frozen=True):
 
 
 def parse_header(block: bytes) -> Header:
-    """The header in `block`. Raises `ValueError` with words for a message."""
+    """Return the header in `block`. Raises `ValueError` with words for a message."""
     try:
         is_header = _number(block[148:156]) == sum(block) - sum(block[148:156]) + 8 * ord(" ")
     except ValueError:
@@ -91,7 +91,7 @@ def parse_header(block: bytes) -> Header:
 
 
 def parse_extended(header: Header, content: bytes) -> Extended:
-    """What the extended `header` with this `content` says. Raises `ValueError` with words for a message."""
+    """Return what the extended `header` with this `content` says. Raises `ValueError` with words for a message."""
     match header.kind:
         case b"L":
             return Extended(_text(content))
@@ -112,7 +112,7 @@ def parse_extended(header: Header, content: bytes) -> Extended:
 
 
 def plain_name(header: Header) -> str:
-    """The name of an entry, without `./` before it. Raises `ValueError` for one that is refused."""
+    """Return the name of an entry, without `./` before it. Raises `ValueError` for one that is refused."""
     if header.kind not in (FILE, FOLDER):
         what = _REFUSED.get(header.kind, f"an entry of the type {printable(repr(header.kind.decode('latin-1')))}")
         raise ValueError(f"has {what}, {_shown(header)}")
@@ -127,17 +127,17 @@ def plain_name(header: Header) -> str:
 
 
 def compression(start: bytes) -> tuple[str, str] | None:
-    """The name of the compression that content with this `start` has, and the command that undoes it."""
+    """Return the name of the compression that content with this `start` has, and the command that undoes it."""
     return next(((name, command) for magic, name, command in _MAGICS if start.startswith(magic)), None)
 
 
 def padding(size: int) -> int:
-    """Bytes between content of `size` bytes and the next header."""
+    """Return bytes between content of `size` bytes and the next header."""
     return -size % BLOCK
 
 
 def file_header(name: str, size: int) -> bytes:
-    """The header of a file: owned by nobody, of no time, readable by all. `name` has at most 100 bytes."""
+    """Return the header of a file: owned by nobody, of no time, readable by all. `name` has at most 100 bytes."""
     if size < _TOO_LARGE:
         return _header(name, size, FILE)
     record = b" size=%d\n" % size
@@ -188,7 +188,7 @@ def _decimal(value: bytes) -> int:
 
 
 def _records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The records of a pax header: `LENGTH KEY=VALUE`, and a line's end."""
+    """Yield the records of a pax header: `LENGTH KEY=VALUE`, and a line's end."""
     broken = "has a broken extended header"
     while content:
         digits, _, _ = content[:8].partition(b" ")

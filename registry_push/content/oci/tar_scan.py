@@ -43,7 +43,7 @@ class DamagedArchiveError(ValueError):
 
 
 def scan(read: Read, size: int) -> dict[str, Member]:
-    """The files of the image layout in an archive of `size` bytes, by their names; all else is passed over.
+    """Return the files of the image layout in an archive of `size` bytes, by their names; all else is passed over.
 
     `read` returns the bytes at an offset, at most so many. Raises `DamagedArchiveError`, also for an archive without
     its end, and what `read` raises.
@@ -83,7 +83,7 @@ class _Reader:
         self._left = _MAX_EXTENDED
 
     def next_entry(self) -> tuple[str, Member | None] | None:
-        """The name of the next entry, and the file if it is one that is wanted; None at the end.
+        """Return the name of the next entry, and the file if it is one that is wanted; None at the end.
 
         Raises `ValueError` for what is wrong at `offset`.
         """

@@ -127,7 +127,7 @@ class BlobFiles:
             raise BlobCorrupt(message, hint=self._partial_hint(blob) or hint_for_damaged(path))
 
     def _partial_hint(self, blob: Descriptor) -> str | None:
-        """The next step where a pull of this blob has begun and not ended, else None: the error's own."""
+        """Return the next step where a pull of this blob has begun and not ended, else None: the error's own."""
         if os.path.lexists(self._root / "blobs" / f"{blob.digest.path_name}-partial"):
             return "a pull of it is unfinished: let it end, or ollama pull NAME"
         return None

@@ -41,7 +41,7 @@ class Written(Struct, frozen=True):
 
     @classmethod
     def of(cls, path: Path, status: os.stat_result) -> Self:
-        """The file with this `status`."""
+        """Return the file with this `status`."""
         return cls(path, status.st_dev, status.st_ino, status.st_mtime_ns)
 
 
@@ -55,7 +55,7 @@ class StoreFiles:
         self.root = root
 
     def owner(self) -> Owner | None:
-        """Whom new files and folders are given to: the owner of `blobs/`, if this is root; None: they stay ours.
+        """Return whom new files and folders are given to: the owner of `blobs/`, if this is root; None: they stay ours.
 
         As root's own they would be closed to the service that the store belongs to.
         """
@@ -98,7 +98,7 @@ class StoreFiles:
             check_writable(path)
 
     def has(self, digest: Digest, size: int | None) -> bool:
-        """Whether the blob is here, in this size. If it is, Ollama takes it for new, and keeps it for an hour.
+        """Return whether the blob is here, in this size. If it is, Ollama takes it for new, and keeps it for an hour.
 
         A link counts that leads to a file of the store.
         """

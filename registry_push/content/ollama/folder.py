@@ -1,4 +1,4 @@
-"""`Folder`: a folder that is written by name, whatever others put in its place meanwhile."""
+"""`Folder`: a folder that is written by name, whatever others put instead meanwhile."""
 
 from __future__ import annotations
 

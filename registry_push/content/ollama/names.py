@@ -47,7 +47,7 @@ class Listing(Struct, frozen=True):
 
     @classmethod
     def of(cls, models: Iterable[StoredModel], problems: Iterable[str]) -> Self:
-        """The listing, sorted by name as displayed, then by tag, without case and numbers by their value."""
+        """Return the listing, sorted by name as displayed, then by tag, without case and numbers by their value."""
 
         def order(model: StoredModel) -> tuple[Any, ...]:
             shown, _, tag = model.name.short.rpartition(":")
@@ -57,7 +57,7 @@ class Listing(Struct, frozen=True):
 
 
 def named_paths(root: Path, name: ModelName) -> tuple[Path, ...]:
-    """Where the manifest of exactly this name can be, best first."""
+    """Return where the manifest of exactly this name can be, best first."""
     paths = [
         root.joinpath(V2, *v2_parts(name)),
         root / LEGACY / name.host / name.namespace / name.model / name.tag,
@@ -69,13 +69,14 @@ def named_paths(root: Path, name: ModelName) -> tuple[Path, ...]:
 
 
 def v2_parts(name: ModelName) -> tuple[str, str, str, str]:
-    """The four folder and file names below `manifests-v2/`."""
+    """Return the four folder and file names below `manifests-v2/`."""
     host = _V2_HOST if _is_public(name.host) else name.host
     return (host.replace(":", "%3A"), name.namespace, name.model, name.tag)
 
 
 def entries(root: Path, problems: list[str]) -> Iterator[tuple[ModelName, Path]]:
-    """Every file or link at the depth of a manifest whose path is a name; sentences on the others go to `problems`.
+    """Yield every file or link at the depth of a manifest whose path is a name; sentences on the others go to
+    `problems`.
 
     Raises `Unreadable` for a folder that is closed to us.
     """
@@ -92,12 +93,12 @@ def entries(root: Path, problems: list[str]) -> Iterator[tuple[ModelName, Path]]
 
 
 def is_glob(pattern: str) -> bool:
-    """Whether `pattern` has wildcards; one without is a name."""
+    """Return whether `pattern` has wildcards; one without is a name."""
     return any(character in pattern for character in "*?[")
 
 
 def is_stray(tag: str, content: bytes) -> bool:
-    """Whether a file with this name and content, which is no manifest, was never one.
+    """Return whether a file with this name and content, which is no manifest, was never one.
 
     Such are `desktop.ini`, `Thumbs.db` and `v1.meta`: their names end as files' names do, and in them is no object of
     JSON, or one that says nothing that a manifest says. Anything else is taken for a manifest that is damaged.
@@ -114,7 +115,7 @@ def is_stray(tag: str, content: bytes) -> bool:
 
 
 def matching(pattern: str, names: Iterable[ModelName]) -> list[ModelName]:
-    """The names that the glob `pattern` (`*`, `?`, `[…]`) means, compared without case.
+    """Return the names that the glob `pattern` (`*`, `?`, `[…]`) means, compared without case.
 
     It is held against the short and the full name, with the tag, and, if it has no tag itself, without:
     `llama3.?` means every tag of those models. A pattern without wildcards is a name, and means one model.
@@ -136,7 +137,7 @@ def matching(pattern: str, names: Iterable[ModelName]) -> list[ModelName]:
 
 
 def closest(wanted: str, names: Iterable[ModelName]) -> list[str]:
-    """Up to three names, as displayed, that `wanted` could have been meant for, the likeliest first.
+    """Return up to three names, as displayed, that `wanted` could have been meant for, the likeliest first.
 
     What two names share does not make the rest alike: a host, a namespace and a tag are judged each by itself.
     """
@@ -163,7 +164,7 @@ def _ratio(left: str, right: str) -> float:
 
 
 def _files(folder: Path, depth: int, problems: list[str]) -> Iterator[tuple[tuple[str, ...], Path]]:
-    """The files and links exactly `depth` levels below `folder`, each with its path's parts."""
+    """Yield the files and links exactly `depth` levels below `folder`, each with its path's parts."""
     try:
         with os.scandir(folder) as found:
             below = sorted((entry.name, entry.is_dir(follow_symlinks=depth > 1)) for entry in found)

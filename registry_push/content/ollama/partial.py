@@ -195,7 +195,7 @@ def _claimed(work: Folder, name: str) -> int:
 
 
 def _opened(work: Folder, name: str) -> int | None:
-    """The file `name`, new or not; None if what was there has just gone."""
+    """Return the file `name`, new or not; None if what was there has just gone."""
     try:
         return work.create(name)
     except FileExistsError:

@@ -25,7 +25,7 @@ _PARTS: Final = ("manifests", "blobs", "manifests-v2")
 
 
 def usual_roots(home: Path | None, platform: str) -> tuple[Path, ...]:
-    """Where a store is looked for when nobody says: `home`, if any, then, on Linux, what its packages use.
+    """Return where a store is looked for when nobody says: `home`, if any, then, on Linux, what its packages use.
 
     `platform` is spelt as `sys.platform` does. Docker's image is in its root user's home.
     """
@@ -56,7 +56,7 @@ def root_to_write(explicit: Path | None, ollama_models: str | None, home: Path |
 def find_root(
     explicit: Path | None, ollama_models: str | None, home: Path | None, *, platform: str = sys.platform
 ) -> Path:
-    """The folder of the store: `--models`, else `$OLLAMA_MODELS`, else the first usual place that exists.
+    """Return the folder of the store: `--models`, else `$OLLAMA_MODELS`, else the first usual place that exists.
 
     Raises `StoreNotFound`, which names every place, and `Unreadable` or `Unavailable` if a place can't be looked into.
     """
@@ -84,7 +84,7 @@ def find_root(
 
 
 def usual_root(home: Path | None, *, platform: str = sys.platform) -> Path | None:
-    """The folder of the store that is used when none is named; None if there is none that can be looked into."""
+    """Return the folder of the store that is used when none is named; None if there is none that can be looked into."""
     try:
         return find_root(None, None, home, platform=platform)
     except (StoreNotFound, Unreadable, Unavailable):
@@ -92,7 +92,7 @@ def usual_root(home: Path | None, *, platform: str = sys.platform) -> Path | Non
 
 
 def check_is_store(root: Path) -> None:
-    """Raises `StoreNotFound` for a folder that has nothing of a store in it, with the one that was probably meant."""
+    """Raise `StoreNotFound` for a folder that has nothing of a store in it, with the one that was probably meant."""
     if _has_parts(root) or not os.access(root, os.X_OK):  # one that is closed to us may be a store: its reader says so
         return
     places = (root / "models", root / ".ollama" / "models", root.parent)
@@ -159,13 +159,13 @@ def reason_of(error: Exception) -> str:
 
 
 def read_small(path: Path, limit: int) -> bytes:
-    """The content of `path`, links followed. Raises `OSError`; for more than `limit` bytes, `ValueError`."""
+    """Return the content of `path`, links followed. Raises `OSError`; for more than `limit` bytes, `ValueError`."""
     with open_regular(Path(os.path.realpath(path))) as file:
         return read_bounded(file, limit)
 
 
 def read_bounded(file: io.FileIO, limit: int) -> bytes:
-    """All of `file`. Raises `ValueError` if there are more than `limit` bytes."""
+    """Return all of `file`. Raises `ValueError` if there are more than `limit` bytes."""
     content = bytearray()
     while part := file.read(limit + 1 - len(content)):
         content += part
@@ -175,7 +175,7 @@ def read_bounded(file: io.FileIO, limit: int) -> bytes:
 
 
 def kind_of(mode: int) -> str:
-    """What a file that is no regular file is, for a message."""
+    """Return what a file that is no regular file is, for a message."""
     if stat.S_ISDIR(mode):
         return "a folder"
     if stat.S_ISFIFO(mode):

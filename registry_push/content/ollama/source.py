@@ -49,17 +49,17 @@ class OllamaStore:
         self.blobs = BlobFiles(root)
 
     async def listing(self) -> Listing:
-        """All models, sorted, and what lies among the manifests without being one. Raises `Unreadable`."""
+        """Return all models, sorted, and what lies among the manifests without being one. Raises `Unreadable`."""
         return await in_thread(self.scan)
 
     async def models(self) -> list[StoredModel]:
-        """All models, sorted as they are displayed. Raises `Unreadable`."""
+        """Return all models, sorted as they are displayed. Raises `Unreadable`."""
         return list((await self.listing()).models)
 
     async def match(self, pattern: str) -> list[ModelName]:
-        """The models whose short or full name matches the glob `pattern`, as `matching` says.
+        """Return the models whose short or full name matches the glob `pattern`, as `matching` says.
 
-        Raises `ModelNotFound` where none does, `Unreadable`.
+        Raises `ModelNotFound` if none does, `Unreadable`.
         """
         models = await self.models()
         found = matching(pattern, [model.name for model in models])
@@ -68,7 +68,8 @@ class OllamaStore:
         return found
 
     async def resolve(self, ref: ModelName) -> Manifest:
-        """The manifest of `ref`, its bytes untouched: first by its exact name, then as Ollama compares, without case.
+        """Return the manifest of `ref`, its bytes untouched: first by its exact name, then as Ollama compares, without
+        case.
 
         Raises `ModelNotFound`, `ManifestCorrupt`, `Unreadable`.
         """
@@ -78,9 +79,10 @@ class OllamaStore:
         return self._parsed(ref, path, real, raw)
 
     async def open(self, blob: Descriptor) -> FileBody | BytesBody:
-        """The body of `blob`; the caller closes it. A small one is read at once: one way to a thread in place of three.
+        """Return the body of `blob`; the caller closes it. A small one is read at once: one way to a thread instead of
+        three.
 
-        Raises `BlobMissing` where it is not there or no file of this store, `BlobCorrupt` where its size is wrong,
+        Raises `BlobMissing` if it is not there or no file of this store, `BlobCorrupt` if its size is wrong,
         `Unreadable`.
         """
         if blob.size <= _READ_AT_ONCE:
@@ -89,25 +91,25 @@ class OllamaStore:
         return FileBody(file, name=f"{blob.kind} blob {blob.digest} ({file.name})")
 
     async def check(self, manifest: Manifest) -> None:
-        """Looks at every blob of `manifest`, content unread, so that a push fails before it begins.
+        """Look at every blob of `manifest`, content unread, so that a push fails before it begins.
 
         Raises one error for all: `Unreadable`, else `BlobMissing`, else `BlobCorrupt`.
         """
         await in_thread(self.blobs.check, manifest)
 
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
-        """The manifests that a list names, none where `manifest` is no list.
+        """Return the manifests that a list names, none where `manifest` is no list.
 
         Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`.
         """
         return await in_thread(manifest.children, self.blobs.read_child)
 
     async def refuse_stub(self, manifest: Manifest, name: ModelName | None = None) -> None:
-        """Raises `NothingToPush` for a cloud stub: a config that points to another host, and no weights."""
+        """Raise `NothingToPush` for a cloud stub: a config that points to another host, and no weights."""
         await in_thread(self.check_stub, manifest, name)
 
     async def remote_of(self, manifest: Manifest) -> str | None:
-        """Where a cloud stub's model runs; None for a model that is here."""
+        """Return where a cloud stub's model runs; None for a model that is here."""
         return await in_thread(self.remote, manifest)
 
     # ── the same, without an event loop ───────────────────────────────────────────────────────────
@@ -176,7 +178,7 @@ class OllamaStore:
             )
 
     def remote(self, manifest: Manifest) -> str | None:
-        """Where a cloud stub's model runs; None for a model that is here.
+        """Return where a cloud stub's model runs; None for a model that is here.
 
         A config that is missing or no JSON is another check's business.
         """
@@ -187,7 +189,7 @@ class OllamaStore:
         return str(remote) if remote else None
 
     def read_config(self, manifest: Manifest) -> dict[str, Any]:
-        """The fields of the model's config; none if there is no config that could be read.
+        """Return the fields of the model's config; none if there is no config that could be read.
 
         Raises `Unreadable`, and `Unavailable` if it may be readable later.
         """
@@ -237,14 +239,14 @@ class OllamaStore:
 
 
 def open_store(settings: Settings) -> OllamaStore:
-    """The Ollama store that the settings mean. Raises `StoreNotFound`, `Unreadable`."""
+    """Return the Ollama store that the settings mean. Raises `StoreNotFound`, `Unreadable`."""
     root = find_root(settings.models, settings.environ.get("OLLAMA_MODELS"), settings.home)
     check_is_store(root)
     return OllamaStore(root)
 
 
 def privacy_warnings(manifest: Manifest) -> list[str]:
-    """A sentence for each `from` that tells where a file lay on its maker's machine; a push publishes it."""
+    """Return a sentence for each `from` that tells where a file lay on its maker's machine; a push publishes it."""
     paths = dict.fromkeys(layer.from_model for layer in manifest.layers if _is_local_path(layer.from_model))
     return [f"the manifest tells a path of the machine it was made on: {path}" for path in paths]
 

@@ -80,7 +80,10 @@ class OllamaTarget(LocalTarget):
         return self._model.short.rpartition(":")[0]
 
     async def exists(self, blob: Descriptor) -> bool:
-        """Whether the blob is here, in its full size; then Ollama takes it for new from now on. Raises `Unreadable`."""
+        """Return whether the blob is here, in its full size; then Ollama takes it for new from now on.
+
+        Raises `Unreadable`.
+        """
         if not await in_thread(self._files.has, blob.digest, blob.size):
             return False
         self._note(blob.digest)
@@ -129,7 +132,8 @@ class OllamaTarget(LocalTarget):
         self._losses.pop(ref, None)
 
     async def digest_of(self, ref: str) -> Digest | None:
-        """The digest of the manifest under the tag `ref`; None if there is none, or content that it names is missing.
+        """Return the digest of the manifest under the tag `ref`; None if there is none, or content that it names is
+        missing.
 
         Raises `Unreadable`.
         """
@@ -138,7 +142,8 @@ class OllamaTarget(LocalTarget):
     # ── blobs ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _claim(self, blob: Descriptor) -> PartialBlob | None:
-        """The blob's partial content, for us alone; None if the blob is here, maybe brought by whom we waited for."""
+        """Return the blob's partial content, for us alone; None if the blob is here, maybe brought by whom we waited
+        for."""
         while True:
             if await self.exists(blob):
                 return None
