@@ -53,21 +53,21 @@ class HeadTooLate(aiohttp.SocketTimeoutError):
 
 
 def longest(patience: float) -> float:
-    """Seconds for all of something whose first byte may take `patience` seconds."""
+    """Return seconds for all of something whose first byte may take `patience` seconds."""
     return patience + min(patience, _GRACE)
 
 
 class BoundedHandler(ResponseHandler):
     """A connection on which the headers of an answer come to an end.
 
-    3.14: `sock_read` begins anew with each byte (since pull request 4142), so that a head that drips, and informational
-    answers, have no end. Answers that nobody asked for are queued, however many; here they close the connection.
+    3.14: each byte restarts `sock_read` (since pull request 4142), so that headers that arrive byte by byte, and
+    informational answers, never end. Answers to no request are queued, however many; here they close the connection.
 
-    3.14: where an answer without a body is followed by one, as when a balancer answers HEAD with its whole page, the
-    answer is lost (aiohttp issue 10322); here what follows is dropped with the connection.
+    3.14: if a body follows an answer that has none, as when a balancer answers HEAD with its whole page, the answer is
+    lost (aiohttp issue 10322); here the body is dropped with the connection.
 
-    3.14: a request that is given up is closed in order, with all that is unsent of it. Here, if it was not answered, by
-    a reset: what is unsent would keep the line and the server busy, and an end would look like a cut.
+    3.14: an abandoned request is closed in order, after all of it that is unsent. Here, if it was not answered, the
+    connection is reset: the unsent rest would keep the line and the server busy, and an end would look like a cut.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -192,7 +192,7 @@ class Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's signature
     ) -> Connection:
-        """Connect, or take an idle connection: one that another registry's request has opened is judged anew."""
+        """Connect, or take an idle connection: one that another registry's request has opened is judged again."""
         key = req.connection_key
         ahead = self._ahead[key]
         # One that rests is taken at once. Where connections are limited, one of ours may be what is waited for.
@@ -294,7 +294,7 @@ class ImpatientRequest(aiohttp.ClientRequest):
     async def write_bytes(
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
     ) -> None:
-        """Writes the body, as aiohttp would."""
+        """Write the body, as aiohttp would."""
         asked, protocol = self._continue, conn.protocol
         timer = asked and asyncio.get_running_loop().call_later(CONTINUE_PATIENCE, _settle, asked)
         try:
@@ -322,7 +322,7 @@ class TimedResponse(aiohttp.ClientResponse):
     waited = 0.0
 
     async def start(self, connection: Connection) -> Self:
-        """Reads the answer's headers."""
+        """Read the answer's headers."""
         clock, protocol = asyncio.get_running_loop().time, connection.protocol
         began = clock()
         await super().start(connection)

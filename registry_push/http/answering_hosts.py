@@ -29,6 +29,6 @@ class AnsweringHosts:
         self._first[origin].set()
 
     async def keeps_connections(self, origin: HTTPOrigin) -> bool:
-        """Whether the last answer of `origin` leaves its connection open; waits for the first one."""
+        """Return whether the last answer of `origin` leaves its connection open; waits for the first one."""
         await self._first[origin].wait()
         return self._keeps[origin]

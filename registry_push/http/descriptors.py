@@ -6,7 +6,7 @@ import asyncio
 
 
 async def writable(descriptor: int) -> None:
-    """Returns when the descriptor takes bytes, or is broken. It is none that a transport of the loop watches itself."""
+    """Return when the descriptor takes bytes, or is broken. It is none that a transport of the loop watches itself."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
     loop.add_writer(descriptor, _settle, ready)

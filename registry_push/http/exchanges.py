@@ -39,7 +39,7 @@ class Exchanges:
     def told(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | SpanPayload | None
     ) -> Iterator[Exchange]:
-        """Tells of a request when it begins; when it ends, of the response that was put into the exchange, or of the
+        """Tell of a request when it begins; when it ends, of the response that was put into the exchange, or of the
         error."""
         self._count += 1
         number, began, exchange = self._count, self._clock(), Exchange()

@@ -52,7 +52,7 @@ class NoProxy(Struct, frozen=True):
         return cls(tuple(rule for rule in rules if rule is not None), entries == ["*"])
 
     def covers(self, origin: HTTPOrigin) -> bool:
-        """Whether `origin` is reached without a proxy."""
+        """Return whether `origin` is reached without a proxy."""
         if self.everything:
             return True
         host, address = origin.host.removesuffix("."), _address(origin.host)
@@ -75,7 +75,7 @@ def _rule(entry: str) -> _Rule | None:
 
 
 def _network(text: str) -> _Network | None:
-    """A network, or an address as the network of itself; bits of a host do not matter."""
+    """Return a network, or an address as the network of itself; bits of a host do not matter."""
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -46,7 +46,7 @@ class Proxies(Struct, frozen=True):
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Self:
-        """The proxies that `environ` names.
+        """Return the proxies that `environ` names.
 
         Raises `InvalidSettings` with the name of the variable, and no more of its value than host and port.
         """
@@ -56,7 +56,7 @@ class Proxies(Struct, frozen=True):
         return cls(by_scheme, NoProxy.parse(_value(environ, "no_proxy")[1]))
 
     def to(self, origin: HTTPOrigin) -> Proxy | None:
-        """The proxy on the way to `origin`; None for the direct way."""
+        """Return the proxy on the way to `origin`; None for the direct way."""
         proxy = self.by_scheme.get(origin.scheme)
         # What is on this machine is never asked for at a proxy, as curl and Go have it.
         if proxy is None or origin.is_loopback:
@@ -65,7 +65,7 @@ class Proxies(Struct, frozen=True):
 
 
 def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:
-    """The variable that is set, and its value."""
+    """Return the variable that is set, and its value."""
     # Lower case wins. HTTP_PROXY in capitals is a header's name to a CGI script (httpoxy), but this is none.
     for variable in (name, name.upper()):
         if environ.get(variable):
@@ -90,7 +90,7 @@ def _proxy(environ: Mapping[str, str], name: str) -> Proxy | None:
 
 
 def _parsed(url: str, variable: str) -> Proxy:
-    """Raises `InvalidName`, `ValueError`."""
+    """Raise `InvalidName`, `ValueError`."""
     url = _with_hash_encoded(url)
     origin = HTTPOrigin.of(url)
     parts = urlsplit(url)
@@ -121,7 +121,7 @@ def _decoded(text: str) -> bytes:
 
 
 def _shown(value: str) -> str:
-    """Host and port of what could not be parsed, as far as they can't be part of a login; else nothing."""
+    """Return host and port of what could not be parsed, as far as they can't be part of a login; else nothing."""
     login, _, rest = value.rpartition("@")
     if found := _HOST_AND_PORT.compiled.match(rest.rpartition("://")[2]):
         return found[1]

@@ -27,7 +27,7 @@ _OF_A_PROGRAM: Final = LazyPattern(r"\b(?:json|xml)\b")
 def proxy_refusal(
     status: int, headers: Mapping[str, str], body: bytes, url: str, proxy: Proxy
 ) -> ConnectionLost | None:
-    """The error for an answer over plain http that is the proxy's own and not the registry's; None if it is not."""
+    """Return the error for an answer over plain http that is the proxy's own; None if it is the registry's."""
     is_forbidden = status == _FORBIDS and not any(name in headers for name in _OF_A_REGISTRY)
     is_forbidden = is_forbidden and not _OF_A_PROGRAM.compiled.search(headers.get("Content-Type", ""))
     is_own = status >= 400 and (
@@ -39,7 +39,7 @@ def proxy_refusal(
 
 
 def at_proxy(error: Exception, url: str, proxy: Proxy) -> RegistryPushError | None:
-    """The error for what failed at the proxy; None if it did not fail there."""
+    """Return the error for what failed at the proxy; None if it did not fail there."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return _refused_by(proxy, error.status, error.message, url)
     if not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):

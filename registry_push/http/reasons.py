@@ -27,7 +27,7 @@ _IN_WORDS: Final[Mapping[int, str]] = {
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a connection failed, in words: without numbers, and without how Python writes an address."""
+    """Return why a connection failed, in words: without numbers, and without how Python writes an address."""
     cause = getattr(error, "os_error", error)
     words = _of_the_system(cause) if isinstance(cause, OSError) else str(cause)
     return redacted(words if words not in ("", "None") else "it was closed")

@@ -35,7 +35,7 @@ _OPTIONS: Final = {
 
 
 def socket_factory(congestion: str) -> Callable[[tuple[Any, ...]], socket.socket]:
-    """Makes sockets for addresses (as getaddrinfo gives them) whose connections the kernel probes while nothing moves.
+    """Make sockets for addresses (as getaddrinfo gives them) whose connections the kernel probes while nothing moves.
 
     `congestion` is `auto`, `system` or the name of a congestion control. Raises `InvalidSettings` for one that the
     kernel has not, or does not let us have.
@@ -57,7 +57,7 @@ def socket_factory(congestion: str) -> Callable[[tuple[Any, ...]], socket.socket
 
 
 def prepare_for(line: TransportSocket, length: int) -> None:
-    """Sets the connected socket up for a body of `length` bytes that this process copies into it."""
+    """Set the connected socket up for a body of `length` bytes that this process copies into it."""
     if length >= _LONG and hasattr(socket, "TCP_NOTSENT_LOWAT") and is_loopback(str(line.getpeername()[0])):
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_HERE)
 

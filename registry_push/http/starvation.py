@@ -12,7 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
 from typing import Final
 
-# Seconds. To open a connection anew costs a few round trips, to wait for a worker as long as servers keep connections.
+# Seconds. To open a connection again costs a few round trips, to wait for a worker as long as servers keep connections.
 PATIENCE: Final = 1.0
 
 
@@ -52,7 +52,7 @@ class Starvation:
         return Waiting(overdue, end, self._patience)
 
     def claims(self, key: Hashable) -> bool:
-        """Whether a connection that would rest is to be closed for somebody who waits; then one fewer is."""
+        """Return whether a connection that would rest is to be closed for somebody who waits; then one fewer is."""
         owed = self._owed[key]
         if not owed:
             return False

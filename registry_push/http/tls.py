@@ -39,7 +39,7 @@ class TLSContexts:
         self._registries.add(origin)
 
     def is_registry(self, origin: HTTPOrigin) -> bool:
-        """Whether `origin` is shown the client certificate."""
+        """Return whether `origin` is shown the client certificate."""
         return origin in self._registries
 
     def of(self, origin: HTTPOrigin) -> ssl.SSLContext:
@@ -51,7 +51,7 @@ class TLSContexts:
 
 
 def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SSLContext:
-    """The TLS context for `netloc` (host or host:port); only a registry is shown the certificate of `--cert`.
+    """Return the TLS context for `netloc` (host or host:port); only a registry is shown the certificate of `--cert`.
 
     Raises `InvalidSettings` if a certificate can't be used, `Unreadable` if this user may not read it, `KeyNotFound` if
     one that was named is missing.
@@ -60,7 +60,7 @@ def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SS
     # Since 3.13 Python refuses CAs without keyUsage or with basicConstraints that are not critical, and certificates
     # without key identifiers, which 3.11, curl and Go take. Signatures, dates, names and the CA bit are judged without
     # this flag too. It is cleared for all: what is in the system's store was put there by its administrator, who can
-    # no more than the user of --ca-file have a company's CA made anew.
+    # no more than the user of --ca-file have a company's CA made again.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     # The default since 3.13, and in curl and Go: an intermediate that was named is trusted without its root.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -79,7 +79,7 @@ def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SS
 
 
 def client_certificates(netloc: str, settings: Settings, *, is_registry: bool) -> list[tuple[Path, Path]]:
-    """The client certificates for `netloc`, each with its key; of several, TLS shows the last that fits."""
+    """Return the client certificates for `netloc`, each with its key; of several, TLS shows the last that fits."""
     found = [
         (folder / name, (folder / name).with_suffix(".key"))
         for folder, names in _host_folders(netloc, settings)
@@ -92,7 +92,7 @@ def client_certificates(netloc: str, settings: Settings, *, is_registry: bool) -
 
 
 def speaks_of_tls(netloc: str, settings: Settings) -> bool:
-    """Whether a flag or a `certs.d` folder for `netloc` says that it is reached by TLS."""
+    """Return whether a flag or a `certs.d` folder for `netloc` says that it is reached by TLS."""
     if settings.ca_file is not None or settings.cert is not None or not settings.tls_verify:
         return True
     return any(True for _ in _host_folders(netloc, settings))
@@ -104,7 +104,7 @@ def words_of(error: OSError) -> str:
 
 
 def _host_folders(netloc: str, settings: Settings) -> Iterator[tuple[Path, list[str]]]:
-    """The folders for `netloc` that exist and may be looked into, with the names in them."""
+    """Yield the folders for `netloc` that exist and may be looked into, with the names in them."""
     own = () if settings.home is None else tuple(settings.home / folder for folder in _OWN_FOLDERS)
     for folder in (*own, *_SYSTEM_FOLDERS):
         for spelling in spellings(netloc, "https"):
@@ -124,7 +124,7 @@ def _load_roots(context: ssl.SSLContext, file: Path, *, hint: str | Hint) -> Non
 
 
 def _check_readable(file: Path, what: str) -> None:
-    """Raises `Unreadable`, and `OSError` for what is no file. OpenSSL would wait for the writer of a pipe."""
+    """Raise `Unreadable`, and `OSError` for what is no file. OpenSSL would wait for the writer of a pipe."""
     try:
         open_regular(Path(os.path.realpath(file))).close()
     except PermissionError as error:

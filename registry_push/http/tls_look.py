@@ -35,7 +35,7 @@ class Shown(Struct, frozen=True):
 
 
 async def look(host: str, port: int, *, patience: float) -> Shown | None:
-    """What the server shows; None if it speaks no TLS, or can't be reached now. Cancelling is safe."""
+    """Return what the server shows; None if it speaks no TLS, or can't be reached now. Cancelling is safe."""
     try:
         async with asyncio.timeout(min(patience, _PATIENCE)):
             first = await _Handshake(host, ssl.TLSVersion.TLSv1_2).run(port)
@@ -111,7 +111,7 @@ class _Handshake:
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
-    """What has come; nothing if the server hung up."""
+    """Return what has come; nothing if the server hung up."""
     with suppress(ConnectionError):
         return await reader.read(_MOST)
     return b""
@@ -122,7 +122,7 @@ def _is_tls(seen: bytes | bytearray) -> bool:
 
 
 def _messages(seen: bytes) -> Iterator[tuple[int, bytes]]:
-    """The handshake messages in `seen`, each with its type, as far as they are whole."""
+    """Yield the handshake messages in `seen`, each with its type, as far as they are whole."""
     content = bytearray()
     while len(seen) >= 5 and seen[0] == _HANDSHAKE:
         end = 5 + int.from_bytes(seen[3:5])
@@ -139,7 +139,7 @@ def _messages(seen: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _certificates(message: bytes) -> tuple[bytes, ...]:
-    """Those in a Certificate message: each with its length before it, after the length of all."""
+    """Return those in a Certificate message: each with its length before it, after the length of all."""
     found, rest = [], message[3:]
     while len(rest) > 3:
         end = 3 + int.from_bytes(rest[:3])

@@ -35,18 +35,18 @@ class Circumstances(Struct, frozen=True):
     may_look: bool
 
     async def look(self) -> Shown | None:
-        """What the server shows in a handshake; None if it may not be looked at, or speaks no TLS."""
+        """Return what the server shows in a handshake; None if it may not be looked at, or speaks no TLS."""
         patience = self.settings.timeout
         return await look(self.origin.host, self.origin.port, patience=patience) if self.may_look else None
 
     async def own_certificate(self) -> Path | None:
-        """The certificate of ours that the server sees if it asks for one."""
+        """Return the certificate of ours that the server sees if it asks for one."""
         own = await in_thread(client_certificates, self.origin.netloc, self.settings, is_registry=self.is_registry)
         return own[-1][0] if own else None
 
 
 async def explained(error: Exception, case: Circumstances, proxy: Proxy | None = None) -> RegistryPushError:
-    """The error of ours that says what `error` means; `proxy` was on the way. Cancelling is safe."""
+    """Return the error of ours that says what `error` means; `proxy` was on the way. Cancelling is safe."""
     ours = translated(error, case.url, proxy)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return await _untrusted(error, case)
@@ -61,7 +61,7 @@ async def explained(error: Exception, case: Circumstances, proxy: Proxy | None =
 
 
 async def check_refusal(case: Circumstances) -> None:
-    """Raises `TLSFailed` if TLS is why the first answer of a host is 400.
+    """Raise `TLSFailed` if TLS is why the first answer of a host is 400.
 
     So nginx and Go answer plain http at a port for https, and nginx a client without a certificate. The words that say
     so are in the body only, which HEAD has none of, and may come from a server further on.
@@ -136,7 +136,7 @@ async def _untrusted(error: aiohttp.ClientConnectorCertificateError, case: Circu
 
 
 def _alert_about_us(error: BaseException) -> OSError | None:
-    """The alert in `error`, if it is about a certificate: then it is ours, for the other side judges no other."""
+    """Return the alert in `error` if it is about a certificate: the other side judges no certificate but ours."""
     for each in (error, getattr(error, "os_error", None), error.__cause__):
         reason = getattr(each, "reason", None) or ""
         if isinstance(each, ssl.SSLError) and "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):

@@ -16,7 +16,7 @@ from .reasons import reason_of
 
 
 def translated(error: Exception, url: str, proxy: Proxy | None = None) -> RegistryPushError:
-    """The error of ours that a foreign one means; `proxy` was on the way."""
+    """Return the error of ours that a foreign one means; `proxy` was on the way."""
     where = HTTPOrigin.of(url)
     if proxy is not None and (failure := at_proxy(error, url, proxy)) is not None:
         return failure

@@ -114,7 +114,7 @@ class Transport:
         self._tls.know_registry(origin)
 
     def has_answered(self, url: str) -> bool:
-        """Whether this origin has ever answered in this run; one that never did may not exist."""
+        """Return whether this origin has ever answered in this run; one that never did may not exist."""
         return HTTPOrigin.of(url) in self.answered
 
     async def send(
@@ -128,7 +128,7 @@ class Transport:
         most: int = MAX_BODY_BYTES,
         named_by: HTTPOrigin | None = None,
     ) -> Response:
-        """Sends one request, once, and reads the answer. Redirects are answers like any other.
+        """Send one request, once, and read the answer. Redirects are answers like any other.
 
         `patience` are seconds beyond the usual in which the answer may come, `most` the bytes that it may have. Of
         an error's body the beginning is read, and what it quotes of ours is hidden. `named_by` is the registry that
@@ -241,7 +241,7 @@ class Transport:
     async def stream(
         self, url: str, headers: Mapping[str, str], *, named_by: HTTPOrigin | None = None
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
-        """GETs `url`; gives the answer without its body, and the body in pieces. Errors as in `send`."""
+        """GET `url`; gives the answer without its body, and the body in pieces. Errors as in `send`."""
         with self.secrets:
             rules = await self._rules.of(url, named_by)
             try:
@@ -267,9 +267,9 @@ class Transport:
                 raise refusal
 
     async def open_connections(self, url: str, count: int) -> None:
-        """Opens `count` connections to where `url` is, for those who ask next; what keeps them from it, they will hear.
+        """Open `count` connections to where `url` is, for those who ask next; what keeps them from it, they will hear.
 
-        None where they are limited: a host that opens none would keep the others' from them. Cancelling is safe: those
+        None if they are limited: a host that opens none would keep the others' from them. Cancelling is safe: those
         that are open stay open.
         """
         if not self._connections:

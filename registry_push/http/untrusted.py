@@ -31,7 +31,8 @@ class Reason(Struct, frozen=True):
 
 
 def reasons(code: int, words: str, chain: Sequence[bytes], *, netloc: str, host: str, now: datetime) -> list[Reason]:
-    """Why the certificate of `netloc` is not trusted: what OpenSSL met first (`code`, `words`), and what else is wrong.
+    """Return why the certificate of `netloc` is not trusted: what OpenSSL met first (`code`, `words`), and what else is
+    wrong.
 
     `chain` is what the server shows, in DER, its own first; empty if that is not known.
     """
