@@ -52,7 +52,7 @@ class HelperAnswer:
 async def ask_helper(
     name: str, server: str, source: str, environ: Mapping[str, str], *, patience: float = PATIENCE
 ) -> HelperAnswer | None:
-    """What `docker-credential-<name> get` says of `server`; None where it has no login. Cancelling kills it.
+    """Return what `docker-credential-<name> get` says of `server`; None if it has no login. Cancelling kills it.
 
     `source` is the file that named the helper. Raises `InvalidSettings` for a name that can't be one, and
     `Unauthorized` for a helper that is missing, fails, or takes longer than `patience` seconds.
@@ -89,7 +89,7 @@ async def ask_helper(
 
 
 def candidates(program: str, environ: Mapping[str, str], *, windows: bool) -> Iterator[str]:
-    """Where to look for `program`, in order: in the folders of PATH that begin at a root, and nowhere else.
+    """Yield where to look for `program`, in order: in the folders of PATH that begin at a root, and nowhere else.
 
     `shutil.which` looks in the current folder too: on Windows first of all, elsewhere for an empty entry. Whoever can
     write there, in an unpacked archive for example, would be given the name of a registry and asked for its login.
@@ -118,7 +118,7 @@ class _Ended:
 
 
 def _reason(ended: _Ended) -> str:
-    """Why a helper failed, in its words: those on stdout, by docker's convention, else those on stderr.
+    """Return why a helper failed, in its words: those on stdout, by docker's convention, else those on stderr.
 
     Each only up to where an answer begins: some print it, and fail after that. A secret in it is not in what is shown.
     """
@@ -168,7 +168,7 @@ class _Listener(asyncio.SubprocessProtocol):
 
 
 async def _run(path: str, server: str, environ: Mapping[str, str], patience: float) -> _Ended:
-    """What the helper says of `server`. Nothing is left running, whatever happens."""
+    """Return what the helper says of `server`. Nothing is left running, whatever happens."""
     transport, listener = await asyncio.get_running_loop().subprocess_exec(
         _Listener, path, "get", stdin=PIPE, stdout=PIPE, stderr=PIPE, env=dict(environ)
     )

@@ -45,7 +45,7 @@ class Credential:
     registry_token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Raises `InvalidSettings` for what can't be sent: half a character, or a token that no header can carry."""
+        """Raise `InvalidSettings` for what can't be sent: half a character, or a token that no header can carry."""
         named = (("user name", self.username), ("password", self.password), ("identity token", self.identity_token))
         for what, value in named:
             check_text(what, value or "", self.source)
@@ -61,7 +61,7 @@ class _Config:
     source: str
 
     def section(self, name: str) -> dict[str, Any]:
-        """The object `name`, empty where there is none. Raises `InvalidSettings` if it is something else."""
+        """Return the object `name`, empty if there is none. Raises `InvalidSettings` if it is something else."""
         section = self.document.get(name)
         if section is None:
             return {}
@@ -93,7 +93,7 @@ class CredentialStore:
         self._explicit_host = explicit_host
 
     async def lookup(self, host: str, repository: str, *, scheme: str | None = None) -> Credential | None:
-        """The login for `repository` at `host[:port]`, or None.
+        """Return the login for `repository` at `host[:port]`, or None.
 
         Look in each place in the order of `login_places`. In each, an entry under `host` as it is written wins; with
         `scheme`, an entry under the other spelling of the same origin (with its port or without) comes next. Helpers
@@ -154,7 +154,7 @@ class CredentialStore:
 
 
 def _keys(host: str, repository: str) -> tuple[str, ...]:
-    """What a login for this repository can be filed under, the most specific first."""
+    """Return what a login for this repository can be filed under, the most specific first."""
     host = _folded_host(host)
     parts = repository.split("/") if repository else []
     return tuple("/".join([host, *parts[:count]]) for count in range(len(parts), -1, -1))

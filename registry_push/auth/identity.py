@@ -53,9 +53,9 @@ class Identity:
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Makes a key, writes it to `path` (mode 0600) and its public half beside it, as Ollama does.
+        """Create a key, write it to `path` (mode 0600) and its public half beside it, as Ollama does.
 
-        A folder that has to be made is for its owner alone. Raises `UsageError` where either file exists: a key
+        A folder that has to be made is for its owner alone. Raises `UsageError` if either file exists: a key
         that was registered somewhere is never overwritten.
         """
         # Imported where it is used: cryptography takes longer to import than the rest of a short command.
@@ -95,7 +95,7 @@ class Identity:
         return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
 
     def sign(self, text: bytes) -> bytes:
-        """The 64 bytes of the signature of `text`."""
+        """Return the 64 bytes of the signature of `text`."""
         return self._private.sign(text)
 
     @classmethod
@@ -138,7 +138,8 @@ def _explaining(path: Path) -> Iterator[None]:
 
 
 def default_key_path(home: Path | None) -> Path | None:
-    """The key that is used when none is named: Ollama's in `home`, else its Linux service's where we may read it.
+    """Return the key that is used when none is named: Ollama's in `home`, else its Linux service's where we may read
+    it.
 
     Where there is neither: the one in `home`, which does not exist yet. None without a home.
     """
@@ -149,12 +150,12 @@ def default_key_path(home: Path | None) -> Path | None:
 
 
 def public_path_of(path: Path) -> Path:
-    """Where the public half of the key at `path` lies."""
+    """Return where the public half of the key at `path` lies."""
     return path.with_name(path.name + ".pub")
 
 
 def mode_warning(path: Path) -> str | None:
-    """A sentence if others than its owner can read the key, else None. As ssh, only for keys of our own."""
+    """Return a sentence if others than its owner can read the key, else None. As ssh, only for keys of our own."""
     if os.name != "posix":
         return None
     try:
@@ -173,7 +174,7 @@ def _wire(key: Ed25519PrivateKey) -> bytes:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    """Raises `FileExistsError`. Leaves nothing half-written behind."""
+    """Raise `FileExistsError`. Leaves nothing half-written behind."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123  # a descriptor, no path

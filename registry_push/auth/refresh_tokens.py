@@ -1,4 +1,4 @@
-"""`RefreshTokens`: what token services have given in place of the refresh tokens that docker's files hold."""
+"""`RefreshTokens`: what token services have given instead of the refresh tokens that docker's files hold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RefreshTokens:
 
     @asynccontextmanager
     async def held(self, service: HTTPOrigin, written: str) -> AsyncIterator[Refresh]:
-        """What the token that is `written` in a file is by now at `service`, for one exchange at a time."""
+        """Yield what the token that is `written` in a file is by now at `service`, for one exchange at a time."""
         key = service, written
         async with self._locks.setdefault(key, asyncio.Lock()):
             refresh = Refresh(self._now.get(key, written))

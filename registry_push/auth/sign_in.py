@@ -44,7 +44,7 @@ class SignIn:
     def at(
         self, origin: HTTPOrigin, transport: Transport, *, prefers_signature: bool, written: str | None = None
     ) -> Authenticator:
-        """Who signs in at `origin`; `written` is how the user wrote its host and port."""
+        """Return who signs in at `origin`; `written` is how the user wrote its host and port."""
         # By the registry and not by its realm: what is got from one over https is sent to the other all the same.
         withheld = not may_sign_in(origin, login_of="runner", said_by=self._settings.http_said_by)
         return Authenticator(

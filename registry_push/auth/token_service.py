@@ -138,7 +138,7 @@ class TokenService:
         )
 
     def _named_by(self, url: str) -> HTTPOrigin | None:
-        """Who named the token service: the registry, or the user (`--allow-realm`)."""
+        """Return who named the token service: the registry, or the user (`--allow-realm`)."""
         return None if HTTPOrigin.of(url).host in self._allowed_realms else self._origin
 
     def _token(self, response: Response) -> Token:

@@ -79,7 +79,7 @@ class Authenticator:
         self._lock = asyncio.Lock()
 
     async def authorization(self, scopes: Scopes) -> str | None:
-        """The header to send with a request for `scopes`; None until the registry has asked for one.
+        """Return the header to send with a request for `scopes`; None until the registry has asked for one.
 
         Once its challenge is known, a token that is missing or about to end is fetched before the request.
         """
@@ -89,7 +89,7 @@ class Authenticator:
             return (self._fresh(scopes) or await self._sign_in(scopes, self._challenge, None)).header
 
     async def has_login(self, scopes: Scopes) -> bool:
-        """Whether there is a login for this registry. Raises what reading logins raises."""
+        """Return whether there is a login for this registry. Raises what reading logins raises."""
         return await self._login_for(scopes) is not None
 
     @property
@@ -114,7 +114,7 @@ class Authenticator:
             self._proven.add(header)
 
     async def renew(self, response: Response, scopes: Scopes, used: str | None) -> None:
-        """Signs in as the 401 in `response` asks, after `used` was refused. Raises `NotAllowed` if it can't."""
+        """Sign in as the 401 in `response` asks, after `used` was refused. Raises `NotAllowed` if it can't."""
         async with self._lock:
             held = self._held.pop(scopes, None)
             if held is not None and held.header != used and held.token.expires > self._transport.now():
@@ -163,7 +163,7 @@ class Authenticator:
         return held if held is not None and held.token.expires > self._transport.now() else None
 
     async def _sign_in(self, scopes: Scopes, challenge: Challenge, used: str | None) -> _Held:
-        """A token for `scopes` from the first provider that gives one, and not again the one in `used`."""
+        """Return a token for `scopes` from the first provider that gives one, and not again the one in `used`."""
         login = await self._login_for(scopes)
         refused = self._refusals.setdefault(scopes, {})
         for provider in await self._providers(login, challenge.realm or ""):
