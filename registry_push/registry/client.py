@@ -75,13 +75,13 @@ class Client:
         self._authenticator: Authenticator | None = None
 
     def url(self, path: str) -> str:
-        """The absolute URL of `path` at the registry."""
+        """Return the absolute URL of `path` at the registry."""
         return f"{self.origin}{path}"
 
     async def request(
         self, method: str, url: str, scopes: Scopes, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Response:
-        """Sends a request that may be sent twice: tried again in trouble, redirects of GET and HEAD followed.
+        """Send a request that may be sent twice: tried again in trouble, redirects of GET and HEAD followed.
 
         Gives any answer but 401, 429 and 5xx; those raise `NotAllowed` and `Unavailable`.
         """
@@ -117,10 +117,10 @@ class Client:
         *,
         patience: float = 0.0,
     ) -> Response:
-        """Sends one request of an upload and gives its answer, whatever it is; never retried here.
+        """Send one request of an upload and return its answer, whatever it is; never retried here.
 
         Without a body, a 401 is settled before it is seen, and redirects are followed. With one, both are given back,
-        after signing in anew: how much of the body counts, only the session can ask. Raises `NotAllowed` where there
+        after signing in again: how much of the body counts, only the session can ask. Raises `NotAllowed` if there
         is no way to sign in.
         """
         with self.transport.secrets:
@@ -148,7 +148,7 @@ class Client:
     async def stream(
         self, url: str, scopes: Scopes, headers: Mapping[str, str]
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
-        """GETs `url`, redirects followed; gives the answer and its body in pieces. Signed in as in `request`."""
+        """GET `url`, redirects followed; gives the answer and its body in pieces. Signed in as in `request`."""
         with self.transport.secrets:
             for _ in range(MOST_HOPS):
                 used = await self._authorization(url, scopes)
@@ -195,7 +195,7 @@ class Client:
                 raise
 
     async def _signed_in_anew(self, response: Response, scopes: Scopes, used: str | None) -> bool:
-        """Whether the request was refused for want of credentials, and there are new ones to try.
+        """Return whether the request was refused for want of credentials, and there are new ones to try.
 
         Raises `NotAllowed` when there are none; no credential is tried twice, so loops over this end.
         """
@@ -286,7 +286,7 @@ class Client:
             )
 
     def refusal(self, response: Response, what: str, *, reading: bool = False) -> RegistryPushError:
-        """The error that an unwanted answer to `what` means, which was to be read or written."""
+        """Return the error that an unwanted answer to `what` means, which was to be read or written."""
         answer = RegistryResponse.read(
             response.status, response.url, response.headers, response.body, now=self.transport.now()
         )

@@ -16,7 +16,7 @@ _TAKEN: Final = (Kind.CREATED, Kind.ACCEPTED)
 
 
 async def freed(client: Client, location: str, scopes: Scopes) -> Response:
-    """The answer to the DELETE of the upload at `location`, or wherever it is by now.
+    """Return the answer to the DELETE of the upload at `location`, or wherever it is by now.
 
     After a crash, or a chunk that broke off, the Location that was kept is stale, and some registries refuse it; the
     status tells the present one. Raises what `Client.attempt` does.

@@ -35,7 +35,7 @@ class HashCache:
         return self._mode == "always"
 
     def holds(self, file: FileIdentity | None, digest: Digest) -> bool:
-        """Whether `file` may be taken for the blob `digest` unread; None for a body that is no file.
+        """Return whether `file` may be taken for the blob `digest` unread; None for a body that is no file.
 
         The registry hashes it in any case.
         """

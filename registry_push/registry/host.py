@@ -73,7 +73,7 @@ class Host:
         )
 
     def first_warning(self) -> bool:
-        """Whether this is the first call: for a warning that holds for many blobs."""
+        """Return whether this is the first call: for a warning that holds for many blobs."""
         is_first, self._has_warned = not self._has_warned, True
         return is_first
 

@@ -1,4 +1,4 @@
-"""Who keeps what an upload needs to be gone on with, and what hosts have taught us. The journal does."""
+"""Who keeps what an upload needs to be continued, and what hosts have taught us. The journal does."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ class Keeper(Protocol):
     """Keeps records between runs."""
 
     def load(self, key: UploadKey) -> UploadRecord | None:
-        """What was kept; None where nothing was."""
+        """Return what was kept; None if nothing was."""
         ...
 
     def save(self, key: UploadKey, size: int, record: UploadRecord | None) -> None:
-        """Keeps `record` of a blob of `size` bytes; None forgets it."""
+        """Keep `record` of a blob of `size` bytes; None forgets it."""
         ...
 
     def got_nowhere(self, key: UploadKey) -> None:
-        """Notes that a run got nowhere with the record at a registry that is well. The second time it is forgotten."""
+        """Note that a run got nowhere with the record at a registry that is well. The second time it is forgotten."""
         ...
 
     def profile(self, origin: str) -> Profile | None:
-        """What was learned of the registry at `origin`; None where nothing was."""
+        """Return what was learned of the registry at `origin`; None if nothing was."""
         ...
 
     def learn(self, origin: str, profile: Profile) -> None:
-        """Keeps what was learned."""
+        """Keep what was learned."""
         ...
 
     def verified(self, file: FileIdentity) -> Digest | None:
-        """What the file was hashed to; None where it was not, or has changed since."""
+        """Return what the file was hashed to; None if it was not, or has changed since."""
         ...
 
     def verify(self, file: FileIdentity, digest: Digest) -> None:
-        """Keeps what the file was hashed to."""
+        """Keep what the file was hashed to."""
         ...
 
 
 class KeepNothing:
-    """For uploads that are not gone on with."""
+    """For uploads that are not continued."""
 
     def load(self, key: UploadKey) -> UploadRecord | None:
         """Nothing."""
         return None
 
     def save(self, key: UploadKey, size: int, record: UploadRecord | None) -> None:
-        """Keeps nothing."""
+        """Keep nothing."""
 
     def got_nowhere(self, key: UploadKey) -> None:
         """Has nothing to forget."""
@@ -60,11 +60,11 @@ class KeepNothing:
         return None
 
     def learn(self, origin: str, profile: Profile) -> None:
-        """Keeps nothing."""
+        """Keep nothing."""
 
     def verified(self, file: FileIdentity) -> Digest | None:
         """Nothing."""
         return None
 
     def verify(self, file: FileIdentity, digest: Digest) -> None:
-        """Keeps nothing."""
+        """Keep nothing."""

@@ -1,4 +1,4 @@
-"""What may go on at once: bodies, each in a slot."""
+"""What may continue at once: bodies, each in a slot."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Slots:
 
     @contextmanager
     def run(self) -> Iterator[RunSlots]:
-        """The part of one run, for as long as it runs; it takes none from the others before its first upload."""
+        """Yield the part of one run, for as long as it runs; it takes none from the others before its first upload."""
         slots = RunSlots(lambda: Limits(self._jobs, self._runs_that_count, self._bandwidth, self._memory))
         self._sharing.append(slots)
         try:
@@ -53,7 +53,7 @@ class RunSlots:
         self._limits: dict[str, Limits] = {}
 
     def at(self, origin: str) -> Limits:
-        """The slots for bodies that go to `origin`."""
+        """Return the slots for bodies that go to `origin`."""
         if origin not in self._limits:
             self._limits[origin] = self._make()
         return self._limits[origin]
@@ -94,7 +94,7 @@ class Limits:
         self._parts = Lane(lambda: 2 * jobs, runs)
 
     def body(self, blob_size: int) -> Lane:
-        """What holds a slot for one body of a blob of `blob_size` bytes, as long as it is entered."""
+        """Return what holds a slot for one body of a blob of `blob_size` bytes, as long as it is entered."""
         return self._small if blob_size <= SINGLE_PUT else self._large
 
     @asynccontextmanager
@@ -104,7 +104,7 @@ class Limits:
             yield
 
     def part(self) -> Lane:
-        """What holds a slot for a part that goes to a storage."""
+        """Return what holds a slot for a part that goes to a storage."""
         return self._parts
 
     @property
@@ -122,7 +122,7 @@ class Limits:
             self._window.turned_away()
 
     def look_again(self) -> None:
-        """Lets in who waits, when there are fewer runs than there were, or more slots."""
+        """Let in who waits, when there are fewer runs than there were, or more slots."""
         for lane in (self._large, self._small, self._parts):
             lane.let_in()
 

@@ -13,7 +13,7 @@ Send = Callable[[PartRequest], Awaitable[RegistryResponse]]
 
 
 async def send_parts(parts: Parts, send: Send, save: Callable[[], None], stop: asyncio.Event, at_once: int) -> None:
-    """Sends all of `parts`, until they are over or `stop` is set: then those under way are finished.
+    """Send all of `parts`, until they are over or `stop` is set: then those under way are finished.
 
     `at_once` are put side by side; 1 if the content comes over a line, which is read in order.
 

@@ -29,7 +29,7 @@ class Profile(Struct, frozen=True):
     ecr: bool = False
 
     def after(self, learned: Profile) -> Profile:
-        """What is known, by what this host has taught us since."""
+        """Return what is known, by what this host has taught us since."""
         return replace(
             learned,
             chunk_limit=learned.chunk_limit or self.chunk_limit,
@@ -74,5 +74,5 @@ def _is_amazon(name: str) -> bool:
 
 
 def _is_azure(name: str) -> bool:
-    """ACR: a lost session can't be gone on with."""
+    """ACR: a lost session can't be continued."""
     return name.endswith((".azurecr.io", ".azurecr.cn", ".azurecr.us"))

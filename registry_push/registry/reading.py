@@ -39,7 +39,7 @@ Given = TypeVar("Given")
 def hides_secrets(
     method: Callable[Concatenate[Reader, Arguments], Coroutine[Any, Any, Given]],
 ) -> Callable[Concatenate[Reader, Arguments], Coroutine[Any, Any, Given]]:
-    """Hides in a method's errors what a registry quotes of what it was sent, for example in a Location.
+    """Hide in a method's errors what a registry quotes of what it was sent, for example in a Location.
 
     An error that no registry has caused becomes `NotARegistry`.
     """
@@ -68,7 +68,7 @@ class RepositoryReader:
 
     @hides_secrets
     async def resolve(self, ref: str) -> Manifest:
-        """The manifest under the tag or digest `ref`.
+        """Return the manifest under the tag or digest `ref`.
 
         Raises `ModelNotFound`, `ManifestCorrupt`, and `RemoteMismatch` if the bytes haven't the digest that was
         asked for, or that the answer claims (CVE-2025-24882).
@@ -93,12 +93,15 @@ class RepositoryReader:
 
     @hides_secrets
     async def tags(self) -> tuple[str, ...]:
-        """The tags that the registry lists at once, if it lists any. Raises `ManifestCorrupt` if it is no list."""
+        """Return the tags that the registry lists at once, if it lists any.
+
+        Raises `ManifestCorrupt` if it is no list.
+        """
         return await TagList(self.client, self.name).first()
 
     @hides_secrets
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """What is about the manifest `subject`, as the registry lists it; None if it has no such list."""
+        """Return what is about the manifest `subject`, as the registry lists it; None if it has no such list."""
         if self._host.lists_no_referrers:
             return None
         found = await ReferrerList(self.client, self.name).of(subject)
@@ -107,11 +110,11 @@ class RepositoryReader:
 
     @hides_secrets
     async def every_tag(self) -> tuple[str, ...]:
-        """All tags. Raises `ModelNotFound`, `Refused`, `ProtocolViolation`, `ManifestCorrupt`."""
+        """Return all tags. Raises `ModelNotFound`, `Refused`, `ProtocolViolation`, `ManifestCorrupt`."""
         return await TagList(self.client, self.name).every()
 
     async def open(self, blob: Descriptor) -> BlobBody:
-        """The blob's body, read from the registry. That it is not there shows when it is read."""
+        """Return the blob's body, read from the registry. That it is not there shows when it is read."""
         return RemoteBody(
             blob,
             lambda offset: self._content(blob, offset),
@@ -125,7 +128,7 @@ class RepositoryReader:
 
     @asynccontextmanager
     async def _content(self, blob: Descriptor, offset: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The blob's bytes from `offset` on. Raises `BlobMissing`, and `RemoteMismatch` for those of another."""
+        """Yield the blob's bytes from `offset` on. Raises `BlobMissing`, and `RemoteMismatch` for those of another."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         url = self._blob_url(blob.digest)
         async with self.client.stream(url, self._pull, headers) as (response, pieces):

@@ -39,7 +39,7 @@ class RecordWriter:
             self._is_there = True
 
     def _is_worth_it(self, session: UploadSession) -> bool:
-        """Whether a blob in one PUT may be cut, and then gone on with: some registries keep all that arrived."""
+        """Return whether a blob in one PUT may be cut, and then continued: some registries keep all that arrived."""
         keeps = session.kept in (CutBehaviour.EVERYTHING, CutBehaviour.UNKNOWN)
         # Only what this run has seen of the line counts: it may have been quick yesterday.
         usual = self._host.throughput.usual
@@ -47,5 +47,5 @@ class RecordWriter:
         return keeps and self._size >= WORTH_A_RECORD and not is_quick
 
     def _is_keepable(self, record: UploadRecord) -> bool:
-        """What may be written to a disk: not a session's URL in which the registry repeats our login."""
+        """Return what may be written to a disk: not a session's URL in which the registry repeats our login."""
         return not self._host.client.transport.secrets.is_credential_in(record.location)

@@ -25,7 +25,8 @@ class ReferrerList:
         self._scopes = (f"repository:{name}:pull",)
 
     async def of(self, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """All of them, page after page; None if the registry has no such list, as before version 1.1 of the spec.
+        """Return all of them, page after page; None if the registry has no such list, as before version 1.1 of the
+        spec.
 
         Raises `ManifestCorrupt`, `ProtocolViolation` if the pages have no end, `Refused`.
         """
@@ -55,7 +56,7 @@ class ReferrerList:
 
 
 def read_index(manifest: Manifest, subject: Digest) -> tuple[Descriptor, ...]:
-    """The referrers in the index under the fallback tag; what else is under that tag lists none."""
+    """Return the referrers in the index under the fallback tag; what else is under that tag lists none."""
     if not manifest.is_list:
         return ()
     try:

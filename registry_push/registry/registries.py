@@ -73,12 +73,15 @@ class Registries:
         await self._held.aclose()
 
     def repository(self, reference: Reference) -> Repository:
-        """The repository that `reference` names. Nothing is asked of the registry yet."""
+        """Return the repository that `reference` names. Nothing is asked of the registry yet."""
         assert self._run is not None, "Registries is used inside `async with`"
         return Repository(self._host(reference), reference.repository, self._run)
 
     def origin(self, reference: Reference) -> HTTPOrigin:
-        """Where `reference` is reached; see `Reference.origin`. What speaks of TLS are flags and `certs.d` folders."""
+        """Return where `reference` is reached; see `Reference.origin`.
+
+        What speaks of TLS are flags and `certs.d` folders.
+        """
         return reference.origin(plain_http=self._settings.plain_http, speaks_of_tls=self._speaks_of_tls)
 
     def _speaks_of_tls(self, netloc: str) -> bool:
@@ -102,7 +105,10 @@ class Registries:
         )
 
     def _may_log_in(self) -> bool:
-        """Whether a login may be found. Looking is cheap; what reads logins takes a twentieth of a push's start."""
+        """Return whether a login may be found.
+
+        Looking is cheap; what reads logins takes a twentieth of a push's start.
+        """
         settings = self._settings
         return settings.username is not None or bool(login_places(settings.authfile, settings.environ, settings.home))
 

@@ -58,7 +58,7 @@ class Repository(RepositoryReader):
 
     @hides_secrets
     async def exists(self, blob: Descriptor) -> bool:
-        """Whether the repository is known to hold the blob.
+        """Return whether the repository is known to hold the blob.
 
         If what it says of it contradicts the digest or the size, it is not known to (serverless-registry describes a
         mounted blob by the link to it): the upload will tell.
@@ -72,7 +72,7 @@ class Repository(RepositoryReader):
             return False
 
     async def _holds(self, blob: Descriptor, scopes: Scopes) -> bool:
-        """Raises `RemoteMismatch` if what it holds is something else, `NotARegistry` if no registry answers."""
+        """Raise `RemoteMismatch` if what it holds is something else, `NotARegistry` if no registry answers."""
         url = self._blob_url(blob.digest)
         response = await self.client.request("HEAD", url, scopes)
         if response.status == 404:
@@ -103,7 +103,7 @@ class Repository(RepositoryReader):
         placed = await self._uploader.upload(endpoints, blob, body, mount_from=candidates)
         if placed.placement is Placement.UPLOADED and self._expected >= _MANY and not self._tried:
             self._tried = True
-            with suppress(RegistryPushError):  # then it goes on as it did
+            with suppress(RegistryPushError):  # then it continues as it did
                 await self._try_mounting_itself(blob)
         return placed
 
@@ -219,7 +219,7 @@ class Repository(RepositoryReader):
 
     @hides_secrets
     async def digest_of(self, ref: str) -> Digest | None:
-        """The digest of the manifest under `ref`; None if there is none, or the registry does not say."""
+        """Return the digest of the manifest under `ref`; None if there is none, or the registry does not say."""
         answer = await self._head_of_manifest(ref)
         return answer.digest if answer.status == 200 else None
 
@@ -282,6 +282,6 @@ def _manifest_hint(answer: RegistryResponse) -> str | None:
 
 
 def _lacks_blobs(answer: RegistryResponse) -> bool:
-    """Whether the registry says that it has not all that the manifest names, and nothing else against it."""
+    """Return whether the registry says that it has not all that the manifest names, and nothing else against it."""
     codes = {*answer.diagnosis.codes}
     return bool(codes) and codes <= {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}

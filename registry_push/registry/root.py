@@ -31,7 +31,7 @@ class Root:
         self.is_registry = self.is_registry or shows_registry(response.status, response.headers)
 
     async def answer(self) -> Response | None:
-        """The answer to a GET of it; None if there is none."""
+        """Return the answer to a GET of it; None if there is none."""
         async with self._asking:
             if not self._is_asked:
                 self._is_asked = True

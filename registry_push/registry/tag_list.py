@@ -28,12 +28,12 @@ class TagList:
         self._scopes = (f"repository:{name}:pull",)
 
     async def first(self) -> tuple[str, ...]:
-        """Those that are listed at once, if any are. Raises `ManifestCorrupt` if what comes is no list."""
+        """Return those that are listed at once, if any are. Raises `ManifestCorrupt` if what comes is no list."""
         response = await self._client.request("GET", self._url, self._scopes)
         return tuple(islice(self._read(response), _MOST_AT_ONCE)) if response.status == 200 else ()
 
     async def every(self) -> tuple[str, ...]:
-        """All of them, page after page, each once, in the registry's order.
+        """Return all of them, page after page, each once, in the registry's order.
 
         Raises `ModelNotFound` if there is no such repository, `Refused` if the registry lists none, `ProtocolViolation`
         if the pages have no end, `ManifestCorrupt`.

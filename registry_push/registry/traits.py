@@ -17,7 +17,7 @@ _MOST_REQUESTS: Final = 64
 
 
 def traits_at(jobs: int, *, is_near: bool, is_encrypted: bool, mounts_itself: bool) -> Traits:
-    """How to fill a registry with `jobs` bodies at once; `is_near` if it answers at once."""
+    """Return how to fill a registry with `jobs` bodies at once; `is_near` if it answers at once."""
     if is_near and is_encrypted:
         # One thread encrypts: if no line is waited for, three of eight keep it busy. 400 blobs to a registry near by
         # took the same time with three as with four, and 50 MB instead of 52; with two 1.04 of it.

@@ -62,7 +62,7 @@ class UnderWay:
             self._bodies.discard(body)
 
     def stopping(self) -> Stopping | None:
-        """What is waited for from now on; None if nothing is."""
+        """Return what is waited for from now on; None if nothing is."""
         now = self._clock()
         waited = [body for body in self._bodies if body.left]
         if not waited:

@@ -69,7 +69,7 @@ class Uploader:
 
         The content is hashed beside the sending, and the closing PUT waits for it: what hasn't the blob's digest is
         never committed and raises `BlobCorrupt` or `SourceChanged`. A file that was touched meanwhile and is right is
-        sent again. Cancelling leaves the session open at the registry, to be gone on with; a failure for good cancels
+        sent again. Cancelling leaves the session open at the registry, to be continued; a failure for good cancels
         it there.
         """
         self._host.limits.counts = True
@@ -97,7 +97,7 @@ class Uploader:
                 upload = self._begin(task, (), None, after=doubt)
 
     async def _check_again(self, blob: Descriptor, body: BlobBody, doubt: InDoubt) -> None:
-        """Raises `SourceChanged` if the content is no longer the blob's; what is left is a touched file."""
+        """Raise `SourceChanged` if the content is no longer the blob's; what is left is a touched file."""
         digest = await self._run.hasher.sha256(body)
         if digest != blob.digest:
             raise SourceChanged(f"{doubt.message}, and its content hashes to {digest} now") from doubt
@@ -121,7 +121,7 @@ class Uploader:
     def _begin(
         self, task: _Task, mount_from: tuple[str, ...], resume: UploadRecord | None, *, after: InDoubt | None = None
     ) -> Upload:
-        """One upload, with its session. `after` says why the one before does not count."""
+        """Return one upload, with its session. `after` says why the one before does not count."""
         host, blob, plan = self._host, task.blob, self._plan(task.blob)
         if resume is not None and resume.offset and plan.whole is WholePut.FIRST:  # its line kept breaking
             plan = plan.in_chunks(WholePut.FIRST)
@@ -171,7 +171,7 @@ class Uploader:
             self._host.learn_from(session)
 
     def _ollama_way(self, blob: Descriptor) -> OllamaWay | None:
-        """How Ollama's registry is to get the blob; None for one that isn't Ollama's, as far as is known."""
+        """Return how Ollama's registry is to get the blob; None for one that isn't Ollama's, as far as is known."""
         settings = self._run.settings
         if settings.dialect == "oci" or (settings.dialect == "auto" and not self._host.profile.ollama):
             return None
@@ -181,7 +181,7 @@ class Uploader:
 
 
 def _may_pass(error: RegistryPushError) -> bool:
-    """Whether what was acknowledged is worth keeping: neither the content is wrong nor is it the last word.
+    """Return whether what was acknowledged is worth keeping: neither the content is wrong nor is it the last word.
 
     An answer of the source that is not what was asked for says nothing of the bytes before it.
     """

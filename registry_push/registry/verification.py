@@ -66,7 +66,7 @@ class Verification:
         return self._running.md5s
 
     def sending(self, span: Span) -> RunningHash | None:
-        """Notes that `span` is sent now, and returns what is to take it as it is read, as `along`."""
+        """Note that `span` is sent now, and return what is to take it as it is read, as `along`."""
         if self._exact and span.start == 0:
             self._begin_anew()
         running = self.along(span.start)
@@ -77,9 +77,9 @@ class Verification:
         return running
 
     def along(self, offset: int) -> RunningHash | None:
-        """What is to take the content from `offset` on, as it is read to be sent; so it is read once.
+        """Return what is to take the content from `offset` on, as it is read to be sent; so it is read once.
 
-        None where it need not be hashed, or is hashed beside the sending: what comes before `offset` was not read.
+        None if it need not be hashed, or is hashed beside the sending: what comes before `offset` was not read.
         """
         if self._hashing is not None or self._running.offset == self._blob.size or self._trusted():
             return None
@@ -95,7 +95,8 @@ class Verification:
         return None
 
     def may_settle_along(self, start: int) -> bool:
-        """Whether all of the content may be hashed as it is sent in the request that commits it, from `start` on.
+        """Return whether all of the content may be hashed as it is sent in the request that commits it, from `start`
+        on.
 
         Then `check` has to be called between its last byte's being hashed and being sent.
         """
@@ -109,12 +110,12 @@ class Verification:
         return True
 
     def sending_whole(self) -> RunningHash:
-        """What is to take all of the content before any of it is sent; then `check` has to be called."""
+        """Return what is to take all of the content before any of it is sent; then `check` has to be called."""
         self._is_whole = True
         return RunningHash()
 
     def check(self, running: RunningHash) -> None:
-        """Raises `BlobCorrupt` if what `running` has taken, all of it and once, is not the blob. In any thread.
+        """Raise `BlobCorrupt` if what `running` has taken, all of it and once, is not the blob. In any thread.
 
         What the file has become meanwhile does not matter: these bytes are the ones that are sent.
         """
@@ -123,17 +124,17 @@ class Verification:
         self._is_right = self._is_right or running is self._running
 
     def check_file(self) -> None:
-        """Raises `InDoubt` if the file is no longer what was hashed, and its bytes are not hashed as they are sent."""
+        """Raise `InDoubt` if the file is no longer what was hashed, and its bytes are not hashed as they are sent."""
         if self._identity() != self._file and not self._trust.is_blind and not self._is_proved:
             raise InDoubt(f"the file of {self._blob.digest} was changed or touched while it was sent")
 
     def remember(self) -> None:
-        """Notes what was taken along and is right, so that another push need not hash it."""
+        """Note what was taken along and is right, so that another push need not hash it."""
         if self._is_right and self._file is not None and self._file == self._identity():
             self._trust.note(self._file, self._blob.digest)
 
     def hash_beside(self, ends: Sequence[int] = ()) -> None:
-        """Hashes beside the sending, in a thread of its own; with the md5 of the parts that end at `ends`."""
+        """Hash beside the sending, in a thread of its own; with the md5 of the parts that end at `ends`."""
         if ends:
             self._ends, self._running = ends, RunningHash(ends)
             if self.is_streamed:  # hashed as its parts are sent, in their order
@@ -149,7 +150,7 @@ class Verification:
             self.hash_beside()
 
     async def settle(self) -> None:
-        """Returns when the content is the blob's, and what was sent of it so far is that content.
+        """Return when the content is the blob's, and what was sent of it so far is that content.
 
         Raises `BlobCorrupt`, `InDoubt`, and what reading raises.
         """
