@@ -1,4 +1,4 @@
-"""`CopyRecord`: a copy or a pull that was begun, told so that another process can go on with it. Pure."""
+"""`CopyRecord`: a copy or a pull that was begun, told so that another process can continue with it. Pure."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class CopyRecord(Struct, frozen=True):
 
     @classmethod
     def read(cls, text: object) -> Self | None:
-        """The record in `text`; None for what is none, as another version or a damaged disk may leave it."""
+        """Return the record in `text`; None for what is none, as another version or a damaged disk may leave it."""
         try:
             [(verb, (store, sources, target, tags, referrers, options))] = json.loads(str(text)).items()
             if verb not in _VERBS or not is_path(store) or not _are_texts(sources, 1) or not _are_texts(tags, 0):

@@ -59,7 +59,7 @@ class Database:
         self._connection = None
 
     def open(self) -> None:
-        """Connect, or begin anew if the file is damaged. Raises `OSError` and `sqlite3.Error` for other failures."""
+        """Connect, or start again if the file is damaged. Raises `OSError` and `sqlite3.Error` for other failures."""
         try:
             self._connect()
         except Newer as error:
@@ -192,7 +192,7 @@ class Database:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether it is the database that is at fault: not a lock, a full disk or a missing right."""
+    """Return whether it is the database that is at fault: not a lock, a full disk or a missing right."""
     if isinstance(error, Misshapen):
         return True
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # the rest is which kind of it
@@ -205,5 +205,5 @@ def _identity(found: os.stat_result) -> tuple[int, int]:
 
 
 def _text(content: bytes) -> str:
-    """Text that is no UTF-8 is for the row's parser to refuse."""
+    """Return text that is no UTF-8 is for the row's parser to refuse."""
     return content.decode(errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""`Journal`: which uploads are under way at which registry, so that another process can go on with them.
+"""`Journal`: which uploads are under way at which registry, so that another process can continue with them.
 
 SQLite in the state folder, for its owner alone: a session's URL is a capability. Losing it costs bandwidth only: what
 can't be read is removed or moved aside with a warning, what can't be written is done without.
@@ -45,7 +45,7 @@ JOURNAL: Final = "journal.sqlite3"
 
 
 class Journal:
-    """The uploads under way. Implements `Keeper`. Never raises for what the disk does: it warns once and goes on."""
+    """The uploads under way. Implements `Keeper`. Never raises for what the disk does: it warns once and continues."""
 
     def __init__(self, folder: Path, sink: Sink, *, now: Callable[[], float] = time.time) -> None:
         self._now = now
@@ -84,12 +84,12 @@ class Journal:
     # ── Keeper ────────────────────────────────────────────────────────────────────────────────────
 
     def load(self, key: UploadKey) -> UploadRecord | None:
-        """What is known of the upload; None where nothing is, or it is too old."""
+        """Return what is known of the upload; None if nothing is, or it is too old."""
         entry = self._entry(key)
         return entry.record if entry is not None else None
 
     def save(self, key: UploadKey, size: int, record: UploadRecord | None) -> None:
-        """Keeps the record in place of what was there; None forgets the upload.
+        """Keep the record instead of what was there; None forgets the upload.
 
         A record that did not move keeps its date: a registry forgets it by the last byte that came.
         """
@@ -108,23 +108,23 @@ class Journal:
         self._database.ask("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?)", *values)
 
     def got_nowhere(self, key: UploadKey) -> None:
-        """Notes that a run got nowhere with the upload, at a registry that is well. The second time it is forgotten."""
+        """Note that a run got nowhere with the upload, at a registry that is well. The second time it is forgotten."""
         if self._database.ask(_WAS_IDLE, *_columns(key)):
             self.save(key, 0, None)
         else:
             self._database.ask("INSERT OR REPLACE INTO idle VALUES (?, ?, ?)", *_columns(key))
 
     def profile(self, origin: str) -> Profile | None:
-        """What was learned of the registry at `origin` lately; None where nothing was."""
+        """Return what was learned of the registry at `origin` lately; None if nothing was."""
         found = self._database.rows("hosts", "WHERE origin = ?", origin)
         return found[0][0] if found and found[0][1] >= self._now() - LIFE_SECONDS else None
 
     def learn(self, origin: str, profile: Profile) -> None:
-        """Keeps what was learned."""
+        """Keep what was learned."""
         self._database.ask("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", origin, write_profile(profile), self._now())
 
     def verified(self, file: FileIdentity) -> Digest | None:
-        """What the file was hashed to; None where it was not, or has changed since."""
+        """Return what the file was hashed to; None if it was not, or has changed since."""
         if file in self._hashed:
             return self._hashed[file]
         where = "WHERE device = ? AND inode = ? AND size = ? AND modified = ? AND changed = ?"
@@ -132,7 +132,7 @@ class Journal:
         return found[0] if found else None
 
     def verify(self, file: FileIdentity, digest: Digest) -> None:
-        """Keeps what the file was hashed to, in place of what it was before."""
+        """Keep what the file was hashed to, instead of what it was before."""
         self._hashed[file] = digest
         if len(self._hashed) >= _HASHED_AT_ONCE or file.size >= _WORTH_A_WRITE:
             self._write_hashed()
@@ -145,7 +145,7 @@ class Journal:
     # ── the rest ──────────────────────────────────────────────────────────────────────────────────
 
     def entries(self) -> list[Entry]:
-        """Every upload under way, the latest first; those that are too old are forgotten."""
+        """Return every upload under way, the latest first; those that are too old are forgotten."""
         self._database.ask("DELETE FROM uploads WHERE saved < ?", self._now() - LIFE_SECONDS)
         return self._database.rows("uploads", "ORDER BY saved DESC")
 
@@ -154,22 +154,22 @@ class Journal:
         self._database.ask("INSERT OR REPLACE INTO pushes VALUES (?, ?)", record.text, self._now())
 
     def end(self, record: Record) -> None:
-        """Forget it: it is done, or there is nothing to go on with."""
+        """Forget it: it is done, or there is nothing to continue with."""
         self._database.ask("DELETE FROM pushes WHERE job = ?", record.text)
 
     def records(self) -> list[tuple[Record, float]]:
-        """What was begun and not ended, the earliest first, with the unix seconds of its beginning."""
+        """Return what was begun and not ended, the earliest first, with the unix seconds of its beginning."""
         self._database.ask("DELETE FROM pushes WHERE saved < ?", self._now() - LIFE_SECONDS)
         return self._database.rows("pushes", "ORDER BY saved")
 
     def is_held(self, key: UploadKey) -> bool:
-        """Whether somebody else has the upload in his hands now, in this process or in another."""
+        """Return whether somebody else has the upload in his hands now, in this process or in another."""
         return is_held(slot_of(key.origin, key.digest), self._locks)
 
     def held(
         self, key: UploadKey, waiting: Callable[[], None], stop: asyncio.Event | None = None
     ) -> AbstractAsyncContextManager[None]:
-        """Holds the upload against all others, in this process and in others; see `locks.held`."""
+        """Hold the upload against all others, in this process and in others; see `locks.held`."""
         return held(slot_of(key.origin, key.digest), self._locks, waiting, stop)
 
     def note_placed(self, key: UploadKey) -> None:
@@ -178,11 +178,12 @@ class Journal:
             self._locks.note(slot_of(key.origin, key.digest), key.repository, self._now())
 
     def now(self) -> float:
-        """The journal's clock: unix time in seconds."""
+        """Return the journal's clock: unix time in seconds."""
         return self._now()
 
     def placed_in(self, key: UploadKey, since: float) -> str | None:
-        """Another repository at the registry into which a process has put the blob after `since`; None if none has."""
+        """Return another repository at the registry into which a process has put the blob after `since`; None if none
+        has."""
         slot = slot_of(key.origin, key.digest)
         repository = self._locks.noted(slot, since) if self._locks is not None else None
         if repository is None or repository == key.repository or not is_name(key.origin, repository):

@@ -25,7 +25,7 @@ LONGEST: Final = 4096
 
 
 def kept_of(settings: Settings) -> Kept:
-    """What a record keeps of `settings`: what differs from the defaults."""
+    """Return what a record keeps of `settings`: what differs from the defaults."""
     options = {name: getattr(settings, name) for name in _WORDS}
     options |= {name: str(path.absolute()) for name in _PATHS if (path := getattr(settings, name)) is not None}
     options |= {name: list(getattr(settings, name)) for name in _LISTS}
@@ -35,7 +35,10 @@ def kept_of(settings: Settings) -> Kept:
 
 
 def read_kept(options: Mapping[str, Any]) -> Kept | None:
-    """The options of a record that was read; None if they can't be ours. Those that are not known are left out."""
+    """Return the options of a record that was read; None if they can't be ours.
+
+    Those that are not known are left out.
+    """
     known = {name: value for name, value in options.items() if name in _OPTIONS}
     if not all(_OPTIONS[name](value) for name, value in known.items()):
         return None
@@ -50,7 +53,7 @@ def with_kept(base: Settings, kept: Kept, *, models: Path) -> Settings:
 
 
 def is_path(value: object) -> bool:
-    """Whether it is an absolute path."""
+    """Return whether it is an absolute path."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST and "\0" not in value and Path(value).is_absolute()
 
 

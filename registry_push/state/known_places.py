@@ -40,7 +40,7 @@ class KnownPlaces:
         self._write([*seen, ("DELETE FROM places WHERE saved < ?", (now - LIFE,))])
 
     def of(self, origin: str, digest: Digest, *, but: str) -> list[str]:
-        """The repositories other than `but` in which the blob was seen, the latest first."""
+        """Return the repositories other than `but` in which the blob was seen, the latest first."""
         found: list[tuple[str, float]] = self._rows("places", _LATEST, origin, str(digest), but, _MOST)
         return [repository for repository, saved in found if saved >= self._now() - LIFE]
 

@@ -20,19 +20,23 @@ _NOTE: Final = LazyPattern(rb"([0-9a-f]{14}) ([0-9]{1,18}) ([!-~]{1,400})\n\0*\Z
 
 
 def place_of(slot: int) -> int:
-    """The offset of the slot's place in the file."""
+    """Return the offset of the slot's place in the file."""
     return slot % _PLACES * SIZE
 
 
 def written(slot: int, text: str, now: float) -> bytes:
-    """What to write there; a text that is too long, or no plain word, makes it empty. `now` is unix time in seconds."""
+    """Return what to write there; a text that is too long, or no plain word, makes it empty.
+
+    `now` is unix time in seconds.
+    """
     is_word = 0 < len(text) <= _MOST and text.isascii() and text.isprintable() and " " not in text
     note = f"{slot:014x} {int(now * _MICROSECONDS)} {text}\n" if is_word else ""
     return note.encode().ljust(SIZE, b"\0")
 
 
 def read(slot: int, content: bytes, since: float) -> str | None:
-    """The text that was written for this slot after `since`, in unix seconds; None if there is none in `content`."""
+    """Return the text that was written for this slot after `since`, in unix seconds; None if there is none in
+    `content`."""
     found = _NOTE.compiled.match(content) if content[:1] > b"\0" else None
     if found is None or int(found[1], 16) != slot or int(found[2]) < since * _MICROSECONDS:
         return None

@@ -57,7 +57,10 @@ _process = _Process()
 
 
 def _ours() -> _Process:
-    """The table of this process. A forked child begins with an empty one: what its parent holds is not its own."""
+    """Return the table of this process.
+
+    A forked child begins with an empty one: what its parent holds is not its own.
+    """
     global _process
     if _process.pid != os.getpid():
         _process = _Process()
@@ -83,7 +86,10 @@ class LockFile:
             self._opened.users += 1
 
     def close(self) -> None:
-        """Gives the file back. With its last user in this process, what is locked there is free for other processes."""
+        """Return the file back.
+
+        With its last user in this process, what is locked there is free for other processes.
+        """
         process = _ours()
         with process.guard:
             self._opened.users -= 1
@@ -93,7 +99,7 @@ class LockFile:
                 process.files.pop(self._identity, None)
 
     def lock(self, slot: int) -> bool:
-        """Whether no other process has the slot, which is locked against them now."""
+        """Return whether no other process has the slot, which is locked against them now."""
         if os.name != "posix" or self._opened.descriptor is None:
             return True
         import fcntl
@@ -114,7 +120,7 @@ class LockFile:
                 os.pwrite(self._opened.descriptor, notes.written(slot, text, now), notes.place_of(slot))
 
     def noted(self, slot: int, since: float) -> str | None:
-        """What was written down for the slot after `since`; None if nothing was. Anything may be in the file."""
+        """Return what was written down for the slot after `since`; None if nothing was. Anything may be in the file."""
         if os.name != "posix" or self._opened.descriptor is None:
             return None
         try:
@@ -123,7 +129,7 @@ class LockFile:
             return None
 
     def unlock(self, slot: int) -> None:
-        """Lets other processes have the slot."""
+        """Let other processes have the slot."""
         if os.name == "posix" and self._opened.descriptor is not None:
             import fcntl
 
@@ -135,7 +141,7 @@ class LockFile:
 async def held(
     slot: int, file: LockFile | None, waiting: Callable[[], None], stop: asyncio.Event | None = None
 ) -> AsyncIterator[None]:
-    """Holds the slot against all others in this process, and against other processes if there is a lock file.
+    """Hold the slot against all others in this process, and against other processes if there is a lock file.
 
     `waiting` is called once if another has it. Raises `Interrupted` if `stop` is set before it is free. Cancelling is
     safe; a process that dies lets go by dying.
@@ -151,7 +157,7 @@ async def held(
 
 
 def is_held(slot: int, file: LockFile | None) -> bool:
-    """Whether somebody has the slot now, in this process or in another."""
+    """Return whether somebody has the slot now, in this process or in another."""
     if not _take(slot, file):
         return True
     _give_back(slot, file)
@@ -178,7 +184,7 @@ def _give_back(slot: int, file: LockFile | None) -> None:
 
 
 async def _until_free(slot: int) -> None:
-    """Returns when it is worth to try again."""
+    """Return when it is worth to try again."""
     loop, freed = asyncio.get_running_loop(), asyncio.Event()
 
     def wake() -> None:

@@ -23,14 +23,14 @@ class NotPrivate(OSError):
 
 
 def private_folder(path: Path) -> None:
-    """Makes the folder if there is none. Raises `NotPrivate` if it is another user's, and what `mkdir` raises."""
+    """Make the folder if there is none. Raises `NotPrivate` if it is another user's, and what `mkdir` raises."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if _IS_POSIX and (owner := path.stat().st_uid) not in (os.geteuid(), 0):
         raise NotPrivate(f"the folder belongs to another user (uid {owner})")
 
 
 def exposed(folder: Path) -> Path | None:
-    """The folder, or the first one above it, in which others may replace what is there; None if there is none.
+    """Return the folder, or the first one above it, in which others may replace what is there; None if there is none.
 
     Those with the sticky bit, such as /tmp, are none: only the owner may replace a file there. Above the folder, the
     group does not count: with a umask of 002, as Debian and Fedora have it, each user's group is his own.
@@ -46,7 +46,7 @@ def exposed(folder: Path) -> Path | None:
 
 
 def check_private(path: Path) -> os.stat_result | None:
-    """What is at `path`, from now on with mode 0600; None if nothing is. Raises `NotPrivate`.
+    """Return what is at `path`, from now on with mode 0600; None if nothing is. Raises `NotPrivate`.
 
     It is opened only to change its mode: to close a file lets go of all locks that the process has on it.
     """
@@ -76,7 +76,7 @@ def make_private(path: Path) -> os.stat_result:
 
 
 def open_private(path: Path) -> int:
-    """The descriptor of a file of ours, made if there is none. Raises `NotPrivate`."""
+    """Return the descriptor of a file of ours, made if there is none. Raises `NotPrivate`."""
     made = make_private(path)
     opened = os.open(path, _OPEN)
     try:
@@ -88,7 +88,7 @@ def open_private(path: Path) -> int:
 
 
 def check_same(path: Path, before: os.stat_result) -> None:
-    """Raises `NotPrivate` if there is another file at `path` by now than when it was judged."""
+    """Raise `NotPrivate` if there is another file at `path` by now than when it was judged."""
     now = path.lstat()
     if (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
         raise NotPrivate(f"{path.name} was replaced while it was opened")

@@ -1,4 +1,4 @@
-"""`PushRecord`: a push that was begun, told so that another process can go on with it. Pure."""
+"""`PushRecord`: a push that was begun, told so that another process can continue with it. Pure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class PushRecord(Struct, frozen=True):
 
     @classmethod
     def read(cls, text: object) -> Self | None:
-        """The order in `text`; None for what is none, as another version or a damaged disk may leave it."""
+        """Return the order in `text`; None for what is none, as another version or a damaged disk may leave it."""
         try:
             store, model, references, options = json.loads(str(text))
             if not (is_path(store) and type(references) is list and 0 < len(references) <= _MOST_REFERENCES):

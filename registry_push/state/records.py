@@ -9,5 +9,5 @@ Record = PushRecord | CopyRecord
 
 
 def read_record(text: object) -> Record | None:
-    """The record that the journal keeps as `text`; None if it is none."""
+    """Return the record that the journal keeps as `text`; None if it is none."""
     return PushRecord.read(text) or CopyRecord.read(text)

@@ -43,7 +43,7 @@ class Entry(Struct, frozen=True):
 
 
 def read_upload(row: Sequence[Any], now: float) -> Entry | None:
-    """The row `origin, repository, digest, size, record, saved`."""
+    """Return the row `origin, repository, digest, size, record, saved`."""
     try:
         origin, repository, digest, size, text, saved = row
         key = UploadKey(origin, repository, Digest.parse(digest))
@@ -55,13 +55,13 @@ def read_upload(row: Sequence[Any], now: float) -> Entry | None:
 
 
 def write_record(record: UploadRecord) -> str:
-    """What `read_upload` reads as a record."""
+    """Return what `read_upload` reads as a record."""
     fields = [record.location, record.offset, record.part, list(record.done), record.first, record.direct]
     return json.dumps([*fields, record.chunk, record.is_equal])
 
 
 def read_host(row: Sequence[Any], now: float) -> tuple[Profile, float] | None:
-    """The row `origin, profile, saved`: what was learned, and when."""
+    """Return the row `origin, profile, saved`: what was learned, and when."""
     try:
         origin, text, saved = row
         limit, kept, rate, mounts_itself, *later = json.loads(text)
@@ -80,20 +80,20 @@ def read_host(row: Sequence[Any], now: float) -> tuple[Profile, float] | None:
 
 
 def write_profile(profile: Profile) -> str:
-    """What `read_host` reads. Whether it is Ollama's is not kept: another may listen at the port tomorrow."""
+    """Return what `read_host` reads. Whether it is Ollama's is not kept: another may listen at the port tomorrow."""
     fields = [profile.chunk_limit, profile.kept, profile.rate, profile.mounts_itself]
     return json.dumps([*fields, profile.whole, profile.ecr])
 
 
 def read_push(row: Sequence[Any], now: float) -> tuple[Record, float] | None:
-    """The row `job, saved`."""
+    """Return the row `job, saved`."""
     text, saved = row
     order = read_record(text)
     return (order, saved) if order is not None and _is_time(saved, now) else None
 
 
 def read_file(row: Sequence[Any], now: float) -> Digest | None:
-    """The row `digest, saved`."""
+    """Return the row `digest, saved`."""
     try:
         text, saved = row
         digest = Digest.parse(text)
@@ -103,7 +103,7 @@ def read_file(row: Sequence[Any], now: float) -> Digest | None:
 
 
 def read_place(row: Sequence[Any], now: float) -> tuple[str, float] | None:
-    """The row `origin, digest, repository, saved`: a repository that holds the blob, and when it was seen there."""
+    """Parse `origin, digest, repository, saved`: a repository that holds the blob, and when it was seen there."""
     try:
         origin, digest, repository, saved = row
         is_one = is_name(origin, repository) and str(Digest.parse(digest)) == digest and _is_time(saved, now)
@@ -125,7 +125,7 @@ def _record(text: str) -> UploadRecord:
 
 
 def is_name(origin: str, repository: str) -> bool:
-    """Whether it is the name of a repository at an origin, as we write it."""
+    """Return whether it is the name of a repository at an origin, as we write it."""
     try:
         reference = Reference.parse(f"{origin}/{repository}")
         return str(HTTPOrigin.of(origin)) == origin and reference.repository == repository and reference.tag is None

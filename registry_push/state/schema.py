@@ -53,7 +53,7 @@ class Misshapen(Exception):
 
 
 def prepare(database: sqlite3.Connection) -> None:
-    """Makes the tables, or brings them to this version. Raises `Newer`, which changes nothing, and `Misshapen`.
+    """Make the tables, or brings them to this version. Raises `Newer`, which changes nothing, and `Misshapen`.
 
     A trigger, a view or a column too many is reason enough not to use a database: its SQL would run with each write.
     """
@@ -97,7 +97,7 @@ def _version(database: sqlite3.Connection) -> int:
 
 
 def _shape(database: sqlite3.Connection) -> dict[tuple[str, str], str]:
-    """All that the schema names; indexes that SQLite makes by itself have no SQL.
+    """Return all that the schema names; indexes that SQLite makes by itself have no SQL.
 
     As bytes, since what a damaged file holds may be no text.
     """
