@@ -48,21 +48,21 @@ class Hint(Struct, frozen=True):
         return self.worded(for_the_command)
 
     def worded(self, word: Callable[[Setting | Command | Login], str]) -> str:
-        """The hint as text; `word` puts what is no text into a face's words."""
+        """Return the hint as text; `word` puts what is no text into a face's words."""
         return "".join(part if isinstance(part, str) else word(part) for part in self.parts)
 
     def rewritten(self, changed: Callable[[str], str]) -> Hint:
-        """The hint with all its text put through `changed`."""
+        """Return the hint with all its text put through `changed`."""
         return Hint(tuple(_rewritten(part, changed) for part in self.parts))
 
 
 def step(*parts: Part) -> Hint:
-    """The hint of these parts, in their order."""
+    """Return the hint of these parts, in their order."""
     return Hint(parts)
 
 
 def joined(between: str, hints: Sequence[str | Hint]) -> Hint:
-    """One hint of several, with `between` between them."""
+    """Return one hint of several, with `between` between them."""
     parts: list[Part] = []
     for hint in hints:
         parts += [*([between] if parts else []), *((hint,) if isinstance(hint, str) else hint.parts)]
@@ -70,7 +70,7 @@ def joined(between: str, hints: Sequence[str | Hint]) -> Hint:
 
 
 def for_the_command(part: Setting | Command | Login) -> str:
-    """A part as who types commands would write it."""
+    """Return a part as who types commands would write it."""
     match part:
         case Setting(name, value):
             return f"--{name.replace('_', '-')}{f' {value}' if value else ''}"

@@ -29,7 +29,7 @@ _SIZE: Final = LazyPattern(r"\s*+([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*+([A-Za-z]{0,3
 
 
 def parse_size(text: str, *, setting: str | None = None) -> int:
-    """Bytes in `64MiB`, `100MB`, `5g` or `1048576` (k, M, G, T are powers of 1000, with `i` of 1024).
+    """Return bytes in `64MiB`, `100MB`, `5g` or `1048576` (k, M, G, T are powers of 1000, with `i` of 1024).
 
     Raises `InvalidSettings`.
     """
@@ -44,7 +44,7 @@ def parse_size(text: str, *, setting: str | None = None) -> int:
 
 
 def parse_rate(text: str, *, setting: str | None = None) -> int:
-    """Bytes a second in `20MB`, `20M`, `20MiB/s` or `off`, which is 0: no limit. Raises `InvalidSettings`."""
+    """Return bytes a second in `20MB`, `20M`, `20MiB/s` or `off`, which is 0: no limit. Raises `InvalidSettings`."""
     bare = text.strip().lower()
     if bare in ("0", "off", "none"):
         return 0
@@ -58,7 +58,7 @@ def parse_rate(text: str, *, setting: str | None = None) -> int:
 
 
 def parse_duration(text: str, *, setting: str | None = None) -> float:
-    """Seconds in `90`, `90s`, `5m`, `1h30m` or `1d`. Raises `InvalidSettings`."""
+    """Return seconds in `90`, `90s`, `5m`, `1h30m` or `1d`. Raises `InvalidSettings`."""
     found = _DURATION.compiled.match(text)
     if found is None or not any(found.groups()):
         shown = printable(repr(text), limit=60)
@@ -74,7 +74,7 @@ def parse_duration(text: str, *, setting: str | None = None) -> float:
 
 
 def spelt_size(number: float) -> str:
-    """Bytes as people write them: `64 KiB`, `20 MB`."""
+    """Return bytes as people write them: `64 KiB`, `20 MB`."""
     for factor, unit in _SPELT:
         if number >= factor and number % factor == 0:
             return f"{number / factor:g} {unit}"
@@ -82,7 +82,7 @@ def spelt_size(number: float) -> str:
 
 
 def spelt_duration(number: float) -> str:
-    """Seconds as a setting takes them: `90s`, `5m`."""
+    """Return seconds as a setting takes them: `90s`, `5m`."""
     for factor, unit in zip(_SECONDS, ("d", "h", "m"), strict=False):
         if number >= factor and number % factor == 0:
             return f"{number / factor:g}{unit}"

@@ -52,13 +52,13 @@ _WORDS: Final = frozenset(
 
 
 def is_secret(name: str) -> bool:
-    """Whether a parameter or header called `name` carries a secret."""
+    """Return whether a parameter or header called `name` carries a secret."""
     name = name.lower()
     return name.replace("-", "").replace("_", "").endswith(_ENDINGS) or name.endswith("_state")
 
 
 def without_marked_secrets(text: str) -> str:
-    """The beginning of `text`, each secret in it that can be told by its surroundings as `…`."""
+    """Return the beginning of `text`, each secret in it that can be told by its surroundings as `…`."""
     text = without_queries(text[:MOST])
     text = _HEADER.sub(_without_value, text)
     text = _BEARER.sub(_without_token, text)
@@ -74,7 +74,7 @@ def without_queries(text: str) -> str:
 
 
 def _without_query(found: re.Match[str]) -> str:
-    """A query can be a capability as a whole, in a URL and in what may be a relative one."""
+    """Return a query can be a capability as a whole, in a URL and in what may be a relative one."""
     before, _, query = found[0].partition("?")
     is_query = (bool(query) and "://" in before) or "=" in query or "%3d" in query.lower()
     return f"{before}?…" if is_query else found[0]

@@ -47,5 +47,5 @@ def redacted(text: str) -> str:
 
 
 def quoted(text: str, *, limit: int = 120) -> str:
-    """What somebody wrote, between quotes, to be named in a message: safe to print, and without a login."""
+    """Return what somebody wrote, between quotes, to be named in a message: safe to print, and without a login."""
     return printable(repr(without_login(text)), limit=limit)
