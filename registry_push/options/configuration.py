@@ -27,12 +27,12 @@ class Configuration(Struct, frozen=True):
     values: Mapping[str, Any]
 
     def where(self, key: str) -> str:
-        """The file, and the line that sets `key` in it, for a message."""
+        """Return the file, and the line that sets `key` in it, for a message."""
         line = self.line_of(key)
         return str(self.path) if line is None else f"{self.path}, line {line}"
 
     def line_of(self, key: str) -> int | None:
-        """The line on which `key` is set, from 1; None if it isn't found, as a key that is spelt with escapes."""
+        """Return the number of the line that sets `key`; None if it is not found, as one that is spelt with escapes."""
         import tomllib
 
         sets = re.compile(rf"[ \t]*\[{{0,2}}[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*[=.\]]")
@@ -49,7 +49,7 @@ class Configuration(Struct, frozen=True):
 
 
 def read_configuration(named: Path | None) -> Configuration | None:
-    """The configuration in the file that is `named`, else in the usual one; None if there is none.
+    """Return the configuration in the file that is `named`, else in the usual one; None if there is none.
 
     Raises `NotAtSource`, `Unreadable`, `Unavailable` and `InvalidSettings`.
     """

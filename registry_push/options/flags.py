@@ -49,7 +49,7 @@ FILE: Final = _File(readable=False, path_type=Path)
 
 
 def option(*flags: str, env: str | None = None, **attributes: Any) -> Callable[[Decorated], Decorated]:
-    """A click option with its environment variable: `--chunk-size` reads `REGISTRY_PUSH_CHUNK_SIZE`."""
+    """Return a click option with its environment variable: `--chunk-size` reads `REGISTRY_PUSH_CHUNK_SIZE`."""
     name = env or max(flags, key=len).lstrip("-").partition("/")[0].replace("-", "_").upper()
     return click.option(*flags, cls=Option, envvar=f"{PREFIX}{name}", show_envvar=True, **attributes)
 
@@ -75,7 +75,7 @@ class Rate(click.ParamType[int]):
     name = "rate"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes a second; 0 for no limit."""
+        """Return bytes a second; 0 for no limit."""
         if isinstance(value, int):
             return value
         try:
@@ -227,7 +227,7 @@ _OUTPUT: Final = (
 
 
 def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None) -> Path | None:
-    """Makes the file's lines the defaults of the flags: the environment and the command line go before them."""
+    """Make the file's lines the defaults of the flags: the environment and the command line go before them."""
     try:
         configuration = read_configuration(path)
     except RegistryPushError as error:
@@ -278,7 +278,7 @@ _GROUPS: Final = {
 
 
 def options(*groups: str) -> Callable[[Decorated], Decorated]:
-    """Adds groups of flags to a command, in the order given; `config` always last.
+    """Add groups of flags to a command, in the order given; `config` always last.
 
     What the command raises for a value says where that was set.
     """
@@ -305,7 +305,7 @@ def _locating(function: Decorated) -> Decorated:
 
 
 def settings_of(flags: Mapping[str, Any]) -> Settings:
-    """The `Settings` that a command's flags mean. Reads the environment, and the password.
+    """Return the `Settings` that a command's flags mean. Reads the environment, and the password.
 
     Raises `InvalidSettings`.
     """
@@ -322,7 +322,7 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
 
 
 def homeless_warning(flags: Mapping[str, Any]) -> Warned | None:
-    """What a command with these `flags` does without because its user has no home; None if there is one."""
+    """Return what a command with these `flags` does without because its user has no home; None if there is one."""
     if _home() is not None:
         return None
     lost = "no configuration, login or key is looked for there"

@@ -39,7 +39,7 @@ OWN: Final = "Options"
 
 
 def in_sections(parameters: Iterable[click.Parameter]) -> dict[str, list[click.Parameter]]:
-    """The options among the `parameters` below their headings, the command's own first; none that is empty."""
+    """Return the options among the `parameters` below their headings, the command's own first; none that is empty."""
     headings = {name: heading for heading, names in SECTIONS.items() for name in names}
     found: dict[str, list[click.Parameter]] = {heading: [] for heading in (OWN, *SECTIONS)}
     for each in parameters:
@@ -66,11 +66,11 @@ class GroupedCommand(click.Command):
         return ["-h", "--help"]
 
     def get_help(self, ctx: click.Context) -> str:
-        """The help, wrapped."""
+        """Return the help, wrapped."""
         return super().get_help(ctx).replace(UNBROKEN, " ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the options, each section below its heading."""
+        """Write the options, each section below its heading."""
         shown = ((each, each.get_help_record(ctx)) for each in self.get_params(ctx))
         records = {each: record for each, record in shown if record is not None}
         for heading, options in in_sections(records).items():

@@ -36,7 +36,7 @@ class Option(click.Option):
         return self.envvar
 
     def source(self, ctx: click.Context) -> Source:
-        """Where the value that the option has in `ctx` comes from."""
+        """Return where the value that the option has in `ctx` comes from."""
         found = ctx.get_parameter_source(self.name) if self.name else None
         if found is ParameterSource.ENVIRONMENT:
             return Source("environment", self.variable)
@@ -46,7 +46,7 @@ class Option(click.Option):
         return Source("command line" if found is ParameterSource.COMMANDLINE else "default")
 
     def called(self, ctx: click.Context) -> str:
-        """The name to call the option in a message: by whatever set it."""
+        """Return the name to call the option in a message: by whatever set it."""
         source = self.source(ctx)
         match source.kind:
             case "environment":
@@ -57,11 +57,11 @@ class Option(click.Option):
                 return f"--{self.key}"
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
-        """What click calls the option in its own errors."""
+        """Return what click calls the option in its own errors."""
         return f"'{self.called(ctx)}'" if ctx is not None else super().get_error_hint(ctx)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """The flag and its help, which ends with the variable's name."""
+        """Return the flag and its help, which ends with the variable's name."""
         record = super().get_help_record(ctx)
         return record and (record[0], record[1].replace("[env var: ", f"[env:{UNBROKEN}"))
 
@@ -77,7 +77,7 @@ class Option(click.Option):
         return values if self.multiple else int(value) if self.count and isinstance(value, bool) else value
 
     def _has_type(self, value: object) -> bool:
-        """Whether a value of the file has the option's type; a number may be written as a string."""
+        """Return whether a value of the file has the option's type; a number may be written as a string."""
         if self._is_switch:
             return isinstance(value, bool)
         if self.count and isinstance(value, bool):
@@ -113,7 +113,7 @@ class Option(click.Option):
 
 
 def options_of(command: click.Command, ctx: click.Context) -> Iterator[Option]:
-    """Every option of `command` and its subcommands, in the order of the help; what several have comes again."""
+    """Yield every option of `command` and its subcommands, in the order of the help; what several have comes again."""
     yield from (each for each in command.params if isinstance(each, Option))
     if isinstance(command, click.Group):
         for name in command.list_commands(ctx):
@@ -123,7 +123,7 @@ def options_of(command: click.Command, ctx: click.Context) -> Iterator[Option]:
 
 
 def table(ctx: click.Context) -> dict[str, Option]:
-    """Every option that any command has, by its key. Imports all commands."""
+    """Return every option that any command has, by its key. Imports all commands."""
     found: dict[str, Option] = {}
     for each in options_of(ctx.find_root().command, ctx):
         found.setdefault(each.key, each)
@@ -131,12 +131,12 @@ def table(ctx: click.Context) -> dict[str, Option]:
 
 
 def own(ctx: click.Context) -> list[Option]:
-    """The options of the command that `ctx` is of."""
+    """Return the options of the command that `ctx` is of."""
     return [each for each in ctx.command.get_params(ctx) if isinstance(each, Option)]
 
 
 def was_typed(name: str) -> bool:
-    """Whether the parameter `name` of the current command is from its command line."""
+    """Return whether the parameter `name` of the current command is from its command line."""
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
@@ -175,7 +175,7 @@ def _names(error: RegistryPushError, option: Option, value: object) -> bool:
 
 
 def _spelt(value: object) -> str:
-    """A value as TOML spells it, safe to print."""
+    """Return a value as TOML spells it, safe to print."""
     if isinstance(value, bool):
         return str(value).lower()
     text = f'"{value}"' if isinstance(value, str) else str(value)

@@ -15,7 +15,7 @@ _HOW: Final = f"give it on standard input with --password-stdin, or in {PASSWORD
 
 
 def password_of(flags: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
-    """The password that goes with the `username` in `flags`; None without one.
+    """Return the password that goes with the `username` in `flags`; None without one.
 
     With `--password-stdin` it is a line of standard input, else the variable's, else it is asked for. Somebody at a
     terminal types it, without an echo. Raises `InvalidSettings` if there is none to be had.
@@ -63,7 +63,7 @@ def _asked(username: str) -> str:
 
 
 def _read() -> str:
-    """The first line of standard input."""
+    """Return the first line of standard input."""
     if sys.stdin is None:  # closed by the shell (`<&-`)
         raise InvalidSettings("standard input is closed, and the password is to be read from it", hint=_HOW)
     try:
@@ -74,6 +74,7 @@ def _read() -> str:
 
 
 def _undecoded(error: UnicodeDecodeError) -> str:
-    """The first line of what could not be decoded, which the error holds, as Python reads it where the locale is C."""
+    """Return the first line of what could not be decoded, which the error holds, as Python reads it where the locale is
+    C."""
     line, _, _ = error.object.partition(b"\n")
     return line.rstrip(b"\r").decode("utf-8", "surrogateescape")
