@@ -17,7 +17,7 @@ async def _serve(root: Path, port: int) -> None:
 
 
 def main() -> None:
-    """Serves until it is interrupted."""
+    """Serve until it is interrupted."""
     parser = argparse.ArgumentParser(prog="python -m registry_push.embedded", description="An embedded OCI registry.")
     parser.add_argument("--root", type=Path, required=True, help="folder of the repositories")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0: any that is free")

@@ -57,14 +57,14 @@ class RefusedRequest(Exception):
 
 
 def error(code: Code, details: Sequence[Any], *, headers: Mapping[str, str] | None = None) -> web.Response:
-    """The answer that says `code` once for each of `details`."""
+    """Return the answer that says `code` once for each of `details`."""
     entry = {"code": code.spelled, "message": code.message}
     errors = [entry if detail is None else entry | {"detail": detail} for detail in details]
     return document({"errors": errors}, status=code.status, headers=headers)
 
 
 def document(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A JSON answer."""
+    """Return a JSON answer."""
     return web.Response(
         body=json.dumps(content, separators=(",", ":")).encode() + b"\n",
         status=status,
@@ -75,16 +75,16 @@ def document(content: Any, *, status: int = 200, headers: Mapping[str, str] | No
 
 
 def plain(text: str, *, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
-    """An answer that is none of the specification's, as distribution's router gives it."""
+    """Return an answer that is none of the specification's, as distribution's router gives it."""
     return web.Response(text=text + "\n", status=status, headers=headers)
 
 
 def html(text: str, *, status: int) -> web.Response:
-    """An answer of something that is no registry: a page."""
+    """Return an answer of something that is no registry: a page."""
     page = f"<!DOCTYPE html>\n<html><head><title>{status}</title></head><body>{text}</body></html>\n"
     return web.Response(text=page, status=status, content_type="text/html")
 
 
 def empty(status: int, headers: Mapping[str, str]) -> web.Response:
-    """An answer of headers alone."""
+    """Return an answer of headers alone."""
     return web.Response(status=status, headers=headers)

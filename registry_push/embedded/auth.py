@@ -39,7 +39,7 @@ class Scope(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Scope | None:
-        """The scope that `text` spells, or None."""
+        """Return the scope that `text` spells, or None."""
         kind, _, rest = text.partition(":")
         name, _, actions = rest.rpartition(":")
         return cls(kind, name, frozenset(actions.split(","))) if kind and name and actions else None
@@ -49,7 +49,7 @@ class Scope(Struct, frozen=True):
 
 
 def repository(name: str, *actions: str) -> Scope:
-    """The scope for `actions` on the repository `name`."""
+    """Return the scope for `actions` on the repository `name`."""
     return Scope("repository", name, frozenset(actions))
 
 
@@ -57,15 +57,15 @@ class Guard(Protocol):
     """Lets requests pass, or refuses them with a challenge."""
 
     def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
-        """Returns if the request may do what `scopes` say. Raises `RefusedRequest`."""
+        """Return if the request may do what `scopes` say. Raises `RefusedRequest`."""
         ...
 
     def token(self, request: web.Request, exchange: Exchange) -> web.Response:
-        """The answer to `GET /token`. Raises `RefusedRequest`."""
+        """Return the answer to `GET /token`. Raises `RefusedRequest`."""
         ...
 
     def revoke(self) -> None:
-        """Ends every token."""
+        """End every token."""
         ...
 
 
@@ -90,7 +90,7 @@ class BasicGuard(Open):
         self._auth = auth
 
     def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
-        """Returns for a user with the right password."""
+        """Return for a user with the right password."""
         if not _known(request.headers.get("Authorization"), self._auth.users):
             challenge = {"WWW-Authenticate": f'Basic realm="{self._auth.realm}"'}
             raise RefusedRequest(Code.UNAUTHORIZED, _detail(scopes), headers=challenge)
@@ -116,7 +116,7 @@ class TokenGuard:
         self._nonces: dict[str, float] = {}
 
     def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
-        """Returns for a token that holds and covers `scopes`."""
+        """Return for a token that holds and covers `scopes`."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         error = None
         if scheme.lower() == "bearer":
@@ -137,7 +137,7 @@ class TokenGuard:
         raise RefusedRequest(Code.UNAUTHORIZED, _detail(scopes), headers=challenge)
 
     def token(self, request: web.Request, exchange: Exchange) -> web.Response:
-        """A token for those of the scopes that are asked for that the asker may have."""
+        """Return a token for those of the scopes that are asked for that the asker may have."""
         if request.query.get("service") != self._auth.service:
             raise RefusedRequest(Code.UNAUTHORIZED, "this service is not served here")
         allowed, namespaces = self._allowed(request)
@@ -149,11 +149,11 @@ class TokenGuard:
         return document({"token": token, "access_token": token, "expires_in": self._auth.lifetime})
 
     def revoke(self) -> None:
-        """Ends every token."""
+        """End every token."""
         self._issued.clear()
 
     def _allowed(self, request: web.Request) -> tuple[frozenset[str], frozenset[str] | None]:
-        """The actions that the asker may do, and the namespaces to push to; None: all."""
+        """Return the actions that the asker may do, and the namespaces to push to; None: all."""
         header = request.headers.get("Authorization")
         if header is None and self._auth.anonymous_pull:
             return frozenset({"pull"}), None
@@ -165,7 +165,7 @@ class TokenGuard:
         return _ALL, None
 
     def _verify(self, request: web.Request, header: str) -> bytes:
-        """The key that signed just this request, if it may. Raises `RefusedRequest`."""
+        """Return the key that signed just this request, if it may. Raises `RefusedRequest`."""
         wire, signature = _parse_signature(header)
         if wire not in self._auth.keys:
             raise RefusedRequest(Code.UNAUTHORIZED, "this key is not known here")
@@ -187,7 +187,7 @@ class TokenGuard:
 
 
 def guard(auth: Basic | Token | None) -> Guard:
-    """Who watches over a registry with this `auth`."""
+    """Return who watches over a registry with this `auth`."""
     match auth:
         case Basic():
             return BasicGuard(auth)
@@ -198,7 +198,7 @@ def guard(auth: Basic | Token | None) -> Guard:
 
 
 def public_key(wire: bytes) -> Ed25519PublicKey:
-    """The ed25519 key in SSH's wire form (RFC 8709, section 4). Raises `ValueError` for anything else."""
+    """Return the ed25519 key in SSH's wire form (RFC 8709, section 4). Raises `ValueError` for anything else."""
     try:
         key = load_ssh_public_key(b"ssh-ed25519 " + base64.b64encode(wire))
     except UnsupportedAlgorithm as error:
@@ -209,12 +209,12 @@ def public_key(wire: bytes) -> Ed25519PublicKey:
 
 
 def origin(request: web.Request) -> str:
-    """Scheme, host and port as the client wrote them."""
+    """Return scheme, host and port as the client wrote them."""
     return f"{request.scheme}://{request.host}"
 
 
 def other_origin(request: web.Request) -> str:
-    """The same server under its other name: another origin to every client (RFC 6454)."""
+    """Return the same server under its other name: another origin to every client (RFC 6454)."""
     return f"{request.scheme}://localhost:{request.host.rpartition(':')[2]}"
 
 

@@ -108,7 +108,7 @@ async def send(call: Call, digest: Digest | None, body: FileBody, headers: Mappi
 
 
 def _wanted(header: str, size: int) -> tuple[int, int] | None:
-    """Start and end of the one range that `header` asks for, or None if it can't be had (RFC 9110, 14.1.2)."""
+    """Return start and end of the one range that `header` asks for, or None if it can't be had (RFC 9110, 14.1.2)."""
     match = _RANGE.match(header)
     if match is None or match[0] == "bytes=-":
         return None

@@ -30,7 +30,7 @@ class Exchange(Struct):
 
     `target` is path and query as they were sent; `received` counts the bytes of an upload's body that arrived, also
     of one that was answered before it was read; `status` is 0 until there is an answer, and stays 0 if the connection
-    broke before. `authorization` is the scheme's word, `signature` for Ollama's, which has none, and None where there
+    broke before. `authorization` is the scheme's word, `signature` for Ollama's, which has none, and None if there
     was no such header. `began` and `ended` are turns of one counter for all origins; `ended` is 0 while it is under
     way, and comes before the client can have the answer. `told` is the Range of the answer, `head` the first bytes of
     the body, `fault` what went wrong on purpose, `cut_at` the byte of the body at which that will be.
@@ -51,7 +51,7 @@ class Exchange(Struct):
 
     @classmethod
     def of(cls, request: web.Request, began: int) -> Exchange:
-        """What is known when the request begins."""
+        """Return what is known when the request begins."""
         headers = {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers}
         return cls(request.method, request.raw_path, headers, _scheme(request.headers.get("Authorization")), began)
 

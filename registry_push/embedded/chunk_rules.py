@@ -87,5 +87,5 @@ def _fits(size: int, chunks: list[int], equal: EqualChunks) -> bool:
 
 
 def _joins(chunks: list[int]) -> bool:
-    """Whether R2 makes one object of parts of these sizes."""
+    """Return whether R2 makes one object of parts of these sizes."""
     return all(size == chunks[0] for size in chunks[:-1]) and chunks[-1] <= chunks[0]

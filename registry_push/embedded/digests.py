@@ -30,7 +30,7 @@ def digest_of(text: str, *, unknown: Code | None = None) -> Digest:
 
 
 def is_of_another_algorithm(text: object) -> bool:
-    """Whether this is a digest, and not of sha256."""
+    """Return whether this is a digest, and not of sha256."""
     match = _GRAMMAR.match(text) if isinstance(text, str) else None
     if match is None or match[1] == "sha256":
         return False
@@ -39,7 +39,7 @@ def is_of_another_algorithm(text: object) -> bool:
 
 
 def names_another_algorithm(document: Any) -> bool:
-    """Whether one of a manifest's descriptors has such a digest."""
+    """Return whether one of a manifest's descriptors has such a digest."""
     if not isinstance(document, dict):
         return False
     lists = [found for key in ("layers", "manifests") if isinstance(found := document.get(key), list)]

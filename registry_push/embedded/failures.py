@@ -28,11 +28,11 @@ class Forgetful(Protocol):
     """The uploads under way, as mishaps see them."""
 
     async def forget(self, session: str) -> None:
-        """Ends the session with this id, if there is one."""
+        """End the session with this id, if there is one."""
         ...
 
     def offset(self, session: str) -> int | None:
-        """How many bytes the session holds; None where there is none, or no such number."""
+        """Return how many bytes the session holds; None if there is none, or no such number."""
         ...
 
 
@@ -40,7 +40,7 @@ class Tokens(Protocol):
     """The tokens that were issued."""
 
     def revoke(self) -> None:
-        """Ends all of them."""
+        """End all of them."""
         ...
 
 
@@ -53,7 +53,7 @@ class _Due:
         self._left = fault.times
 
     def counts(self, request: web.Request, *, storage: bool) -> bool:
-        """Whether the request is one of those that the fault is for, and the fault is due; counts it."""
+        """Return whether the request is one of those that the fault is for, and the fault is due; counts it."""
         if not _is_on(self.fault.on, request, storage=storage):
             return False
         self._until -= 1
@@ -90,9 +90,9 @@ class Mishaps:
     async def answer(
         self, request: web.Request, exchange: Exchange, handle: Answer, *, storage: bool = False
     ) -> web.StreamResponse:
-        """The answer to the request, which `handle` gives where nothing goes wrong.
+        """Return the answer to the request, which `handle` gives where nothing goes wrong.
 
-        Raises `ConnectionResetError` where there is none, and what `handle` raises.
+        Raises `ConnectionResetError` if there is none, and what `handle` raises.
         """
         if self._portal is not None and self._portal_left:
             self._portal_left -= 1
@@ -118,7 +118,7 @@ class Mishaps:
         return response
 
     async def _before(self, request: web.Request, exchange: Exchange, fault: Fault) -> web.StreamResponse | None:
-        """What happens instead of the request, or before it."""
+        """Return what happens instead of the request, or before it."""
         match fault.what:
             case What.CUT:
                 if not request.body_exists or ("Expect" in request.headers and fault.on is not On.STORAGE):
@@ -239,14 +239,14 @@ def _challenge(request: web.Request, form: str) -> dict[str, str]:
 
 
 async def _fail(request: web.Request, fault: Fault) -> web.StreamResponse:
-    """What a broken session says to everything."""
+    """Return what a broken session says to everything."""
     if fault.form == "hang":
         await _fall_silent(request)
     return plain("this upload is damaged", status=fault.status, headers=_pause(fault))
 
 
 async def _fall_silent(request: web.Request) -> None:
-    """Takes no more of the body than the buffers hold, and says nothing until the client has gone."""
+    """Take no more of the body than the buffers hold, and say nothing until the client has gone."""
     # aiohttp has nothing to wait on for the end of a connection.
     while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
         await asyncio.sleep(_LOOK_AGAIN)
@@ -254,7 +254,7 @@ async def _fall_silent(request: web.Request) -> None:
 
 
 def _hang_up(request: web.Request, last_words: bytes = b"") -> None:
-    """Cuts the line, behind `last_words` if there are any. Raises `ConnectionResetError`."""
+    """Cut the line, behind `last_words` if there are any. Raises `ConnectionResetError`."""
     if request.transport is not None:
         if last_words:
             request.transport.write(last_words)

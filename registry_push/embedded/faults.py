@@ -109,7 +109,7 @@ class Schedule(Struct, frozen=True):
 
     @classmethod
     def of_seed(cls, seed: int, *, ollama: bool = False, signed: bool = False, kinds: Kinds = Kinds.OLD) -> Self:
-        """One to six faults; the same seed gives the same ones. `signed`: there are tokens that can end."""
+        """Return one to six faults; the same seed gives the same ones. `signed`: there are tokens that can end."""
         dice, more = random.Random(seed), random.Random(f"new {seed}")  # noqa: S311  # reproducible mishaps, no secret
         makers = [*_PLAIN, *(_OLLAMA if ollama else _SESSIONS), *(_SIGNED if signed else ())]
         faults = [dice.choice(makers)(dice) for _ in range(dice.randint(1, 6))] if kinds is not Kinds.NEW else []

@@ -39,7 +39,7 @@ class Front:
 
 
 def _is_toggled(path: str) -> bool:
-    """Whether the path is not as the specification spells it: only `…/blobs/uploads/` ends in a slash there."""
+    """Return whether the path is not as the specification spells it: only `…/blobs/uploads/` ends in a slash there."""
     return path.endswith("/blobs/uploads") or (path.endswith("/") and not path.endswith("/blobs/uploads/"))
 
 

@@ -97,7 +97,7 @@ class HuggingFaceHub:
             raise RefusedRequest(Code.BLOB_UNKNOWN, str(digest)) from error
 
     async def _is_large(self, body: FileBody) -> bool:
-        """Whether it is kept in the storage, as all files of weights are."""
+        """Return whether it is kept in the storage, as all files of weights are."""
         begin = b"".join([piece async for piece in body.open(0, min(len(_GGUF), body.size))])
         return begin == _GGUF
 
@@ -137,5 +137,5 @@ class HuggingFaceHub:
 
 
 def _folded(call: Call) -> Call:
-    """The same, of the repository as it is kept: names are matched without case."""
+    """Return the same, of the repository as it is kept: names are matched without case."""
     return Call(call.request, {**call.parts, "name": call.repository.lower()}, call.exchange)

@@ -1,4 +1,4 @@
-"""Commits that go on after their client was told that the gateway gave up."""
+"""Commits that continue after their client was told that the gateway gave up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LateCommits:
         self._lock = asyncio.Lock()
 
     def takes(self, size: int) -> bool:
-        """Whether the commit of a blob of `size` bytes is a late one."""
+        """Return whether the commit of a blob of `size` bytes is a late one."""
         return self._slow is not None and size >= self._slow.min_size
 
     def add(self, request: web.Request, spool: Spool, repository: str, digest: Digest) -> web.StreamResponse:

@@ -40,7 +40,7 @@ class EarlyAnswers(Struct, frozen=True):
     close: bool
 
     async def answer(self, request: web.Request, response: web.StreamResponse, exchange: Exchange) -> None:
-        """Sends `response`, and takes leave of the body."""
+        """Send `response`, and takes leave of the body."""
         waits = _waits(request)
         announced = request.content_length
         too_much = self.discards is not None and announced is not None and announced > self.discards
@@ -103,7 +103,7 @@ class Listener:
         self._port = self._runner.addresses[0][1]
 
     async def close(self) -> None:
-        """Breaks off what is under way."""
+        """Break off what is under way."""
         await self._runner.cleanup()
 
     @property
@@ -140,7 +140,7 @@ async def _asked_for_later(_: web.Request) -> None:
 
 
 def _waits(request: web.Request) -> bool:
-    """Whether the client still waits to be asked for its body."""
+    """Return whether the client still waits to be asked for its body."""
     return request.headers.get("Expect", "").lower() == "100-continue" and not request.content.total_bytes
 
 

@@ -178,7 +178,7 @@ async def _received(call: Call) -> Manifest:
 
 
 def _needed(manifest: Manifest) -> tuple[Digest, ...]:
-    """The digests of the blobs that must be here, each once."""
+    """Return the digests of the blobs that must be here, each once."""
     layers = [layer.digest for layer in manifest.layers if layer.media_type not in NON_DISTRIBUTABLE]
     return tuple(dict.fromkeys([*layers, *([manifest.config.digest] if manifest.config else [])]))
 
@@ -188,7 +188,7 @@ def _digest(reference: str) -> Digest:
 
 
 def _subject(manifest: Manifest) -> Digest | None:
-    """The digest of the manifest that this one is about. Raises `ManifestCorrupt`."""
+    """Return the digest of the manifest that this one is about. Raises `ManifestCorrupt`."""
     subject = json.loads(manifest.raw).get("subject")
     return Descriptor.parse(subject, where="manifest subject").digest if subject is not None else None
 
@@ -206,7 +206,7 @@ def _referrer(manifest: Manifest) -> dict[str, Any]:
 
 
 def _page(request: web.Request, items: list[str], default: int) -> tuple[list[str], dict[str, str]]:
-    """The items after `?last=`, at most `?n=`, and the Link header where there are more."""
+    """Return the items after `?last=`, at most `?n=`, and the Link header where there are more."""
     asked = request.query.get("n", "")
     count = int(asked) if asked.isdecimal() and len(asked) < 10 else default
     rest = [item for item in items if item > request.query.get("last", "")]

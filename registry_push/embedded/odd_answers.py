@@ -27,7 +27,7 @@ _TELLING: Final = 8
 
 
 def portal(form: str) -> web.StreamResponse:
-    """What a captive portal says to every request: a page, the same without a Content-Length, or nothing (204)."""
+    """Return the answer of a captive portal: a page, the same without a Content-Length, or nothing (204)."""
     if form == "empty":
         return web.Response(status=204)
     page = web.Response(body=_PAGE, content_type="text/html", charset="utf-8")
@@ -37,7 +37,7 @@ def portal(form: str) -> web.StreamResponse:
 
 
 def echo(request: web.Request, status: int, form: str) -> tuple[web.Response, frozenset[str]]:
-    """An error that repeats the request's Authorization and target, and what of these is secret."""
+    """Return an error that repeats the request's Authorization and target, and what of these is secret."""
     header = request.headers.get("Authorization", "")
     login = _login(header)
     message = f"refused: GET {request.raw_path} at {request.url} with {header} ({login})"

@@ -122,7 +122,7 @@ class OllamaUploads:
         return plain("404 page not found", status=404)
 
     async def forget(self, session: str) -> None:
-        """Ends the session with this id, if there is one."""
+        """End the session with this id, if there is one."""
         if (found := self._sessions.get(session)) is not None:
             async with found.lock:
                 await self._end(found)
@@ -132,12 +132,12 @@ class OllamaUploads:
         return None
 
     async def close(self) -> None:
-        """Ends all sessions."""
+        """End all sessions."""
         for session in list(self._sessions.values()):
             await self._end(session)
 
     def _announced(self, call: Call) -> Whole | None:
-        """What the client says of its blob, if it does. Raises `RefusedRequest`."""
+        """Return what the client says of its blob, if it does. Raises `RefusedRequest`."""
         mode, size = (call.request.headers.get(name) for name in ("X-Redirect-Uploads", "X-Content-Length"))
         text = call.request.query.get("digest")
         if mode is None and size is None and text is None:
@@ -155,14 +155,17 @@ class OllamaUploads:
             raise self._rules.refusal(call.exchange, Code.DIGEST_INVALID, "digest parsing failed") from error
 
     async def _linked(self, digest: Digest, repository: str) -> bool:
-        """Puts a blob of any repository into this one too; False if none has it."""
+        """Put a blob of any repository into this one too; False if none has it."""
         for name in await self._repositories.names():
             if await self._repositories.mount(digest, name, repository):
                 return True
         return False
 
     def _find(self, call: Call) -> tuple[PartSession, int]:
-        """The session that the request's address means, and which of its addresses it is. Raises `RefusedRequest`."""
+        """Return the session that the request's address means, and which of its addresses it is.
+
+        Raises `RefusedRequest`.
+        """
         session = self._sessions.get(call.parts["session"])
         if session is None:
             raise RefusedRequest(Code.BLOB_UPLOAD_UNKNOWN)
@@ -172,7 +175,7 @@ class OllamaUploads:
         return session, step
 
     def _asked(self, call: Call, session: PartSession, step: int) -> Part:
-        """The part that a PATCH is for. Raises `RefusedRequest`."""
+        """Return the part that a PATCH is for. Raises `RefusedRequest`."""
         request, exchange = call.request, call.exchange
         if session.whole is not None and session.whole.offered:
             self._rules.unusual(exchange, "a part, though a direct upload was offered")
@@ -194,7 +197,7 @@ class OllamaUploads:
         return redirect if isinstance(redirect, bool) else redirect(part.first, part.size)
 
     async def _take(self, call: Call, session: PartSession, part: Part) -> None:
-        """Stores a part that is not redirected. One that breaks off leaves nothing."""
+        """Store a part that is not redirected. One that breaks off leaves nothing."""
         check_size(part.size, self._max_chunk)
         file: PartFile | None = await asyncio.to_thread(self._repositories.part_file)
         assert file is not None
@@ -209,7 +212,7 @@ class OllamaUploads:
                 await asyncio.shield(asyncio.to_thread(file.discard))
 
     def _check_commit(self, call: Call, session: PartSession, step: int) -> Digest:
-        """The digest to commit. Raises `RefusedRequest` unless everything is as it must be."""
+        """Return the digest to commit. Raises `RefusedRequest` unless everything is as it must be."""
         request, exchange, whole = call.request, call.exchange, session.whole
         invalid = Code.BLOB_UPLOAD_INVALID
         if request.body_exists:

@@ -36,7 +36,7 @@ class PartFile:
         return self._md5.digest()
 
     def write(self, piece: bytes) -> None:
-        """Appends `piece`; after `discard` it does nothing."""
+        """Append `piece`; after `discard` it does nothing."""
         with self._lock:
             if self._file.closed:
                 return
@@ -47,14 +47,14 @@ class PartFile:
             self.size += len(piece)
 
     def copy_to(self, spool: Spool) -> None:
-        """Appends all of it to `spool`."""
+        """Append all of it to `spool`."""
         with self._lock:
             self._file.seek(0)
             while piece := self._file.read(_PIECE):
                 spool.write(piece)
 
     def discard(self) -> None:
-        """Removes it. Waits for a thread that writes just now. Safe to call twice."""
+        """Remove it. Waits for a thread that writes just now. Safe to call twice."""
         with self._lock:
             self._file.close()
             self._path.unlink(missing_ok=True)
@@ -123,18 +123,18 @@ class PartSession:
         return size
 
     def step(self, state: str) -> int | None:
-        """Which of the addresses `state` is of, or None."""
+        """Return which of the addresses `state` is of, or None."""
         number = state.removeprefix(self._secret)
         if not state.startswith(self._secret) or not (number.isascii() and number.isdecimal()):
             return None
         return int(number) if int(number) <= len(self._asked) else None
 
     def is_newest(self, step: int) -> bool:
-        """Whether `step` is of the address that `path` gives now."""
+        """Return whether `step` is of the address that `path` gives now."""
         return step == len(self._asked)
 
     def ask(self, step: int, first: int, last: int) -> Part:
-        """The part `first` to `last`, asked for at the address `step`. Raises `ValueError` if that can't be."""
+        """Return the part `first` to `last`, asked for at the address `step`. Raises `ValueError` if that can't be."""
         known = next((part for part in self.parts if (part.first, part.last) == (first, last)), None)
         if not self.is_newest(step):
             if known is None or self._asked[step] is not known:
@@ -150,7 +150,7 @@ class PartSession:
         return known
 
     def flaw(self, min_part: int) -> str | None:
-        """What keeps the parts from being a blob, or None."""
+        """Return what keeps the parts from being a blob, or None."""
         for part in self.parts:
             if part.file is None:
                 return f"part {part.number} was never stored"
@@ -185,7 +185,7 @@ class PartSession:
         return [part.file for part in self.parts if part.file is not None]
 
     def put(self, holder: Holder, file: PartFile) -> PartFile | None:
-        """Puts `file` into `holder`. What is over then: the file it had, or this one if the session has ended."""
+        """Put `file` into `holder`. What is over then: the file it had, or this one if the session has ended."""
         if self.ended:
             return file
         over, holder.file = holder.file, file

@@ -24,7 +24,7 @@ class Cut:
         self._left = after
 
     def before(self, piece: bytes) -> bytes:
-        """What of `piece` comes before the cut."""
+        """Return what of `piece` comes before the cut."""
         if self._left is None:
             return piece
         kept = piece[: self._left]
@@ -42,7 +42,7 @@ class BodyReceiver:
         self._sessions = sessions
 
     async def receive(self, call: Call, session: Session) -> None:
-        """Appends the body to the session.
+        """Append the body to the session.
 
         Raises `RefusedRequest` if the body is too large, and nothing is left of it then. A body that breaks off
         leaves what `OnCut` says, and raises `ConnectionResetError`: aiohttp takes that as the connection's end.
@@ -73,7 +73,7 @@ async def pour(
     cut: Cut,
     max_size: int | None = None,
 ) -> None:
-    """Reads the body and writes it, in a thread, piece by piece.
+    """Read the body and write it, in a thread, piece by piece.
 
     Raises `RefusedRequest` if it is over `max_size`, `ConnectionError` or `web.RequestPayloadError` if it breaks off.
     """
@@ -98,13 +98,13 @@ async def pour(
 
 
 def check_size(size: int, most: int | None) -> None:
-    """Raises `RefusedRequest` for a body over `most` bytes."""
+    """Raise `RefusedRequest` for a body over `most` bytes."""
     if most is not None and size > most:
         raise RefusedRequest(Code.TOO_LARGE, f"at most {most} bytes a request")
 
 
 async def ask_for_body(request: web.Request) -> None:
-    """Asks for a body that waits to be asked for (RFC 9110, 10.1.1): only where it is wanted for certain."""
+    """Ask for a body that waits to be asked for (RFC 9110, 10.1.1): only where it is wanted for certain."""
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # aiohttp takes a writer that has written for an answer under way

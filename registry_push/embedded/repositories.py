@@ -35,17 +35,17 @@ class Repositories:
         self.mounted: set[tuple[str, Digest]] = set()
 
     def __getitem__(self, name: str) -> OCILayout:
-        """The layout of the repository `name`, which need not exist yet."""
+        """Return the layout of the repository `name`, which need not exist yet."""
         if name not in self._layouts:
             self._layouts[name] = OCILayout(self._root / quote(name, safe=""))
         return self._layouts[name]
 
     async def known(self, name: str) -> bool:
-        """Whether anything was ever put into the repository `name`."""
+        """Return whether anything was ever put into the repository `name`."""
         return await asyncio.to_thread(self[name].path.is_dir)
 
     async def has_manifests(self, name: str) -> bool:
-        """Whether the repository `name` has any; False if that is no name at all."""
+        """Return whether the repository `name` has any; False if that is no name at all."""
         if not _NAME.match(name):
             return False
         try:
@@ -54,26 +54,26 @@ class Repositories:
             return False
 
     async def names(self) -> list[str]:
-        """Every repository, sorted."""
+        """Return every repository, sorted."""
         folders = await asyncio.to_thread(_folders, self._root)
         return sorted(name for folder in folders if _NAME.match(name := unquote(folder)))
 
     def spool(self) -> Spool:
-        """An empty upload, for any of the repositories: it lies beside them, on the same disk."""
+        """Return an empty upload, for any of the repositories: it lies beside them, on the same disk."""
         return Spool(self._root)
 
     def part_file(self) -> PartFile:
-        """An empty part of an upload, beside the repositories too. Blocks on the disk."""
+        """Return an empty part of an upload, beside the repositories too. Blocks on the disk."""
         return PartFile(self._root)
 
     async def commit(self, spool: Spool, name: str, digest: Digest) -> None:
-        """Makes the upload a blob of the repository `name`."""
+        """Make the upload a blob of the repository `name`."""
         await self[name].make_folders()
         await self[name].adopt(spool, digest)
         self.mounted.discard((name, digest))
 
     async def mount(self, digest: Digest, source: str, target: str) -> bool:
-        """Puts a blob of `source` into `target` too; False if `source` has none, or is no name at all."""
+        """Put a blob of `source` into `target` too; False if `source` has none, or is no name at all."""
         if not _NAME.match(source) or not await self[source].has(digest):
             return False
         await self[target].make_folders()
@@ -83,7 +83,7 @@ class Repositories:
         return True
 
     async def remove(self, name: str, digest: Digest) -> bool:
-        """Takes a blob out of the repository `name`; False if it was not there."""
+        """Take a blob out of the repository `name`; False if it was not there."""
         if not await self[name].has(digest):
             return False
         await asyncio.to_thread(self[name].blob_path(digest).unlink)

@@ -18,21 +18,21 @@ class Rules:
         self.breaches: list[str] = []
 
     def broken(self, exchange: Exchange, what: str) -> None:
-        """Records a breach. Paths are told without their query, which may hold a capability."""
+        """Record a breach. Paths are told without their query, which may hold a capability."""
         self.breaches.append(f"{exchange.method} {exchange.target.partition('?')[0]}: {what}")
 
     def unusual(self, exchange: Exchange, what: str) -> None:
-        """Records what is a breach to the strict only."""
+        """Record what is a breach to the strict only."""
         if self.strict:
             self.broken(exchange, what)
 
     def refusal(self, exchange: Exchange, code: Code, what: str) -> RefusedRequest:
-        """Records a breach; the answer that turns it down."""
+        """Record a breach; the answer that turns it down."""
         self.broken(exchange, what)
         return RefusedRequest(code, what)
 
     def check_extensions(self, request: web.Request, exchange: Exchange, known: Collection[str]) -> None:
-        """Records each `X-…` header that is not among `known` (in small letters)."""
+        """Record each `X-…` header that is not among `known` (in small letters)."""
         for name in sorted({name.lower() for name in request.headers} - set(known)):
             if name.startswith("x-"):
                 self.unusual(exchange, f"an unknown header, {name}")

@@ -44,7 +44,7 @@ class Layer(Struct, frozen=True):
 
 
 def write_sample_store(root: Path, *, name: str = "me/tiny:latest", weights: int = 1 << 20) -> ModelName:
-    """Writes a model of five layers and a config below `root`, which may hold others, and returns its name.
+    """Write a model of five layers and a config below `root`, which may hold others, and return its name.
 
     `weights` is about the size of its GGUF file, in bytes. The same arguments write the same bytes.
     """
@@ -59,7 +59,7 @@ def write_sample_store(root: Path, *, name: str = "me/tiny:latest", weights: int
 
 
 def config(**fields: Any) -> dict[str, Any]:
-    """A model's config with the fields of types/model/config.go in their order; `fields` go before the last two."""
+    """Return a model's config: the fields of types/model/config.go in their order, `fields` before the last two."""
     return {
         "model_format": "gguf",
         "model_family": "llama",
@@ -73,7 +73,7 @@ def config(**fields: Any) -> dict[str, Any]:
 
 
 def write_model(root: Path, name: ModelName, config_fields: dict[str, Any], layers: list[Layer]) -> ModelName:
-    """Writes blobs, then the manifest, below `root`, and returns `name`."""
+    """Write blobs, then the manifest, below `root`, and returns `name`."""
     config_layer = Layer(CONFIG_TYPE, encoded(config_fields))
     blobs = root / "blobs"
     blobs.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def write_model(root: Path, name: ModelName, config_fields: dict[str, Any], laye
 
 
 def manifest_bytes(config: Descriptor, layers: list[Descriptor]) -> bytes:
-    """A manifest as Ollama's WriteManifest leaves it: its order of keys, no spaces, a newline at the end."""
+    """Return a manifest as Ollama's WriteManifest leaves it: its order of keys, no spaces, a newline at the end."""
     return encoded(
         {
             "schemaVersion": 2,
@@ -106,7 +106,7 @@ def encoded(document: dict[str, Any]) -> bytes:
 
 
 def gguf(size: int, *, seed: int) -> bytes:
-    """A whole GGUF file, version 3, of about `size` bytes: a llama of one token table, its values from `seed`."""
+    """Return a GGUF file, version 3, of about `size` bytes: a llama of one token table, its values from `seed`."""
     rows = max(4, size // (2 * _EMBEDDING))
     generator = random.Random(seed)  # noqa: S311  # reproducible content, no secret
     tensors = [

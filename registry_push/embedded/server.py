@@ -58,17 +58,17 @@ class Route(Struct, frozen=True):
 
     @classmethod
     def of(cls, path: str, **methods: Handler) -> Self:
-        """A route; where there is a GET there is a HEAD."""
+        """Return a route; where there is a GET there is a HEAD."""
         if "GET" in methods:
             methods["HEAD"] = methods["GET"]
         return cls(re.compile(path), methods)
 
     def only_oci(self) -> Self:
-        """The same, for a route that Ollama's registry does not have."""
+        """Return the same, for a route that Ollama's registry does not have."""
         return replace(self, oci_only=True)
 
     def for_everybody(self) -> Self:
-        """The same, for a route that asks for no login."""
+        """Return the same, for a route that asks for no login."""
         return replace(self, is_open=True)
 
 
@@ -116,7 +116,7 @@ class EmbeddedRegistry:
         self._routes = _routes(blobs, manifests, self._uploads) if self._hub is None else _hub_routes(self._hub)
 
     async def __aenter__(self) -> Self:
-        """Makes the folder and listens."""
+        """Make the folder and listens."""
         self._root.mkdir(parents=True, exist_ok=True)
         await self._listener.start()
         if self._storage_listener is not None:
@@ -297,7 +297,7 @@ async def _base(_: Call) -> web.StreamResponse:
 
 
 def _needed(call: Call) -> tuple[Scope, ...]:
-    """What a request must be allowed to do (distribution: registry/handlers/app.go, appendAccessRecords)."""
+    """Return what a request must be allowed to do (distribution: registry/handlers/app.go, appendAccessRecords)."""
     request, name = call.request, call.parts.get("name")
     if name is None:
         return (_CATALOG,) if request.path == "/v2/_catalog" else ()

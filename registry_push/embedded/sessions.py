@@ -35,11 +35,11 @@ class Session:
         return f"/v2/{self.repository}/blobs/uploads/{self.id}?{query}"
 
     def knows(self, state: str) -> bool:
-        """Whether `state` is, or was, in an address of this session."""
+        """Return whether `state` is, or was, in an address of this session."""
         return state.startswith(self._secret)
 
     def is_current(self, state: str) -> bool:
-        """Whether `state` is of the address that `path` gives now."""
+        """Return whether `state` is of the address that `path` gives now."""
         return state == f"{self._secret}{self.spool.size}"
 
 
@@ -50,13 +50,16 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
 
     def open(self, repository: str, spool: Spool) -> Session:
-        """A new session."""
+        """Return a new session."""
         session = Session(repository, spool)
         self._sessions[session.id] = session
         return session
 
     def find(self, call: Call) -> Session:
-        """The session that the request's address means, an old one of its addresses too. Raises `RefusedRequest`."""
+        """Return the session that the request's address means, an old one of its addresses too.
+
+        Raises `RefusedRequest`.
+        """
         session = self._sessions.get(call.parts["session"])
         if session is None:
             raise RefusedRequest(Code.BLOB_UPLOAD_UNKNOWN)
@@ -71,7 +74,7 @@ class Sessions:
             yield self.find(call)  # it may have ended while this one waited
 
     async def end(self, session: Session) -> None:
-        """Forgets the session, and what it holds if that was not committed."""
+        """Forget the session, and what it holds if that was not committed."""
         if self._sessions.pop(session.id, None) is not None:
             await discard(session.spool)
 
@@ -81,17 +84,17 @@ class Sessions:
         return session.spool
 
     async def forget(self, session: str) -> None:
-        """Ends the session with this id, if there is one, when nobody holds it."""
+        """End the session with this id, if there is one, when nobody holds it."""
         if (found := self._sessions.get(session)) is not None:
             async with found.lock:
                 await self.end(found)
 
     def offset(self, session: str) -> int | None:
-        """How many bytes the session holds; None where there is none."""
+        """Return how many bytes the session holds; None if there is none."""
         found = self._sessions.get(session)
         return found.spool.size if found is not None else None
 
     async def close(self) -> None:
-        """Ends all sessions."""
+        """End all sessions."""
         for session in list(self._sessions.values()):
             await self.end(session)

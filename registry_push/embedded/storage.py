@@ -65,11 +65,11 @@ class Storage:
         return max(under_way, default=0)
 
     def presign_part(self, session: PartSession, part: Part) -> str:
-        """A URL to PUT `part` to."""
+        """Return a URL to PUT `part` to."""
         return self._presign(session, part, f"&partNumber={part.number}&uploadId={secrets.token_urlsafe(24)}", {})
 
     def presign_whole(self, session: PartSession, whole: Whole) -> tuple[str, Mapping[str, str]]:
-        """A URL to PUT the whole blob to, and the headers that go with it."""
+        """Return a URL to PUT the whole blob to, and the headers that go with it."""
         checksum = base64.b64encode(bytes.fromhex(whole.digest.hex)).decode()
         headers = {**self._options.signed_headers, "X-Amz-Checksum-Sha256": checksum}
         return self._presign(session, whole, "&x-id=PutObject&note=a+b", headers), headers

@@ -28,7 +28,7 @@ class StrictGuard:
         self._signed_in = False
 
     def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
-        """Returns if the request may do what `scopes` say. Raises `RefusedRequest`."""
+        """Return if the request may do what `scopes` say. Raises `RefusedRequest`."""
         header = request.headers.get("Authorization")
         if header is not None and _SCHEME.match(header) is None:
             self._rules.broken(exchange, "a signature, which is for the token service only")
@@ -44,7 +44,7 @@ class StrictGuard:
             raise
 
     def token(self, request: web.Request, exchange: Exchange) -> web.Response:
-        """The answer to `GET /token`. Raises `RefusedRequest`."""
+        """Return the answer to `GET /token`. Raises `RefusedRequest`."""
         header = request.headers.get("Authorization")
         # Who does not sign is no client of Ollama's, or tries whether this is a registry of another kind.
         if header is not None and _SCHEME.match(header) is None and (flaw := _flaw(request)) is not None:
@@ -54,7 +54,7 @@ class StrictGuard:
         return response
 
     def revoke(self) -> None:
-        """Ends every token."""
+        """End every token."""
         self._guard.revoke()
 
 
@@ -63,7 +63,7 @@ def _uploads(request: web.Request) -> bool:
 
 
 def _flaw(request: web.Request) -> str | None:
-    """What is wrong with the query of a signed request, or None."""
+    """Return what is wrong with the query of a signed request, or None."""
     query = request.raw_path.partition("?")[2]
     pairs = parse_qsl(query, keep_blank_values=True)
     names = [name for name, _ in pairs]

@@ -93,7 +93,7 @@ class Uploads:
         return empty(204, {"Docker-Upload-UUID": session.id})
 
     async def close(self) -> None:
-        """Ends all sessions."""
+        """End all sessions."""
         await self._sessions.close()
         await self._late.close()
 
@@ -122,7 +122,7 @@ class Uploads:
         return self._created(call, digest)
 
     def _check_place(self, call: Call, session: Session) -> None:
-        """Raises `RefusedRequest` unless the body belongs where the session ends."""
+        """Raise `RefusedRequest` unless the body belongs where the session ends."""
         request = call.request
         where = self._where(call, session, RangeReply.REFUSAL)
         if not session.is_current(request.query.get("_state", "")):
