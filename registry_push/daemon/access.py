@@ -33,7 +33,10 @@ class Origins:
 
     @classmethod
     def parse(cls, ollama_origins: str) -> Self:
-        """What `$OLLAMA_ORIGINS` adds to this machine's own. Raises `InvalidSettings`, as Ollama does not start."""
+        """Return what `$OLLAMA_ORIGINS` adds to this machine's own.
+
+        Raises `InvalidSettings`, as Ollama does not start.
+        """
         text = ollama_origins.strip().strip("\"'")
         own = tuple(
             f"{scheme}://{host}{port}" for host in _LOCAL_HOSTS for port in ("", ":*") for scheme in ("http", "https")
@@ -48,7 +51,7 @@ class Origins:
         return cls((*added, *own, *_APPLICATIONS))
 
     def allow(self, origin: str) -> bool:
-        """Whether a page of `origin` may ask."""
+        """Return whether a page of `origin` may ask."""
         for pattern in self.patterns:
             before, star, after = pattern.partition("*")
             if origin == pattern or (star and origin.startswith(before) and origin.endswith(after)):
@@ -66,11 +69,11 @@ class Access:
     is_own: Callable[[str], bool] = lambda host: is_own_host(host)
 
     def admits_host(self, host: str) -> bool:
-        """Whether a request with this Host header may pass."""
+        """Return whether a request with this Host header may pass."""
         return not self.guards_host or self.is_own(bare_host(host))
 
     def admits_origin(self, origin: str, host: str) -> bool:
-        """Whether a page of `origin` may ask at `host`.
+        """Return whether a page of `origin` may ask at `host`.
 
         A page from the very host that it asks passes only if that is a name of this machine, wherever the service
         listens: with DNS rebinding the two are equal as well.
@@ -82,7 +85,7 @@ class Access:
         return origin.lower() in (f"http://{host}", f"https://{host}") and self.is_own(bare_host(host))
 
     def admits_token(self, authorization: str) -> bool:
-        """Whether the Authorization header carries the token, if there is one."""
+        """Return whether the Authorization header carries the token, if there is one."""
         if self.token is None:
             return True
         scheme, _, given = authorization.strip().partition(" ")
@@ -92,7 +95,7 @@ class Access:
 
 
 def bare_host(host: str) -> str:
-    """The Host header without its port and brackets, in lower case."""
+    """Return the Host header without its port and brackets, in lower case."""
     host = host.lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]
@@ -101,7 +104,8 @@ def bare_host(host: str) -> str:
 
 
 def is_own_host(host: str) -> bool:
-    """Whether `host` can only be this machine, or an address: no name of the public DNS (routes.go, allowedHost)."""
+    """Return whether `host` can only be this machine, or an address: no name of the public DNS (routes.go,
+    allowedHost)."""
     if not host.isascii():  # an IPv6 address may have any text as its zone, which no socket takes
         return False
     try:
@@ -112,7 +116,7 @@ def is_own_host(host: str) -> bool:
 
 
 def _is_mine(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether an interface of this machine has the address: only then can a socket be bound to it."""
+    """Return whether an interface of this machine has the address: only then can a socket be bound to it."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -36,7 +36,7 @@ class Address(Struct, frozen=True):
 
 
 def parse_ollama_host(value: str) -> Address:
-    """The address that `$OLLAMA_HOST` means. What can't be a port is Ollama's own; nothing is refused."""
+    """Return the address that `$OLLAMA_HOST` means. What can't be a port is Ollama's own; nothing is refused."""
     text = value.strip().strip("\"'").strip()
     scheme, separator, rest = text.partition("://")
     if not separator:

@@ -85,7 +85,7 @@ class Service:
         self._unready = ""
 
     def runner(self) -> web.AppRunner:
-        """What serves it: with the limits on heads, and a handler cancelled when its client leaves."""
+        """Return what serves it: with the limits on heads, and a handler cancelled when its client leaves."""
         application = web.Application(middlewares=[self._guarded])
         application.on_response_prepare.append(self._name_origin)
         router = application.router
@@ -145,7 +145,7 @@ class Service:
             return _error(error.status, error.text or error.reason, headers)
         except RegistryPushError as error:
             return _failure(error)
-        except Exception:  # a bug: the client is told, the service goes on
+        except Exception:  # a bug: the client is told, the service continues
             LOG.exception("a bug in the answer to %s %s", request.method, printable(request.path))
             return _error(_ERROR_STATUS, "a bug in registry-push; the service's log says where")
 
@@ -202,7 +202,7 @@ class Service:
         return response
 
     async def _body(self, request: web.Request) -> bytes:
-        """Raises 413 and 408."""
+        """Raise 413 and 408."""
         if (request.content_length or 0) > MAX_BODY:
             raise _too_large()
         if request.headers.get("Expect", "").lower() == "100-continue":

@@ -35,7 +35,7 @@ class Clients:
             self._working.discard(request.protocol)
 
     def protocol(self, server: web.Server) -> asyncio.BaseProtocol:
-        """What speaks with the next client of `server`."""
+        """Return what speaks with the next client of `server`."""
         here = [each for each in server.connections if each.transport is not None]
         if len(here) >= self._most:
             idle: web.RequestHandler | None = next((each for each in here if each not in self._working), None)
@@ -79,7 +79,7 @@ class _TurnedAway(asyncio.Protocol):
         self._answer = "\r\n".join([*head, "", ""]).encode() + body
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Says it, and ends."""
+        """Say it, and ends."""
         assert isinstance(transport, asyncio.WriteTransport)
         transport.write(self._answer)
         if transport.can_write_eof():

@@ -72,7 +72,7 @@ def status_of(error: RegistryPushError) -> int:
 
 
 def words_of(error: RegistryPushError) -> str:
-    """Message and next step in one line, safe to print."""
+    """Return message and next step in one line, safe to print."""
     hint, default = error.next_step, error.default_hint
     if hint is None or not hint.is_plain or str(hint) == str(default):
         ours = next((ours for kind, ours in _HINTS if isinstance(error, kind)), None)
@@ -81,7 +81,7 @@ def words_of(error: RegistryPushError) -> str:
 
 
 def _for_a_client(part: Setting | Command | Login) -> str:
-    """A part as who calls the service has to do it, or whoever runs it."""
+    """Return a part as who calls the service has to do it, or whoever runs it."""
     match part:
         case Setting("username" | "password_stdin"):
             return "username and password in the request"

@@ -25,7 +25,7 @@ def check_store(settings: Settings) -> None:
 
 
 def introduced(settings: Settings, targets: AllowedTargets) -> str:
-    """The line that says it."""
+    """Return the line that says it."""
     return f"pushing {_store(settings)}, signed in with {_key(settings)} and this user's logins, to {targets}"
 
 

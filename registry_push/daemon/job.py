@@ -54,7 +54,7 @@ class Job:
         self._over = asyncio.Event()
 
     def __call__(self, event: Event) -> None:
-        """Takes in what happened; never blocks."""
+        """Take in what happened; never blocks."""
         match event:
             case ModelStarted():
                 self._blobs_left = event.blobs
@@ -88,11 +88,11 @@ class Job:
         return self._over.is_set()
 
     async def over(self) -> None:
-        """Returns when the push is over."""
+        """Return when the push is over."""
         await self._over.wait()
 
     async def news(self) -> None:
-        """Returns when a line is told."""
+        """Return when a line is told."""
         await self._news.wait()
 
     def _tell_of_manifest(self) -> None:
@@ -116,7 +116,7 @@ class Reader:
         self._shown: dict[Digest, int] = {}  # what was told last of each blob under way
 
     async def begun(self, patience: float) -> None:
-        """Returns when there is more than the first line: the registry has let us in, or the push is over.
+        """Return when there is more than the first line: the registry has let us in, or the push is over.
 
         After `patience` seconds in any case.
         """
@@ -126,7 +126,10 @@ class Reader:
                     await self._job.news()
 
     async def next(self) -> bytes:
-        """The lines that are due, empty at the end. Between two answers lie `PACE` seconds, if there is no more."""
+        """Return the lines that are due, empty at the end.
+
+        Between two answers lie `PACE` seconds, if there is no more.
+        """
         if self._place == len(self._job.told):
             await _at_most(PACE, self._job.over())
         while not (text := self._take()) and not self._job.is_over:

@@ -83,7 +83,7 @@ class _Objects(_Lines):
     """One JSON object a record: time, level, message, and the fields of a request's record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON."""
+        """Return the record as JSON."""
         fields: dict[str, Any] = {
             "time": self.formatTime(record),
             "level": record.levelname.lower(),
@@ -129,7 +129,7 @@ def tell_of_request(answered: Answered, level: int) -> None:
 
 
 def tell(event: Event) -> None:
-    """Writes what happened in a push, if it is worth a line."""
+    """Write what happened in a push, if it is worth a line."""
     match event:
         case ModelStarted():
             LOG.info("pushing %s to %s: %d blobs, %d bytes", event.model, event.target, event.blobs, event.size)

@@ -33,7 +33,7 @@ class Metrics:
         waiting.set_function(clients)
 
     def __call__(self, event: Event) -> None:
-        """Counts what happened."""
+        """Count what happened."""
         match event:
             case BlobDone():
                 self._blobs.labels(event.placement.value).inc()
@@ -48,7 +48,7 @@ class Metrics:
                 pass
 
     def answered(self, route: str, status: int) -> None:
-        """Counts an answer; `route` is a path of ours, or `other`."""
+        """Count an answer; `route` is a path of ours, or `other`."""
         self._requests.labels(route, str(status)).inc()
 
     def text(self) -> bytes:

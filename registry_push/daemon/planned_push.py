@@ -39,7 +39,7 @@ class PlannedPush(Struct, frozen=True):
 async def planned_push(
     request: PushRequest, settings: Settings, targets: AllowedTargets, sink: Sink, *, searching: asyncio.Lock
 ) -> PlannedPush:
-    """The push that `request` means. Whoever searches the whole store for a name holds `searching`.
+    """Return the push that `request` means. Whoever searches the whole store for a name holds `searching`.
 
     Raises `UsageError`, `TargetNotAllowed`, `ModelNotFound`, and what reading the manifest raises. The name is looked
     at before the store is: whether a file exists is not to be found out by names (CVE-2024-39722).

@@ -64,19 +64,19 @@ class RunningPushes:
         self._stop.set()
 
     def cancel(self) -> None:
-        """Ends every push at once."""
+        """End every push at once."""
         self._stop.set()
         for task in self._running:
             task.cancel()
 
     async def idle(self) -> None:
-        """Returns when no push is under way."""
+        """Return when no push is under way."""
         if self._running:
             await asyncio.wait(self._running)
 
     @contextmanager
     def joined(self, push: PlannedPush) -> Iterator[Job]:
-        """The push that `push` means, begun if it is not under way; leaving it is no longer waiting for it.
+        """Yield the push that `push` means, begun if it is not under way; leaving it is no longer waiting for it.
 
         Raises `Interrupted` if nothing new is begun, `TooBusy` if as many as may be are under way or wait.
         """
@@ -147,7 +147,7 @@ class RunningPushes:
             error = report.error
         except RegistryPushError as failure:
             error = failure
-        except Exception:  # a bug: its client is told, and the others go on
+        except Exception:  # a bug: its client is told, and the others continue
             LOG.exception("a bug in the push of %s", push.plan.name.short)
             error = RegistryPushError("a bug in registry-push", hint="the service's log says where")
         finally:

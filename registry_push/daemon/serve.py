@@ -54,7 +54,7 @@ class ServeOptions(Struct, frozen=True):
 
     @classmethod
     def of(cls, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
-        """What flags and environment mean. Reads the token. Raises `UsageError`, `NotAtSource`, `Unreadable`."""
+        """Return what flags and environment mean. Reads the token. Raises `UsageError`, `NotAtSource`, `Unreadable`."""
         address = parse_ollama_host(environ.get("OLLAMA_HOST", ""))
         if flags["host"] is not None:
             address = replace(address, host=flags["host"].strip("[]"))
@@ -116,10 +116,10 @@ def _read_token(path: Path) -> str:
 
 
 def run(settings: Settings, flags: Mapping[str, Any]) -> int:
-    """Serves until SIGINT or SIGTERM; gives the exit code.
+    """Serve until SIGINT or SIGTERM and return the exit code.
 
     0: stopped in order, whatever was under way; who manages services takes anything else for a crash. 130: stopped at
-    once, by a second signal. Raises `UsageError` where it can't listen, `StoreNotFound`,
+    once, by a second signal. Raises `UsageError` if it can't listen, `StoreNotFound`,
     and what `ServeOptions.of` raises.
     """
     raise_on_interrupt()
@@ -169,7 +169,7 @@ def _ended(task: asyncio.Task[None]) -> bool:
 
 @asynccontextmanager
 async def _listening(runner: web.AppRunner, options: ServeOptions) -> AsyncIterator[web.BaseSite]:
-    """Listens for as long as this is open; at its end clients are given time to read the last line."""
+    """Listen for as long as this is open; at its end clients are given time to read the last line."""
     await runner.setup()
     try:
         site = _site(runner, options)
@@ -202,7 +202,7 @@ async def _start(site: web.BaseSite, options: ServeOptions) -> None:
 
 
 def _unix_socket(path: Path) -> socket.socket:
-    """A socket at `path` that only this user can connect to; one that a dead process left there is replaced."""
+    """Return a socket at `path` that only this user can connect to; one that a dead process left there is replaced."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_dead(path)
@@ -227,7 +227,7 @@ def _remove_dead(path: Path) -> None:
 
 
 def _allow_many_files() -> int:
-    """Takes as many files as the system allows, as Go programs do: a hundred pushes hold three thousand at once.
+    """Take as many files as the system allows, as Go programs do: a hundred pushes hold three thousand at once.
 
     Returns how many these are.
     """

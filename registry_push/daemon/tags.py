@@ -13,7 +13,10 @@ from .log import LOG
 
 
 def list_response(store: OllamaStore) -> dict[str, Any]:
-    """Every model of `store`, the latest first; one that can't be read is left out and logged. Reads the disk."""
+    """Return every model of `store`, the latest first; one that can't be read is left out and logged.
+
+    Reads the disk.
+    """
     models = []
     for stored in sorted(store.scan().models, key=lambda model: -model.modified):
         try:

@@ -44,7 +44,7 @@ class AllowedTargets(Struct, frozen=True):
         return " or ".join(f"{at}/{below}" for at, below in self.globs) or "the registry in each model's name"
 
     def check(self, name: ModelName) -> None:
-        """Raises `TargetNotAllowed` if the registry and repository in `name` are none of these."""
+        """Raise `TargetNotAllowed` if the registry and repository in `name` are none of these."""
         host, path = name.host.lower(), f"{name.namespace}/{name.model}".lower()
         if self.globs and not any(fnmatchcase(host, at) and fnmatchcase(path, below) for at, below in self.globs):
             raise TargetNotAllowed(
