@@ -20,7 +20,7 @@ _TRY_LATER: Final = 6
 
 
 def main() -> None:
-    """Runs the command and exits with its code."""
+    """Run the command and exit with its code."""
     leave_on_interrupt()
     from . import collector
 
@@ -41,9 +41,8 @@ def main() -> None:
 
 
 def _exit(code: int) -> NoReturn:
-    """Ends the process at once: everything is written and closed, and to take the modules apart is a tenth of a push
-    that has nothing to send (0.03 of 0.22 s).
-    """
+    """End the process at once: everything is written and closed, and to take the modules apart is a tenth of a push
+    that has nothing to send (0.03 of 0.22 s)."""
     import sys
 
     try:

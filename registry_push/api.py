@@ -35,7 +35,7 @@ class Settings(_Settings):
     Paths may be text, in which `~` is expanded; sizes and durations may be too: `chunk_size="64MiB"`,
     `retry_for="10m"`. Like the command, a push with them looks at this process' environment (`OLLAMA_MODELS`,
     docker's and podman's logins, proxies) and notes uploads under way in the user's state folder, from where it, or
-    `registry-push resume`, goes on. To opt out, name them: `Settings(environ={}, state_dir=None)`.
+    `registry-push resume`, continues. To opt out, name them: `Settings(environ={}, state_dir=None)`.
 
     The configuration file and `REGISTRY_PUSH_…` are the command's alone. Raises `InvalidSettings`.
     """

@@ -339,7 +339,7 @@ class Interrupted(RegistryPushError):
 
 
 def unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error of a TaskGroup that says why it ended: ours before foreign ones, the first of each.
+    """Return the one error of a TaskGroup that says why it ended: ours before foreign ones, the first of each.
 
     A cancellation from outside is never in a group; what is in it besides is the echo of the first failure.
     """

@@ -113,7 +113,7 @@ class Retrying(_Told, frozen=True):
 
 
 class Warned(_Told, frozen=True):
-    """Something the user should know; the work goes on."""
+    """Something the user should know; the work continues."""
 
     name: ClassVar = "warning"
     message: str
@@ -228,7 +228,7 @@ def ignore(_: Event) -> None:
 
 
 def error_fields(error: RegistryPushError) -> dict[str, Any]:
-    """What `--json` says of an error: class, message, hint, origin, URL and exit code."""
+    """Return what `--json` says of an error: class, message, hint, origin, URL and exit code."""
     return {
         "code": type(error).__name__,
         "message": error.message,
@@ -240,7 +240,7 @@ def error_fields(error: RegistryPushError) -> dict[str, Any]:
 
 
 def as_json(event: Event) -> dict[str, Any]:
-    """The event as `--json` prints it: `{"event": name, …}` with digests and references as strings.
+    """Return the event as `--json` prints it: `{"event": name, …}` with digests and references as strings.
 
     What was sent and what a dry run would send are fields of their own.
     """

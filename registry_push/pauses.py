@@ -14,7 +14,7 @@ GROWTH: Final = 4.0
 
 
 def loop_time() -> float:
-    """The running loop's clock, in seconds."""
+    """Return the running loop's clock, in seconds."""
     return asyncio.get_running_loop().time()
 
 
@@ -52,7 +52,7 @@ class Pauses:
         self._clock = clock
 
     def budget(self, *, least: int = 0) -> Budget:
-        """A fresh budget for one piece of work, of at `least` so many tries."""
+        """Return a fresh budget for one piece of work, of at `least` so many tries."""
         return Budget(max(self._retries, least), seconds=self._seconds, growth=GROWTH, clock=self._clock)
 
     async def rest(self, seconds: float, stop: asyncio.Event | None = None) -> None:

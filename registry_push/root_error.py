@@ -58,7 +58,7 @@ class RegistryPushError(Exception):
         return self
 
     def rewrite(self, changed: Callable[[str], str]) -> None:
-        """Puts all that the error says through `changed`."""
+        """Put all that the error says through `changed`."""
         self.message = changed(self.message)
         self.next_step = self.next_step.rewritten(changed) if self.next_step is not None else None
         self.url = changed(self.url) if self.url is not None else None

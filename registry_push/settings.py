@@ -41,7 +41,8 @@ _WHOLE: Final = LazyPattern(r"\s*+[+-]?[0-9]{1,12}\s*+\Z")
 
 
 def home_folder(variable: str | None) -> Path | None:
-    """The user's home: `variable` (what `$HOME` says), else by the system's user database; None if neither knows one.
+    """Return the user's home: `variable` (what `$HOME` says), else by the system's user database; None if neither knows
+    one.
 
     As for docker and platformdirs, a variable that is empty or relative counts as unset.
     """
@@ -59,7 +60,7 @@ def home_folder(variable: str | None) -> Path | None:
 
 
 def usual_home() -> Path | None:
-    """The home of this process' user, as Python finds it; None if there is none."""
+    """Return the home of this process' user, as Python finds it; None if there is none."""
     try:
         return home_folder(str(Path.home()))
     except RuntimeError:
@@ -67,7 +68,7 @@ def usual_home() -> Path | None:
 
 
 def expanded(text: str, home: Path | None) -> Path:
-    """The path that `text` spells, a `~` at its beginning expanded as shells do. Raises `InvalidSettings`."""
+    """Return the path that `text` spells, a `~` at its beginning expanded as shells do. Raises `InvalidSettings`."""
     if text == "~" or text.startswith(("~/", f"~{os.sep}")):
         if home is None:
             raise InvalidSettings(f"{printable(text)} can't be expanded: this user has no home folder", hint="set HOME")
@@ -76,7 +77,7 @@ def expanded(text: str, home: Path | None) -> Path:
 
 
 def check_text(what: str, text: str, source: str) -> None:
-    """Raises `InvalidSettings` if `text`, which `source` holds, is none: it has bytes that are no UTF-8, which Python
+    """Raise `InvalidSettings` if `text`, which `source` holds, is none: it has bytes that are no UTF-8, which Python
     keeps as halves of characters, or such halves that JSON has spelt."""
     try:
         text.encode()
@@ -134,7 +135,7 @@ def _number(number: float) -> str:
 
 
 def spelt_rate(number: float) -> str:
-    """Bytes a second as people write them: `20 MB/s`."""
+    """Return bytes a second as people write them: `20 MB/s`."""
     return f"{spelt_size(number)}/s"
 
 
@@ -154,7 +155,7 @@ def as_path(name: str, value: object) -> Path | None:
 
 
 def _is_encodable(path: str) -> bool:
-    """Whether a file can have this name: half of a character, as JSON can spell it, is in none."""
+    """Return whether a file can have this name: half of a character, as JSON can spell it, is in none."""
     try:
         os.fsencode(path)
     except UnicodeEncodeError:

@@ -9,12 +9,12 @@ from .settings import home_folder, usual_home
 
 
 def home_of(environ: Mapping[str, str], *, posix: bool) -> Path | None:
-    """The user's home; None if there is none."""
+    """Return the user's home; None if there is none."""
     return home_folder(environ.get("HOME")) if posix else usual_home()
 
 
 def usual_config() -> Path | None:
-    """The configuration file that is read without `--config`; None for a user without a home."""
+    """Return the configuration file that is read without `--config`; None for a user without a home."""
     from platformdirs import user_config_path
 
     folder = _ours(user_config_path)
@@ -22,14 +22,14 @@ def usual_config() -> Path | None:
 
 
 def usual_state() -> Path | None:
-    """Where uploads under way are noted without `--state-dir`; None for a user without a home."""
+    """Return where uploads under way are noted without `--state-dir`; None for a user without a home."""
     from platformdirs import user_state_path
 
     return _ours(user_state_path)
 
 
 def _ours(folder: Callable[..., Path]) -> Path | None:
-    """Our folder among those of platformdirs; None if it would be in a home and this user has none."""
+    """Return our folder among those of platformdirs; None if it would be in a home and this user has none."""
     try:
         ours = folder("registry-push", appauthor=False)
     except RuntimeError:
