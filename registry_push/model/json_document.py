@@ -21,7 +21,7 @@ def decoded(raw: bytes, what: str) -> dict[str, Any]:
     """Return the object in `raw`, called `what` in messages. Raises `ManifestCorrupt`."""
     if len(raw) > MAX_DOCUMENT_BYTES:
         raise ManifestCorrupt(f"{what} has {len(raw)} bytes; at most {MAX_DOCUMENT_BYTES} are read")
-    # Before it is decoded, and without making anything. What stands in strings counts too: so much is in none.
+    # Counted before anything is decoded. Separators inside strings count too; no honest string has so many.
     values = raw.count(b",") + raw.count(b"{") + raw.count(b"[")
     if values > _MAX_VALUES:
         raise ManifestCorrupt(f"{what} has about {values} values; at most {_MAX_VALUES} are read")

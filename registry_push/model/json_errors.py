@@ -21,7 +21,7 @@ _IN_WORDS: Final[Mapping[str, str]] = {
 
 
 def why_not_json(error: ValueError | RecursionError) -> str:
-    """Return what `error`, of decoding JSON, says, and where."""
+    """Return what is wrong with the JSON that `error` is about, and where."""
     match error:
         case json.JSONDecodeError():
             begins = error.doc.lstrip()[:1]

@@ -11,9 +11,9 @@ from .digest import Digest
 
 
 class LocalReference(Struct, frozen=True):
-    """A manifest under `tag`, or with `digest`, in the store that is written `repository`: `oci:DIR` or `ollama:NAME`.
+    """A manifest under `tag`, or with `digest`, in a local store; `repository` is the store: `oci:DIR`, `ollama:NAME`.
 
-    It has what a `Reference` has; `host` is empty.
+    It has the fields of a `Reference`; `host` is empty.
     """
 
     repository: str

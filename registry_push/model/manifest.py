@@ -34,7 +34,7 @@ _KEYS: Final = frozenset({"schemaVersion", "mediaType", "config", "layers", "man
 
 
 class ManifestEntry(Struct, frozen=True):
-    """A manifest that a list names. `size` is None in Ollama's lists, which give none (its pull request 16590)."""
+    """A manifest that a list names. `size` is None in Ollama's lists, which have none (its pull request 16590)."""
 
     media_type: str
     digest: Digest
@@ -64,8 +64,8 @@ class Manifest(Struct, frozen=True):
     def parse(cls, raw: bytes, *, media_type: str | None = None) -> Self:
         """Return the manifest in `raw`.
 
-        `media_type` is what the answer's Content-Type said, used where the document is silent; where both
-        speak they must agree. Raises `ManifestCorrupt`.
+        `media_type` is the answer's Content-Type. It is used if the document names no type; if both do, they must
+        agree. Raises `ManifestCorrupt`.
         """
         document = decoded(raw, "manifest")
         refuse_lookalikes(document, _KEYS, "manifest")
@@ -78,7 +78,7 @@ class Manifest(Struct, frozen=True):
             raise ManifestCorrupt(f"manifest says it is {printable(declared)}, its carrier says {media_type}")
         layers, manifests = document.get("layers"), document.get("manifests")
         if layers is not None and manifests is not None:
-            # CVE-2021-41190: which of the two is meant depends on who reads it.
+            # CVE-2021-41190: clients differ in which of the two they read.
             raise ManifestCorrupt("manifest has both layers and manifests")
         kind = declared or media_type
         if kind in LIST_TYPES and (layers is not None or document.get("config") is not None):
@@ -127,8 +127,8 @@ class Manifest(Struct, frozen=True):
     def child(self, entry: ManifestEntry, raw: bytes) -> Manifest:
         """Return the manifest `entry` of this list, whose bytes are `raw`.
 
-        Raises `BlobCorrupt` if these are others than the entry says, and `ManifestCorrupt` if they are no manifest, or
-        a list: what that names would be left behind.
+        Raises `BlobCorrupt` if they do not match the entry, and `ManifestCorrupt` if they are no manifest, or a list:
+        what an inner list names would be left behind.
         """
         if entry.size is not None and len(raw) != entry.size:
             raise BlobCorrupt(f"the manifest {entry.digest} has {len(raw)} bytes, not {entry.size}")

@@ -83,7 +83,7 @@ def _main(name: AnyName, target: CopyTarget) -> Reference | LocalReference:
 
 
 def local_reference(name: ModelName) -> LocalReference:
-    """Return a model of the local store, as places are written."""
+    """Return the reference of a model in the local store."""
     return LocalReference("ollama:" + name.short.removesuffix(f":{name.tag}"), name.tag)
 
 
@@ -117,7 +117,7 @@ def _tag_of(name: AnyName) -> str:
 
 
 def _model_name(name: AnyName) -> ModelName:
-    """Return what Ollama calls it; a registry's name keeps its host, as after `ollama pull`."""
+    """Return the name under which Ollama stores it; a registry's name keeps its host, as after `ollama pull`."""
     if isinstance(name, ModelName):
         return name
     try:

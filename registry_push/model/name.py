@@ -49,7 +49,7 @@ class ModelName(Struct, frozen=True):
     def parse(cls, text: str) -> Self:
         """Return the name that `text` spells, defaults filled in. Raises `InvalidName`."""
         rest, tag = text, DEFAULT_TAG
-        # A ":" belongs to the tag only behind the last "/"; before it, it is a port's (ParseNameBare).
+        # A ":" begins the tag only after the last "/"; before it, it begins a port (ParseNameBare).
         if rest.rfind(":") > rest.rfind("/"):
             rest, _, tag = rest.rpartition(":")
         rest, _, model = rest.rpartition("/")
@@ -63,7 +63,7 @@ class ModelName(Struct, frozen=True):
             return cls(host, namespace, model, tag, scheme)
         except InvalidName as error:
             shown = quoted(text)
-            # Which part is wrong could repeat the beginning of a login.
+            # To say which part is wrong could repeat the beginning of a login.
             why = error.message if without_login(text) == text else "no part of a name has an @"
             raise InvalidName(f"{shown} is not a model name: {why}", hint=error.hint) from None
 

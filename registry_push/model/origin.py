@@ -35,11 +35,11 @@ class HTTPOrigin(Struct, frozen=True, dict=True):
         try:
             return _parsed(beginning(url) or url)
         except ValueError:
-            # Python's words repeat what stands where the port should be: a part of a password.
+            # Python's message repeats what it found instead of a port, which may be a part of a password.
             shown = printable(without_login(redacted(url)), limit=120)
             raise InvalidName(f"not an http or https URL: {shown}") from None
 
-    # Each small blob asks for these two some fifteen times.
+    # Cached: each small blob asks for these two some fifteen times.
     @cached_property
     def netloc(self) -> str:
         """`host[:port]`, the port only where it is not the scheme's own; IPv6 in brackets."""
@@ -60,9 +60,9 @@ class HTTPOrigin(Struct, frozen=True, dict=True):
 
 
 def spellings(host: str, scheme: str) -> tuple[str, ...]:
-    """`host[:port]` as it is written, and then how else the same origin can be: the scheme's own port may be left out.
+    """Return `host[:port]` as it is written, then with the scheme's own port added or left out.
 
-    Logins and certificates are filed under what somebody typed.
+    Logins and certificates are filed under whichever form somebody typed.
     """
     port = f":{_DEFAULT_PORTS[scheme]}"
     if host.endswith(port) and not host.endswith(f":{port}"):
@@ -72,7 +72,7 @@ def spellings(host: str, scheme: str) -> tuple[str, ...]:
 
 
 def beginning(url: str) -> str:
-    """`scheme://authority` as it stands in `url`, empty if there is none. Equal ones are of one origin."""
+    """Return `scheme://authority` as written in `url`, empty if there is none. Equal ones have one origin."""
     found = _BEGINNING.match(url)
     return found[0] if found else ""
 
@@ -81,7 +81,7 @@ def beginning(url: str) -> str:
 def _parsed(url: str) -> HTTPOrigin:
     """Return the origin of `url`. Raises `ValueError`.
 
-    Each request asks a dozen times whose its URL is, and parsing each was 5 % of a push of 400 small blobs (profile).
+    Cached: each request asks for the origin of its URL a dozen times.
     """
     parts = urlsplit(url)
     host, port = parts.hostname, parts.port
@@ -93,9 +93,9 @@ def _parsed(url: str) -> HTTPOrigin:
 
 
 def _dotted(host: str) -> str | None:
-    """`127.0.0.1` for `2130706433`, `127.1` and `0x7f.0.0.1`, which resolvers take for it (inet_aton); else None.
+    """Return `127.0.0.1` for `2130706433`, `127.1` and `0x7f.0.0.1`, as resolvers read them (inet_aton); else None.
 
-    Without this a judgement of hosts and the resolver would speak of two hosts (WHATWG URL, "IPv4 parser").
+    Without this, we would judge one host and the resolver connect to another (WHATWG URL, "IPv4 parser").
     """
     parts = host.removesuffix(".").split(".")
     is_number = parts[-1][:1].isdigit() and len(parts) <= _BYTES

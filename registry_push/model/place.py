@@ -27,7 +27,7 @@ class OllamaPlace(Struct, frozen=True):
 
 
 class RegistryPlace(Struct, frozen=True):
-    """A repository at a registry, with the tag where one is written."""
+    """A repository at a registry, with its tag if one is written."""
 
     reference: Reference
 
@@ -57,7 +57,7 @@ class Below(Struct, frozen=True):
     scheme: str | None
 
     def origin(self, *, plain_http: bool) -> HTTPOrigin:
-        """Return where its registry is reached; see `Reference.origin`."""
+        """Return the registry's origin; see `Reference.origin`."""
         return Reference(self.host, self.prefix or "any", scheme=self.scheme).origin(plain_http=plain_http)
 
     def reference(self, name: ModelName) -> Reference:
@@ -75,7 +75,7 @@ Destination = Below | Exactly
 
 
 def spelt(place: Place | Destination, absolute: Callable[[str], str]) -> str:
-    """`place` as a user would write it anywhere on this machine; `absolute` makes a path so."""
+    """Return `place` as a user would write it in any folder of this machine; `absolute` makes a path absolute."""
     match place:
         case OllamaPlace(name):
             return f"ollama:{name if name is not None else ''}"
@@ -130,7 +130,7 @@ def names_host(text: str) -> bool:
 
 
 def parse_destination(text: str) -> Destination:
-    """Return what `--to` says. Raises `InvalidName`, with the spelling that was probably meant.
+    """Parse the value of `--to`. Raises `InvalidName`, with the spelling that was probably meant.
 
     `HOST/`, `HOST/NS/` keep names below it; `HOST/PATH[:TAG]`, `registry:…`, `docker://…` and Ollama names
     (`me/model:tag`) name one repository.
@@ -163,7 +163,7 @@ def _destination(text: str, written: str) -> Destination:
                 f"{quoted(written)} could be a host or a namespace",
                 hint=f"write https://{shown} for the host, or {DEFAULT_HOST}/{shown} for Ollama's registry",
             )
-        # Checked with a model's name behind it: Ollama's registry knows no path of one part.
+        # Checked with a model's name after it: Ollama's registry knows no path of one part.
         said = f"{scheme}://" if separator else ""
         try:
             probe = Reference.parse(f"{said}{host}/{prefix or 'library'}/model")

@@ -39,8 +39,8 @@ _DOCKER_HUB_SERVER: Final = "registry-1.docker.io"
 class Reference(Struct, frozen=True):
     """`host[:port]/repository:tag` or `…@sha256:<hex>`.
 
-    `scheme` is the user's word in the name itself (`http://` or `https://`); None if nothing was said. A `lenient`
-    one is an Ollama name that OCI does not allow; it is only read, at a registry that may take such names.
+    `scheme` is `http` or `https` if the user wrote it in the name, else None. A `lenient` one is an Ollama name that
+    OCI does not allow; it is only used to read, from a registry that may take such names.
     """
 
     host: str
@@ -174,8 +174,8 @@ class Reference(Struct, frozen=True):
     def origin(self, *, plain_http: bool = False, speaks_of_tls: Callable[[str], bool] = lambda _: False) -> HTTPOrigin:
         """Return the registry's origin.
 
-        As the name says; else http for `plain_http` (the flag), and for a host on this machine unless something
-        `speaks_of_tls` for it (`host[:port]` as in an https URL); https for all others.
+        The scheme is the name's, if it has one; else http with `plain_http` (the flag) and for a host on this machine,
+        unless `speaks_of_tls` (called with `host[:port]`) says that TLS is configured for it; else https.
         """
         host = _DOCKER_HUB_SERVER if self.host.lower() in DOCKER_HUB else self.host
         if self.scheme is not None:
@@ -202,13 +202,13 @@ def looks_like_host(part: str) -> bool:
 
 
 def _allowed(repository: str) -> str:
-    """Return a repository name near to this one, to propose; never used without the user's word."""
+    """Return an allowed repository name similar to this one, to propose in a message; it is never used silently."""
     parts = (_NOT_ALLOWED.sub(_separator, part).strip("._-") for part in repository.lower().split("/"))
     return "/".join(part or "x" for part in parts)
 
 
 def _separator(found: re.Match[str]) -> str:
-    """Return the last separator in a run of what is not allowed; without one, the run, for the check to name."""
+    """Return the last separator in a run of characters that are not allowed; the run itself if it has none."""
     return next((character for character in reversed(found[0]) if character in "._-"), found[0])
 
 

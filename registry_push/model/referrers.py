@@ -22,7 +22,7 @@ _FALLBACK: Final = re.compile(r"sha256-[0-9a-f]{64}")
 
 
 def fallback_tag(subject: Digest) -> str:
-    """Return the tag of the index that lists the referrers of `subject` where the registry does not."""
+    """Return the tag of the index that lists the referrers of `subject` if the registry has no list of its own."""
     return subject.path_name
 
 
@@ -50,7 +50,7 @@ def listed(raw: bytes, where: str) -> tuple[Descriptor, ...]:
 
 
 def kind_of(manifest: Manifest) -> str | None:
-    """Return what kind of artifact it is: its own artifactType, else its config's media type."""
+    """Return the artifact's type: its own artifactType, else its config's media type."""
     kind = decoded(manifest.raw, "manifest").get("artifactType")
     if isinstance(kind, str) and kind:
         return kind

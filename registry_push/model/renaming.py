@@ -15,7 +15,7 @@ from .name import DEFAULT_NAMESPACE, ModelName
 
 
 class Rule(Struct, frozen=True):
-    """`PATTERN=REPLACEMENT`: a regular expression, and what takes the place of its first match (`\\1`: its group)."""
+    """`PATTERN=REPLACEMENT`: a regular expression, and what replaces its first match (`\\1`: its group)."""
 
     pattern: re.Pattern[str]
     replacement: str
@@ -38,7 +38,7 @@ class Rule(Struct, frozen=True):
             ) from error
 
     def applied(self, path: str) -> str | None:
-        """`path` renamed; None if the pattern does not match. Raises `UsageError`."""
+        """Return `path` renamed; None if the pattern does not match. Raises `UsageError`."""
         found = self.pattern.search(path)
         if found is None:
             return None
@@ -59,13 +59,13 @@ class Renaming(Struct, frozen=True):
 
     @classmethod
     def parse(cls, rules: Sequence[str], *, lowercase: bool = False) -> Self:
-        """Return the renaming that the flags say. Raises `UsageError`."""
+        """Return the renaming that the flags ask for. Raises `UsageError`."""
         return cls(tuple(Rule.parse(text) for text in rules), lowercase)
 
     def renamed(self, name: ModelName) -> ModelName:
         """Return what `name` is called at its target; its tag stays. Raises `UsageError`, `InvalidName`.
 
-        A rule is held against `namespace/model`, and, if it does not match that, against `host/namespace/model`.
+        A rule is matched with `namespace/model`, and, if that does not match, with `host/namespace/model`.
         """
         path = short = f"{name.namespace}/{name.model}"
         for rule in self.rules:
