@@ -22,28 +22,28 @@ from ..text.hint import Setting, step
 
 # A name becomes part of a program's name: no slash, no leading dash or dot.
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
-# Seconds. Helpers may ask their user to unlock a keyring, or a cloud for a token; longer means that one hangs.
+# Seconds. Helpers may ask their user to unlock a keyring, or a cloud service for a token. One that takes longer hangs.
 PATIENCE: Final = 30.0
 _MAX_ANSWER: Final = 1024 * 1024
 _STDOUT, _STDERR = 1, 2
-# Bytes of stderr. More than is shown; the rest is read and thrown away.
+# Bytes of stderr that are kept, which is more than is shown; the rest is read and dropped.
 _MAX_ERRORS: Final = 4 * 1024
 # Seconds for what is left on stderr when a helper has failed.
 _LAST_WORDS: Final = 0.5
-# What makes a terminal's text bright, and the secrets of an answer.
+# Terminal colours, and the secrets in an answer.
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 _SECRETS: Final = re.compile(r"\"[Ss]ecret\"\s*+:\s*+\"([^\"]{4,})\"")
 # What every helper says on stdout where it holds no login (credentials/error.go there).
 _NOT_FOUND: Final = "credentials not found"
-# How an answer begins, or what is left of one: JSON, or a field of it.
+# The beginning of an answer, or of a part of one: JSON, or a field of it.
 _ANSWER: Final = re.compile(r"[{\[]|[\"']?\b(?:secret|username|password)[\"']?\s*+[:=]", re.IGNORECASE)
-# What Windows takes where PATHEXT is not set (Go's exec.LookPath, by which docker finds its helpers).
+# The default if PATHEXT is not set on Windows (Go's exec.LookPath, by which docker finds its helpers).
 _ENDINGS: Final = ".com;.exe;.bat;.cmd"
 
 
 @dataclass(frozen=True, slots=True)
 class HelperAnswer:
-    """A login as a helper gives it."""
+    """A login as a helper returns it."""
 
     username: str
     secret: str = field(repr=False)
@@ -84,15 +84,15 @@ async def ask_helper(
         if _NOT_FOUND in ended.output.decode(errors="replace"):
             return None
         raise Unauthorized(f"{program} failed (code {ended.code}){_reason(ended)}", hint=hint)
-    # What it says on stderr is no part of an answer.
+    # stderr is no part of an answer.
     return _parse(ended.output, program, hint, beside=_sentence(ended.errors, ended))
 
 
 def candidates(program: str, environ: Mapping[str, str], *, windows: bool) -> Iterator[str]:
-    """Yield where to look for `program`, in order: in the folders of PATH that begin at a root, and nowhere else.
+    """Yield the paths to try for `program`, in order: in the folders of PATH that begin at a root, and nowhere else.
 
     `shutil.which` looks in the current folder too: on Windows first of all, elsewhere for an empty entry. Whoever can
-    write there, in an unpacked archive for example, would be given the name of a registry and asked for its login.
+    write there, in an unpacked archive for example, could run a program as us and hand us a login.
     """
     rules: ModuleType = ntpath if windows else posixpath
     endings = environ.get("PATHEXT", _ENDINGS).split(";") if windows else [""]
@@ -110,7 +110,7 @@ def _find(program: str, environ: Mapping[str, str]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """A helper that has ended; `code` is None for one that had to be ended."""
+    """A helper that has ended; `code` is None if it was killed."""
 
     output: bytes
     errors: bytes
@@ -120,7 +120,7 @@ class _Ended:
 def _reason(ended: _Ended) -> str:
     """Return why a helper failed, in its words: those on stdout, by docker's convention, else those on stderr.
 
-    Each only up to where an answer begins: some print it, and fail after that. A secret in it is not in what is shown.
+    Each is cut where an answer begins: some helpers print one and fail after that, and its secret must not be shown.
     """
     sentences = (_sentence(said, ended) for said in (ended.output, ended.errors))
     return next((f": {sentence}" for sentence in sentences if sentence), "")
@@ -134,10 +134,10 @@ def _sentence(said: bytes, ended: _Ended) -> str:
 
 
 class _Listener(asyncio.SubprocessProtocol):
-    """Gathers what the program says, up to one part more than is allowed, and knows when it has ended.
+    """Collects the program's output, up to one part more than is allowed, and notes when it has ended.
 
-    Not asyncio's `Process`: before Python 3.12 its `wait` also waits for children of the program that hold the
-    pipe, so that a killed helper can still hang us (measured with 3.11.7, and a shell script that runs `sleep`).
+    Used instead of asyncio's `Process`, whose `wait` before Python 3.12 also waits for children of the program that
+    hold the pipe, so that a killed helper (a shell script that runs `sleep`) can still hang us.
     """
 
     def __init__(self) -> None:
@@ -168,7 +168,7 @@ class _Listener(asyncio.SubprocessProtocol):
 
 
 async def _run(path: str, server: str, environ: Mapping[str, str], patience: float) -> _Ended:
-    """Return what the helper says of `server`. Nothing is left running, whatever happens."""
+    """Ask the helper about `server` and return its answer. Nothing is left running, whatever happens."""
     transport, listener = await asyncio.get_running_loop().subprocess_exec(
         _Listener, path, "get", stdin=PIPE, stdout=PIPE, stderr=PIPE, env=dict(environ)
     )

@@ -25,8 +25,8 @@ from .login_places import login_places
 # Such files have a few kilobytes; this bounds what a wrong path can make us read.
 _MAX_FILE: Final = 1024 * 1024
 
-# Docker keeps its Hub's login under a URL of the first version (docker's registry/config.go, IndexServer). No other
-# name may ever stand for it, nor it for another (CVE-2021-41092).
+# Docker files its Hub's login under a URL of API version 1 (docker's registry/config.go, IndexServer). It must never be
+# used for another registry, nor another registry's login for it (CVE-2021-41092).
 _DOCKER_HUB_KEY: Final = "https://index.docker.io/v1/"
 
 
@@ -34,8 +34,8 @@ _DOCKER_HUB_KEY: Final = "https://index.docker.io/v1/"
 class Credential:
     """A login for a registry; `source` says where it was found.
 
-    Of the three kinds one is set: `username` with `password`; `identity_token`, which is exchanged for others;
-    `registry_token`, which is sent as it is.
+    One of three kinds is set: `username` with `password`; `identity_token`, which is exchanged for a token at a token
+    service; `registry_token`, which is sent as it is.
     """
 
     source: str
@@ -71,10 +71,10 @@ class _Config:
 
 
 class CredentialStore:
-    """Finds logins; asks afresh each time, since logins come and go during a long push.
+    """Finds logins, reading the files each time, since logins change during a long push.
 
-    `environ` is the environment, which only the command reads. `explicit` comes first of all; with `explicit_host`
-    it is for that host alone.
+    `environ` is passed in, as only the faces read the environment. `explicit` wins over all others; with
+    `explicit_host`, for that host only.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class CredentialStore:
             return None
         except PermissionError as error:
             raise unreadable(place, what="the file of logins") from error
-        except UnicodeDecodeError:  # it holds all of what it could not decode
+        except UnicodeDecodeError:  # not chained: it holds the whole content
             raise InvalidSettings(f"{place} is not UTF-8") from None
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and passes(error):
@@ -154,14 +154,14 @@ class CredentialStore:
 
 
 def _keys(host: str, repository: str) -> tuple[str, ...]:
-    """Return what a login for this repository can be filed under, the most specific first."""
+    """Return the keys under which a login for this repository can be filed, the most specific first."""
     host = _folded_host(host)
     parts = repository.split("/") if repository else []
     return tuple("/".join([host, *parts[:count]]) for count in range(len(parts), -1, -1))
 
 
 def _helpers(config: _Config, host: str, keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Helpers to ask, each with the name of the server to ask it for."""
+    """Yield the helpers to ask, each with the name of the server to ask about."""
     filed = _by_key(config.section("credHelpers"))
     server = _DOCKER_HUB_KEY if _folded_host(host) == "docker.io" else host
     for key in keys:
@@ -179,7 +179,7 @@ def _from_auths(config: _Config, keys: tuple[str, ...]) -> Credential | None:
     for key in keys:
         entry = filed.get(key)
         if not entry:
-            continue  # docker leaves an empty entry where the login itself is with a helper
+            continue  # docker leaves an empty entry if a helper has the login itself
         where = f"auths[{key}]"
         if not isinstance(entry, dict):
             raise InvalidSettings(f"{where} is not a JSON object in {config.source}")
@@ -209,7 +209,7 @@ def _credential(entry: dict[str, Any], where: str, config: _Config) -> Credentia
 def _decode_auth(auth: str, where: str, config: _Config) -> tuple[str, str]:
     try:
         decoded = base64.b64decode("".join(auth.split()), validate=True).decode()
-    except UnicodeDecodeError:  # it holds all of what it could not decode
+    except UnicodeDecodeError:  # not chained: it holds the whole content
         raise InvalidSettings(f"{where} is the base64 of a login that is not UTF-8, in {config.source}") from None
     except (binascii.Error, ValueError) as error:
         raise InvalidSettings(f"{where} is not the base64 of a login in {config.source}") from error
@@ -220,7 +220,7 @@ def _decode_auth(auth: str, where: str, config: _Config) -> tuple[str, str]:
 
 
 def _by_key(section: dict[str, Any]) -> dict[str, Any]:
-    """`section` by normal keys; where two keys mean one, the one that is spelt so wins."""
+    """Return `section` by normalised keys; of two keys that become one, the one that was already normal wins."""
     normal: dict[str, Any] = {}
     for key, value in section.items():
         folded = _folded_key(key)
@@ -232,7 +232,7 @@ def _by_key(section: dict[str, Any]) -> dict[str, Any]:
 
 
 def _folded_key(key: str) -> str:
-    """docker's keys of old were URLs, which meant their host; podman's are hosts with or without a path."""
+    """Normalise a key: docker's old ones are URLs that mean their host; podman's are hosts with or without a path."""
     _, scheme, rest = key.rpartition("://")
     host, slash, path = rest.rstrip("/").partition("/")
     if scheme or path in ("v1", "v2"):

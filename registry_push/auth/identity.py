@@ -20,7 +20,7 @@ from ..text.hint import Command, Setting, step
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-# The key of Linux' service user (install.sh); it is of use to us only where its mode was opened.
+# The key of Ollama's service user on Linux (install.sh); we can use it only if its mode was changed for us.
 _SERVICE_KEY: Final = Path("/usr/share/ollama/.ollama/id_ed25519")
 # An ed25519 key has about 400 bytes, the longest RSA keys a few thousand.
 _MAX_KEY: Final = 64 * 1024
@@ -85,7 +85,7 @@ class Identity:
 
     @property
     def public_line(self) -> str:
-        """`ssh-ed25519 AAAA…`: what a registry's page of keys wants. Without a comment, as Ollama writes it."""
+        """`ssh-ed25519 AAAA…`, to be pasted into a registry's page of keys. Without a comment, as Ollama writes it."""
         return f"ssh-ed25519 {base64.b64encode(self.public_wire).decode()}"
 
     @property
@@ -106,7 +106,7 @@ class Identity:
 
         try:
             key = load_ssh_private_key(content, password=None)
-        except TypeError as error:  # what cryptography raises where a passphrase is wanted and none given
+        except TypeError as error:  # what cryptography raises if a passphrase is needed
             raise InvalidKey(
                 f"{path} has a passphrase",
                 hint=step("create one without: ", Command("key create"), f", or ssh-keygen -p -f {path}"),
@@ -138,10 +138,10 @@ def _explaining(path: Path) -> Iterator[None]:
 
 
 def default_key_path(home: Path | None) -> Path | None:
-    """Return the key that is used when none is named: Ollama's in `home`, else its Linux service's where we may read
-    it.
+    """Return the path of the key to use if none is named: Ollama's in `home`, else that of its Linux service.
 
-    Where there is neither: the one in `home`, which does not exist yet. None without a home.
+    The service's key counts only if we may read it. If there is neither, return the path in `home`, which does not
+    exist yet; None without a home.
     """
     own = None if home is None else home / ".ollama" / "id_ed25519"
     if (own is None or not os.path.lexists(own)) and os.access(_SERVICE_KEY, os.R_OK):
@@ -150,12 +150,12 @@ def default_key_path(home: Path | None) -> Path | None:
 
 
 def public_path_of(path: Path) -> Path:
-    """Return where the public half of the key at `path` lies."""
+    """Return the path of the public half of the key at `path`."""
     return path.with_name(path.name + ".pub")
 
 
 def mode_warning(path: Path) -> str | None:
-    """Return a sentence if others than its owner can read the key, else None. As ssh, only for keys of our own."""
+    """Return a warning if others than its owner can read the key, else None. Like ssh, only for keys of our own."""
     if os.name != "posix":
         return None
     try:
@@ -174,7 +174,7 @@ def _wire(key: Ed25519PrivateKey) -> bytes:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    """Raise `FileExistsError`. Leaves nothing half-written behind."""
+    """Write a new file and leave nothing half-written. Raises `FileExistsError`."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123  # a descriptor, no path

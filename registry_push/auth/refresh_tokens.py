@@ -1,4 +1,4 @@
-"""`RefreshTokens`: what token services have given instead of the refresh tokens that docker's files hold."""
+"""`RefreshTokens`: the refresh tokens that token services have issued to replace those in docker's files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..model import HTTPOrigin
 
 
 class Refresh(Struct):
-    """A refresh token as it is now; set `token` to the one that a service has replaced it by."""
+    """A refresh token as it is now; set `token` when a service has replaced it."""
 
     token: str
 
@@ -31,7 +31,7 @@ class RefreshTokens:
 
     @asynccontextmanager
     async def held(self, service: HTTPOrigin, written: str) -> AsyncIterator[Refresh]:
-        """Yield what the token that is `written` in a file is by now at `service`, for one exchange at a time."""
+        """Yield the current value, at `service`, of the token `written` in a file. Exchanges take turns."""
         key = service, written
         async with self._locks.setdefault(key, asyncio.Lock()):
             refresh = Refresh(self._now.get(key, written))

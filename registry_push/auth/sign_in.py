@@ -44,8 +44,8 @@ class SignIn:
     def at(
         self, origin: HTTPOrigin, transport: Transport, *, prefers_signature: bool, written: str | None = None
     ) -> Authenticator:
-        """Return who signs in at `origin`; `written` is how the user wrote its host and port."""
-        # By the registry and not by its realm: what is got from one over https is sent to the other all the same.
+        """Return the authenticator for `origin`; `written` is its host and port as the user wrote them."""
+        # Judged by the registry and not by its realm: a token from an https realm would be sent to the http registry.
         withheld = not may_sign_in(origin, login_of="runner", said_by=self._settings.http_said_by)
         return Authenticator(
             origin,

@@ -26,7 +26,7 @@ from .refresh_tokens import RefreshTokens
 # 16 random bytes, base64url without padding (ollama:auth/auth.go, NewNonce).
 _NONCE_BYTES: Final = 16
 _REFUSALS: Final = (400, 401, 403, 404)
-# Token services that know no POST answer one of these; then the same is asked by GET (docker's oauth2 document).
+# Token services without POST answer one of these; then we ask by GET (docker's oauth2 document).
 _NO_POST: Final = (400, 403, 404, 405)
 
 
@@ -96,7 +96,7 @@ class TokenService:
         self._judge(realm, Secret.PASSWORD)
         if login.identity_token is None:
             return await self._get(realm, service, scopes, {"Authorization": basic_authorization(login)})
-        # One exchange at a time: of a service that gives a new refresh token at each use, the old one is void.
+        # One exchange at a time: a service that issues a new refresh token at each use voids the old one.
         async with self._refreshed.held(HTTPOrigin.of(realm), login.identity_token) as refresh:
             form = {
                 "grant_type": "refresh_token",
@@ -138,7 +138,7 @@ class TokenService:
         )
 
     def _named_by(self, url: str) -> HTTPOrigin | None:
-        """Return who named the token service: the registry, or the user (`--allow-realm`)."""
+        """Return the registry if it named the token service; None if the user did (`--allow-realm`)."""
         return None if HTTPOrigin.of(url).host in self._allowed_realms else self._origin
 
     def _token(self, response: Response) -> Token:

@@ -94,7 +94,7 @@ class Authenticator:
 
     @property
     def who(self) -> str | None:
-        """Who we have been to this registry: a login and its source, or a key; None for nobody in particular."""
+        """How we signed in at this registry: a login and its source, or a key; None if we did not."""
         providers = {held.provider for held in self._held.values()}
         login = next((login for login in self._logins.values() if login is not None), None)
         if login is not None and (self._basic or Provider.LOGIN in providers):
@@ -103,13 +103,13 @@ class Authenticator:
         return f"the key {key.fingerprint}" if key is not None else None
 
     def forgive(self, scopes: Scopes) -> None:
-        """The refusal was one URL's: another request for `scopes` may be let in by what was refused there."""
+        """Try refused credentials again for `scopes`: the refusal was for one URL only."""
         self._refusals.pop(scopes, None)
-        if not self._held:  # the others were let in as nobody in particular
+        if not self._held:  # other requests were answered without a login
             self._challenge = None
 
     def accepted(self, header: str | None) -> None:
-        """The registry took this header: when it refuses it later, it has run out and is worth renewing."""
+        """Note that the registry accepted this header: if it refuses it later, the token has expired."""
         if header is not None:
             self._proven.add(header)
 
@@ -150,7 +150,7 @@ class Authenticator:
         self._basic[scopes] = header
 
     async def _login_for(self, scopes: Scopes) -> Credential | None:
-        # `repository:<name>:<actions>`; where there are several, the last one is what the work is for.
+        # `repository:<name>:<actions>`; of several, the last one is the repository being worked on.
         repository = scopes[-1].split(":")[1]
         if repository not in self._logins:
             self._logins[repository] = await self._login(repository)
@@ -163,7 +163,7 @@ class Authenticator:
         return held if held is not None and held.token.expires > self._transport.now() else None
 
     async def _sign_in(self, scopes: Scopes, challenge: Challenge, used: str | None) -> _Held:
-        """Return a token for `scopes` from the first provider that gives one, and not again the one in `used`."""
+        """Return a token for `scopes` from the first provider that issues one other than the token in `used`."""
         login = await self._login_for(scopes)
         refused = self._refusals.setdefault(scopes, {})
         for provider in await self._providers(login, challenge.realm or ""):
@@ -184,11 +184,11 @@ class Authenticator:
 
     async def _providers(self, login: Credential | None, realm: str) -> tuple[Provider, ...]:
         if login is not None:
-            return (Provider.LOGIN,)  # a wrong password must not pass for no password
+            return (Provider.LOGIN,)  # with a wrong password, do not fall back to none
         if self._prefers_signature:
             return (Provider.SIGNATURE,)
-        # A private registry that signs in as Ollama's does shows it by turning the anonymous down. Its tokens come
-        # from its own origin; elsewhere a signature would be a gift.
+        # A private registry that signs in as Ollama's does refuses anonymous tokens. Its tokens come from its own
+        # origin; another origin must not get a signature.
         may_sign = self._is_own(realm) and await self._find_key() is not None
         return (Provider.ANONYMOUS, Provider.SIGNATURE) if may_sign else (Provider.ANONYMOUS,)
 
