@@ -1,4 +1,4 @@
-"""`CopyRecord`: a copy or a pull that was begun, told so that another process can continue with it. Pure."""
+"""`CopyRecord`: a copy or a pull that has begun, recorded so that another process can continue it. Pure."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _MOST: Final = 1000
 
 
 class CopyRecord(Struct, frozen=True):
-    """`sources` go to `target`, all places as they are written, with absolute paths. `options` are of `Settings`.
+    """What is copied where: all places as users write them, with absolute paths. `options` are fields of `Settings`.
 
-    `store` is the local store, also if it is neither end. `referrers` is None if nobody has said which.
+    `store` is the local store, also if it is neither end. `referrers` is None if the user gave none.
     """
 
     verb: str
@@ -54,7 +54,7 @@ class CopyRecord(Struct, frozen=True):
 
     @property
     def short(self) -> str:
-        """What is copied, for people."""
+        """What is copied, for messages."""
         return self.sources[0] if len(self.sources) == 1 else f"{self.sources[0]} and {len(self.sources) - 1} more"
 
     @property
@@ -71,13 +71,13 @@ class CopyRecord(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The record as the journal keeps it."""
+        """The record as the journal stores it."""
         fields = [self.store, self.sources, self.target, self.tags, self.referrers, dict(self.options)]
         return json.dumps({self.verb: fields})
 
     @classmethod
     def read(cls, text: object) -> Self | None:
-        """Return the record in `text`; None for what is none, as another version or a damaged disk may leave it."""
+        """Return the record in `text`; None if it is none: another version or a damaged disk may have written it."""
         try:
             [(verb, (store, sources, target, tags, referrers, options))] = json.loads(str(text)).items()
             if verb not in _VERBS or not is_path(store) or not _are_texts(sources, 1) or not _are_texts(tags, 0):
@@ -95,7 +95,7 @@ class CopyRecord(Struct, frozen=True):
             return None
 
     def settings(self, base: Settings) -> Settings:
-        """`base` as the command was given: its store, and how registries are reached. Raises `InvalidSettings`."""
+        """Return `base` with the command's store and the way it reached registries. Raises `InvalidSettings`."""
         return with_kept(base, self.options, models=Path(self.store))
 
 

@@ -25,19 +25,19 @@ _READ: Final[dict[str, tuple[str, Callable[[Sequence[Any], float], object]]]] = 
     "pushes": ("job, saved", read_push),
     "places": ("origin, digest, repository, saved", read_place),
 }
-# Nobody wants to have a file hashed again because it rested; but what is known of those that are gone has to end.
+# Files keep their hashes for half a year without use; those of deleted files have to go at some time.
 FILES_SECONDS: Final = 180 * 24 * 3600.0
 # How long a write may wait for another process that writes; a write takes a millisecond.
 _BUSY_SECONDS: Final = 2.0
 # Bytes of the longest row: a record of `_MOST_PARTS` numbers has fewer.
 _LONGEST_ROW: Final = 1024 * 1024
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_TOOBIG)
-# What of the database lies in files beside it.
+# The suffixes of the files that SQLite keeps beside the database.
 _BESIDE: Final = ("-wal", "-shm", "-journal")
 
 
 class Database:
-    """The tables in `file`. Once it is open, nothing that the disk does is raised: it is warned of, once."""
+    """The tables in `file`. Once it is open, failures of the disk are not raised, but warned of once."""
 
     def __init__(self, file: Path, sink: Sink, now: Callable[[], float]) -> None:
         self._file = file
@@ -113,7 +113,7 @@ class Database:
             raise
 
     def _drop_unreadable(self) -> None:
-        """Look at all that `resume` and the next push would read; of the hashes there may be thousands."""
+        """Parse all that `resume` and the next push would read, but not the hashes, of which there may be thousands."""
         for table in ("uploads", "hosts", "pushes"):
             self._parsed(table, "")
         self._tell_dropped()
@@ -192,11 +192,11 @@ class Database:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Return whether it is the database that is at fault: not a lock, a full disk or a missing right."""
+    """Return whether the database itself is at fault, and not a lock, a full disk or a missing permission."""
     if isinstance(error, Misshapen):
         return True
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # the rest is which kind of it
-    # Two that have no code of their own: a table that was there is gone; the header names a format of the future.
+    # Two cases have no code of their own: a table is gone; the header names a format of the future.
     return code in _DAMAGE or str(error).startswith(("no such ", "unsupported file format"))
 
 
@@ -205,5 +205,5 @@ def _identity(found: os.stat_result) -> tuple[int, int]:
 
 
 def _text(content: bytes) -> str:
-    """Return text that is no UTF-8 is for the row's parser to refuse."""
+    """Decode text without failing; the row's parser refuses what is not UTF-8."""
     return content.decode(errors="surrogateescape")

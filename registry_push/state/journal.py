@@ -36,8 +36,8 @@ _WAS_IDLE: Final = "SELECT 1 FROM idle WHERE origin = ? AND repository = ? AND d
 # distribution forgets uploads after a week (storage.maintenance.uploadpurging), R2 after two hours; an older record is
 # of no use to anyone.
 LIFE_SECONDS: Final = 7 * 24 * 3600.0
-# Hashes that are written at once. One by one they cost 5 % of a push of 400 blobs; of a push that is killed the last
-# ones are hashed again.
+# Hashes that are written in one transaction. One by one they cost 5 % of a push of 400 blobs; if a push is killed, at
+# most this many files are hashed again.
 _HASHED_AT_ONCE: Final = 64
 _WORTH_A_WRITE: Final = 64 * 1024 * 1024
 # Its file in the state folder.
@@ -108,7 +108,7 @@ class Journal:
         self._database.ask("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?)", *values)
 
     def got_nowhere(self, key: UploadKey) -> None:
-        """Note that a run got nowhere with the upload, at a registry that is well. The second time it is forgotten."""
+        """Note that a run made no progress with the upload at a working registry; forget the upload the second time."""
         if self._database.ask(_WAS_IDLE, *_columns(key)):
             self.save(key, 0, None)
         else:
@@ -154,16 +154,16 @@ class Journal:
         self._database.ask("INSERT OR REPLACE INTO pushes VALUES (?, ?)", record.text, self._now())
 
     def end(self, record: Record) -> None:
-        """Forget it: it is done, or there is nothing to continue with."""
+        """Forget the record: its work is done, or there is nothing left to continue."""
         self._database.ask("DELETE FROM pushes WHERE job = ?", record.text)
 
     def records(self) -> list[tuple[Record, float]]:
-        """Return what was begun and not ended, the earliest first, with the unix seconds of its beginning."""
+        """Return the work that has begun and not ended, the earliest first, with the unix time it began."""
         self._database.ask("DELETE FROM pushes WHERE saved < ?", self._now() - LIFE_SECONDS)
         return self._database.rows("pushes", "ORDER BY saved")
 
     def is_held(self, key: UploadKey) -> bool:
-        """Return whether somebody else has the upload in his hands now, in this process or in another."""
+        """Return whether somebody else holds the upload now, in this process or in another."""
         return is_held(slot_of(key.origin, key.digest), self._locks)
 
     def held(
@@ -182,8 +182,7 @@ class Journal:
         return self._now()
 
     def placed_in(self, key: UploadKey, since: float) -> str | None:
-        """Return another repository at the registry into which a process has put the blob after `since`; None if none
-        has."""
+        """Return another repository into which a process has put the blob after `since`; None if none has."""
         slot = slot_of(key.origin, key.digest)
         repository = self._locks.noted(slot, since) if self._locks is not None else None
         if repository is None or repository == key.repository or not is_name(key.origin, repository):
@@ -198,7 +197,7 @@ class Journal:
 
 
 def _signed(file: FileIdentity) -> tuple[int, ...]:
-    """Inodes and devices can have 64 bits without a sign; SQLite's numbers have one."""
+    """Return the numbers as SQLite can hold them: inodes and devices are unsigned, its 64-bit integers are signed."""
     return tuple(number - (1 << 64) if number >= 1 << 63 else number for number in astuple(file))
 
 

@@ -1,6 +1,6 @@
-"""Which settings a record keeps, so that a registry is reached again as it was.
+"""Which settings a record stores, so that a registry is reached again in the same way.
 
-A login is not among them: passwords are nothing to keep.
+Logins are not among them: passwords are not stored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST: Final = 4096
 
 
 def kept_of(settings: Settings) -> Kept:
-    """Return what a record keeps of `settings`: what differs from the defaults."""
+    """Return the part of `settings` that a record stores: what differs from the defaults."""
     options = {name: getattr(settings, name) for name in _WORDS}
     options |= {name: str(path.absolute()) for name in _PATHS if (path := getattr(settings, name)) is not None}
     options |= {name: list(getattr(settings, name)) for name in _LISTS}
@@ -35,9 +35,9 @@ def kept_of(settings: Settings) -> Kept:
 
 
 def read_kept(options: Mapping[str, Any]) -> Kept | None:
-    """Return the options of a record that was read; None if they can't be ours.
+    """Return the options of a record that was read; None if we can't have written them.
 
-    Those that are not known are left out.
+    Unknown ones are left out.
     """
     known = {name: value for name, value in options.items() if name in _OPTIONS}
     if not all(_OPTIONS[name](value) for name, value in known.items()):
@@ -46,7 +46,7 @@ def read_kept(options: Mapping[str, Any]) -> Kept | None:
 
 
 def with_kept(base: Settings, kept: Kept, *, models: Path) -> Settings:
-    """`base` with the store and the options of a record. Raises `InvalidSettings`."""
+    """Return `base` with the store and the options of a record. Raises `InvalidSettings`."""
     told: dict[str, Any] = {name: Path(value) if name in _PATHS else value for name, value in kept}
     told |= {name: tuple(told[name]) for name in _LISTS if name in told}
     return replace(base, models=models, **told)
@@ -74,7 +74,7 @@ def _are_networks(value: object) -> bool:
         return False
 
 
-# What each option of an order may be; the same that `Settings` takes.
+# The values that each option of a record may have: those that `Settings` takes.
 _OPTIONS: Final[Mapping[str, Callable[[object], bool]]] = {
     "plain_http": lambda value: type(value) is bool,
     "tls_verify": lambda value: type(value) is bool,

@@ -1,6 +1,6 @@
-"""`KnownPlaces`: in which repositories of a registry a blob was last seen, to have it mounted from there.
+"""`KnownPlaces`: the repositories of a registry in which a blob was last seen, so that it can be mounted from there.
 
-A hint and no more: one that is wrong costs a request, and is forgotten.
+These are hints: a wrong one costs a request, and is forgotten.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ..model import Digest
 
 # Seconds: half a year. A variant of a model is made months after it, and registries keep what has a tag.
 LIFE: Final = 180 * 24 * 3600.0
-# Repositories of one blob that are looked at: each that is wrong costs a round trip.
+# Repositories that are tried for one blob: each wrong one costs a round trip.
 _MOST: Final = 3
 
 _LATEST: Final = "WHERE origin = ? AND digest = ? AND repository <> ? ORDER BY saved DESC LIMIT ?"

@@ -1,7 +1,7 @@
-"""What a process leaves in the lock file for the next one that holds a slot: a line in a place that slots share. Pure.
+"""Notes in the lock file from one holder of a slot to the next: a line in a place that slots share. Pure.
 
-Another process that waited for a blob, or came just too late to wait, learns in this way which repository has it by
-now. A note that is overwritten by another slot's, or torn, is none: the blob is sent once more then.
+A process that waited for a blob, or came just too late to wait, learns from it which repository has the blob by now. A
+note that is torn or overwritten by another slot's is ignored: the blob is sent once more.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _NOTE: Final = LazyPattern(rb"([0-9a-f]{14}) ([0-9]{1,18}) ([!-~]{1,400})\n\0*\Z
 
 
 def place_of(slot: int) -> int:
-    """Return the offset of the slot's place in the file."""
+    """Return the offset of the slot's note in the file."""
     return slot % _PLACES * SIZE
 
 
 def written(slot: int, text: str, now: float) -> bytes:
-    """Return what to write there; a text that is too long, or no plain word, makes it empty.
+    """Return the note to write; it is empty if the text is too long or no plain word.
 
     `now` is unix time in seconds.
     """
@@ -35,8 +35,7 @@ def written(slot: int, text: str, now: float) -> bytes:
 
 
 def read(slot: int, content: bytes, since: float) -> str | None:
-    """Return the text that was written for this slot after `since`, in unix seconds; None if there is none in
-    `content`."""
+    """Return the text in `content` that was written for this slot after `since`, in unix seconds; None if none was."""
     found = _NOTE.compiled.match(content) if content[:1] > b"\0" else None
     if found is None or int(found[1], 16) != slot or int(found[2]) < since * _MICROSECONDS:
         return None

@@ -1,9 +1,9 @@
-"""Which uploads are in somebody's hands: of this process by a table in memory, of others by locks on a file.
+"""Which uploads are held: by this process in a table in memory, by other processes as locks on a file.
 
-The kernel's record locks are the process's: they keep no two tasks apart, and the first descriptor of a file that is
-closed drops all that the process holds on it. So both the table and the open lock files are the process's too, whatever
-the number of its journals, event loops and threads. (Locks of open file descriptions have none of this, but not every
-system has them, and a forked child would hold them on.)
+Record locks belong to a process: they do not exclude two tasks of it, and closing any descriptor of a file drops all
+locks of the process on that file. So the table and the open lock files are per process too, whatever the number of
+journals, event loops and threads. (Locks of open file descriptions would be simpler, but not every system has them, and
+a forked child would keep holding them.)
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def slot_of(origin: str, digest: Digest) -> int:
 
 
 class _Opened(Struct):
-    """A lock file, open once, for so many journals."""
+    """A lock file that is open once, for `users` journals."""
 
     descriptor: int | None
     users: int = 0
 
 
 class _Process(Struct):
-    """What this process holds. `held` has those who wait for a slot within it."""
+    """The locks of this process. `held` has the tasks that wait for a slot within it."""
 
     pid: int = field(default_factory=os.getpid)
     guard: threading.Lock = field(default_factory=threading.Lock)
@@ -59,7 +59,7 @@ _process = _Process()
 def _ours() -> _Process:
     """Return the table of this process.
 
-    A forked child begins with an empty one: what its parent holds is not its own.
+    A forked child starts with an empty one: its parent's locks are not its own.
     """
     global _process
     if _process.pid != os.getpid():
@@ -70,8 +70,8 @@ def _ours() -> _Process:
 class LockFile:
     """A file of which one byte stands for each slot. Raises `OSError` if it can't be opened.
 
-    `failed` is told what keeps the kernel from locking, as on a file system without locks: then this process only is
-    kept from sending twice. So it is on Windows.
+    `failed` is called if the kernel can't lock, as on a file system without locks: then only tasks of this process
+    exclude each other. On Windows that is always so.
     """
 
     def __init__(self, path: Path, failed: Callable[[OSError], None]) -> None:
@@ -86,26 +86,26 @@ class LockFile:
             self._opened.users += 1
 
     def close(self) -> None:
-        """Return the file back.
+        """Release the file.
 
-        With its last user in this process, what is locked there is free for other processes.
+        When its last user in this process has done so, its locks are free for other processes.
         """
         process = _ours()
         with process.guard:
             self._opened.users -= 1
             if not self._opened.users and self._opened.descriptor is not None:
                 os.close(self._opened.descriptor)
-                self._opened.descriptor = None  # who still holds something unlocks nobody else's file
+                self._opened.descriptor = None  # so that a late unlock does not touch another file
                 process.files.pop(self._identity, None)
 
     def lock(self, slot: int) -> bool:
-        """Return whether no other process has the slot, which is locked against them now."""
+        """Lock the slot against other processes and return True; False if another has it."""
         if os.name != "posix" or self._opened.descriptor is None:
             return True
         import fcntl
 
         try:
-            # One byte of one file for each upload, whatever their number; the kernel drops it with the process.
+            # One byte of the file for each upload. The kernel releases it when the process ends.
             fcntl.lockf(self._opened.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, slot)
         except (BlockingIOError, PermissionError):
             return False
@@ -114,13 +114,13 @@ class LockFile:
         return True
 
     def note(self, slot: int, text: str, now: float) -> None:
-        """Write down at `now`, unix time in seconds, what whoever has the slot next should know; see `noted`."""
+        """Write a note for the next holder of the slot, dated `now` in unix seconds; see `noted`."""
         if os.name == "posix" and self._opened.descriptor is not None:
-            with suppress(OSError):  # such as a full disk: a note less costs bandwidth only
+            with suppress(OSError):  # such as a full disk: without the note, only bandwidth is lost
                 os.pwrite(self._opened.descriptor, notes.written(slot, text, now), notes.place_of(slot))
 
     def noted(self, slot: int, since: float) -> str | None:
-        """Return what was written down for the slot after `since`; None if nothing was. Anything may be in the file."""
+        """Return the note written for the slot after `since`; None if there is none. The file may hold anything."""
         if os.name != "posix" or self._opened.descriptor is None:
             return None
         try:
@@ -144,7 +144,7 @@ async def held(
     """Hold the slot against all others in this process, and against other processes if there is a lock file.
 
     `waiting` is called once if another has it. Raises `Interrupted` if `stop` is set before it is free. Cancelling is
-    safe; a process that dies lets go by dying.
+    safe; a process that dies releases its locks.
     """
     while not _take(slot, file):
         waiting()
@@ -184,11 +184,11 @@ def _give_back(slot: int, file: LockFile | None) -> None:
 
 
 async def _until_free(slot: int) -> None:
-    """Return when it is worth to try again."""
+    """Return when another process may have released the slot."""
     loop, freed = asyncio.get_running_loop(), asyncio.Event()
 
     def wake() -> None:
-        with suppress(RuntimeError):  # who waited is gone, and its loop closed
+        with suppress(RuntimeError):  # the waiting task is gone, and its loop closed
             loop.call_soon_threadsafe(freed.set)
 
     process = _ours()

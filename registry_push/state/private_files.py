@@ -1,4 +1,4 @@
-"""The files of the state folder: their owner's alone, and never what somebody else has put in their place.
+"""The files of the state folder: private to their owner, and never something that somebody else has put there.
 
 The folder belongs to us or to root. A file in it is a regular one of ours, with mode 0600: no symbolic link is
 followed, no FIFO and no device is opened. On Windows, whose access lists say all that, nothing is checked.
@@ -19,7 +19,7 @@ _OPEN: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOC
 
 
 class NotPrivate(OSError):
-    """A folder or file that somebody else may have put there."""
+    """A folder or file that somebody else may have created."""
 
 
 def private_folder(path: Path) -> None:
@@ -46,9 +46,9 @@ def exposed(folder: Path) -> Path | None:
 
 
 def check_private(path: Path) -> os.stat_result | None:
-    """Return what is at `path`, from now on with mode 0600; None if nothing is. Raises `NotPrivate`.
+    """Set the mode of the file at `path` to 0600 and return its status; None if there is none. Raises `NotPrivate`.
 
-    It is opened only to change its mode: to close a file lets go of all locks that the process has on it.
+    The file is opened only if its mode changes: closing a file releases all locks that the process has on it.
     """
     try:
         found = path.lstat()
@@ -66,7 +66,7 @@ def check_private(path: Path) -> os.stat_result | None:
 
 
 def make_private(path: Path) -> os.stat_result:
-    """As `check_private`, but makes an empty file if there is none."""
+    """As `check_private`, but create an empty file if there is none."""
     while (found := check_private(path)) is None:
         try:
             os.close(os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, _MODE))

@@ -1,4 +1,4 @@
-"""`PushRecord`: a push that was begun, told so that another process can continue with it. Pure."""
+"""`PushRecord`: a push that has begun, recorded so that another process can continue it. Pure."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ class PushRecord(Struct, frozen=True):
         """The model's name as Ollama shows it."""
         try:
             return ModelName.parse(self.model).short
-        except InvalidName:  # by another version, or a damaged disk
+        except InvalidName:  # written by another version, or damaged
             return self.model
 
     @property
     def target(self) -> str:
-        """Where it goes, for people."""
+        """The target, for messages."""
         return self.references[0]
 
     @property
     def origin(self) -> HTTPOrigin | None:
-        """Where it goes; None if that can't be read.
+        """The target; None if it can't be parsed.
 
-        For a host on this machine without a scheme this is http, even if something speaks of TLS there: a login may be
-        sent to it either way.
+        For a host on this machine without a scheme this is http, even if TLS is configured for it: a login may be sent
+        to this machine either way.
         """
         try:
             reference = Reference.parse(self.references[0])
@@ -60,12 +60,12 @@ class PushRecord(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The order as the journal keeps it."""
+        """The record as the journal stores it."""
         return json.dumps([self.store, self.model, self.references, dict(self.options)])
 
     @classmethod
     def read(cls, text: object) -> Self | None:
-        """Return the order in `text`; None for what is none, as another version or a damaged disk may leave it."""
+        """Return the record in `text`; None if it is none: another version or a damaged disk may have written it."""
         try:
             store, model, references, options = json.loads(str(text))
             if not (is_path(store) and type(references) is list and 0 < len(references) <= _MOST_REFERENCES):
@@ -79,5 +79,5 @@ class PushRecord(Struct, frozen=True):
             return None
 
     def settings(self, base: Settings) -> Settings:
-        """`base` as the order was given: its store, and how its registry is reached. Raises `InvalidSettings`."""
+        """Return `base` with the push's store and the way it reached its registry. Raises `InvalidSettings`."""
         return with_kept(base, self.options, models=Path(self.store))

@@ -1,4 +1,4 @@
-"""What was begun and not ended, of every kind."""
+"""Records of every kind of work that has begun and not ended."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ Record = PushRecord | CopyRecord
 
 
 def read_record(text: object) -> Record | None:
-    """Return the record that the journal keeps as `text`; None if it is none."""
+    """Parse a record of the journal; None if it is none."""
     return PushRecord.read(text) or CopyRecord.read(text)

@@ -1,6 +1,6 @@
-"""The rows of the journal, parsed once, where they are read. None for what is none of ours. Pure.
+"""The rows of the journal, parsed once, where they are read; None for a row that we can't have written. Pure.
 
-A row can be another version's, a damaged disk's, or somebody's who means harm: each value has its type and its range.
+A row may come from another version, a damaged disk or an attacker: the type and the range of each value are checked.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _MOST: Final = 2**63 - 1
 _LONGEST_LOCATION: Final = 16 * 1024
 # Bytes a second, as for `--bwlimit`.
 _FASTEST: Final = 1e12
-# Seconds that a clock may have been ahead when it was read.
+# Seconds that the clock may have been ahead when a row was written.
 _AHEAD: Final = 24 * 3600.0
-# What reading hostile text can raise.
+# What parsing hostile text can raise.
 _UNREADABLE: Final = (ValueError, TypeError, RecursionError, InvalidName, InvalidDigest)
 
 
@@ -43,7 +43,7 @@ class Entry(Struct, frozen=True):
 
 
 def read_upload(row: Sequence[Any], now: float) -> Entry | None:
-    """Return the row `origin, repository, digest, size, record, saved`."""
+    """Parse `origin, repository, digest, size, record, saved`."""
     try:
         origin, repository, digest, size, text, saved = row
         key = UploadKey(origin, repository, Digest.parse(digest))
@@ -55,13 +55,13 @@ def read_upload(row: Sequence[Any], now: float) -> Entry | None:
 
 
 def write_record(record: UploadRecord) -> str:
-    """Return what `read_upload` reads as a record."""
+    """Return the column that `read_upload` parses as a record."""
     fields = [record.location, record.offset, record.part, list(record.done), record.first, record.direct]
     return json.dumps([*fields, record.chunk, record.is_equal])
 
 
 def read_host(row: Sequence[Any], now: float) -> tuple[Profile, float] | None:
-    """Return the row `origin, profile, saved`: what was learned, and when."""
+    """Parse `origin, profile, saved`: what was learned of a registry, and when."""
     try:
         origin, text, saved = row
         limit, kept, rate, mounts_itself, *later = json.loads(text)
@@ -80,20 +80,23 @@ def read_host(row: Sequence[Any], now: float) -> tuple[Profile, float] | None:
 
 
 def write_profile(profile: Profile) -> str:
-    """Return what `read_host` reads. Whether it is Ollama's is not kept: another may listen at the port tomorrow."""
+    """Return the column that `read_host` parses.
+
+    Whether the registry is Ollama's is not stored: another may listen at the port tomorrow.
+    """
     fields = [profile.chunk_limit, profile.kept, profile.rate, profile.mounts_itself]
     return json.dumps([*fields, profile.whole, profile.ecr])
 
 
 def read_push(row: Sequence[Any], now: float) -> tuple[Record, float] | None:
-    """Return the row `job, saved`."""
+    """Parse `job, saved`."""
     text, saved = row
     order = read_record(text)
     return (order, saved) if order is not None and _is_time(saved, now) else None
 
 
 def read_file(row: Sequence[Any], now: float) -> Digest | None:
-    """Return the row `digest, saved`."""
+    """Parse `digest, saved`."""
     try:
         text, saved = row
         digest = Digest.parse(text)
@@ -125,7 +128,7 @@ def _record(text: str) -> UploadRecord:
 
 
 def is_name(origin: str, repository: str) -> bool:
-    """Return whether it is the name of a repository at an origin, as we write it."""
+    """Return whether `name` can be a repository at `origin`, as we write it."""
     try:
         reference = Reference.parse(f"{origin}/{repository}")
         return str(HTTPOrigin.of(origin)) == origin and reference.repository == repository and reference.tag is None

@@ -49,20 +49,20 @@ class Newer(Exception):
 
 
 class Misshapen(Exception):
-    """The tables are not those of a journal: another program's, or somebody's who means harm."""
+    """The tables are not those of a journal: another program made them, or an attacker."""
 
 
 def prepare(database: sqlite3.Connection) -> None:
-    """Make the tables, or brings them to this version. Raises `Newer`, which changes nothing, and `Misshapen`.
+    """Create the tables, or upgrade them to this version. Raises `Newer`, without a change, and `Misshapen`.
 
-    A trigger, a view or a column too many is reason enough not to use a database: its SQL would run with each write.
+    A database with an unknown trigger, view or column is not used: its SQL would run with each write.
     """
     if _version(database) > VERSION:
         raise Newer
     try:
         if _version(database) == VERSION and _shape(database) == _expected(_TABLES):
             return
-    except UnicodeDecodeError as error:  # what SQLite says of a damaged schema quotes it
+    except UnicodeDecodeError as error:  # SQLite's message about a damaged schema quotes it
         raise Misshapen("its schema is no text") from error
     database.execute("BEGIN IMMEDIATE")
     try:
@@ -97,9 +97,9 @@ def _version(database: sqlite3.Connection) -> int:
 
 
 def _shape(database: sqlite3.Connection) -> dict[tuple[str, str], str]:
-    """Return all that the schema names; indexes that SQLite makes by itself have no SQL.
+    """Return everything that the schema defines; indexes that SQLite makes by itself have no SQL.
 
-    As bytes, since what a damaged file holds may be no text.
+    As bytes, since a damaged file may hold anything.
     """
     columns = ", ".join(f"CAST({column} AS BLOB)" for column in ("type", "name", "coalesce(sql, '')"))
     rows = database.execute(f"SELECT {columns} FROM sqlite_schema WHERE sql IS NOT NULL OR type <> 'index'")  # noqa: S608  # our own names
