@@ -21,7 +21,7 @@ class Command(Struct, frozen=True):
 
 
 class Login(Struct, frozen=True):
-    """A login at `host`, as docker's command makes one."""
+    """A login at `host`, as `docker login` makes one."""
 
     host: str = "HOST"
 
@@ -30,7 +30,7 @@ Part = str | Setting | Command | Login
 
 
 class Hint(Struct, frozen=True):
-    """Text, and what has another name in each face."""
+    """Text, and parts that each face names in its own way."""
 
     parts: tuple[Part, ...]
 
@@ -48,7 +48,7 @@ class Hint(Struct, frozen=True):
         return self.worded(for_the_command)
 
     def worded(self, word: Callable[[Setting | Command | Login], str]) -> str:
-        """Return the hint as text; `word` puts what is no text into a face's words."""
+        """Return the hint as text; `word` returns a face's words for a part that is no text."""
         return "".join(part if isinstance(part, str) else word(part) for part in self.parts)
 
     def rewritten(self, changed: Callable[[str], str]) -> Hint:
@@ -70,7 +70,7 @@ def joined(between: str, hints: Sequence[str | Hint]) -> Hint:
 
 
 def for_the_command(part: Setting | Command | Login) -> str:
-    """Return a part as who types commands would write it."""
+    """Return a part as it is typed on the command line."""
     match part:
         case Setting(name, value):
             return f"--{name.replace('_', '-')}{f' {value}' if value else ''}"

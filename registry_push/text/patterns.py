@@ -8,9 +8,9 @@ from typing import AnyStr, Generic
 
 
 class LazyPattern(Generic[AnyStr]):
-    """A regular expression that is compiled when it is first used.
+    """A regular expression that is compiled at its first use.
 
-    Compiling those that most pushes never need took 2 % of the instructions of a push that has nothing to send.
+    To compile those that most pushes never need took 2 % of a push that has nothing to send.
     """
 
     def __init__(self, pattern: AnyStr, flags: int = 0) -> None:

@@ -1,7 +1,7 @@
-"""Secrets that show themselves by where they stand: queries of URLs, signed parameters, what follows `Bearer`.
+"""Secrets that are recognised by their surroundings: queries of URLs, signed parameters, what follows `Bearer`.
 
-For texts of others, whose secrets nobody here can know. Every pattern is linear: what a start has consumed is never
-scanned again from a later one.
+For text from elsewhere, whose secrets we can't know. Every pattern is linear: no character is scanned again from a
+later start.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def is_secret(name: str) -> bool:
 
 
 def without_marked_secrets(text: str) -> str:
-    """Return the beginning of `text`, each secret in it that can be told by its surroundings as `…`."""
+    """Return the beginning of `text`, with `…` for each secret that its surroundings reveal."""
     text = without_queries(text[:MOST])
     text = _HEADER.sub(_without_value, text)
     text = _BEARER.sub(_without_token, text)
@@ -69,12 +69,12 @@ def without_marked_secrets(text: str) -> str:
 
 
 def without_queries(text: str) -> str:
-    """`text`, each query of a URL in it as `…`."""
+    """Return `text` with `…` for the query of each URL in it."""
     return _RUN.sub(_without_query, text) if "?" in text else text
 
 
 def _without_query(found: re.Match[str]) -> str:
-    """Return a query can be a capability as a whole, in a URL and in what may be a relative one."""
+    """Return `…` for a whole query, which can be a capability: after a URL, and after what may be a relative one."""
     before, _, query = found[0].partition("?")
     is_query = (bool(query) and "://" in before) or "=" in query or "%3d" in query.lower()
     return f"{before}?…" if is_query else found[0]
@@ -90,7 +90,10 @@ def _without_token(found: re.Match[str]) -> str:
 
 
 def _without_login(found: re.Match[str]) -> str:
-    """`Basic` begins many a sentence: a login has a colon in what its base64 decodes to, or is padded."""
+    """Return whether this is a login and not a sentence that begins with `Basic`.
+
+    A login has padding, or decodes to something with a colon.
+    """
     word = found[3].rstrip("=").replace("-", "+").replace("_", "/")
     try:
         decoded = binascii.a2b_base64(word[: len(word) // 4 * 4])

@@ -1,4 +1,4 @@
-"""What somebody may have meant who typed something else."""
+"""Suggestions for words that were mistyped."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Final
 
 # Of `difflib`: how alike two words are, from 0 to 1. Its own default; below it, suggestions are guesses.
 _ALIKE: Final = 0.6
-# More than so many are no help.
+# More suggestions than this are no help.
 _MOST: Final = 3
 
 
 def did_you_mean(typed: str, known: Iterable[str]) -> str | None:
-    """`did you mean push?` or `did you mean tag or tags?`; None if nothing that is `known` is like it.
+    """Return `did you mean push?` or `did you mean tag or tags?`; None if no `known` word is similar.
 
     Upper and lower case count as the same.
     """
-    from difflib import get_close_matches  # 3 ms, which those who type well need not wait
+    from difflib import get_close_matches  # takes 3 ms
 
     spelt = {word.lower(): word for word in known}
     near = [spelt[word] for word in get_close_matches(typed.lower(), spelt, n=_MOST, cutoff=_ALIKE)]

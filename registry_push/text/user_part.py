@@ -13,25 +13,25 @@ _SCHEME: Final = LazyPattern(r"[a-z][a-z0-9+.-]*+://", re.IGNORECASE)
 _AUTHORITY_END: Final = LazyPattern(r"[/?#]")
 _QUERY: Final = LazyPattern(r"[?#]")
 _HOST_AND_PORT: Final = LazyPattern(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::[0-9]{0,5})?")
-# What Unicode takes for the same as an @ (NFKC), and input methods write for it.
+# Characters that Unicode considers the same as an @ (NFKC); input methods write them.
 OTHER_ATS: Final = "\uff20\ufe6b"
-# The @ that ends a login. That of a reference is none: a whole digest follows it, and nothing after that. A host may be
-# called `sha256`.
+# The @ that ends a login. The @ of a reference does not: a whole digest follows it, and nothing else. (A host may be
+# called `sha256`.)
 _AT: Final = LazyPattern(rf"[@{OTHER_ATS}](?!sha[0-9]{{3}}[:-][0-9a-f]{{64,128}}+(?![\w/:@{OTHER_ATS}-]))")
-# What `printable` ends with when it had to cut.
+# The last character of `printable` if it had to cut.
 _CUT: Final = "…"
 
 
 def without_user_parts(prose: str) -> str:
-    """Leave the user part out of every URL in `prose`.
+    """Return `prose` without the user part of its URLs.
 
-    A password that was not percent-encoded may hold any of `/?#@`: then all up to the last @ is taken for one.
+    A password that is not percent-encoded may hold any of `/?#@`, so all up to the last @ is taken for it.
     """
     return _URL.compiled.sub(_without_user_part, prose) if "//" in prose else prose
 
 
 def without_login(address: str) -> str:
-    """Leave out what comes before the last @ of an `address` that somebody wrote, with a scheme or without."""
+    """Return `address`, with a scheme or without, less what comes before its last @."""
     at = _last_at(address)
     if at < 0:
         return address
@@ -45,7 +45,7 @@ def _without_user_part(url: re.Match[str]) -> str:
     authority = rest[: ends.start()] if ends else rest
     is_host = _HOST_AND_PORT.compiled.fullmatch(authority[_last_at(authority) + 1 :]) is not None
     query = _QUERY.compiled.search(rest)
-    # An @ in the query of a host is the query's; after what can be no host, it is still a password's.
+    # An @ in a query after a host belongs to the query; if what precedes it can't be a host, it ends a password.
     at = _last_at(rest[: query.start()] if is_host and query else rest)
     if at >= 0:
         return f"{start}{'' if at < len(authority) else _CUT + '@'}{rest[at + 1 :]}"
