@@ -1,4 +1,4 @@
-"""`Configuration`: what `config.toml` says, a line for each flag, and on which line it says so."""
+"""`Configuration`: the values in `config.toml`, and the line on which each stands."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..content.optional_files import is_there
 from ..errors import InvalidSettings, NotAtSource
 from ..usual_folders import usual_config
 
-# Bytes. A configuration has some lines; this bounds what a wrong file can make us parse.
+# Bytes. A configuration has a few lines; this bounds what a wrong file can make us parse.
 _MAX_CONFIG: Final = 256 * 1024
-# Lines that look as if they set a key, each of which costs a look at all before it. A file by a person has one.
+# Lines that look as if they set a key; for each, all lines before it are parsed. A file written by a person has one.
 _MOST_CANDIDATES: Final = 16
 
 
 class Configuration(Struct, frozen=True):
-    """The `values` of the file at `path`, whose content is `text`."""
+    """The values of the file at `path`, whose content is `text`."""
 
     path: Path
     text: str
@@ -56,7 +56,7 @@ def read_configuration(named: Path | None) -> Configuration | None:
     file = named or usual_config()
     if file is None or (named is None and not is_there(file)):
         return None
-    import tomllib  # 2 ms, which those without a file need not wait
+    import tomllib  # takes 2 ms
 
     from ..content.ollama.paths import read_small
     from ..content.read_errors import passes, read_error, unreadable

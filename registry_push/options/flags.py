@@ -27,13 +27,13 @@ from .configuration import read_configuration
 from .option import CONFIGURATION, Option, located, own, renamed, table
 from .passwords import password_of
 
-# What the name of each flag's variable begins with.
+# The prefix of each flag's environment variable.
 PREFIX: Final = "REGISTRY_PUSH_"
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class _File(click.Path):
-    """A path, a `~` at its beginning expanded: no shell does that in a variable, a file or `--flag=~/…`."""
+    """A path. A leading `~` is expanded, which no shell does in a variable, a file or `--flag=~/…`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not value:
@@ -44,7 +44,7 @@ class _File(click.Path):
             self.fail(f"{error}; {error.hint}", param, ctx)
 
 
-# Who opens a file says why it can't be read, and whose it is; click would say that it is bad usage.
+# click does not check that files exist: the code that opens one explains better why it can't be read.
 FILE: Final = _File(readable=False, path_type=Path)
 
 
@@ -227,7 +227,7 @@ _OUTPUT: Final = (
 
 
 def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None) -> Path | None:
-    """Make the file's lines the defaults of the flags: the environment and the command line go before them."""
+    """Make the file's values the defaults of the flags; the environment and the command line win over them."""
     try:
         configuration = read_configuration(path)
     except RegistryPushError as error:
@@ -280,7 +280,7 @@ _GROUPS: Final = {
 def options(*groups: str) -> Callable[[Decorated], Decorated]:
     """Add groups of flags to a command, in the order given; `config` always last.
 
-    What the command raises for a value says where that was set.
+    An error that the command raises for a value says where that value was set.
     """
 
     def add(function: Decorated) -> Decorated:
@@ -305,7 +305,7 @@ def _locating(function: Decorated) -> Decorated:
 
 
 def settings_of(flags: Mapping[str, Any]) -> Settings:
-    """Return the `Settings` that a command's flags mean. Reads the environment, and the password.
+    """Return the `Settings` for a command's flags. Reads the environment and the password.
 
     Raises `InvalidSettings`.
     """
@@ -322,7 +322,7 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
 
 
 def homeless_warning(flags: Mapping[str, Any]) -> Warned | None:
-    """Return what a command with these `flags` does without because its user has no home; None if there is one."""
+    """Return what a command with these flags can't do because its user has no home; None if there is a home."""
     if _home() is not None:
         return None
     lost = "no configuration, login or key is looked for there"

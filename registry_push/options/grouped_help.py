@@ -1,4 +1,4 @@
-"""`GroupedCommand`: a command whose options are shown in groups, as many of them are read at once by nobody."""
+"""`GroupedCommand`: a command whose help shows its many options in groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from .option import UNBROKEN
 
-# Headings, in the order they are shown, and the parameters below them. What is in none is the command's own.
+# Headings in the order they are shown, and the parameters below them. All others are the command's own.
 SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "Store options": ("models",),
     "Sign-in options": ("key", "username", "password_stdin", "authfile", "allow_realms"),
@@ -44,7 +44,7 @@ def in_sections(parameters: Iterable[click.Parameter]) -> dict[str, list[click.P
     found: dict[str, list[click.Parameter]] = {heading: [] for heading in (OWN, *SECTIONS)}
     for each in parameters:
         if not isinstance(each, click.Option):
-            continue  # an argument is in the usage, and the text above says what it is
+            continue  # an argument is explained by the usage and the text above
         name = "help" if "--help" in each.opts else each.name or ""  # click has a name of its own for that one
         found[headings.get(name, OWN)].append(each)
     return {heading: each for heading, each in found.items() if each}
@@ -62,7 +62,7 @@ class GroupedCommand(click.Command):
             raise
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
-        """Both, whatever the context: click keeps what it has seen first."""
+        """Return both names, whatever the context: click caches what it has seen first."""
         return ["-h", "--help"]
 
     def get_help(self, ctx: click.Context) -> str:

@@ -46,7 +46,7 @@ class Option(click.Option):
         return Source("command line" if found is ParameterSource.COMMANDLINE else "default")
 
     def called(self, ctx: click.Context) -> str:
-        """Return the name to call the option in a message: by whatever set it."""
+        """Return the option's name for a message: the flag, the variable or the line that set it."""
         source = self.source(ctx)
         match source.kind:
             case "environment":
@@ -57,7 +57,7 @@ class Option(click.Option):
                 return f"--{self.key}"
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
-        """Return what click calls the option in its own errors."""
+        """Return the option's name in click's own errors."""
         return f"'{self.called(ctx)}'" if ctx is not None else super().get_error_hint(ctx)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
@@ -66,7 +66,7 @@ class Option(click.Option):
         return record and (record[0], record[1].replace("[env var: ", f"[env:{UNBROKEN}"))
 
     def from_line(self, value: object) -> object:
-        """Return what a line of the configuration means. Raises `InvalidSettings` if the option can't be that."""
+        """Return the value that a line of the configuration sets. Raises `InvalidSettings` if the option refuses it."""
         values = value if self.multiple and isinstance(value, list) else [value]
         try:
             fits = all(self._has_type(each) and self.type.convert(each, self, None) is not None for each in values)
@@ -77,7 +77,7 @@ class Option(click.Option):
         return values if self.multiple else int(value) if self.count and isinstance(value, bool) else value
 
     def _has_type(self, value: object) -> bool:
-        """Return whether a value of the file has the option's type; a number may be written as a string."""
+        """Return whether a value in the file has the option's type; a number may be written as a string."""
         if self._is_switch:
             return isinstance(value, bool)
         if self.count and isinstance(value, bool):
@@ -113,7 +113,7 @@ class Option(click.Option):
 
 
 def options_of(command: click.Command, ctx: click.Context) -> Iterator[Option]:
-    """Yield every option of `command` and its subcommands, in the order of the help; what several have comes again."""
+    """Yield every option of `command` and its subcommands, in the order of the help, shared ones more than once."""
     yield from (each for each in command.params if isinstance(each, Option))
     if isinstance(command, click.Group):
         for name in command.list_commands(ctx):
@@ -141,7 +141,7 @@ def was_typed(name: str) -> bool:
 
 
 def renamed(error: InvalidSettings) -> InvalidSettings:
-    """Return the error about a field of `Settings` as one about what set it: a flag, a variable, a line."""
+    """Return the error about a field of `Settings` as one about the flag, variable or line that set it."""
     ctx = click.get_current_context(silent=True)
     if ctx is None or error.setting is None:
         return error
@@ -149,7 +149,7 @@ def renamed(error: InvalidSettings) -> InvalidSettings:
 
 
 def located(error: RegistryPushError) -> RegistryPushError:
-    """Add to an error of this side where the value that it names was set, unless that was on the command line."""
+    """Add to a local error where the value that it names was set, unless that was on the command line."""
     ctx = click.get_current_context(silent=True)
     if ctx is None or error.exit_code not in _OF_VALUES:
         return error
@@ -162,7 +162,7 @@ def located(error: RegistryPushError) -> RegistryPushError:
     return error
 
 
-# Usage, not at the source, not allowed: what a wrong value ends with. A registry's own refusals name no value of ours.
+# Usage, not at the source, not allowed: the errors of a wrong value. A registry's refusals name no value of ours.
 _OF_VALUES: Final = (UsageError.exit_code, 3, 4)
 
 

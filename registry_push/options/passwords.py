@@ -1,4 +1,4 @@
-"""The password of `--username`: from standard input, the environment, or whoever sits at the terminal."""
+"""The password of `--username`: from standard input, the environment, or a prompt at the terminal."""
 
 from __future__ import annotations
 
@@ -74,7 +74,6 @@ def _read() -> str:
 
 
 def _undecoded(error: UnicodeDecodeError) -> str:
-    """Return the first line of what could not be decoded, which the error holds, as Python reads it where the locale is
-    C."""
+    """Return the first line of the undecodable input in `error`, decoded as Python does if the locale is C."""
     line, _, _ = error.object.partition(b"\n")
     return line.rstrip(b"\r").decode("utf-8", "surrogateescape")
