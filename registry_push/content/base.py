@@ -16,7 +16,7 @@ Ref = TypeVar("Ref", contravariant=True)
 
 
 class FileIdentity(Struct, frozen=True):
-    """What tells a file with this content from any other: a new content has a new one. Times in nanoseconds.
+    """Identifies a file with its present content: new content has another identity. Times in nanoseconds.
 
     `changed` is the inode's (ctime), which no program can set.
     """
@@ -29,7 +29,7 @@ class FileIdentity(Struct, frozen=True):
 
 
 class Placed(Struct, frozen=True):
-    """How a blob came to its target, and how many bytes of it went over the line for that."""
+    """How a blob came to its target, and how many bytes were sent for it."""
 
     placement: Placement
     sent: int = 0
@@ -58,32 +58,32 @@ class BlobBody(Protocol):
 class LocalFile(ABC):
     """A body that is a file on this machine: the kernel can send it, and a thread can hash it.
 
-    No protocol: to ask a body whether it follows one evaluates its members, an fstat among them; that was 9 % of the
-    time that small blobs take.
+    Not a `Protocol`: `isinstance` with one evaluates all members, an fstat among them, which took 9 % of the time of
+    small blobs.
     """
 
     @property
     @abstractmethod
     def file(self) -> io.FileIO:
-        """The open file; its own position is nobody's, readers use positions of theirs (pread)."""
+        """The open file. Read it with `pread`; its file position is undefined."""
         ...
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """What messages call it; its path is part of that."""
+        """The name for messages; it contains the path."""
         ...
 
     @property
     @abstractmethod
     def opened_as(self) -> FileIdentity:
-        """As it was when it was opened."""
+        """The identity when the file was opened."""
         ...
 
     @property
     @abstractmethod
     def identity(self) -> FileIdentity:
-        """As it is now; while it stays, what was hashed need not be hashed again. Raises as `read_error`."""
+        """The identity as it is now; while it stays the same, a known hash is valid. Raises as `read_error`."""
         ...
 
     @abstractmethod
@@ -93,16 +93,16 @@ class LocalFile(ABC):
 
 
 class Traits(Struct, frozen=True):
-    """How a target is best filled, as far as it is known by now. The copier obeys, and asks nothing else.
+    """How a target is best filled, by what is known now. The copier obeys, and asks nothing else.
 
-    `models` are so many that are under way at once: enough to hide the round trips at a model's end, few enough to
-    follow on a screen. `bodies` are so many that go at once, `requests` so many blobs of which each may cost a request
-    without a body.
-    Blobs of at most `small` bytes have a lane of their own, so that they never wait behind large ones. `asks_ahead`:
-    answers take long, so blobs are worth asking for before their turn to be sent comes. `mounts_itself`: a small blob
-    is put with the target itself among the candidates, instead of being asked for first. `mounts`: blobs can be had
-    from other repositories at the same origin. `is_local`: what the target says it lacks, it lacks for certain, so that
-    no pause helps; and it counts itself how often it may say so.
+    `models`: how many models are under way at once: enough to hide the round trips at a model's end, few enough to
+    follow on a screen. `bodies`: how many bodies are sent at once. `requests`: how many blobs may be under way that
+    each cost a request without a body. Blobs of at most `small` bytes have a lane of their own, so that they never wait
+    behind large ones. `asks_ahead`: answers take long, so it pays to ask for blobs before their turn to be sent.
+    `mounts_itself`: a small blob is put with the target itself among the candidates, instead of being asked for first.
+    `mounts`: blobs can be mounted from other repositories at the same origin. `is_local`: a blob that the target
+    reports missing is certainly missing, so that no pause helps; and the target itself bounds how often it reports
+    that.
     """
 
     bodies: int = 8
@@ -131,7 +131,7 @@ class Source(Protocol[Ref]):
 
 
 class Checker(Protocol):
-    """A source that sees, content unread, whether blobs are missing or damaged."""
+    """A source that can tell, without reading content, whether blobs are missing or damaged."""
 
     async def check(self, manifest: Manifest) -> None:
         """Raise one error for all blobs of `manifest` that are missing, unreadable or damaged."""
@@ -151,21 +151,21 @@ class Target(Protocol):
 
     @property
     def origin(self) -> str:
-        """The registry or folder. What one target at an origin holds, another there may mount or find."""
+        """The registry or folder. Blobs of one target at an origin can be mounted or found by another there."""
         ...
 
     @property
     def name(self) -> str:
-        """The repository's name at the origin, by which others there mount from it."""
+        """The repository's name at the origin, from which others there mount."""
         ...
 
     @property
     def traits(self) -> Traits:
-        """How to fill it, by what is known now."""
+        """How to fill the target, by what is known now."""
         ...
 
     async def prepare(self, blobs: int) -> None:
-        """Get ready for so many blobs, while the first question is asked. Cancelling is safe."""
+        """Prepare for so many blobs, in parallel with the first request. Cancelling is safe."""
         ...
 
     async def exists(self, blob: Descriptor) -> bool:

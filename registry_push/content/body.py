@@ -14,7 +14,7 @@ from .base import FileIdentity, LocalFile
 from .read_errors import read_error
 from .threads import in_thread
 
-# Bytes a read: long enough that a hop to a thread costs nothing beside it, short enough to stop promptly.
+# Bytes a read: long enough that the switch to a thread costs nothing in comparison, short enough to stop promptly.
 PIECE: Final = 1024 * 1024
 
 
@@ -40,8 +40,10 @@ async def opened(open_file: Callable[[], Opened]) -> Opened:
 
 
 class _Handover(Generic[Opened]):
-    """A file on its way out of a thread; whoever comes last closes it if nobody wants it. Needs no event loop for that,
-    since a cancelled one may be gone before the thread is done."""
+    """A file that a thread opens for a coroutine; if that was cancelled, whichever of the two is last closes it.
+
+    This needs no event loop, which may be gone before the thread is done.
+    """
 
     def __init__(self, open_file: Callable[[], Opened]) -> None:
         self._open_file = open_file
@@ -65,7 +67,7 @@ class _Handover(Generic[Opened]):
 
 
 def hint_for_damaged(path: str | Path) -> str:
-    """Return the next step for a blob whose file has not its content."""
+    """Return the next step for a blob whose file is damaged."""
     return f"remove {path}, then fetch the model again: ollama pull NAME"
 
 
@@ -87,17 +89,17 @@ class FileBody(LocalFile):
 
     @property
     def name(self) -> str:
-        """What messages call it: unless named otherwise, its path."""
+        """The name for messages: the path, unless another was given."""
         return self._name
 
     @property
     def opened_as(self) -> FileIdentity:
-        """As it was when it was opened."""
+        """The identity when the file was opened."""
         return self._opened_as
 
     @property
     def file(self) -> io.FileIO:
-        """The open file; readers use positions of their own."""
+        """The open file. Read it with `pread`; its file position is undefined."""
         return self._file
 
     async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
@@ -132,7 +134,7 @@ class FileBody(LocalFile):
     def check_size(self) -> None:
         """Raise `SourceChanged` if the size is not the one the file was opened with.
 
-        A new time alone is no change: Ollama touches a blob that it uses again (manifest/layer.go, touchLayer).
+        A new time alone is not a change: Ollama touches a blob that it uses again (manifest/layer.go, touchLayer).
         """
         size = self.identity.size
         if size != self.size:

@@ -1,4 +1,4 @@
-"""`FileWorker`: what threads do with open files, a while at a time."""
+"""`FileWorker`: work with open files in threads, in short turns."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class FileWorker:
-    """Has threads of `pool` work with copies of `descriptors`, one at a time; `own` are the copies.
+    """Runs work with copies of `descriptors` in threads of `pool`, one turn at a time; `own` are the copies.
 
-    A turn is short, so that others who wait for a thread have theirs. The copies are closed behind the last turn: a
-    thread whose caller was cancelled must not work on with a number that means another file by then.
+    Turns are short, so that other work gets the threads too. The copies are closed after the last turn: a thread whose
+    caller was cancelled must not use a descriptor that has become another file.
     """
 
     def __init__(self, pool: Executor, *descriptors: int) -> None:
@@ -34,7 +34,7 @@ class FileWorker:
             raise read_error(error, "a second descriptor of an open file") from error
 
     def start(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Return a turn; the one before has ended.
+        """Start a turn and return it; the one before has ended.
 
         It is awaited through a shield, since a thread can't be cancelled.
         """
@@ -42,21 +42,21 @@ class FileWorker:
         return turn
 
     async def take(self, work: Callable[[], T]) -> T:
-        """Return what `work` gives or raises. Cancelling leaves it to its thread."""
+        """Return what `work` returns or raise what it raises. After cancelling, the thread still finishes it."""
         return await asyncio.shield(self.start(work))
 
     @property
     def is_working(self) -> bool:
-        """Whether a thread works with them, as far as the loop has heard."""
+        """Whether a thread is working with the files, as far as the event loop knows."""
         return self._turn is not None and not self._turn.done()
 
     async def ended(self) -> None:
-        """Return when no thread works with them."""
+        """Return as soon as no thread works with the files."""
         if self._turn is not None and self.is_working:
             await asyncio.wait([self._turn])
 
     def close(self) -> None:
-        """No turn is taken any more, and one under way is the last. Called once."""
+        """Allow no more turns after the one under way. Called once."""
         self.is_over = True
         if self._turn is not None and self.is_working:
             self._turn.add_done_callback(self._close)

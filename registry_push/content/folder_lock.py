@@ -22,7 +22,7 @@ _HAS_LOCKS: Final[bool] = fcntl is not None
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock on `folder`, which has to be there; block until it is free. Threads of one process wait too.
 
-    It leaves no file behind, and ends with the process. Raises as `writing`. A file system without locks has none.
+    It leaves no file behind, and ends with the process. Raises as `writing`. Without support for locks it does nothing.
     """
     if not _HAS_LOCKS:
         yield

@@ -1,4 +1,4 @@
-"""Hashing beside the event loop: hashlib lets go of the interpreter while it works."""
+"""Hashing in threads beside the event loop: hashlib releases the GIL while it works."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .file_worker import FileWorker
 from .read_errors import read_error
 from .threads import start_in
 
-# One buffer a file. It stays in the second-level cache: 4 MiB is slower, 64 KiB pays for its system calls.
+# The buffer for a file. It fits in the second-level cache: 4 MiB is slower, and with 64 KiB system calls cost.
 _BUFFER: Final = 1024 * 1024
-# Bytes until other files, and bodies that wait to be sent, have their turn of a thread: some hundredths of a second.
+# Bytes that one turn hashes before other files, and bodies to be sent, get the thread: some hundredths of a second.
 _TURN: Final = 32 * 1024 * 1024
-# Hashed on the event loop, in a tenth of a millisecond: less than a thread costs.
+# Bytes that are hashed on the event loop, in a tenth of a millisecond: less than a thread costs.
 _AT_ONCE: Final = 128 * 1024
-# sha256 does over 1 GB/s a core; more threads than this only fight the network for the disk.
+# sha256 does over 1 GB/s a core; more threads only compete with the network for the disk.
 _MAX_THREADS: Final = 4
 
 _own = threading.local()
@@ -34,7 +34,7 @@ _own = threading.local()
 class RunningHash:
     """The sha256 of a body's content up to `offset`, and the md5 of each part of it that ends at one of `ends`.
 
-    Whoever reads the content anyway feeds it, in threads; what comes a second time or too early is passed over.
+    Whoever reads the content feeds it, in threads; bytes that come twice or too early are ignored.
     """
 
     def __init__(self, ends: Sequence[int] = ()) -> None:
@@ -43,11 +43,11 @@ class RunningHash:
         self._ends = ends
         self._parts = [hashlib.md5(usedforsecurity=False) for _ in ends]  # what Ollama's storage knows its parts by
         self._part = 0
-        # A reader that was cancelled may end its piece beside the one that came after it.
+        # A cancelled reader may finish its piece at the same time as its successor.
         self._lock = threading.Lock()
 
     def take(self, offset: int, piece: memoryview) -> None:
-        """Hash what of `piece`, the content at `offset`, comes next."""
+        """Hash the part of `piece`, the content at `offset`, that comes next."""
         with self._lock:
             known = self.offset - offset
             if 0 <= known < len(piece):
@@ -88,7 +88,7 @@ class Hasher:
         return running.digest
 
     async def finish(self, body: BlobBody, running: RunningHash) -> None:
-        """Has `running` take all that it misses of `body`.
+        """Feed `running` with all that it misses of `body`.
 
         Raises `SourceChanged` if a file has not the size its body said; else what the body raises. Cancelling is safe,
         and stops the work within one piece.
@@ -227,10 +227,9 @@ def _taken(content: _Content, offset: int, running: RunningHash | None, name: st
 
 
 def scratch(size: int) -> memoryview:
-    """`size` bytes of a buffer that is this thread's own, until its turn ends.
+    """Return `size` bytes of this thread's own buffer, which it may use until its turn ends.
 
-    To fill a new one with zeros for each body took 120 of the 2,270 million instructions that a push of 400 bodies of
-    2 MiB needs beside their hashes (valgrind).
+    To fill a new one with zeros for each body took 5 % of a push of 400 bodies of 2 MiB, hashes aside.
     """
     buffer: bytearray | None = getattr(_own, "buffer", None)
     if buffer is None or len(buffer) < size:

@@ -9,19 +9,19 @@ from .base import Traits
 
 
 class LocalTarget(ABC):
-    """A target that nobody waits for, and that knows what it has."""
+    """A target without network waits, which knows what it has."""
 
     @property
     def traits(self) -> Traits:
-        """As the disk takes it."""
+        """How to fill a disk."""
         return Traits(is_local=True)
 
     async def prepare(self, blobs: int) -> None:
-        """Return at once: nothing is to be got ready."""
+        """Do nothing: there is nothing to prepare."""
         return
 
     async def check_is_there(self) -> None:
-        """Return at once: what is missing of it is made."""
+        """Do nothing: missing parts are created when they are written."""
         return
 
     @abstractmethod

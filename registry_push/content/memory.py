@@ -1,4 +1,4 @@
-"""`MemoryStore`: a store that forgets. For tests and small uses."""
+"""`MemoryStore`: a store in memory, for tests and small uses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class MemoryStore:
         return Traits()
 
     async def prepare(self, blobs: int) -> None:
-        """Nothing is to be got ready."""
+        """Do nothing: there is nothing to prepare."""
 
     async def tags(self) -> tuple[str, ...]:
         """Return every tag."""

@@ -7,11 +7,10 @@ from pathlib import Path
 
 
 def is_there(path: Path) -> bool:
-    """Return whether the optional file `path` exists for this user; it may still be closed to us, which is worth an
-    error.
+    """Return whether the optional file `path` exists for this user; that it can't be read is still an error.
 
-    What lies in a folder that this user may not enter does not: `/etc/docker` is 0700 on ordinary hosts, and `$HOME`
-    can still be root's after a change of user. Nor does a dangling link, a loop of links, or what is below a file.
+    A file in a folder that this user may not enter does not exist: `/etc/docker` is 0700 on ordinary hosts, and `$HOME`
+    can still be root's after a change of user. Nor does a dangling link, a loop of links, or a path below a file.
     """
     return os.path.exists(path)  # noqa: PTH110  # Path.exists raises PermissionError for a closed folder, until 3.14
 

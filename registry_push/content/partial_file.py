@@ -1,4 +1,4 @@
-"""`PartialFile`: a spool with a name of its own, so that a later run continues what a killed one has left."""
+"""`PartialFile`: a spool with a fixed name, so that a later run continues what a killed one has left."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ except ImportError:  # Windows: nothing is continued there
     fcntl = None  # type: ignore[assignment]
 
 _HAS_LOCKS: Final[bool] = fcntl is not None
-# Bytes. Less than this is fetched again sooner than anybody misses it, so that a cancelled copy leaves no litter.
+# Bytes. A smaller part is quickly fetched again, so it is not kept: a cancelled copy should leave no litter.
 WORTH_KEEPING: Final = 8 * 1024 * 1024
-# Bytes that are read at once, and until a thread looks whether it is still wanted.
+# Bytes that are read at once; after each, a thread checks whether it is still wanted.
 _PIECE: Final = 1024 * 1024
 _TURN: Final = 32 * 1024 * 1024
-# A link or a pipe under this name is somebody's trick: neither is followed or waited for.
+# A link or a pipe under this name is an attack: it is not followed or waited for.
 _FLAGS: Final[int] = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class PartialFile(Spool):
-    """Bytes on their way to `path` of a blob, kept by `leave` if they are many.
+    """The first bytes of a blob, which `leave` keeps if they are many.
 
-    A lock on the file keeps two writers apart. What is found in it counts only as far as the digest of the whole says.
+    A lock on the file excludes other writers. Content found in it is trusted only if the digest of the whole is right.
     """
 
     def __init__(self, path: Path) -> None:

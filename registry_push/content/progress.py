@@ -1,4 +1,4 @@
-"""How far a blob has come, as it is told to the sink."""
+"""The progress of a blob, as it is reported to the sink."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ..model import Descriptor
 
 
 class Progress:
-    """One blob's. An earlier process had `begun` bytes of it acknowledged; None if there was none."""
+    """The progress of one blob. `begun` bytes were acknowledged to an earlier process; None if there was none."""
 
     def __init__(self, sink: Sink, repository: str, blob: Descriptor, *, begun: int | None) -> None:
         self._sink = sink
@@ -17,9 +17,9 @@ class Progress:
         self._shown: int | None = None  # the offset the sink knows of; None: it knows of no upload
 
     def goes_on(self, offset: int, reason: str, *, anew: bool = False) -> None:
-        """Bytes go from `offset` now, `again` in another session. If the sink knew of more, those go again.
+        """Report that bytes are sent from `offset`, `again` in another session, and how many of them a second time.
 
-        What an earlier process sent without an acknowledgement nobody can count, but if it is lost, that is said.
+        Bytes that an earlier process sent without an acknowledgement can't be counted; if they are lost, say so.
         """
         lost_unseen = False
         if self._shown is None:
@@ -37,6 +37,6 @@ class Progress:
             self.moved(offset)
 
     def moved(self, offset: int) -> None:
-        """Everything before `offset` has been given to the line."""
+        """Report that everything before `offset` has been sent."""
         self._shown = offset
         self._sink(BlobProgress(self._repository, self._blob.digest, offset, self._blob.size))

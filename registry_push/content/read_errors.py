@@ -1,4 +1,4 @@
-"""What a failure to read a local file means: one table, for every reader of blobs, manifests, keys and settings."""
+"""Errors of reading local files: one table for blobs, manifests, keys and settings."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _CAUSES: Final = _table(
         Cause.MISSING: ("ENOENT", "ENOTDIR", "ELOOP"),
         Cause.CLOSED: ("EACCES", "EPERM", "EKEYEXPIRED", "EKEYREVOKED", "EKEYREJECTED", "ENOKEY"),
         Cause.SHORTAGE: ("EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "EWOULDBLOCK", "ENOBUFS", "ENOLCK"),
-        # What NFS, CIFS, FUSE, Ceph and the like say while their server, or the line to it, is away.
+        # Errors of NFS, CIFS, FUSE, Ceph and the like while their server can't be reached.
         Cause.PASSING: (
             "ESTALE", "ETIMEDOUT", "ETIME", "EINTR", "EBUSY", "ENOTCONN", "ESHUTDOWN", "ECONNREFUSED", "ECONNRESET",
             "ECONNABORTED", "EPIPE", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENETRESET", "ENOLINK",
@@ -60,7 +60,7 @@ _CAUSES: Final = _table(
     }
 )  # fmt: skip
 
-# Only a process or the whole machine runs out of these, whatever it was that was asked for.
+# Errors that mean a shortage in the process or the machine, whatever the call was.
 _SHORTAGE_HINTS: Final[Mapping[int, str]] = MappingProxyType(
     {
         errno.EMFILE: "allow more open files: ulimit -n 4096; or send fewer blobs at once: --jobs 2",
@@ -72,9 +72,9 @@ _SHORTAGE_HINTS: Final[Mapping[int, str]] = MappingProxyType(
 
 
 def cause_of(number: int | None) -> Cause:
-    """Return what the error number `number` says of a file that was opened, looked at or read.
+    """Return what the error `number` means for a file that was opened, looked at or read.
 
-    What no system documents for these calls counts as damage: trying again would not help.
+    A number that no system documents for these calls counts as damage: trying again would not help.
     """
     return Cause.DAMAGED if number is None else _CAUSES.get(number, Cause.DAMAGED)
 
@@ -85,9 +85,9 @@ def passes(error: OSError) -> bool:
 
 
 def shortage(error: OSError, what: str) -> OutOfResources | None:
-    """Return the error for an `error` that only a shortage on this machine explains, whatever was asked for; else None.
+    """Return our error if `error` means a shortage on this machine, else None.
 
-    Not for `EAGAIN`, which sockets say all the time.
+    Not for `EAGAIN`, which is usual for sockets.
     """
     hint = _SHORTAGE_HINTS.get(error.errno or 0)
     return OutOfResources(f"{what}: {words(error)}", hint=hint) if hint is not None else None
@@ -103,8 +103,8 @@ def read_error(
 ) -> RegistryPushError:
     """Return the error that `error` means for `what`, which names the file.
 
-    `damaged` and `missing` are the classes for those two causes. With `path` the message names it, and the one for a
-    file that is closed to us its owner.
+    `damaged` and `missing` are the classes for those two causes. With `path` the message names the path, and the owner
+    of a file that we may not read.
     """
     message = f"{what} can't be read: {words(error)}" + (f" ({path})" if path is not None else "")
     match cause_of(error.errno):
@@ -122,14 +122,14 @@ def read_error(
 
 
 def words(error: OSError) -> str:
-    """Return what the system says, without the number and the path."""
+    """Return the system's message, without number and path."""
     if error.errno is None:
         return str(error)
     return error.strerror or os.strerror(error.errno)
 
 
 def unreadable(path: Path, *, what: str = "the store") -> Unreadable:
-    """Return the error for a `path` that the system would not let us read; says whose it is and what to do."""
+    """Return the error for a `path` that we may not read, with its owner and the next step."""
     place = _blocker(path)
     owner, hint, status = "another user", "run this as the user who owns it", None
     with suppress(OSError):
@@ -144,14 +144,14 @@ def unreadable(path: Path, *, what: str = "the store") -> Unreadable:
 
 
 def owner_of(status: os.stat_result) -> tuple[str, str]:
-    """Return how to call the owner of a file with this `status`, and the hint to run the command as that user."""
+    """Return the name of the owner of a file with this `status`, and the hint to run the command as that user."""
     user = _user(status.st_uid) if os.name == "posix" else None
     sudo = user if user is not None else f"#{status.st_uid}"
     return user if user is not None else f"uid {status.st_uid}", f"run it as that user: sudo -u {sudo} registry-push …"
 
 
 def _blocker(path: Path) -> Path:
-    """Return the first part of `path`, from the top, that is closed to us."""
+    """Return the first part of `path`, from the top, that we may not enter or read."""
     path = path.absolute()
     for place in reversed(path.parents):
         if not os.access(place, os.X_OK):

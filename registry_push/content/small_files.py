@@ -38,7 +38,7 @@ async def read_small_file(path: Path, limit: int, opener: Opener = regular_descr
 
 
 async def _read(path: Path, limit: int, opener: Opener) -> bytes:
-    import aiofiles  # takes 1.5 ms, which a push that reads no such file does not spend
+    import aiofiles  # takes 1.5 ms
 
     async with aiofiles.open(path, "rb", opener=lambda name, _: opener(Path(name))) as file:
         return await file.read(limit + 1)

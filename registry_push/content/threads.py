@@ -1,4 +1,4 @@
-"""Work in threads, where a thread may be one more than this machine allows."""
+"""Work in threads, and a typed error if this machine allows no more threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 def no_thread(error: RuntimeError) -> OutOfResources | None:
     """Return the error for a thread that could not be started; None if `error` is another."""
-    if "can't start new thread" not in str(error):  # which has no class of its own
+    if "can't start new thread" not in str(error):  # it has no class of its own
         return None
     return OutOfResources(
         "this machine lets us start no more threads",
@@ -24,7 +24,7 @@ def no_thread(error: RuntimeError) -> OutOfResources | None:
 
 
 async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """As `asyncio.to_thread`. Raises `OutOfResources` if there is none to be had."""
+    """As `asyncio.to_thread`. Raises `OutOfResources` if no thread can be started."""
     try:
         return await asyncio.to_thread(work, *arguments, **named)
     except RuntimeError as error:
@@ -34,7 +34,7 @@ async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs)
 
 
 def start_in(pool: Executor, work: Callable[[], T]) -> asyncio.Future[T]:
-    """`work` in a thread of `pool`. Raises `OutOfResources` if there is none to be had."""
+    """Start `work` in a thread of `pool`. Raises `OutOfResources` if none can be started."""
     try:
         return asyncio.get_running_loop().run_in_executor(pool, work)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""What a failure to write a local file means: one table, for every store that is written."""
+"""Errors of writing local files: one table for all stores."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..errors import RegistryPushError, Unavailable, Unwritable
 from .read_errors import owner_of, shortage, words
 
 _CLOSED: Final = frozenset({errno.EACCES, errno.EPERM})
-# Something else lies where a file or folder of ours should be.
+# Something else is in the place of a file or folder of ours.
 _IN_THE_WAY: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENOTEMPTY})
 
 
 @contextmanager
 def writing(path: Path, *, kept: str = "") -> Iterator[None]:
-    """Translate an `OSError` of a write to `path`. `kept` says what of the work is kept on the disk."""
+    """Translate an `OSError` of a write to `path`. `kept` says which part of the work is kept on the disk."""
     try:
         yield
     except OSError as error:
@@ -42,7 +42,7 @@ def write_error(error: OSError, path: Path, *, kept: str = "") -> RegistryPushEr
 
 
 def unwritable(path: Path, place: Path) -> Unwritable:
-    """Return the error for a `path` that the folder `place` keeps us from writing: whose that is, and what to do."""
+    """Return the error for a `path` that the folder `place` keeps us from writing, with its owner and the hint."""
     owner, hint = "another user", "run this as the user who owns it"
     with suppress(OSError):
         status = place.stat()
@@ -53,7 +53,7 @@ def unwritable(path: Path, place: Path) -> Unwritable:
 
 
 def check_writable(path: Path) -> None:
-    """Raise `Unwritable` if this user can't make or replace the file `path`, as far as can be seen without a try."""
+    """Raise `Unwritable` if this user can't create or replace the file `path`, as far as can be told without trying."""
     folder = path.absolute().parent
     for place in (*reversed(folder.parents), folder):
         if not os.path.lexists(place):

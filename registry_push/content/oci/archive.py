@@ -1,4 +1,4 @@
-"""`OCIArchive`: an OCI image layout in a tar file, read where it lies."""
+"""`OCIArchive`: an OCI image layout in a tar file, read without unpacking."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _OLD_DOCKER: Final = "manifest.json"
 
 
 class OCIArchive(LayoutReader):
-    """An archive as a source. An async context manager: the file is opened when it is first needed, and closed at last.
+    """An archive as a source. An async context manager, which opens the file when it is first needed.
 
     Implements `Source[str | None]`, `Checker` and `TagLister`.
 
-    Nothing is unpacked. The headers are read once, in one pass, and blobs are read at their offsets after that. What an
-    archive can have besides plain files and folders is refused, wherever it is in it: links, devices, sparse files,
-    paths that lead out of it, and files of a layout that are there twice.
+    Nothing is unpacked. The headers are read once, in one pass; then blobs are read at their offsets. Everything but
+    plain files and folders is refused, wherever it is in the archive: links, devices, sparse files, paths that lead out
+    of it, and duplicate files of a layout.
     """
 
     def __init__(self, path: Path) -> None:
@@ -125,7 +125,7 @@ class OCIArchive(LayoutReader):
         )
 
     def _read(self, file: io.FileIO, offset: int, length: int) -> bytes:
-        if self._is_over:  # nobody waits for the rest of a pass
+        if self._is_over:  # the rest of the pass is not needed
             raise UsageError(f"{self.path} is closed")
         try:
             return os.pread(file.fileno(), length, offset)
@@ -167,7 +167,7 @@ class OCIArchive(LayoutReader):
 
 
 class MemberBody:
-    """A blob in an archive that is open: it is read where it lies, as often as needed. Implements `BlobBody`."""
+    """A blob in an open archive, readable as often as needed. Implements `BlobBody`."""
 
     def __init__(self, file: io.FileIO, member: Member, *, name: str) -> None:
         self._file = file
@@ -203,5 +203,5 @@ class MemberBody:
 
 
 def path_of(digest: Digest) -> str:
-    """Return what a blob's entry is called."""
+    """Return the name of a blob's entry."""
     return f"blobs/sha256/{digest.hex}"

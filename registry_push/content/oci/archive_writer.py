@@ -23,16 +23,16 @@ from .index import LayoutIndex
 from .layout import VERSION
 from .partial_archive import PartialArchive, refuse_existing
 
-# Bytes for `index.json` if nobody has said what is expected: some 200 manifests.
+# Bytes for `index.json` if `expect` was not called: some 200 manifests.
 _ROOM: Final = 64 * 1024
 
 
 class OCIArchiveWriter(LocalTarget):
     """A new archive as a target. An async context manager; `finish` puts the archive under its name.
 
-    `oci-layout` comes first and `index.json` second, so that the archive can be read as a stream: the index has its
-    place kept from what `expect` was told, and is filled in at the end. Then come the blobs and manifests, in the order
-    in which they are put. The same content in the same order gives the same bytes.
+    `oci-layout` comes first and `index.json` second, so that the archive can be read as a stream: room for the index is
+    reserved by `expect`, and filled at the end. Then come the blobs and manifests, in the order in which they are put.
+    The same content in the same order results in the same bytes.
 
     Until `finish` all is in `FILE.partial`. What is not finished stays there, if it is worth it, and is continued by
     a run that expects the same manifests; any other starts again. When `stop` is set, a put ends at once.
@@ -76,7 +76,7 @@ class OCIArchiveWriter(LocalTarget):
         refuse_existing(self.path)
 
     def expect(self, manifests: Iterable[tuple[Manifest, str]]) -> None:
-        """Keep room in `index.json` for what will be put under these names. Called before anything is put."""
+        """Reserve room in `index.json` for manifests under these names. Call it before anything is put."""
         assert self._file is None, "the room is kept at the beginning"
         index = LayoutIndex()
         for manifest, ref in manifests:
@@ -91,7 +91,7 @@ class OCIArchiveWriter(LocalTarget):
         return self._file is not None and self._file.blobs.get(blob.digest) == blob.size
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
-        """Append the blob. One that fails or is cancelled is cut off again, or continued if much of it is there.
+        """Append the blob. If that fails or is cancelled, it is cut off again, or kept for later if much of it is there.
 
         Raises `BlobCorrupt`, `Unavailable` if the disk is full, `Unwritable`, `Interrupted`, and what the body raises.
         """
@@ -153,7 +153,7 @@ class OCIArchiveWriter(LocalTarget):
             while (kept := await in_thread(file.take_over_blob, put)) is None:
                 self._check_stop()
             sent, found = blob.size - kept, await self._pour(file, put, blob, body, kept)
-            if found is not None and kept:  # what was left may be at fault
+            if found is not None and kept:  # the earlier run's part may be wrong
                 await in_thread(file.restart, put)
                 sent, found = sent + blob.size, await self._pour(file, put, blob, body, 0)
             is_wrong = found is not None
@@ -209,7 +209,7 @@ class OCIArchiveWriter(LocalTarget):
 
 
 def _named(index: LayoutIndex, manifest: Manifest, ref: str) -> LayoutIndex:
-    """With `manifest` under the name `ref`; under its own digest it is listed if it is found by what it is about."""
+    """Return the index with `manifest` under the name `ref`; under its own digest only if it has a subject."""
     if ref != str(manifest.digest):
         digest = str(manifest.digest)
         others = (entry for entry in index.entries if entry["digest"] != digest or "annotations" in entry)
@@ -218,7 +218,7 @@ def _named(index: LayoutIndex, manifest: Manifest, ref: str) -> LayoutIndex:
 
 
 def _encoded(index: LayoutIndex) -> bytes:
-    """Return the document, in one order whatever the order of the puts."""
+    """Return the document, whose order does not depend on that of the puts."""
     entries = sorted(index.entries, key=lambda entry: (str(entry.get("annotations", "")), str(entry["digest"])))
     return LayoutIndex(tuple(entries), index.rest).encode()
 

@@ -15,15 +15,15 @@ from ...model.json_document import decoded
 from ...model.manifest import OCI_INDEX
 
 REF_NAME: Final = "org.opencontainers.image.ref.name"
-# containerd's and Docker's, which write the bare tag as the name: two images that are saved may both be `latest`.
+# containerd's and Docker's annotation. Their `ref.name` is the bare tag, and two saved images may both be `latest`.
 IMAGE_NAME: Final = "io.containerd.image.name"
 
 
 class LayoutIndex(Struct, frozen=True):
     """The entries as they were read, and the document's other fields.
 
-    An entry is looked at when it is asked for: one that we can't read must not hide the others, and is written
-    back as it was.
+    An entry is parsed when it is asked for: one that we can't parse must not hide the others, and is written back as it
+    was.
     """
 
     entries: tuple[Mapping[str, Any], ...] = ()
@@ -48,7 +48,7 @@ class LayoutIndex(Struct, frozen=True):
     def refs(self) -> tuple[str, ...]:
         """Every name that a manifest has here, in the document's order, each once.
 
-        If several manifests have one name, those that have a longer one too are called by that.
+        If several manifests have one name, those with a longer name too are listed by that.
         """
         digests: dict[str, set[object]] = {}
         for entry in self.entries:
@@ -70,7 +70,7 @@ class LayoutIndex(Struct, frozen=True):
         return Descriptor.parse(found[-1], where=f"index.json's {printable(ref)}") if found else None
 
     def with_digest(self, digest: Digest) -> Descriptor | None:
-        """Return the manifest with this digest, where it is listed and can be read."""
+        """Return the manifest with this digest; None if it is not listed or can't be parsed."""
         return next((found for found in self.readable() if found.digest == digest), None)
 
     def readable(self) -> Iterator[Descriptor]:
@@ -82,21 +82,21 @@ class LayoutIndex(Struct, frozen=True):
                 continue
 
     def added(self, manifest: Descriptor) -> Self:
-        """With `manifest` listed, without a name if it was not there."""
+        """Return the index with `manifest` listed, without a name if it was not there."""
         if self.with_digest(manifest.digest) is not None:
             return self
         return replace(self, entries=(*self.entries, _entry(manifest, {})))
 
     def tagged(self, manifest: Descriptor, ref: str) -> Self:
-        """With `ref` naming `manifest`, and nothing else."""
+        """Return the index with `ref` naming `manifest` only."""
         return replace(self, entries=(*self.untagged(ref).entries, _entry(manifest, {REF_NAME: ref})))
 
     def untagged(self, ref: str) -> Self:
-        """Without the entries that `ref` names."""
+        """Return the index without the entries that `ref` names."""
         return replace(self, entries=tuple(entry for entry in self.entries if _name(entry) != ref))
 
     def without(self, digest: Digest) -> Self:
-        """Without any entry for `digest`."""
+        """Return the index without entries for `digest`."""
         gone = {str(digest), digest.path_name}
         return replace(self, entries=tuple(entry for entry in self.entries if entry.get("digest") not in gone))
 

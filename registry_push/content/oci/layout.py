@@ -37,7 +37,7 @@ from .layout_files import LayoutFiles, blob_path
 from .reader import LayoutReader
 
 VERSION: Final = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
-# As for the blobs in them: others can read what is copied for them.
+# As for the blobs in them: other users can read what is copied for them.
 _FOLDER_MODE: Final = 0o755
 
 
@@ -46,8 +46,8 @@ class OCILayout(LayoutReader, LocalTarget):
 
     Implements `Source[str | None]`, `Checker`, `TagLister` and `Target`.
 
-    When `stop` is set, a put ends at once, and what came is kept. Links are followed inside the folder only. Writers in
-    one process may share an object; those in several take turns at `index.json`, if the system has `flock`.
+    When `stop` is set, a put ends at once, and the bytes received are kept. Links are followed inside the folder only.
+    Writers in one process may share an object; processes take turns at `index.json`, if the system has `flock`.
     """
 
     def __init__(self, path: Path, *, stop: asyncio.Event | None = None) -> None:
@@ -75,7 +75,7 @@ class OCILayout(LayoutReader, LocalTarget):
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
         """Put the blob here: under a temporary name, then on the disk, then under its own.
 
-        What a killed or cancelled copy has left of it is continued, if that was much, and hashed with the rest.
+        If a killed or cancelled copy has left a large part of it, that is continued, and hashed with the rest.
         Raises `BlobCorrupt`, `Unavailable` if the disk is full, `Unwritable`, `Interrupted`, and what the body raises.
         """
         if await self.exists(blob):
@@ -86,7 +86,7 @@ class OCILayout(LayoutReader, LocalTarget):
         try:
             left = spool.size
             sent = await self._fill(spool, body)
-            if left and spool.digest != blob.digest:  # what was left may be at fault
+            if left and spool.digest != blob.digest:  # the earlier run's part may be wrong
                 await in_thread(self._rewind, spool)
                 sent += await self._fill(spool, body)
             if spool.size != blob.size or spool.digest != blob.digest:
@@ -108,7 +108,7 @@ class OCILayout(LayoutReader, LocalTarget):
         await self.add_manifest(manifest)
         if ref != str(manifest.digest):
             await self.update(lambda index: index.tagged(manifest.descriptor, ref))
-        elif manifest.subject is not None:  # it is found by what it is about
+        elif manifest.subject is not None:  # it is found by its subject
             await self.update(lambda index: index.added(manifest.descriptor))
 
     async def digest_of(self, ref: str) -> Digest | None:
@@ -157,7 +157,7 @@ class OCILayout(LayoutReader, LocalTarget):
         return await self._files.index()
 
     async def update(self, change: Callable[[LayoutIndex], LayoutIndex]) -> None:
-        """Replace `index.json` in one step by what `change` makes of it. Raises as `index`, and `Unavailable`."""
+        """Replace `index.json` atomically by what `change` returns for it. Raises as `index`, and `Unavailable`."""
         await in_thread(self._update, change)
 
     async def add_manifest(self, manifest: Manifest) -> None:
@@ -179,7 +179,7 @@ class OCILayout(LayoutReader, LocalTarget):
         await in_thread(self._prepare)
 
     async def adopt(self, spool: Spool, digest: Digest) -> None:
-        """Make what is in `spool` the blob `digest`; that it is, the caller has checked. Raises `Unavailable`."""
+        """Make the content of `spool` the blob `digest`, which the caller has checked. Raises `Unavailable`."""
         await in_thread(self._adopt, spool, digest)
 
     def blob_path(self, digest: Digest) -> Path:
@@ -187,8 +187,7 @@ class OCILayout(LayoutReader, LocalTarget):
         return blob_path(self.path, digest)
 
     async def _begun(self, blob: Descriptor) -> Spool:
-        """Return where `blob` is written: after what an earlier run has left of it, unless another writes that just
-        now."""
+        """Return the spool for `blob`: what an earlier run has left of it, unless another process is writing that."""
         await self.make_folders()
         file = PartialFile(self.path / f".partial-{blob.digest.hex}")
         try:
@@ -202,7 +201,7 @@ class OCILayout(LayoutReader, LocalTarget):
         return Spool(self.path)
 
     async def _fill(self, spool: Spool, body: BlobBody) -> int:
-        """Have `spool` take what it misses of `body`, unless told to stop; return how many bytes that is."""
+        """Write what `spool` misses of `body`, unless told to stop, and return the number of bytes."""
         missing = body.size - spool.size
         pouring = pour(body.open(spool.size, missing), partial(self._write_all, spool))
         await unless_stopped(pouring, self._stop, f"stopped while {self.path} was written; what there is of it is kept")
@@ -284,7 +283,7 @@ class OCILayout(LayoutReader, LocalTarget):
 
 
 async def _leave(spool: Spool) -> None:
-    """As `discard`, but what is worth it stays for a later run."""
+    """As `discard`, but keep a large part for a later run."""
     await asyncio.shield(in_thread(spool.leave))
 
 

@@ -22,7 +22,7 @@ from .tar_scan import MAX_ENTRIES, DamagedArchiveError, Member, members
 _BLOBS: Final = "blobs/sha256/"
 # With `oci-layout` and `index.json`, and extended headers before the largest.
 _MAX_BLOBS: Final = MAX_ENTRIES - 2000
-# Bytes that are read at once, and until a thread looks whether it is still wanted.
+# Bytes that are read at once; after each, a thread checks whether it is still wanted.
 _PIECE: Final = 1024 * 1024
 _TURN: Final = 32 * 1024 * 1024
 
@@ -30,9 +30,9 @@ _TURN: Final = 32 * 1024 * 1024
 class PartialArchive:
     """The file `path` with `.partial` after its name, while it is written. The methods block on the disk.
 
-    It begins with `head`, whose end `commit` replaces. What a killed run has left is continued by one with the same
-    head: the complete members whose content has its digest, and the one that was under way if it is the first that is
-    put. A lock on the file keeps two writers apart, and one in here keeps off threads whose caller was cancelled.
+    It begins with `head`, whose end `commit` replaces. A run with the same head continues what a killed one has left:
+    the complete members with the right digest, and the incomplete one if it is the first that is put. A lock on the
+    file excludes other writers, and one in this object excludes threads whose caller was cancelled.
     """
 
     def __init__(self, path: Path, head: bytes) -> None:
@@ -115,7 +115,7 @@ class PartialArchive:
                 self._write(header, self._end)
 
     def take_over_blob(self, put: int) -> int | None:
-        """Hash the next bytes of the blob that were there; return how many they are after the last, else None."""
+        """Hash the next bytes that were there of the blob; return their number after the last ones, else None."""
         with self._lock, writing(self._partial):
             is_more = self._put == put and self._hash(self._start, self._kept)
             return None if is_more else self._size
@@ -208,7 +208,7 @@ class PartialArchive:
                 seen.add(name)
 
     def _hash(self, offset: int, size: int) -> bool:
-        """Hash on in the `size` bytes at `offset` for a turn; return whether there are more."""
+        """Hash more of the `size` bytes at `offset` for a turn; return whether there are more."""
         assert self._descriptor is not None, "it is open"
         turn = min(self._size + _TURN, size)
         while self._size < turn:

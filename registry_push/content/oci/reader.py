@@ -24,7 +24,7 @@ from ..threads import in_thread
 from .index import LayoutIndex
 from .subjects import referrers_in
 
-# Of many blobs that are missing the message names so many.
+# At most so many missing blobs are named in a message.
 _SHOWN: Final = 3
 COPY_AGAIN: Final = "copy it again from where it came"
 
@@ -144,7 +144,7 @@ class LayoutReader(ABC):
 
     async def _only(self, index: LayoutIndex) -> Descriptor:
         manifests = {entry.digest: entry for entry in index.readable() if entry.media_type in MANIFEST_TYPES}
-        if len(manifests) > 1:  # what is about another one is not what is meant
+        if len(manifests) > 1:  # those that are about another one are not meant
             attached = {each for digests in (await referrers_in(self)).values() for each in digests}
             named = [index.named(ref) for ref in index.refs if is_attached(ref.rpartition(":")[2])]
             attached |= {entry.digest for entry in named if entry is not None}

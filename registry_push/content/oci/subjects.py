@@ -24,7 +24,7 @@ class IndexReader(Protocol):
 
 
 async def referrers_in(layout: IndexReader) -> Mapping[Digest, tuple[Digest, ...]]:
-    """By subject, the manifests in `index.json` that are about it. One that can't be read is about nothing."""
+    """Return the manifests in `index.json` by their subject. One that can't be read has none."""
     found: dict[Digest, dict[Digest, None]] = {}
     for entry in (await layout.index()).readable():
         if entry.media_type not in MANIFEST_TYPES:

@@ -1,7 +1,7 @@
 """Tar headers: POSIX's and GNU's, read strictly, and written in one form. Pure.
 
-What two readers could understand in two ways is refused, and so is whatever is no file and no folder: nothing that an
-image layout needs is lost by that.
+Headers that two readers could understand in two ways are refused, and so is everything but files and folders. No image
+layout needs them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _REFUSED: Final = {
     b"S": "a sparse file",
     b"M": "a piece of a file from another volume",
 }
-# Keys of pax that say that the content is not as it stands there.
+# Pax keys which say that the content is stored in another form.
 _SPARSE: Final = (b"GNU.sparse.", b"SCHILY.realsize")
 _MAGICS: Final = (
     (b"\x1f\x8b", "gzip", "gunzip"),
@@ -49,7 +49,7 @@ _MAGICS: Final = (
 
 
 class Header(Struct, frozen=True):
-    """One entry: its name as it stands there, its type, and how many bytes of content follow."""
+    """One entry: its name as written, its type, and how many bytes of content follow."""
 
     name: bytes
     kind: bytes
@@ -63,7 +63,7 @@ class Extended(Struct, frozen=True):
     size: int | None = None
 
     def applied(self, header: Header) -> Header:
-        """`header` with what is said here. A file whose name ends in a slash is a folder."""
+        """Return `header` with these changes. A file whose name ends in a slash is a folder."""
         name = self.name if self.name is not None else header.name
         kind = header.kind
         if kind in _FILES:
@@ -71,7 +71,7 @@ class Extended(Struct, frozen=True):
         return Header(name, kind, self.size if self.size is not None else header.size)
 
     def and_then(self, later: Extended) -> Extended:
-        """Both, of which `later` counts."""
+        """Return both joined; `later` wins."""
         name = later.name if later.name is not None else self.name
         return Extended(name, later.size if later.size is not None else self.size)
 
@@ -132,12 +132,12 @@ def compression(start: bytes) -> tuple[str, str] | None:
 
 
 def padding(size: int) -> int:
-    """Return bytes between content of `size` bytes and the next header."""
+    """Return the padding between content of `size` bytes and the next header."""
     return -size % BLOCK
 
 
 def file_header(name: str, size: int) -> bytes:
-    """Return the header of a file: owned by nobody, of no time, readable by all. `name` has at most 100 bytes."""
+    """Return the header of a file without owner and time, readable by all. `name` has at most 100 bytes."""
     if size < _TOO_LARGE:
         return _header(name, size, FILE)
     record = b" size=%d\n" % size
@@ -171,7 +171,7 @@ def _text(field: bytes) -> bytes:
 
 
 def _number(field: bytes) -> int:
-    if field[0] & 0x80:  # GNU's form for what has too many digits
+    if field[0] & 0x80:  # GNU's form of large numbers
         if field[0] & 0x40:
             raise ValueError("has an entry with a negative size")
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")

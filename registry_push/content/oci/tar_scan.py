@@ -12,7 +12,7 @@ from ...errors import printable
 from . import tar
 from .tar import BLOCK, Extended, Header
 
-# Entries. A manifest names at most 100,000 blobs; more entries than this take seconds to look at.
+# Entries. A manifest names at most 100,000 blobs; to parse more entries than this takes seconds.
 MAX_ENTRIES: Final = 200_000
 # Bytes of all extended headers together.
 _MAX_EXTENDED: Final = 64 * 1024 * 1024
@@ -43,7 +43,7 @@ class DamagedArchiveError(ValueError):
 
 
 def scan(read: Read, size: int) -> dict[str, Member]:
-    """Return the files of the image layout in an archive of `size` bytes, by their names; all else is passed over.
+    """Return the files of the image layout in an archive of `size` bytes, by their names; skip all others.
 
     `read` returns the bytes at an offset, at most so many. Raises `DamagedArchiveError`, also for an archive without
     its end, and what `read` raises.
@@ -111,7 +111,7 @@ class _Reader:
         self._left -= header.size
         if header.size > tar.MAX_EXTENDED or self._left < 0:
             raise ValueError(f"has an extended header of {header.size} bytes")
-        content = self._read(self.offset + BLOCK, header.size)  # what is cut off has no header after it
+        content = self._read(self.offset + BLOCK, header.size)  # if it is cut off, the next header is missing
         self._extended = self._extended.and_then(tar.parse_extended(header, content))
         if self._begun is None and header.kind != tar.PAX_GLOBAL:
             self._begun = self.offset

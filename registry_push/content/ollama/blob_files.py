@@ -104,7 +104,7 @@ class BlobFiles:
             path = self._root / "blobs" / name
             try:
                 status = path.lstat()
-                # Nearly all are plain files: one system call each, of thousands.
+                # Nearly all are plain files: with thousands of them, one system call each matters.
                 return (path, status) if stat.S_ISREG(status.st_mode) else inside(self._root, path)
             except (FileNotFoundError, NotADirectoryError) as error:
                 if path.is_symlink():
@@ -127,13 +127,13 @@ class BlobFiles:
             raise BlobCorrupt(message, hint=self._partial_hint(blob) or hint_for_damaged(path))
 
     def _partial_hint(self, blob: Descriptor) -> str | None:
-        """Return the next step where a pull of this blob has begun and not ended, else None: the error's own."""
+        """Return the next step if a pull of this blob has begun and not ended; else None, for the error's own."""
         if os.path.lexists(self._root / "blobs" / f"{blob.digest.path_name}-partial"):
             return "a pull of it is unfinished: let it end, or ollama pull NAME"
         return None
 
 
 def _file_names(digest: Digest) -> tuple[str, ...]:
-    # Written so today; by Ollama before 0.1.33; and by who kept the capitals of a digest in a manifest.
+    # Today's name, the name before Ollama 0.1.33, and those with the capitals of a digest in a manifest.
     upper = digest.hex.upper()
     return (digest.path_name, f"sha256:{digest.hex}", f"sha256-{upper}", f"sha256:{upper}")

@@ -1,9 +1,9 @@
 """`StoreFiles`: what is written into an Ollama store, one step at a time, by Ollama's rules.
 
-Nothing under its own name is ever half written: partial content and the next manifest lie in `.registry-push/`, where
-Ollama does not look, on the file system of what they become. In `blobs/` Ollama deletes at its start what is no digest,
-and takes a file with its own names for partial content for its own; one odd file four levels below `manifests/` keeps
-it from cleaning up at all.
+Nothing under its final name is ever half written: partial content and the next manifest are kept in `.registry-push/`,
+where Ollama does not look, on the same file system as their final place. In `blobs/`, Ollama deletes at its start every
+file whose name is no digest, and takes files named like its partial content for its own; one odd file four levels below
+`manifests/` keeps it from cleaning up at all.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from .source import OllamaStore
 
 BLOBS: Final = "blobs"
 WORK: Final = ".registry-push"
-_NAME_BYTES: Final = 8  # of chance, in the name of a new file
+_NAME_BYTES: Final = 8  # random bytes in the name of a new file
 
 
 class Written(Struct, frozen=True):
-    """A file that was put, to be known again: by its inode, and by its time, since Ollama writes into the same file."""
+    """A file that was put, recognised by its inode and its time, since Ollama overwrites files in place."""
 
     path: Path
     device: int
@@ -55,9 +55,9 @@ class StoreFiles:
         self.root = root
 
     def owner(self) -> Owner | None:
-        """Return whom new files and folders are given to: the owner of `blobs/`, if this is root; None: they stay ours.
+        """Return the owner for new files and folders: that of `blobs/` if we are root; None: they stay ours.
 
-        As root's own they would be closed to the service that the store belongs to.
+        If root owned them, the service that the store belongs to could not read them.
         """
         if os.name != "posix" or os.geteuid() != 0:
             return None
@@ -69,14 +69,14 @@ class StoreFiles:
         return None
 
     def blobs(self) -> Folder:
-        """Open `blobs/`, made if it is missing. Raises `OSError`."""
+        """Open `blobs/`; create it if it is missing. Raises `OSError`."""
         return Folder.made(self.root / BLOBS, self.owner())
 
     def work(self, beside: Folder) -> Folder:
         """Open `.registry-push/` on the file system of the folder `beside`. Raises `OSError`, `Unwritable`.
 
         It is in the store, unless `blobs` or `manifests` is a link to another disk: then it is beside the link's
-        target. If that is a disk by itself, manifests have it within: two levels down Ollama does not look.
+        target. If that is the root of a disk, it is inside `manifests`: two levels down Ollama does not look.
         """
         real = Path(os.path.realpath(beside.path))
         within = () if real == Path(os.path.realpath(self.root / BLOBS)) else (real,)
@@ -98,9 +98,9 @@ class StoreFiles:
             check_writable(path)
 
     def has(self, digest: Digest, size: int | None) -> bool:
-        """Return whether the blob is here, in this size. If it is, Ollama takes it for new, and keeps it for an hour.
+        """Return whether the blob is here, in this size. If so, set its time, so that Ollama keeps it for an hour.
 
-        A link counts that leads to a file of the store.
+        A link to a file of the store counts.
         """
         path = self.root / BLOBS / digest.path_name
         try:
@@ -122,7 +122,7 @@ class StoreFiles:
         return True
 
     def missing(self, manifest: Manifest) -> list[Digest]:
-        """Return what `manifest` names and is not here, and what is not of that which its manifests name."""
+        """Return the content that `manifest`, or a manifest that it lists, names and that is not here."""
         missing = [blob.digest for blob in manifest.blobs if not self.has(blob.digest, blob.size)]
         store = OllamaStore(self.root)
         for entry in manifest.manifests:
@@ -146,10 +146,10 @@ class StoreFiles:
                 work.unlink(name)
 
     def put_manifest(self, manifest: Manifest, name: ModelName) -> list[Written]:
-        """Put the manifest under `name`, in the place of what was there. Returns the files that stand for it.
+        """Put the manifest under `name`, replacing what was there. Return the files that represent it.
 
-        If there is `manifests-v2/`, the manifest is also a blob, with a link there. That comes last: Ollama reads it
-        first, and so do we, so that a put that was killed in between is done again.
+        If there is `manifests-v2/`, the manifest is also a blob, with a link there. The link is written last: Ollama
+        and we read it first, so that a put that was killed in between is done again.
         """
         written = [self._put(LEGACY, name.path_parts, manifest)]
         if (self.root / V2).is_dir():
@@ -158,7 +158,7 @@ class StoreFiles:
         return written
 
     def remove(self, written: Iterable[Written]) -> None:
-        """Remove these files, unless others have been put in their place."""
+        """Remove these files, unless they have been replaced."""
         for each in written:
             with writing(each.path), Folder.at(each.path.parent, None) as folder:
                 status = folder.status(each.path.name)

@@ -1,4 +1,4 @@
-"""`Folder`: a folder that is written by name, whatever others put instead meanwhile."""
+"""`Folder`: an open folder, written by name, safe from others who replace files or folders meanwhile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 _HAS_DESCRIPTORS: Final = hasattr(os, "O_DIRECTORY") and os.open in os.supports_dir_fd  # Windows opens no folders
 _FOLDER_FLAGS: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-# O_NOFOLLOW: a link in the place of a file could lead out of the store. O_NONBLOCK: a FIFO must not be waited for.
+# O_NOFOLLOW: a link instead of a file could lead out of the store. O_NONBLOCK: don't wait for a FIFO.
 _FILE_FLAGS: Final = (
     os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 )
@@ -22,7 +22,7 @@ _FOLDER_MODE: Final = 0o755
 
 
 class Owner(Struct, frozen=True):
-    """Whom a new file is given to."""
+    """The user and group that a new file is given to."""
 
     uid: int
     gid: int
@@ -31,8 +31,8 @@ class Owner(Struct, frozen=True):
 class Folder:
     """An open folder. Its methods block on the disk and raise `OSError`; names are single parts of a path.
 
-    Names are looked up in the open folder itself (openat), so that nobody who may write above it can have us write
-    elsewhere. `owner` gets what is made here; None: it stays ours.
+    Names are looked up in the open folder itself (openat), so that nobody who may write above it can make us write
+    elsewhere. `owner` gets what is created here; None: it stays ours.
     """
 
     def __init__(self, path: Path, descriptor: int | None, owner: Owner | None, home: Path) -> None:
@@ -91,7 +91,7 @@ class Folder:
         return descriptor
 
     def open(self, name: str) -> int:
-        """Return the descriptor of the file `name`, which no other name and no link may stand for."""
+        """Return the descriptor of the file `name`, which may be no link and have no second name."""
         descriptor = os.open(self._at(name), _FILE_FLAGS, dir_fd=self._descriptor)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
@@ -100,7 +100,7 @@ class Folder:
         return descriptor
 
     def write(self, name: str, content: bytes) -> None:
-        """Write the new file `name` and have it on the disk."""
+        """Write the new file `name` and sync it to the disk."""
         descriptor = self.create(name)
         try:
             write_all(descriptor, content, 0)
@@ -109,7 +109,7 @@ class Folder:
             os.close(descriptor)
 
     def replace(self, name: str, folder: Folder, new: str) -> None:
-        """Move the file or link `name` to `new` in `folder`, in one step, and have the name on the disk."""
+        """Move the file or link `name` to `new` in `folder`, atomically, and sync the name to the disk."""
         os.replace(self._at(name), folder._at(new), src_dir_fd=self._descriptor, dst_dir_fd=folder._descriptor)
         folder.sync()
 
@@ -145,7 +145,7 @@ class Folder:
             return [entry.name for entry in found]
 
     def sync(self) -> None:
-        """Have the names in here on the disk. Windows keeps them itself."""
+        """Sync the names in here to the disk. Windows does so itself."""
         if self._descriptor is not None:
             os.fsync(self._descriptor)
 

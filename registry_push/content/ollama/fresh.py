@@ -1,4 +1,4 @@
-"""`FreshBlobs`: keeps finished blobs that no manifest names yet from being taken for old."""
+"""`FreshBlobs`: keeps Ollama from deleting finished blobs that no manifest names yet."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ...model import Digest
 from ..threads import in_thread
 from .files import StoreFiles
 
-# Seconds. At its start Ollama deletes blobs that no manifest names and that are older than an hour.
+# Seconds. When it starts, Ollama deletes blobs that no manifest names and that are older than an hour.
 _EVERY: Final = 15 * 60.0
 
 
 class FreshBlobs:
-    """Touches the blobs that were noted every 15 minutes, while it is entered. One for all models of a run."""
+    """A context manager that touches the noted blobs every 15 minutes. One for all models of a run."""
 
     def __init__(self, root: Path, *, sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep) -> None:
         self._files = StoreFiles(root)
@@ -46,7 +46,7 @@ class FreshBlobs:
     async def _touch(self) -> None:
         while True:
             await self._sleep(_EVERY)
-            with suppress(RegistryPushError):  # whoever needs the blob is told in his turn
+            with suppress(RegistryPushError):  # whoever needs the blob will get the error
                 await in_thread(self._touch_all, tuple(self._noted))
 
     def _touch_all(self, digests: tuple[Digest, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Names and the files that stand for them: `manifests/` as Ollama writes it, `manifests-v2/` as it will."""
+"""Models' names and their files: `manifests/` as Ollama writes it, `manifests-v2/` as it will."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class StoredModel(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """The models of a store, sorted; and a sentence for each thing among the manifests that is none."""
+    """The models of a store, sorted, and a sentence for each thing among the manifests that is no model."""
 
     models: tuple[StoredModel, ...]
     problems: tuple[str, ...]
@@ -75,8 +75,7 @@ def v2_parts(name: ModelName) -> tuple[str, str, str, str]:
 
 
 def entries(root: Path, problems: list[str]) -> Iterator[tuple[ModelName, Path]]:
-    """Yield every file or link at the depth of a manifest whose path is a name; sentences on the others go to
-    `problems`.
+    """Yield every file or link at a manifest's depth whose path is a name; add a sentence on others to `problems`.
 
     Raises `Unreadable` for a folder that is closed to us.
     """
@@ -100,8 +99,8 @@ def is_glob(pattern: str) -> bool:
 def is_stray(tag: str, content: bytes) -> bool:
     """Return whether a file with this name and content, which is no manifest, was never one.
 
-    Such are `desktop.ini`, `Thumbs.db` and `v1.meta`: their names end as files' names do, and in them is no object of
-    JSON, or one that says nothing that a manifest says. Anything else is taken for a manifest that is damaged.
+    Examples are `desktop.ini`, `Thumbs.db` and `v1.meta`: their names have an extension, and their content is no JSON
+    object, or one without any field of a manifest. Anything else counts as a damaged manifest.
     """
     if not _SUFFIX.search(tag):
         return False
@@ -117,8 +116,8 @@ def is_stray(tag: str, content: bytes) -> bool:
 def matching(pattern: str, names: Iterable[ModelName]) -> list[ModelName]:
     """Return the names that the glob `pattern` (`*`, `?`, `[…]`) means, compared without case.
 
-    It is held against the short and the full name, with the tag, and, if it has no tag itself, without:
-    `llama3.?` means every tag of those models. A pattern without wildcards is a name, and means one model.
+    It is matched with the short and the full name, with the tag, and, if it has no tag itself, without: `llama3.?`
+    means every tag of those models. A pattern without wildcards is a name, and means one model.
     Raises `InvalidName` for such a name that breaks the grammar.
     """
     if not is_glob(pattern):
@@ -139,7 +138,7 @@ def matching(pattern: str, names: Iterable[ModelName]) -> list[ModelName]:
 def closest(wanted: str, names: Iterable[ModelName]) -> list[str]:
     """Return up to three names, as displayed, that `wanted` could have been meant for, the likeliest first.
 
-    What two names share does not make the rest alike: a host, a namespace and a tag are judged each by itself.
+    Hosts, namespaces, models and tags are compared one by one, so that a shared part does not make the rest similar.
     """
     try:
         name = ModelName.parse(wanted)
@@ -151,7 +150,7 @@ def closest(wanted: str, names: Iterable[ModelName]) -> list[str]:
 
 
 def _nearness(one: ModelName, other: ModelName) -> float:
-    """From 0, which is not alike, to 4."""
+    """Return the similarity, from 0 to 4."""
     parts = [_ratio(left, right) for left, right in zip(one.folded, other.folded, strict=True)]
     host, namespace, model, _ = parts
     if model < _ALIKE or (min(host, namespace) < _ALIKE and model < 1):

@@ -18,14 +18,14 @@ from ..write_errors import writing
 from .files import StoreFiles
 from .folder import FILE_MODE, Folder, write_all
 
-# Bytes a read: as everywhere, it stays in the second-level cache.
+# Bytes a read, which fit in the second-level cache.
 _BUFFER: Final = 1024 * 1024
-# Bytes that one turn of a thread hashes, some hundredths of a second: then others have theirs, or a stop is seen.
+# Bytes that one turn of a thread hashes, in some hundredths of a second; then others get the thread, or a stop is seen.
 _TURN: Final = 32 * 1024 * 1024
 # Why a partial file can't be opened that is not ours to continue: a link, a pipe, a socket, a file that another user
 # left, or one with a second name, such as that of a backup, which must stay as it is.
 _REPLACED: Final = frozenset({errno.EEXIST, errno.ELOOP, errno.ENXIO, errno.EACCES})
-# Seconds. What nobody has touched for a week is of a pull that nobody repeats.
+# Seconds. A partial file that is a week old is of a pull that nobody repeats.
 _STALE: Final = 7 * 24 * 3600.0
 
 
@@ -34,10 +34,10 @@ class BlobHeldError(Exception):
 
 
 class PartialBlob:
-    """The first bytes of `blob`, in a file that is locked against others who fetch it.
+    """The first bytes of `blob`, in a file that is locked against other processes that fetch it.
 
     The methods that block are called in threads; one lock keeps `close` from closing the file under a thread whose
-    caller was cancelled. What is added is written in its order, whoever comes to write it.
+    caller was cancelled. Added pieces are written in their order, by whichever thread.
     """
 
     def __init__(self, files: StoreFiles, blob: Descriptor, descriptor: int) -> None:
@@ -53,7 +53,7 @@ class PartialBlob:
 
     @classmethod
     def claim(cls, files: StoreFiles, blob: Descriptor) -> PartialBlob:
-        """Open and lock the partial file of `blob`, made if there is none. Raises `BlobHeldError`."""
+        """Open and lock the partial file of `blob`; create it if there is none. Raises `BlobHeldError`."""
         name = _name(blob.digest)
         with writing(files.root), files.blobs() as blobs, files.work(blobs) as work, writing(work.path / name):
             descriptor = _claimed(work, name)
@@ -104,7 +104,7 @@ class PartialBlob:
                 self._cut()
 
     def commit(self) -> None:
-        """Make the content the blob. The caller has checked that it is; it is on the disk before it has the name."""
+        """Sync the content, which the caller has checked, to the disk, and give it the blob's name."""
         path = self._files.root / "blobs" / self._blob.digest.path_name
         with self._lock, writing(path, kept="the content is kept"):
             if self._descriptor is None:
@@ -114,13 +114,13 @@ class PartialBlob:
             with self._files.blobs() as blobs, self._files.work(blobs) as work:
                 try:
                     work.replace(_name(self._blob.digest), blobs, self._blob.digest.path_name)
-                except FileNotFoundError:  # where nothing can be locked, another may have been quicker
+                except FileNotFoundError:  # without locks, another process may have been quicker
                     if not self._files.has(self._blob.digest, self._blob.size):
                         raise
             self._close()
 
     def close(self) -> None:
-        """Let go of the file; what has come is kept for the next. Waits for a thread that works with it.
+        """Close the file and keep its content for the next put. Wait for a thread that works with it.
 
         An empty one is removed. Safe to call twice.
         """
@@ -152,14 +152,14 @@ class PartialBlob:
 
     def _close(self) -> None:
         if self._descriptor is not None:
-            os.close(self._descriptor)  # which lets go of the lock
+            os.close(self._descriptor)  # which releases the lock
             self._descriptor = None
 
 
 def remove_stale(files: StoreFiles) -> None:
-    """Remove what was left in the working folder over a week ago, unless a process has it."""
+    """Remove files in the working folder that are over a week old, unless a process is using them."""
     if os.name != "posix":
-        return  # nothing says whether one has
+        return  # without locks there is no telling
     with suppress(OSError), files.blobs() as blobs, files.work(blobs) as work:
         for name in work.names():
             status = work.status(name)
@@ -191,7 +191,7 @@ def _claimed(work: Folder, name: str) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # who had it before us has made it the blob, or removed it
+        os.close(descriptor)  # its previous holder has made it the blob, or removed it
 
 
 def _opened(work: Folder, name: str) -> int | None:
@@ -217,9 +217,9 @@ def _opened(work: Folder, name: str) -> int | None:
 def _lock(descriptor: int) -> None:
     """Lock the file until it is closed, or its process dies. Raises `BlobHeldError`.
 
-    This is a lock of the open file (flock): two tasks of one process keep each other out too. Where there are none, as
-    on some file systems, two that fetch the same blob write the same bytes to the same places, and what is not right in
-    the end has another digest.
+    It is a lock of the open file (flock), so two tasks of one process exclude each other too. If the file system has no
+    locks, two processes that fetch the same blob write the same bytes to the same places, and the digest shows whether
+    the result is right.
     """
     if os.name == "posix":
         import fcntl

@@ -1,4 +1,4 @@
-"""Where Ollama keeps its models, and how files of other people are opened without harm."""
+"""Where Ollama keeps its models, and how to open files of other people safely."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...text.hint import Setting, step
 from ..read_errors import passes, read_error, unreadable
 
 # O_NONBLOCK: opening a FIFO must not wait for its writer. Regular files don't heed it.
-# O_NOFOLLOW: the path was resolved before; a link that appears since is somebody's trick. Windows has neither.
+# O_NOFOLLOW: the path was resolved before; a link that appeared since is an attack. Windows has neither.
 _FLAGS: Final[int] = (
     os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 )
@@ -25,7 +25,7 @@ _PARTS: Final = ("manifests", "blobs", "manifests-v2")
 
 
 def usual_roots(home: Path | None, platform: str) -> tuple[Path, ...]:
-    """Return where a store is looked for when nobody says: `home`, if any, then, on Linux, what its packages use.
+    """Return where to look for a store by default: in `home`, if any, then, on Linux, where packages put it.
 
     `platform` is spelt as `sys.platform` does. Docker's image is in its root user's home.
     """
@@ -73,7 +73,7 @@ def find_root(
             if _is_folder(root):
                 return root
         except Unreadable as error:
-            # A service's home is closed to others more often than not; a store further on may still be ours.
+            # A service's home is usually closed to others; a store further on may still be ours.
             blocked = blocked or error
     if blocked is not None:
         raise blocked
@@ -92,7 +92,7 @@ def usual_root(home: Path | None, *, platform: str = sys.platform) -> Path | Non
 
 
 def check_is_store(root: Path) -> None:
-    """Raise `StoreNotFound` for a folder that has nothing of a store in it, with the one that was probably meant."""
+    """Raise `StoreNotFound` if `root` has nothing of a store in it; the hint names the folder probably meant."""
     if _has_parts(root) or not os.access(root, os.X_OK):  # one that is closed to us may be a store: its reader says so
         return
     places = (root / "models", root / ".ollama" / "models", root.parent)

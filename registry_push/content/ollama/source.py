@@ -40,8 +40,8 @@ _READ_AT_ONCE: Final = 128 * 1024
 class OllamaStore:
     """A `Source` of models by `ModelName`. Every method reads in a thread; cancelling one is safe.
 
-    Links are followed inside the store only. `blobs` and the folders of manifests may themselves be links,
-    as owners make them who keep blobs on a bigger disk; a single file linked out of the store is refused.
+    Links are followed inside the store only. `blobs` and the folders of manifests may themselves be links to a bigger
+    disk; a single file linked out of the store is refused.
     """
 
     def __init__(self, root: Path) -> None:
@@ -68,8 +68,7 @@ class OllamaStore:
         return found
 
     async def resolve(self, ref: ModelName) -> Manifest:
-        """Return the manifest of `ref`, its bytes untouched: first by its exact name, then as Ollama compares, without
-        case.
+        """Return the manifest of `ref`, by its exact name or else, as Ollama does, without regard to case.
 
         Raises `ModelNotFound`, `ManifestCorrupt`, `Unreadable`.
         """
@@ -79,8 +78,7 @@ class OllamaStore:
         return self._parsed(ref, path, real, raw)
 
     async def open(self, blob: Descriptor) -> FileBody | BytesBody:
-        """Return the body of `blob`; the caller closes it. A small one is read at once: one way to a thread instead of
-        three.
+        """Return the body of `blob`; the caller closes it. A small one is read at once, to switch threads only once.
 
         Raises `BlobMissing` if it is not there or no file of this store, `BlobCorrupt` if its size is wrong,
         `Unreadable`.
@@ -98,7 +96,7 @@ class OllamaStore:
         await in_thread(self.blobs.check, manifest)
 
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
-        """Return the manifests that a list names, none where `manifest` is no list.
+        """Return the manifests that a list names, none if `manifest` is no list.
 
         Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`.
         """
@@ -118,14 +116,14 @@ class OllamaStore:
         """As `listing`."""
         models: dict[tuple[str, ...], StoredModel] = {}
         problems: list[str] = []
-        # First come, first served by exact name: Ollama reads manifests-v2 first, and writes new names only there.
+        # Of two files for one exact name the first counts: like Ollama, `entries` begins with manifests-v2.
         for name, path in entries(self.root, problems):
             try:
                 _, status = inside(self.root, path)
             except PermissionError as error:
                 raise unreadable(path) from error
             except OSError as error:
-                if passes(error):  # to leave the model out would be to push some and call it all
+                if passes(error):  # leaving the model out would report a partial list as complete
                     raise read_error(error, "a manifest", path=path) from error
                 problems.append(f"{path}: {reason_of(error)}")
                 continue
@@ -164,7 +162,7 @@ class OllamaStore:
                 raise StrayFile(f"{path} is a stray file, not a manifest") from error
             hint = f"the file is damaged; fetch the model again: ollama pull {name.short}"
             raise ManifestCorrupt(f"{name.short}: {error}", hint=hint) from error
-        # A link into blobs/ promises its content by name, as entries of manifests-v2 do.
+        # A link into blobs/ states the digest of its content, as entries of manifests-v2 do.
         if real.parent == real_folder(self.root, "blobs") and real.name.lower() != manifest.digest.path_name:
             raise ManifestCorrupt(f"the manifest of {name.short} is {manifest.digest}, its file {real.name}")
         return manifest
@@ -180,7 +178,7 @@ class OllamaStore:
     def remote(self, manifest: Manifest) -> str | None:
         """Return where a cloud stub's model runs; None for a model that is here.
 
-        A config that is missing or no JSON is another check's business.
+        A missing or damaged config is left to other checks.
         """
         if any(layer.kind in ("model", "tensor") for layer in manifest.layers):
             return None
@@ -246,7 +244,7 @@ def open_store(settings: Settings) -> OllamaStore:
 
 
 def privacy_warnings(manifest: Manifest) -> list[str]:
-    """Return a sentence for each `from` that tells where a file lay on its maker's machine; a push publishes it."""
+    """Return a warning for each `from` that is a path on its maker's machine, which a push publishes."""
     paths = dict.fromkeys(layer.from_model for layer in manifest.layers if _is_local_path(layer.from_model))
     return [f"the manifest tells a path of the machine it was made on: {path}" for path in paths]
 
@@ -259,6 +257,6 @@ def _is_local_path(value: str | None) -> bool:
     try:
         ModelName.parse(value)
     except InvalidName:
-        # What has a slash and is no model's name is a path with spaces and the like.
+        # With a slash, and no model's name: a path with spaces or the like.
         return "/" in value
     return "/" in value and value.lower().endswith((".gguf", ".bin", ".safetensors"))

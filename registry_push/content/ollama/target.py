@@ -1,4 +1,4 @@
-"""`OllamaTarget`: one model in an Ollama store, written so that a running Ollama is never in the way of it."""
+"""`OllamaTarget`: one model in an Ollama store, written safely beside a running Ollama."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ from .fresh import FreshBlobs
 from .partial import BlobHeldError, PartialBlob, remove_stale
 from .source import OllamaStore
 
-# Bytes that are collected for a thread to write and hash: a hop there costs nothing beside them. As much again comes
-# in meanwhile, so that a body takes two of it in memory.
+# Bytes that are collected for a thread to write and hash, so that the switch to it costs nothing in comparison. As much
+# again arrives meanwhile, so a body takes twice this memory.
 _BATCH: Final = 1024 * 1024
-# Seconds until a process that waits for another's blob looks again; the kernel's own wait can't be cancelled.
+# Seconds between looks at another process's blob; waiting in the kernel could not be cancelled.
 _LOOK_AGAIN: Final = 0.25
-# How often a manifest's blobs may be deleted beside us (`ollama rm`) before it is no accident.
+# How often a manifest's blobs may be deleted meanwhile (`ollama rm`) before it is no accident.
 _LOSSES: Final = 3
-# The next step after content that is wrong, which is kept nowhere.
+# The next step after wrong content, which is not kept.
 _TRY_AGAIN: Final = "run the same command again; if it ends so again, the source or a proxy before it is damaged"
 
 
 class OllamaTarget(LocalTarget):
-    """The model `name` in the store at `root`, with any tag; that of `name` says nothing. Implements `Target`.
+    """The model `name` in the store at `root`, with any tag; the tag of `name` is ignored. Implements `Target`.
 
-    The store is made if there is none. Blobs that are put or found are noted in `fresh`, if given. When `stop` is set,
-    what has come of a blob is kept, and the next put of it, by whatever process, fetches the rest only.
+    The store is created if there is none. Blobs that are put or found are noted in `fresh`, if given. When `stop` is
+    set, the bytes received of a blob are kept, and the next put of it, by any process, fetches only the rest.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class OllamaTarget(LocalTarget):
         return self._model.short.rpartition(":")[0]
 
     async def exists(self, blob: Descriptor) -> bool:
-        """Return whether the blob is here, in its full size; then Ollama takes it for new from now on.
+        """Return whether the blob is here, in its full size; if so, set its time, so that Ollama keeps it.
 
         Raises `Unreadable`.
         """
@@ -90,9 +90,9 @@ class OllamaTarget(LocalTarget):
         return True
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
-        """Put the blob here, hashed as it comes. What an earlier put left behind is not asked for again.
+        """Put the blob here, hashed on arrival. Continue what an earlier put has left.
 
-        If that turns out to be wrong, all of the blob is fetched once more. Raises `BlobCorrupt`, `Unwritable`,
+        If that part turns out to be wrong, the whole blob is fetched once more. Raises `BlobCorrupt`, `Unwritable`,
         `Unavailable` if the disk is full, `Interrupted`, and what the body raises. Cancelling is safe.
         """
         if body.size != blob.size:
@@ -125,15 +125,14 @@ class OllamaTarget(LocalTarget):
         name = replace(self._model, tag=ref)
         await self._make_ready()
         await self._refuse_without_blobs(manifest, ref)
-        # In one go: a cancelled call must not leave a manifest whose blobs nobody has looked at.
+        # Shielded: a cancelled call must not leave a manifest whose blobs were not checked.
         missing = await asyncio.shield(in_thread(self._put_whole, manifest, name))
         if missing:
             raise self._refusal(missing, ref)
         self._losses.pop(ref, None)
 
     async def digest_of(self, ref: str) -> Digest | None:
-        """Return the digest of the manifest under the tag `ref`; None if there is none, or content that it names is
-        missing.
+        """Return the digest of the manifest under the tag `ref`; None if there is none or its content is missing.
 
         Raises `Unreadable`.
         """
@@ -142,8 +141,7 @@ class OllamaTarget(LocalTarget):
     # ── blobs ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _claim(self, blob: Descriptor) -> PartialBlob | None:
-        """Return the blob's partial content, for us alone; None if the blob is here, maybe brought by whom we waited
-        for."""
+        """Return the blob's partial content, locked; None if the blob is here, perhaps from a process we waited for."""
         while True:
             if await self.exists(blob):
                 return None
@@ -183,7 +181,7 @@ class OllamaTarget(LocalTarget):
             await in_thread(partial.empty)
             if not kept:
                 raise BlobCorrupt(f"what came for {blob.digest} has the digest {digest}", hint=_TRY_AGAIN)
-            kept = 0  # it may have been that, and not what came now
+            kept = 0  # the kept part may be wrong, and not the new one
         await in_thread(partial.commit)
         return sent
 
@@ -230,7 +228,7 @@ class OllamaTarget(LocalTarget):
     # ── manifests ─────────────────────────────────────────────────────────────────────────────────
 
     def _put_whole(self, manifest: Manifest, name: ModelName) -> list[Digest]:
-        """Put the manifest, unless or until it lacks something, which is returned."""
+        """Put the manifest and return what is missing of it; if anything is, the manifest does not stay."""
         written = self._files.put_manifest(manifest, name)
         missing = self._files.missing(manifest)
         if missing:
