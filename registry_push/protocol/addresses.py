@@ -95,7 +95,7 @@ class AddressRule(Struct, frozen=True):
     allowed: tuple[Network, ...] = ()
 
     def allows(self, host: str) -> bool:
-        """Whether to go to `host`: an address, or a name whose kind is known (`kind_of_host`)."""
+        """Return whether to go to `host`: an address, or a name whose kind is known (`kind_of_host`)."""
         kind = kind_of_host(host)
         if kind is AddressKind.PUBLIC or kind in self.own_kinds:
             return True
@@ -105,7 +105,7 @@ class AddressRule(Struct, frozen=True):
         return any(each in network for each in (address, _unwrapped(address)) for network in self.allowed)
 
     def refusal(self, url: str, host: str) -> ForeignAddress:
-        """The error for `url`, which leads to `host`."""
+        """Return the error for `url`, which leads to `host`."""
         kind = kind_of_host(host) or AddressKind.PUBLIC
         address = host.partition("%")[0] if _is_address(host) else "ADDRESS"
         return ForeignAddress(

@@ -26,7 +26,7 @@ class Whereabouts:
         self._has_worked = False
 
     def led_to(self, location: str) -> str:
-        """The registry has opened a session at `location`, which is returned."""
+        """Return the registry has opened a session at `location`, which is returned."""
         self._location, self._trouble = location, None
         return location
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def may_sign_in(origin: HTTPOrigin, *, login_of: Party, said_by: Party) -> bool:
-    """Whether a login of `login_of`, or what is got by it, may be sent to `origin`.
+    """Return whether a login of `login_of`, or what is got by it, may be sent to `origin`.
 
     Over https and to this machine always. Over http only if who owns the login said that http may be spoken
     (`said_by`), or who runs this did: nobody else can have the runner's logins and key sent in clear text.

@@ -25,7 +25,7 @@ class CutBehaviour(StrEnum):
 
     @property
     def in_words(self) -> str:
-        """As a message says it; empty where nothing is known."""
+        """As a message says it; empty if nothing is known."""
         return _WORDS[self]
 
 
@@ -38,9 +38,10 @@ _WORDS: Final = {
 
 
 def after_cut(sent: int, *, before: int, offset: int | None) -> CutBehaviour | None:
-    """What a cut has shown: `sent` bytes of a chunk were given to the line, the offset was `before` and is `offset`.
+    """Return what a cut has shown: `sent` bytes of a chunk were given to the line, the offset was `before` and is
+    `offset`.
 
-    None for `offset` is a session that is gone. The result is None where the cut shows nothing.
+    None for `offset` is a session that is gone. The result is None if the cut shows nothing.
     """
     if sent == 0:
         return None

@@ -28,7 +28,7 @@ class Diagnosis(Struct, frozen=True):
 
 
 def diagnose(body: bytes) -> Diagnosis:
-    """Reads the body of a 4xx or 5xx answer. It can be anything; never raises, never more than a line."""
+    """Read the body of a 4xx or 5xx answer. It can be anything; never raises, never more than a line."""
     if not body:  # as of every HEAD
         return Diagnosis((), "")
     try:

@@ -1,4 +1,4 @@
-"""Where an upload goes on: `Location` headers, resolved and judged."""
+"""Where an upload continues: `Location` headers, resolved and judged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNUSABLE: Final = re.compile(r"[^\x21-\x7e]")
 
 
 def resolve(base: str, location: str) -> str:
-    """The absolute URL that `location` means, answered at `base`; its query is kept as it is.
+    """Return the absolute URL that `location` means, answered at `base`; its query is kept as it is.
 
     Registries behind a TLS proxy answer with `http://`, or without their port: on the same host, scheme and port
     of `base` stay (regclient, containerd do the same). Any other host is taken as it stands, but never one
@@ -41,7 +41,7 @@ def resolve(base: str, location: str) -> str:
 
 
 def is_line(url: str) -> bool:
-    """Whether `url` fits into the line that a request begins with: no space and no control character is in it."""
+    """Return whether `url` fits into the first line of a request: it has no space and no control character."""
     return not _UNUSABLE.search(url)
 
 
@@ -61,7 +61,7 @@ def absolute(base: str, url: str) -> str:
 
 
 def is_usable(location: str) -> bool:
-    """Whether `location` is an absolute URL as `resolve` returns one; for what was kept of an earlier run."""
+    """Return whether `location` is an absolute URL as `resolve` returns one; for what was kept of an earlier run."""
     try:
         HTTPOrigin.of(location)
         location.encode()
@@ -71,7 +71,7 @@ def is_usable(location: str) -> bool:
 
 
 def closing(location: str, digest: Digest, *, etag: str | None = None) -> str:
-    """The URL of the PUT that closes a session: `digest` joins the query that is there (spec, "Pushing blobs").
+    """Return the URL of the PUT that closes a session: `digest` joins the query that is there (spec, "Pushing blobs").
 
     `etag` is the parts' at an Ollama registry.
     """

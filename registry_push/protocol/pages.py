@@ -19,7 +19,8 @@ _NEXT: Final = re.compile(r';\s*rel\s*=\s*"?(?:[^";]* )?next(?:[ ";]|\Z)', re.IG
 
 
 def next_page(url: str, link: str | None) -> str | None:
-    """The address of the page after the one at `url`, by the header `Link` of its answer; None if it is the last.
+    """Return the address of the page after the one at `url`, by the header `Link` of its answer; None if it is the
+    last.
 
     Raises `ProtocolViolation` if that is at another origin, for our login is for this one, and if it is no address.
     """

@@ -17,7 +17,7 @@ MOST_HOPS: Final = 5
 
 
 def not_followed(answer: RegistryResponse, what: str) -> Refused:
-    """The error for a redirect that stays an answer. `what` says what was refused, and by whom."""
+    """Return the error for a redirect that stays an answer. `what` says what was refused, and by whom."""
     said, there = f"HTTP {answer.status}", _target(answer)
     if there is None:
         return Refused(f"{what}: {said}, which leads to an odd address", url=answer.url)

@@ -13,5 +13,5 @@ _TOO_LARGE: Final = (
 
 
 def hint_for(answer: RegistryResponse) -> str | None:
-    """The next step after a refusal that is final; None if the registry's words have to do."""
+    """Return the next step after a refusal that is final; None if the registry's words have to do."""
     return _TOO_LARGE if answer.kind is Kind.TOO_LARGE else None

@@ -83,7 +83,7 @@ class RegistryResponse(Struct, frozen=True):
 
     @classmethod
     def read(cls, status: int, url: str, headers: Mapping[str, str], body: bytes = b"", *, now: float) -> Self:
-        """The answer in `headers` (any mapping that ignores case). Unreadable headers count as absent."""
+        """Return the answer in `headers` (any mapping that ignores case). Unreadable headers count as absent."""
         found = _RANGE.match(headers.get("Range", "").strip())
         return cls(
             status,
@@ -127,7 +127,7 @@ class RegistryResponse(Struct, frozen=True):
         return bool(_LOST_SESSION & {*self.diagnosis.codes})
 
     def no_registry(self, registry: HTTPOrigin) -> NotARegistry:
-        """The error for an answer that no registry gives, in a place where `registry` was asked."""
+        """Return the error for an answer that no registry gives, in a place where `registry` was asked."""
         what = f"HTTP {self.status}{' with a web page' if self.is_page else ''}"
         there = HTTPOrigin.of(self.url)
         leads = "" if there == registry else f" and leads to {there}"
@@ -143,13 +143,16 @@ class RegistryResponse(Struct, frozen=True):
 
 
 def _is_page(headers: Mapping[str, str]) -> bool:
-    """Whether this is a web page. Google's servers call empty answers HTML too, but name the content's digest."""
+    """Return whether this is a web page.
+
+    Google's servers call empty answers HTML too, but name the content's digest.
+    """
     media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return media_type in _PAGES and not any(name in headers for name in _REGISTRY_HEADERS)
 
 
 def _signed(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """The header that each `X-Signed-Header-<name>: <value>` stands for, unjudged."""
+    """Return the header that each `X-Signed-Header-<name>: <value>` stands for, unjudged."""
     return tuple(
         (name[len(_SIGNED) :], value) for name, value in headers.items() if name[: len(_SIGNED)].lower() == _SIGNED
     )

@@ -66,7 +66,7 @@ class Budget:
         if retry_after is None:
             pause = ceiling * (_CERTAIN + (1 - _CERTAIN) * self._dice())
         else:
-            # Jitter goes on top of what the server asked: a crowd told "10" must not come back as a crowd.
+            # Jitter continues top of what the server asked: a crowd told "10" must not come back as a crowd.
             asked = min(retry_after, RETRY_AFTER_CAP_SECONDS)
             if self._lost + asked > self._seconds:
                 return None  # what comes sooner than it was asked to is turned away for certain
@@ -94,7 +94,8 @@ class Budget:
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:
-    """Seconds to wait by a `Retry-After` header (RFC 9110, 10.2.3: seconds or a date), capped; None if there is none.
+    """Return seconds to wait by a `Retry-After` header (RFC 9110, 10.2.3: seconds or a date), capped; None if there is
+    none.
 
     `now` is unix time in seconds. Absurd and unreadable values are taken as none at all, the past as zero.
     """

@@ -23,7 +23,7 @@ _GUARDED: Final = (401, 403, 407, 408, 425, 429)
 
 
 def shows_registry(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether only a registry answers so: by its headers, or since it has taken something.
+    """Return whether only a registry answers so: by its headers, or since it has taken something.
 
     A challenge is none of them: a sign-in page may ask for Basic. Bearer with a service is a token service's.
     """
@@ -34,13 +34,13 @@ def shows_registry(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def is_page(headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether this is meant for a browser, whatever it is called."""
+    """Return whether this is meant for a browser, whatever it is called."""
     media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return media_type in _PAGES or body.lstrip()[:1] == b"<"
 
 
 def what_is_wrong(status: int, headers: Mapping[str, str], body: bytes, *, has_root: bool) -> str | None:
-    """What in the answer to `GET /v2/` no registry says, in words; None if a registry may have given it.
+    """Return what in the answer to `GET /v2/` no registry says, in words; None if a registry may have given it.
 
     Without `has_root` a 404 is right: Ollama's registry knows no `/v2/`.
     """

@@ -58,7 +58,7 @@ class Secrets:
         self._forms: dict[bytes, tuple[bytes, ...] | None] = {}
 
     def sent(self, url: str, headers: Mapping[str, str], body: bytes | None = None) -> None:
-        """Remembers what is secret in a request. Costs a look at a dictionary or two."""
+        """Remember what is secret in a request. Costs a look at a dictionary or two."""
         if (authorization := headers.get("Authorization")) is not None:
             self.sent_credential(authorization)
         if "?" in url:
@@ -72,7 +72,7 @@ class Secrets:
             _keep(self._forms, body)
 
     def sent_credential(self, authorization: str) -> None:
-        """Remembers the value of a header that only a proxy sees."""
+        """Remember the value of a header that only a proxy sees."""
         if authorization not in self._credentials:
             _keep(self._credentials, authorization)
 
@@ -94,7 +94,7 @@ class Secrets:
         return b"".join((*pieces, text[end:]))
 
     def is_credential_in(self, text: str) -> bool:
-        """Whether `text` quotes a login or a token that was sent."""
+        """Return whether `text` quotes a login or a token that was sent."""
         needles = [needle for value in self._credentials for needle in self._of_credential(value)]
         return next(self._found(text.encode("utf-8", "surrogatepass"), needles), None) is not None
 
@@ -108,7 +108,7 @@ class Secrets:
             self._hide_in(error)
 
     def _hide_in(self, error: RegistryPushError) -> None:
-        """Hides them in the error, and in what caused it as far as it is ours; what is not, and quotes them, is cut."""
+        """Hide them in the error, and in what caused it as far as it is ours; what is not, and quotes them, is cut."""
         at: BaseException | None = error
         seen = set[int]()  # causes can go round in a circle
         while isinstance(at, RegistryPushError) and id(at) not in seen:
@@ -147,7 +147,7 @@ class Secrets:
 
     @staticmethod
     def _found(text: bytes, needles: list[bytes]) -> Iterator[tuple[int, int]]:
-        """Where in `text` they are: as they stand, or when its escapes are undone."""
+        """Yield where in `text` they are: as they stand, or when its escapes are undone."""
         level: bytes = text
         places: Sequence[int] = range(len(text) + 1)
         for depth in range(1 + _DEPTH if needles else 0):
@@ -171,7 +171,7 @@ def _keep(values: dict[Sent, tuple[bytes, ...] | None], value: Sent) -> None:
 
 
 def _secrets_of_header(value: str) -> Iterator[str]:
-    """What is secret in a value of `Authorization`: all of it, what follows the scheme, and what that decodes to."""
+    """Yield what is secret in an `Authorization`: all of it, what follows the scheme, and what that decodes to."""
     yield value
     scheme, _, word = value.partition(" ")
     if scheme == "Basic":

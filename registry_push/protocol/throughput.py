@@ -66,7 +66,7 @@ class Throughput:
         self.rate = self.usual = None
 
     def chunk(self, last: int) -> int | None:
-        """How long the chunk after one of `last` bytes should be; None while nothing is known."""
+        """Return how long the chunk after one of `last` bytes should be; None while nothing is known."""
         if self.rate is None:
             return None
         seconds = self._seconds
@@ -91,7 +91,7 @@ class StallDetector:
         self._before = 0
 
     def moved(self, count: int) -> bool:
-        """Takes how many bytes have gone in all."""
+        """Take how many bytes have gone in all."""
         elapsed = self._clock() - self._since
         if elapsed < self._window:
             return False

@@ -57,8 +57,8 @@ class Challenge(Struct, frozen=True):
 
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
-    """The first challenges of the first `WWW-Authenticate` headers, in order. Never raises; what can't be read is left
-    out."""
+    """Return the first challenges of the first `WWW-Authenticate` headers, in order. Never raises; what can't be read
+    is left out."""
     found = (challenge for header in islice(headers, _MAX_CHALLENGES) for challenge in _parse(header[:_MAX_HEADER]))
     return tuple(islice(found, _MAX_CHALLENGES))
 
@@ -80,12 +80,12 @@ def _parse(header: str) -> Iterator[Challenge]:
 
 
 def bearer(challenges: Iterable[Challenge]) -> Challenge | None:
-    """The first Bearer challenge that names a realm."""
+    """Return the first Bearer challenge that names a realm."""
     return next((each for each in challenges if each.scheme == "bearer" and each.realm), None)
 
 
 def basic(challenges: Iterable[Challenge]) -> Challenge | None:
-    """The first Basic challenge."""
+    """Return the first Basic challenge."""
     return next((each for each in challenges if each.scheme == "basic"), None)
 
 

@@ -47,7 +47,7 @@ _PASSWORD_PAIRS: Final = frozenset(
 
 
 def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collection[str] = ()) -> HTTPOrigin:
-    """The realm's origin, if `secret` may go there; raises `ForeignRealm` or `ProtocolViolation` if not.
+    """Return the realm's origin, if `secret` may go there; raises `ForeignRealm` or `ProtocolViolation` if not.
 
     `allowed` are hosts that the user has named. A signature goes to the registry's own origin and the known pairs
     only; a password to the same host, a known pair, or a host that is above or below the registry's; nothing at all
@@ -95,7 +95,8 @@ def _refusal(registry: HTTPOrigin, realm: HTTPOrigin, why: str, *, hint: Hint | 
 
 
 def _is_family(host: str, other: str) -> bool:
-    """Whether one host is above the other: `gitlab.example.com`, `registry.gitlab.example.com`; never a bare `com`."""
+    """Return whether one host is above the other: `gitlab.example.com`, `registry.gitlab.example.com`; never a bare
+    `com`."""
     above, below = sorted((host, other), key=len)
     return below.endswith(f".{above}") and "." in above and not above.rpartition(".")[2].isdigit()
 

@@ -15,12 +15,12 @@ _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def signed_text(url: str) -> bytes:
-    """The bytes to sign for a GET of `url`. That very string must be sent: not normalised, not quoted again."""
+    """Return the bytes to sign for a GET of `url`. That very string must be sent: not normalised, not quoted again."""
     return f"GET,{url},{_EMPTY_BODY}".encode("utf-8", "surrogateescape")
 
 
 def token_query(realm: str, service: str, scopes: Iterable[str], nonce: str, ts: int) -> str:
-    """The URL that asks `realm` for a token; the realm's own query is kept, a fragment is not.
+    """Return the URL that asks `realm` for a token; the realm's own query is kept, a fragment is not.
 
     `scopes` are a challenge's, each maybe several parted by spaces: one parameter for each, as Ollama's client
     sends them, and an empty one if there are none. `nonce` is base64url without padding, `ts` unix seconds.
@@ -37,7 +37,7 @@ def token_query(realm: str, service: str, scopes: Iterable[str], nonce: str, ts:
 
 
 def authorization(public_wire: bytes, signature: bytes) -> str:
-    """The value of `Authorization`, without a scheme word: the public key in SSH's wire form, and 64 raw bytes."""
+    """Return the value of `Authorization`: the public key in SSH's wire form and 64 raw bytes, without a scheme."""
     return f"{base64.b64encode(public_wire).decode()}:{base64.b64encode(signature).decode()}"
 
 

@@ -45,7 +45,7 @@ class Token:
 
     @classmethod
     def read(cls, body: bytes, *, now: float) -> Self:
-        """The token in `{"token": …}` or `{"access_token": …}`. Raises `ProtocolViolation`."""
+        """Return the token in `{"token": …}` or `{"access_token": …}`. Raises `ProtocolViolation`."""
         try:
             document = json.loads(body[:MAX_TOKEN_BYTES])
         except (ValueError, RecursionError) as error:
@@ -67,7 +67,7 @@ class Token:
 
 
 def refresh_token(body: bytes) -> str | None:
-    """The refresh token that a token service's answer gives for the next use; None if it gives none."""
+    """Return the refresh token that a token service's answer gives for the next use; None if it gives none."""
     try:
         document = json.loads(body[:MAX_TOKEN_BYTES])
     except (ValueError, RecursionError):

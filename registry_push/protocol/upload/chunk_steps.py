@@ -283,7 +283,7 @@ class ChunkSteps(CommitSteps):
         return None
 
     def _weighed(self, told: int | None) -> int | None:
-        """The last byte that a status names, as far as that is one."""
+        """Return the last byte that a status names, as far as that is one."""
         if told is None:
             return None
         if self._refused_at is not None and told == self._refused_at + 1:
@@ -318,6 +318,6 @@ def _is_ecrs(answer: RegistryResponse) -> bool:
 
 
 def _is_about_method(answer: RegistryResponse) -> bool:
-    """Whether it is the PATCH that is refused and not the upload: a firewall's page, or a word that says so."""
+    """Return whether it is the PATCH that is refused and not the upload: a firewall's page, or a word that says so."""
     codes = answer.diagnosis.codes
     return not codes or "UNSUPPORTED" in codes or answer.status in (405, 501)

@@ -88,7 +88,7 @@ class ChunkPlan(Struct, frozen=True):
         whole: WholePut = WholePut.SMALL,
         soon: int | None = None,
     ) -> Self:
-        """The plan to begin with.
+        """Return the plan to begin with.
 
         `chunk` is the user's wish, `limit` what the host is known to take; `whole` says what goes in one PUT there,
         and `one_put` that everything does. `soon` are the bytes that the line takes in a few seconds, if that is known:
@@ -111,7 +111,7 @@ class ChunkPlan(Struct, frozen=True):
         return cls(size, wanted, single=single, limit=limit, adapts=chunk is None, whole=whole)
 
     def in_one_put(self) -> Self:
-        """All in one PUT: the registry takes no PATCH."""
+        """Return all in one PUT: the registry takes no PATCH."""
         return replace(self, single=True, whole=WholePut.ONLY)
 
     def in_chunks(self, whole: WholePut) -> Self:
@@ -162,7 +162,8 @@ class ChunkPlan(Struct, frozen=True):
         return replace(self, chunk=min(wanted, self.limit or wanted))
 
     def shrunk(self, refused: int) -> Self | None:
-        """The next smaller plan after a refusal for size of a body of `refused` bytes, or None where there is none.
+        """Return the next smaller plan after a refusal for size of a body of `refused` bytes, or None if there is
+        none.
 
         A refused single PUT becomes chunks of half its size, a chunk with a short rest the chunk alone.
         """
@@ -175,7 +176,8 @@ class ChunkPlan(Struct, frozen=True):
         return replace(self, chunk=chunk, single=False, limit=chunk)
 
     def shared(self, bodies: int) -> Self:
-        """One chunk's length for `bodies` that go at once: what a crash costs is what is under way of all of them.
+        """Return one chunk's length for `bodies` that go at once: what a crash costs is what is under way of all of
+        them.
 
         Not where chunks follow the line, of which each body has its part anyhow, nor where all have to be alike.
         """
@@ -184,7 +186,7 @@ class ChunkPlan(Struct, frozen=True):
         return replace(self, chunk=max(min(self.chunk, SMALLEST_CHUNK), self.least, self.chunk // bodies))
 
     def span(self, offset: int) -> Span:
-        """The chunk that begins at `offset`.
+        """Return the chunk that begins at `offset`.
 
         Never of one byte: distribution 2 reports empty and one byte alike as `Range: 0-0`. The byte that would be
         left over is taken along by making this chunk one shorter and the last one two long.

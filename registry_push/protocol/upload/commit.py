@@ -1,7 +1,7 @@
-"""How long a commit may go on after whoever waited for it has given up. Pure.
+"""How long a commit may continue after whoever waited for it has given up. Pure.
 
-A registry that joins, copies or hashes a large blob can need longer than the gateway before it waits. The gateway then
-answers 504, or cuts the line, while the registry goes on; often its session is gone from the first moment, and the blob
+A registry that joins, copies or hashes a large blob can need longer than the gateway before it waits. The gateway
+then answers 504, or cuts the line, while the registry continues; often its session is gone at once, and the blob
 appears minutes later. To send the closing PUT again, or all of the blob, would be to do twice what is being done.
 """
 
@@ -41,7 +41,10 @@ class LateCommit:
 
     @classmethod
     def after(cls, answer: RegistryResponse, size: int, *, is_torn: bool, words: str) -> LateCommit:
-        """What `answer` to the PUT leaves open, if it is one. Of a body that is torn off no registry makes a blob."""
+        """Return what `answer` to the PUT leaves open, if it is one.
+
+        Of a body that is torn off no registry makes a blob.
+        """
         is_doubtful = answer.kind in (Kind.LOST, Kind.BUSY, Kind.ACCEPTED) and answer.status not in _NOT_BEGUN
         patience = max(_LEAST, size / SLOWEST_COMMIT) if is_doubtful and not is_torn else 0.0
         # A registry's own "no" was about the PUT, which is over then, unless the session is too.
@@ -49,7 +52,7 @@ class LateCommit:
 
     @classmethod
     def of(cls, record: UploadRecord | None, size: int) -> LateCommit | None:
-        """What is open of an upload that another process had sent in full: perhaps it has sent the PUT too."""
+        """Return what is open of an upload that another process had sent in full: perhaps it has sent the PUT too."""
         if record is None or record.part or record.direct or record.offset < size:
             return None
         return cls(0.0, patience_if_gone=_LEAST)

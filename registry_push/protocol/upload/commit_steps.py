@@ -53,7 +53,7 @@ class CommitSteps(OpeningSteps):
     def commit_invalid(self, answer: RegistryResponse) -> None:
         """Begin anew if the registry has put the blob together wrongly: what we hold was hashed before the PUT.
 
-        A cut can do that, and so can a gap, after which distribution 2 goes on.
+        A cut can do that, and so can a gap, after which distribution 2 continues.
         """
         if _WRONG_CONTENT & {*answer.diagnosis.codes}:
             return self.session_lost(answer)

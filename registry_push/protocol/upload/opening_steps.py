@@ -15,7 +15,7 @@ from ..response import Kind, RegistryResponse
 from .machine import Machine
 from .states import IN_A_SESSION, State
 
-# A registry that loses its sessions although the line holds, such as several without a common storage, goes on doing
+# A registry that loses its sessions although the line holds, such as several without a common storage, continues doing
 # so: more tries only send the same bytes again. Sessions that a cut has cost are bounded by the retries.
 MAX_RESTARTS: Final = 5
 
@@ -54,7 +54,7 @@ class OpeningSteps(Machine):
         """Look at the old session once more: the registry is well now, and the old one may hold most of the bytes."""
         try:
             resolve(answer.url, answer.upload_location or answer.location or "")
-        except ProtocolViolation:  # no session to go on in; why the old one failed says more
+        except ProtocolViolation:  # no session to continue in; why the old one failed says more
             return self.unavailable(answer)
         self.upload.beside = answer
         self.upload.budget.restore()  # once more, for this look and the fresh session together

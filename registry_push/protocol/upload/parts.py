@@ -33,20 +33,21 @@ _MOST: Final = 5_000
 
 
 def part_spans(size: int, *, wanted: int | None = None) -> tuple[Span, ...]:
-    """How a blob of `size` bytes is cut: a sixteenth each, within Ollama's bounds, or smaller if `wanted` says so."""
+    """Return how a blob of `size` bytes is cut: a sixteenth each, within Ollama's bounds, or smaller if `wanted` says
+    so."""
     length = max(_SMALLEST, min(_LARGEST, size // MOST_AT_ONCE))
     length = min(length, wanted) if wanted else length
     return tuple(Span(start, min(start + length, size)) for start in range(0, size, length))
 
 
 def part_on(pace: Throughput, size: int) -> int | None:
-    """How long parts may be on a line where a cut one should not cost much; None where nothing is known of it."""
+    """Return how long parts may be on a line where a cut one should not cost much; None if nothing is known of it."""
     chunk = pace.chunk(_LARGEST)
     return max(chunk, _SLOW_PART, size // _MOST) if chunk is not None else None
 
 
 def composite_etag(md5s: Sequence[bytes]) -> str:
-    """What the commit names: the md5 of the parts' raw md5s one behind the other, and how many there are."""
+    """Return what the commit names: the md5 of the parts' raw md5s one behind the other, and how many there are."""
     whole = hashlib.md5(b"".join(md5s), usedforsecurity=False).hexdigest()
     return f"{whole}-{len(md5s)}"
 
@@ -88,7 +89,7 @@ class Parts:
 
     @property
     def record(self) -> UploadRecord:
-        """What must be kept to go on in another process."""
+        """What must be kept to continue in another process."""
         # A question that is out has used the location, whatever becomes of its answer.
         first = self._asking if self._asking is not None else self._waiting[0] if self._waiting else 0
         return UploadRecord(self.location, 0, self.spans[0].length, tuple(sorted(self.done)), first)
@@ -99,7 +100,10 @@ class Parts:
         return self.lost is not None or self.failure is not None or not self._waiting
 
     def take(self) -> PartRequest | None:
-        """The next question; None where there is none. The answer must be given to `asked` before the next `take`."""
+        """Return the next question; None if there is none.
+
+        The answer must be given to `asked` before the next `take`.
+        """
         if self.over:
             return None
         number, after, self._after = self._waiting.popleft(), self._after, 0.0
@@ -116,9 +120,9 @@ class Parts:
         return PartRequest(number, UploadRequest("PATCH", self.location, headers, span, after=after))
 
     def asked(self, number: int, answer: RegistryResponse) -> PartRequest | None:
-        """Takes the answer to a question; gives the PUT that brings the part to where it should go.
+        """Take the answer to a question and return the PUT that brings the part to where it should go.
 
-        None where the part is stored already, is to be asked for again, or can't be had.
+        None if the part is stored already, is to be asked for again, or can't be had.
         """
         self._asking = None
         if answer.status == 307:
@@ -135,14 +139,14 @@ class Parts:
                 self.lost = answer
             case Kind.EXPIRED | Kind.BUSY | Kind.LOST:
                 self._again(number, answer)
-            case _ if self._is_resumed:  # what the other process left is no session to go on with
+            case _ if self._is_resumed:  # what the other process left is no session to continue with
                 self.lost = answer
             case _:
                 self._refused(answer)
         return None
 
     def placed(self, number: int, answer: RegistryResponse) -> None:
-        """Takes the storage's answer to a PUT."""
+        """Take the storage's answer to a PUT."""
         match answer.kind:
             case Kind.CREATED | Kind.ACCEPTED | Kind.NO_REGISTRY:  # it is none; Google's calls its empty answers HTML
                 self._placed(number)
@@ -188,7 +192,7 @@ class Parts:
 
 
 def begins_a_body(request: UploadRequest | Parts) -> bool:
-    """Whether this is the place to stop: not before a commit that is small and makes all that was sent count."""
+    """Return whether this is the place to stop: not before a commit that is small and makes all that was sent count."""
     if isinstance(request, Parts):
         return True
     is_long = request.span is not None and request.span.length > SINGLE_PUT

@@ -16,7 +16,7 @@ from .chunks import Span
 _OCTETS: Final = "application/octet-stream"
 # The largest size that a manifest can name.
 _LARGEST: Final = 2**63 - 1
-# Parts of one blob that are gone on with. S3 takes 10,000; of more than these, no record is worth its memory.
+# Parts of one blob that are continued. S3 takes 10,000; of more than these, no record is worth its memory.
 _MOST_PARTS: Final = 100_000
 
 
@@ -82,11 +82,11 @@ class UploadRequest(Struct, frozen=True):
         return cls("PUT", closing(location, blob.digest, etag=etag), headers, body, closes=True, after=after)
 
     def led_on(self, url: str) -> Self:
-        """The same request to where the registry has sent it on to."""
+        """Return the same request to where the registry has sent it on to."""
         return replace(self, url=url)
 
     def asking(self) -> Self:
-        """The same request, whose body waits to be asked for (RFC 9110, 10.1.1)."""
+        """Return the same request, whose body waits to be asked for (RFC 9110, 10.1.1)."""
         return replace(self, headers={**self.headers, "Expect": "100-continue"})
 
     @classmethod
@@ -105,7 +105,7 @@ class UploadRequest(Struct, frozen=True):
 
 
 class UploadRecord(Struct, frozen=True):
-    """What must be kept to go on in another process: the session's URL (a capability) and the acknowledged offset.
+    """What must be kept to continue in another process: the session's URL (a capability) and the acknowledged offset.
 
     For parts at an Ollama registry the offset is 0, `part` the length of a part, `done` the numbers of those that are
     placed, and `first` the one to ask for at `location`: it may have been asked for there already, no other may.
@@ -129,7 +129,7 @@ class UploadRecord(Struct, frozen=True):
         return bool(self.part) or self.direct
 
     def fits(self, size: int) -> bool:
-        """Whether the numbers are possible for a blob of `size` bytes. A record can come from a damaged file."""
+        """Return whether the numbers are possible for a blob of `size` bytes. A record can come from a damaged file."""
         if not 0 <= self.offset <= size <= _LARGEST or not 0 <= self.chunk <= size:
             return False
         if (self.is_equal and not self.chunk) or (self.chunk and (self.part or self.direct)):
@@ -145,7 +145,7 @@ class UploadRecord(Struct, frozen=True):
         )
 
     def acknowledged(self, size: int) -> int:
-        """Bytes that are there, of a blob of `size` bytes."""
+        """Return bytes that are there, of a blob of `size` bytes."""
         if not self.part:
             return self.offset
         return sum(min(self.part, size - number * self.part) for number in self.done)
