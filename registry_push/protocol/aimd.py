@@ -4,22 +4,22 @@ from __future__ import annotations
 
 
 class AIMD:
-    """At most `most`, as many as were asked for; fewer while the registry turns requests away."""
+    """The number of bodies at once: at most `most`, as asked for; fewer while the registry turns requests away."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._well = 0  # bodies since the last change
-        self._is_counted = False  # those that go now were turned away together, and that is allowed for
+        self._is_counted = False  # whether a refusal of the bodies now under way has been counted
         self.size = most
 
     def turned_away(self) -> None:
-        """An answer was 429 or 5xx: half as many. Those that were under way together count as one."""
+        """Halve the number after a 429 or 5xx; refusals of bodies under way together count once."""
         if not self._is_counted:
             self.size = max(1, self.size // 2)
         self._well, self._is_counted = 0, True
 
     def went_well(self) -> None:
-        """A body was taken. When all that go at once were, one more may go."""
+        """Note that a body was taken; once as many have been as may go at once, allow one more."""
         self._well, self._is_counted = self._well + 1, False
         if self.size < self._most and self._well >= self.size:
             self.size, self._well = self.size + 1, 0

@@ -1,4 +1,4 @@
-"""Locations that lead away from the registry: what a proxy before it is to be told. Pure."""
+"""Locations that lead away from the registry, and how to configure a proxy in front of it. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import Denied, ProtocolViolation, RegistryPushError, Unauthorized,
 from ..model import HTTPOrigin
 from .response import Kind, RegistryResponse
 
-# What makes a registry name itself by an inner address, or leave out the prefix that a proxy has for it.
+# How to stop a registry from naming an internal address, or from leaving out the prefix that a proxy adds.
 CHECK_PROXY: Final = (
     "a proxy before the registry has to pass on how it is reached: Host or X-Forwarded-Host, X-Forwarded-Proto, and"
     " the whole path; in the configuration of docker's registry, set http.host, or http.relativeurls: true"
@@ -26,25 +26,25 @@ class Whereabouts:
         self._has_worked = False
 
     def led_to(self, location: str) -> str:
-        """Return the registry has opened a session at `location`, which is returned."""
+        """Note that the registry has opened a session at `location`, and return it."""
         self._location, self._trouble = location, None
         return location
 
     def saw(self, answer: RegistryResponse, trouble: str) -> None:
-        """Learn from an answer, which may be none; `trouble` is what it means, in words."""
+        """Learn from an answer, or from its absence; `trouble` says in words what went wrong."""
         if answer.url.partition("?")[0] == self._location.partition("?")[0]:
             self._has_worked = self._has_worked or answer.kind in (Kind.CREATED, Kind.ACCEPTED, Kind.WRONG_OFFSET)
-            self._trouble = None if answer.kind is Kind.BUSY else trouble  # which passes
+            self._trouble = None if answer.kind is Kind.BUSY else trouble  # being busy passes
         elif answer.kind in (Kind.LOST, Kind.BUSY):
             self._trouble = None  # the registry itself is in trouble
 
     def broke_in_body(self) -> None:
-        """Some of a body has gone there, so something took it."""
+        """Note that something there has taken a part of a body."""
         self._has_worked = True
 
     @property
     def is_astray(self) -> bool:
-        """Whether the session is elsewhere than the registry, and nothing that was asked there has worked."""
+        """Whether the session is not at the registry, and no request there has worked."""
         return bool(self._location) and self._trouble is not None and not self._has_worked and self._leads_elsewhere
 
     @property
@@ -54,7 +54,7 @@ class Whereabouts:
         return there != here or not urlsplit(self._location).path.startswith(path)
 
     def judged(self, error: RegistryPushError) -> RegistryPushError:
-        """`error`, or the one that says where the upload was led, if that is why it failed."""
+        """Return `error`, or an error that names the wrong address if that is why the upload failed."""
         if not self.is_astray or not isinstance(error, Unavailable | Unauthorized | Denied):
             return error
         here, there = HTTPOrigin.of(self._uploads), HTTPOrigin.of(self._location)

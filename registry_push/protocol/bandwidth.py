@@ -1,17 +1,18 @@
-"""When bytes may go so that they keep to a rate. Pure."""
+"""When bytes may be sent to keep to a rate. Pure."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# Seconds. Time that was lost (a late timer, a slow line) may be made up for this long.
+# Seconds. At most this much lost time (a late timer, a slow line) is made up for.
 _CATCH_UP: Final = 0.2
 
 
 class Bandwidth:
-    """`rate` bytes a second for all who ask. Whoever asks waits its turn before the bytes go.
+    """`rate` bytes a second, shared by all callers. Each waits for its turn before it sends.
 
-    To rest after the bytes instead would let every body's first ones pass: 400 of 64 KiB went at eight times the rate.
+    Waiting after sending instead would let the first bytes of every body pass: 400 bodies of 64 KiB exceed the rate
+    eight times.
     """
 
     def __init__(self, rate: int) -> None:
@@ -20,7 +21,7 @@ class Bandwidth:
 
     @property
     def slice(self) -> int:
-        """Bytes that should go at once: a twentieth of a second, so that many share the line evenly."""
+        """Bytes that should be sent at once: those of a twentieth of a second, so that many share the line evenly."""
         return max(4096, min(1024 * 1024, self.rate // 20))
 
     def turn(self, count: int, now: float) -> float:

@@ -1,4 +1,4 @@
-"""Which login may go where http would carry it in clear text. Pure."""
+"""Which login may be sent over http, in clear text. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def may_sign_in(origin: HTTPOrigin, *, login_of: Party, said_by: Party) -> bool:
-    """Return whether a login of `login_of`, or what is got by it, may be sent to `origin`.
+    """Return whether a login of `login_of`, or a token obtained with it, may be sent to `origin`.
 
-    Over https and to this machine always. Over http only if who owns the login said that http may be spoken
-    (`said_by`), or who runs this did: nobody else can have the runner's logins and key sent in clear text.
+    Over https and to this machine: always. Over http: only if http was allowed (`said_by`) by the owner of the login or
+    by whoever runs this program. Nobody else can have the runner's logins and key sent in clear text.
     """
     return origin.scheme == "https" or origin.is_loopback or said_by in ("runner", login_of)

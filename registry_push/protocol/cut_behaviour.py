@@ -1,4 +1,4 @@
-"""What is left of an upload at a registry when the line breaks inside a chunk: three kinds of registry. Pure."""
+"""What a registry keeps of an upload when the connection breaks inside a chunk: there are three kinds. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 from .upload.chunks import MiB
 
-# More than all buffers on the way can hold (Linux: 4 MiB to send and 6 to receive, and a proxy's): of so much, the
-# registry has seen some.
+# More than all buffers on the way can hold (Linux: 4 MiB to send, 6 MiB to receive, and a proxy's): if this much was
+# sent, the registry has received some.
 _SEEN: Final = 16 * MiB
 
 
@@ -21,11 +21,11 @@ class CutBehaviour(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     """The chunks that were answered (ECR, R2, GHCR, Quay): a cut costs the chunk."""
     NOTHING = "nothing"
-    """The session is lost with all chunks (distribution 2, Harbor, zot, ACR): what helps is not to be cut."""
+    """The session is lost with all chunks (distribution 2, Harbor, zot, ACR): only an unbroken connection helps."""
 
     @property
     def in_words(self) -> str:
-        """As a message says it; empty if nothing is known."""
+        """The words for a message; empty if nothing is known."""
         return _WORDS[self]
 
 
@@ -38,8 +38,7 @@ _WORDS: Final = {
 
 
 def after_cut(sent: int, *, before: int, offset: int | None) -> CutBehaviour | None:
-    """Return what a cut has shown: `sent` bytes of a chunk were given to the line, the offset was `before` and is
-    `offset`.
+    """Return what a cut has shown, after `sent` bytes of a chunk were written and the offset `before` became `offset`.
 
     None for `offset` is a session that is gone. The result is None if the cut shows nothing.
     """

@@ -1,4 +1,4 @@
-"""What a registry said when it said no."""
+"""The registry's own words in an error's body."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import printable, redacted
 
 # Enough for any error document; a gateway's HTML page is of no use beyond its title.
 MAX_ERROR_BYTES: Final = 64 * 1024
-# Bytes of a plain text. More than is shown: a login in a URL is only known by the @ that follows it.
+# Bytes of plain text. More than is shown: a login in a URL is only recognised by the @ that follows it.
 _MOST_PLAIN: Final = 4 * 1024
 _TITLE = re.compile(rb"<title>([^<]{1,200})</title>", re.IGNORECASE)
 
@@ -32,7 +32,7 @@ def diagnose(body: bytes) -> Diagnosis:
     if not body:  # as of every HEAD
         return Diagnosis((), "")
     try:
-        # As UTF-8, which JSON is; `loads` would also guess UTF-16, in which nobody has looked for secrets.
+        # Decoded as UTF-8, since `loads` would also guess UTF-16, in which no secrets have been looked for.
         document = json.loads(body[:MAX_ERROR_BYTES].decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         title = _TITLE.search(body[:MAX_ERROR_BYTES])
@@ -50,7 +50,7 @@ def diagnose(body: bytes) -> Diagnosis:
 
 
 def _line(text: str, *, limit: int = 300) -> str:
-    """Fit to be shown: a registry that quotes a presigned URL does not get it into our logs."""
+    """Make text fit to be shown: a presigned URL that a registry quotes must not get into our logs."""
     return printable(redacted(text), limit=limit)
 
 

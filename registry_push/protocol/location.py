@@ -17,16 +17,16 @@ _UNUSABLE: Final = re.compile(r"[^\x21-\x7e]")
 def resolve(base: str, location: str) -> str:
     """Return the absolute URL that `location` means, answered at `base`; its query is kept as it is.
 
-    Registries behind a TLS proxy answer with `http://`, or without their port: on the same host, scheme and port
-    of `base` stay (regclient, containerd do the same). Any other host is taken as it stands, but never one
-    reached without TLS from one reached with it. Raises `ProtocolViolation`.
+    Registries behind a TLS proxy answer with `http://`, or without their port: on the same host, the scheme and port of
+    `base` are kept (regclient and containerd do the same). Any other host is used as given, but never by http after
+    https. Raises `ProtocolViolation`.
     """
     if not location or not is_line(location):
         raise ProtocolViolation("the registry opened an upload but gave no usable Location", url=base)
     if location.startswith(f"{beginning(base)}/") and "#" not in location and location[-1] != "?":
-        return location  # as nearly all have it: 1 µs, where what follows takes 9
+        return location  # the usual case: 1 µs, and the code below takes 9
     try:
-        url = urldefrag(urljoin(base, location)).url  # a fragment is never sent, and would swallow the digest
+        url = urldefrag(urljoin(base, location)).url  # a fragment is not sent, and the digest would become part of it
         here, there = HTTPOrigin.of(base), HTTPOrigin.of(url)
     except (ValueError, InvalidName) as error:
         raise ProtocolViolation(f"the registry gave an odd Location: {redacted(location)}", url=base) from error
@@ -46,7 +46,7 @@ def is_line(url: str) -> bool:
 
 
 def absolute(base: str, url: str) -> str:
-    """`url` as it stands, answered at `base`: a signed URL, of which not one byte may be written differently.
+    """Return `url`, answered at `base`, unchanged: it is signed, so no byte of it may be written differently.
 
     Raises `ProtocolViolation` if it is relative, or leads from https to http.
     """
@@ -61,7 +61,7 @@ def absolute(base: str, url: str) -> str:
 
 
 def is_usable(location: str) -> bool:
-    """Return whether `location` is an absolute URL as `resolve` returns one; for what was kept of an earlier run."""
+    """Return whether `location` is an absolute URL, as `resolve` returns; for URLs stored by an earlier run."""
     try:
         HTTPOrigin.of(location)
         location.encode()
@@ -71,9 +71,9 @@ def is_usable(location: str) -> bool:
 
 
 def closing(location: str, digest: Digest, *, etag: str | None = None) -> str:
-    """Return the URL of the PUT that closes a session: `digest` joins the query that is there (spec, "Pushing blobs").
+    """Return the URL of the PUT that closes a session: its query with `digest` added (spec, "Pushing blobs").
 
-    `etag` is the parts' at an Ollama registry.
+    `etag` is that of the parts, at an Ollama registry.
     """
     closed = f"{location}{'&' if '?' in location else '?'}digest=sha256%3A{digest.hex}"
     return f"{closed}&etag={etag}" if etag else closed

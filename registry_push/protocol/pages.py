@@ -1,4 +1,4 @@
-"""Lists that come in pages (RFC 8288, `Link: <…>; rel="next"`; spec, "Listing Tags"). Pure."""
+"""Paged lists (RFC 8288, `Link: <…>; rel="next"`; spec, "Listing Tags"). Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import InvalidName, ProtocolViolation, redacted
 from ..model import HTTPOrigin
 from .location import is_line
 
-# Characters. Servers send some hundred.
+# Characters. Servers send a few hundred.
 _LONGEST: Final = 8192
 # Pages of one list that have nothing on them. A registry may leave out what the reader may not see.
 MOST_EMPTY: Final = 100
@@ -19,8 +19,7 @@ _NEXT: Final = re.compile(r';\s*rel\s*=\s*"?(?:[^";]* )?next(?:[ ";]|\Z)', re.IG
 
 
 def next_page(url: str, link: str | None) -> str | None:
-    """Return the address of the page after the one at `url`, by the header `Link` of its answer; None if it is the
-    last.
+    """Return the URL of the page after the one at `url`, from its answer's `Link` header; None after the last.
 
     Raises `ProtocolViolation` if that is at another origin, for our login is for this one, and if it is no address.
     """

@@ -1,4 +1,4 @@
-"""Redirects that are not followed: where they lead, and what to type. Pure."""
+"""Redirects that are not followed: where they lead, and what the user can do. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from ..model import HTTPOrigin
 from ..text.hint import Hint, Setting, step
 from .response import RegistryResponse
 
-# Bytes of a body that is sent on even after all of it has gone: less than a second of a slow line.
+# Bytes. A body up to this size is sent again after a redirect even if all of it was sent: less than a second of a slow
+# line.
 SENT_TWICE: Final = 1024 * 1024
 # As many as for a request without a body.
 MOST_HOPS: Final = 5
 
 
 def not_followed(answer: RegistryResponse, what: str) -> Refused:
-    """Return the error for a redirect that stays an answer. `what` says what was refused, and by whom."""
+    """Return the error for a redirect that is not followed. `what` says what was refused, and by whom."""
     said, there = f"HTTP {answer.status}", _target(answer)
     if there is None:
         return Refused(f"{what}: {said}, which leads to an odd address", url=answer.url)
@@ -38,7 +39,7 @@ def not_followed(answer: RegistryResponse, what: str) -> Refused:
 
 
 def check_upgrade(registry: HTTPOrigin, answer: RegistryResponse) -> None:
-    """Raise `ProtocolViolation` if `registry` is asked by http, and sends the same question to itself by https."""
+    """Raise `ProtocolViolation` if `registry` is reached by http and redirects the request to itself by https."""
     if registry.scheme != "http" or not answer.is_redirect or (there := _target(answer)) is None:
         return
     origin, asked = HTTPOrigin.of(there), urlsplit(answer.url)

@@ -1,4 +1,4 @@
-"""What to do about a refusal, as far as its status says. Pure."""
+"""Next steps after a refusal, as far as its status suggests one. Pure."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ _TOO_LARGE: Final = (
 
 
 def hint_for(answer: RegistryResponse) -> str | None:
-    """Return the next step after a refusal that is final; None if the registry's words have to do."""
+    """Return the next step after a final refusal; None if there is only what the registry says."""
     return _TOO_LARGE if answer.kind is Kind.TOO_LARGE else None

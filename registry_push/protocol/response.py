@@ -1,4 +1,4 @@
-"""`RegistryResponse`: what a registry answered, as far as an upload needs to know."""
+"""`RegistryResponse`: what an upload needs to know of an answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..model import Digest, HTTPOrigin
 from .diagnostics import Diagnosis, diagnose
 from .retry import parse_retry_after
 
-# `0-<end>`; some write a unit before it, or the total behind it (RFC 9110's form), which the spec does not.
+# `0-<end>`; some write a unit before it or the total after it (RFC 9110's form), unlike the spec.
 _RANGE: Final = re.compile(r"(?:bytes[= ])?0-([0-9]{1,19})(?:/[0-9*]{1,19})?\Z")
 
 
@@ -30,7 +30,7 @@ class Kind(Enum):
     BUSY = auto()
     INVALID = auto()
     REFUSED = auto()
-    NO_REGISTRY = auto()  # success, said by a web page: a captive portal, a sign-in page, a plain web server
+    NO_REGISTRY = auto()  # success, but with a web page: a captive portal, a sign-in page, a plain web server
     LOST = auto()
 
 
@@ -57,7 +57,7 @@ _KINDS: Final[Mapping[int, Kind]] = {
     416: Kind.WRONG_OFFSET,
     425: Kind.BUSY,
     429: Kind.BUSY,
-    # 501 and 505 are for good: the server does not know the method or the protocol.
+    # 501 and 505 are final: the server does not know the method or the protocol.
     501: Kind.REFUSED,
     505: Kind.REFUSED,
 }
@@ -83,7 +83,7 @@ class RegistryResponse(Struct, frozen=True):
 
     @classmethod
     def read(cls, status: int, url: str, headers: Mapping[str, str], body: bytes = b"", *, now: float) -> Self:
-        """Return the answer in `headers` (any mapping that ignores case). Unreadable headers count as absent."""
+        """Parse `headers` (any mapping that ignores case). Unreadable headers count as absent."""
         found = _RANGE.match(headers.get("Range", "").strip())
         return cls(
             status,
@@ -123,11 +123,11 @@ class RegistryResponse(Struct, frozen=True):
 
     @property
     def says_session_lost(self) -> bool:
-        """Whether the registry's own words are that there is no such upload: distribution 2 has either code."""
+        """Whether an error code says that there is no such upload: distribution 2 sends either of two."""
         return bool(_LOST_SESSION & {*self.diagnosis.codes})
 
     def no_registry(self, registry: HTTPOrigin) -> NotARegistry:
-        """Return the error for an answer that no registry gives, in a place where `registry` was asked."""
+        """Return the error for an answer that can't be from a registry, to a request to `registry`."""
         what = f"HTTP {self.status}{' with a web page' if self.is_page else ''}"
         there = HTTPOrigin.of(self.url)
         leads = "" if there == registry else f" and leads to {there}"
@@ -152,7 +152,7 @@ def _is_page(headers: Mapping[str, str]) -> bool:
 
 
 def _signed(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return the header that each `X-Signed-Header-<name>: <value>` stands for, unjudged."""
+    """Return the header that each `X-Signed-Header-<name>: <value>` stands for, unchecked."""
     return tuple(
         (name[len(_SIGNED) :], value) for name, value in headers.items() if name[: len(_SIGNED)].lower() == _SIGNED
     )

@@ -1,4 +1,4 @@
-"""How often, how soon and for how long to try again. The clock and the dice are handed in."""
+"""How often, how soon and for how long to try again. Clock and random numbers are passed in."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-# The first pause is a second at most, then they double: the habit of AWS's "exponential backoff and jitter".
+# The first pause is a second at most, then pauses double, as in AWS's "exponential backoff and jitter".
 BASE_SECONDS: Final = 1.0
 CAP_SECONDS: Final = 30.0
-# How much of each pause is not left to chance: with none of it certain, all tries can be over within a few seconds.
+# The part of each pause that is not random: without it, all tries can be over within a few seconds.
 _CERTAIN: Final = 0.75
 _DOUBLING: Final = 2.0
-# After so many tries it may be the session that is broken, and not the registry that is busy.
+# After so many tries the session may be broken, rather than the registry busy.
 _USUAL: Final = 5
-# A registry may ask for a pause; more than five minutes is a fault or malice, and is cut to that.
+# Seconds. A registry may ask for a pause; more than five minutes is a fault or malice.
 RETRY_AFTER_CAP_SECONDS: Final = 300.0
 
 
 class Budget:
-    """The tries of one piece of work, and the time for them. Progress restores both, so a long upload over a bad line
-    does not run dry.
+    """The tries of one piece of work, and the time for them. Progress restores both.
 
-    `seconds` bounds the time without progress by `clock`, from the first trouble on. Time in which bytes of a body move
-    is not counted: a line that breaks every hour costs tries, and no patience. Each pause is `growth` times as long as
-    the one before, or twice as long if bytes have moved: then somebody is there.
+    `seconds` bounds the time without progress, measured by `clock` from the first failure. Time in which bytes of a
+    body move is not counted: a line that breaks every hour costs tries, but no time. Each pause is `growth` times as
+    long as the one before, or twice as long if bytes have moved, since then the server is there.
     """
 
     def __init__(
@@ -47,13 +46,13 @@ class Budget:
         self._clock = clock
         self._dice = dice
         self._has_moved = False
-        self._lost = 0.0  # seconds since the trouble began
+        self._lost = 0.0  # seconds since the first failure
         self._tried_at: float | None = None  # when the last pause was over; None: there is no trouble
 
     def spend(self, retry_after: float | None = None) -> float | None:
-        """Take one try, and return the pause before it in seconds, at least `retry_after` if the server asked for one.
+        """Take one try and return the pause before it in seconds, at least `retry_after` if the server asked for one.
 
-        None: no tries are left, or no time for them.
+        Return None if no tries are left, or no time for them.
         """
         now = self._clock()
         if self._tried_at is not None:
@@ -66,10 +65,10 @@ class Budget:
         if retry_after is None:
             pause = ceiling * (_CERTAIN + (1 - _CERTAIN) * self._dice())
         else:
-            # Jitter continues top of what the server asked: a crowd told "10" must not come back as a crowd.
+            # Jitter is added to what the server asked for: clients that were all told "10" must not return together.
             asked = min(retry_after, RETRY_AFTER_CAP_SECONDS)
             if self._lost + asked > self._seconds:
-                return None  # what comes sooner than it was asked to is turned away for certain
+                return None  # a request before the time that the server asked for would be turned away
             pause = max(asked + ceiling * self._dice(), ceiling * _CERTAIN)
         self._left -= 1
         self._lost += pause
@@ -78,26 +77,25 @@ class Budget:
 
     @property
     def has_tried(self) -> bool:
-        """Whether there were as many tries as are usual, or all: more than a few in which the time has run out."""
+        """Whether the usual number of tries was made, or all: not if time ran out after a few."""
         return self._retries - self._left >= min(self._retries, _USUAL)
 
     def moved(self) -> None:
-        """Note that the last try has moved bytes: the time since its pause was no waiting."""
+        """Note that the last try has moved bytes, so that the time since its pause does not count as waiting."""
         self._has_moved = True
         if self._tried_at is not None:
             self._tried_at = self._clock()
 
     def restore(self) -> None:
-        """Note that something got through: all tries are there again, and all the time."""
+        """Restore all tries and all the time, after progress."""
         self._left = self._retries
         self._lost, self._tried_at, self._has_moved = 0.0, None, False
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:
-    """Return seconds to wait by a `Retry-After` header (RFC 9110, 10.2.3: seconds or a date), capped; None if there is
-    none.
+    """Return the seconds that a `Retry-After` header asks for, capped (RFC 9110, 10.2.3); None if there is none.
 
-    `now` is unix time in seconds. Absurd and unreadable values are taken as none at all, the past as zero.
+    `now` is unix time in seconds. Absurd and unreadable values count as none, dates in the past as zero.
     """
     if not value:
         return None

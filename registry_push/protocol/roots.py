@@ -1,4 +1,4 @@
-"""What the answer to `GET /v2/` says of who gave it (distribution-spec, "Determining Support"). Pure."""
+"""What the answer to `GET /v2/` says about the server (distribution-spec, "Determining Support"). Pure."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _REGISTRY: Final = (
     "Docker-Upload-Location",
     "OCI-Chunk-Min-Length",
 )
-# 200 with one of these may be a registry; anything else is what web servers say of themselves.
+# 200 with one of these may be a registry; anything else is a web server's page.
 _ROOT_BODIES: Final = (b"", b"{", b"t")  # `true`: an old Nexus and Artifactory
-# Refusals that a registry, or what guards it, gives too.
+# Refusals that a registry, or a proxy in front of it, may send.
 _GUARDED: Final = (401, 403, 407, 408, 425, 429)
 
 
 def shows_registry(status: int, headers: Mapping[str, str]) -> bool:
-    """Return whether only a registry answers so: by its headers, or since it has taken something.
+    """Return whether only a registry can have sent this: by its headers, or since it has accepted something.
 
-    A challenge is none of them: a sign-in page may ask for Basic. Bearer with a service is a token service's.
+    A Basic challenge proves nothing, since a sign-in page may send one; a Bearer challenge with a service does.
     """
     challenge = headers.get("WWW-Authenticate", "").lower()
     if any(name in headers for name in _REGISTRY) or (challenge.startswith("bearer") and "realm=" in challenge):
@@ -34,15 +34,15 @@ def shows_registry(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def is_page(headers: Mapping[str, str], body: bytes) -> bool:
-    """Return whether this is meant for a browser, whatever it is called."""
+    """Return whether this is a page for a browser, whatever its Content-Type."""
     media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return media_type in _PAGES or body.lstrip()[:1] == b"<"
 
 
 def what_is_wrong(status: int, headers: Mapping[str, str], body: bytes, *, has_root: bool) -> str | None:
-    """Return what in the answer to `GET /v2/` no registry says, in words; None if a registry may have given it.
+    """Return, in words, what shows that the answer to `GET /v2/` is no registry's; None if it may be one's.
 
-    Without `has_root` a 404 is right: Ollama's registry knows no `/v2/`.
+    Without `has_root` a 404 is expected: Ollama's registry has no `/v2/`.
     """
     if shows_registry(status, headers) or status in _GUARDED or status >= 500 or diagnose(body).codes:
         return None

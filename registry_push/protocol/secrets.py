@@ -1,7 +1,7 @@
-"""`Secrets`: what was sent to registries and must not come back as text. Pure.
+"""`Secrets`: what was sent to registries and must not be shown when they quote it. Pure.
 
-A registry knows what we sent it, and may quote it: in an error's body, in a reason phrase, in a Location. On the way
-that works nothing is looked for; a value is only taken apart when an answer is about to become text.
+A registry knows what we sent it, and may quote it: in an error's body, in a reason phrase, in a Location. While all
+works, nothing is searched; values are only analysed when an answer is about to become text.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from ..errors import RegistryPushError
 from ..text.patterns import LazyPattern
 
 _HIDDEN: Final = "…"
-# Values of each kind that are remembered, the newest: more than the requests under way that could be quoted.
+# The newest values of each kind that are remembered: more than the requests under way that could be quoted.
 _MOST: Final = 64
-# Characters. A word shorter than this is part of too many messages ("blob", "push", three digits of a digest) and is
-# not hidden where it stands alone; `user:word`, its base64 and the whole header are hidden with words of any length.
+# Characters. A shorter word is part of too many messages ("blob", "push", three digits of a digest) to be hidden by
+# itself; `user:word`, its base64 and the whole header are hidden whatever the word's length.
 _ALONE: Final = 6
-# Bytes. What is shorter than this is hidden where it is a word of its own, not inside another.
+# Bytes. A shorter value is hidden if it is a word of its own, not inside another.
 _ANYWHERE: Final = 12
-# Characters of a parameter that is not known to be secret, but too long to be anything else than an identifier.
+# Characters. A longer parameter may be secret even if its name does not say so.
 _OPAQUE: Final = 16
 # Parameters that we write ourselves and that name content, which messages are about.
 _OURS: Final = frozenset({"mount", "from", "digest", "etag", "service", "scope", "account", "client_id", "ts"})
 # Fields of one query that are looked for, the longest: presigned URLs have seven to ten.
 _FIELDS: Final = 32
-# Times that a text may have been escaped on its way: JSON in a string of JSON, an encoded URL in a page. What is
-# escaped more often is nobody's message, and nothing of it is shown.
+# Times that a text may have been escaped on its way: JSON in a string of JSON, an encoded URL in a page. Nothing is
+# shown of a text that is escaped more often.
 _DEPTH: Final = 4
-# Bytes of a value at the very end of a text that was cut there, which are hidden as the whole is.
+# Bytes. So much of a value at the end of a truncated text is hidden as the whole value is.
 _BEGINNING: Final = 6
 
 _ESCAPE: Final = LazyPattern(
@@ -51,14 +51,14 @@ class Secrets:
     """Remembers what is sent, and hides it: in bytes, in text, and, as a context manager, in errors that leave it."""
 
     def __init__(self) -> None:
-        # What was sent, and its needles once they were looked for.
+        # What was sent, and the byte strings to search for, once they are needed.
         self._credentials: dict[str, tuple[bytes, ...] | None] = {}
         self._queries: dict[str, tuple[bytes, ...] | None] = {}
         self._signed: dict[str, Mapping[str, str]] = {}  # the headers that went with a query
         self._forms: dict[bytes, tuple[bytes, ...] | None] = {}
 
     def sent(self, url: str, headers: Mapping[str, str], body: bytes | None = None) -> None:
-        """Remember what is secret in a request. Costs a look at a dictionary or two."""
+        """Remember the secrets of a request. Cheap: one or two lookups in a dictionary."""
         if (authorization := headers.get("Authorization")) is not None:
             self.sent_credential(authorization)
         if "?" in url:
@@ -77,12 +77,12 @@ class Secrets:
             _keep(self._credentials, authorization)
 
     def hide(self, text: str) -> str:
-        """`text` without any of it, in whatever way it is escaped."""
+        """Return `text` without the secrets, however they are escaped."""
         hidden = self.hide_bytes(text.encode("utf-8", "surrogatepass"))
         return hidden.decode("utf-8", "surrogatepass")
 
     def hide_bytes(self, text: bytes) -> bytes:
-        """As `hide`. Strings of a JSON document stay strings."""
+        """As `hide`, for bytes. Strings of a JSON document stay strings."""
         spans = sorted(self._found(text, self._needles())) if text else []
         if not spans:
             return text
@@ -108,7 +108,7 @@ class Secrets:
             self._hide_in(error)
 
     def _hide_in(self, error: RegistryPushError) -> None:
-        """Hide them in the error, and in what caused it as far as it is ours; what is not, and quotes them, is cut."""
+        """Hide the secrets in the error and in its causes that are ours; drop other causes that quote them."""
         at: BaseException | None = error
         seen = set[int]()  # causes can go round in a circle
         while isinstance(at, RegistryPushError) and id(at) not in seen:
@@ -147,7 +147,7 @@ class Secrets:
 
     @staticmethod
     def _found(text: bytes, needles: list[bytes]) -> Iterator[tuple[int, int]]:
-        """Yield where in `text` they are: as they stand, or when its escapes are undone."""
+        """Yield where the secrets are in `text`, as it is and with its escapes undone."""
         level: bytes = text
         places: Sequence[int] = range(len(text) + 1)
         for depth in range(1 + _DEPTH if needles else 0):
@@ -189,7 +189,7 @@ def _secrets_of_header(value: str) -> Iterator[str]:
         if len(word) >= _ALONE:
             yield word
         yield from (part for part in word.split(".") if len(part) >= _OPAQUE)  # of a JSON Web Token
-    else:  # Ollama's: `<public key>:<signature>`, of which the public key is none
+    else:  # Ollama's: `<public key>:<signature>`; the public key is no secret
         yield from (each for each in value.split(":")[1:] if len(each) >= _ALONE)
 
 
@@ -218,7 +218,7 @@ def _secrets_of_form(form: bytes) -> Iterator[str]:
 
 
 def _needles(*secrets: str) -> tuple[bytes, ...]:
-    """As bytes to look for, in lower case: as they were sent, without escapes, read as Latin-1, and in hexadecimals."""
+    """Return the bytes to search for, in lower case: as sent, without escapes, read as Latin-1, and in hexadecimal."""
     needles = dict[bytes, None]()
     for secret in secrets:
         sent = secret.encode("utf-8", "surrogatepass")
@@ -244,7 +244,7 @@ def _occurrences(text: bytes, needle: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _unescaped(text: bytes) -> tuple[bytes, list[int]]:
-    """`text` with each escape replaced by what it stands for, and where each byte of it began; the end as well."""
+    """Return `text` with its escapes undone, and where each byte of the result began in `text`; the end as well."""
     pieces, starts, end = list[bytes](), list[int](), 0
     for found in _ESCAPE.compiled.finditer(text):
         meant = _meaning(found[0])
@@ -258,7 +258,7 @@ def _unescaped(text: bytes) -> tuple[bytes, list[int]]:
 
 def _meaning(escape: bytes) -> bytes:
     kind, rest = escape[:1], escape[1:]
-    if kind in b"\r\n":  # a line that was folded, as base64 is in mails
+    if kind in b"\r\n":  # a folded line, as base64 has in mails
         return b""
     if kind == b"%":
         return bytes.fromhex(rest.decode())

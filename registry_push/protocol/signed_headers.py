@@ -1,7 +1,7 @@
-"""The headers that a direct upload's URL was signed with, which a registry has us repeat to its storage. Pure.
+"""The headers that a direct upload's URL was signed with, which we repeat to the storage. Pure.
 
-The registry chooses their names and values, so anything but what presigners sign would let it write requests of its own
-to any host: a `Transfer-Encoding` beside our Content-Length smuggles a second one (CVE-2026-85180).
+The registry chooses their names and values. If we repeated more than presigners sign, it could send requests of its own
+to any host: a `Transfer-Encoding` beside our Content-Length smuggles a second request (CVE-2026-85180).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _VALUE: Final = LazyPattern(r"[\x20-\x7e\xa0-\xff\t]{0,4096}\Z")
 
 
 def to_repeat(named: tuple[tuple[str, str], ...], *, url: str, size: int) -> dict[str, str]:
-    """Return what a PUT of `size` bytes to `url` repeats of `named`.
+    """Return the headers of `named` that a PUT of `size` bytes to `url` repeats.
 
-    `Host` and `Content-Length` are signed too, and may be named (AWS's SDK for Go lists them): they are left out if
-    they say what the request says anyway. Raises `ProtocolViolation` for everything else that no presigner signs, and
-    for a header with two values.
+    `Host` and `Content-Length` are signed too, and may be named (AWS's SDK for Go lists them): they are skipped if they
+    match the request. Raises `ProtocolViolation` for everything else that no presigner signs, and for a header with two
+    values.
     """
     implied = {"host": HTTPOrigin.of(url).netloc, "content-length": str(size)}
     repeated: dict[str, tuple[str, str]] = {}

@@ -1,4 +1,4 @@
-"""How fast a line is, how long a chunk should be on it, and when one body is far slower than the line was. Pure."""
+"""How fast a line is, how long chunks should be on it, and when one body is far slower than the line was. Pure."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from typing import Final
 
 from .upload.chunks import MiB
 
-# What a cut may cost where only acknowledged chunks are kept, and how long the first Ctrl-C takes at most.
+# Seconds that a chunk takes: what a cut may cost if only acknowledged chunks are kept, and the longest that the first
+# Ctrl-C waits.
 CHUNK_SECONDS: Final = 4.0
-# A chunk's round trip may cost a fiftieth of its time: 2 %.
+# A chunk's round trip may cost 2 % of its time.
 _TRIPS_PER_CHUNK: Final = 50
-# Beside longer chunks neither the round trip nor the registry's own work for a chunk can be seen any more.
+# Longer chunks gain nothing: neither the round trip nor the registry's work for a chunk is measurable any more.
 _LONGEST: Final = 1024 * MiB
-# One chunk is a poor measurement: grow by steps. But each step is a round trip in which nothing moves, and a chunk is
-# timed up to its answer, which no buffer on the way hastens: 16 MiB, 512 MiB, then by the rate.
+# One chunk is a poor measurement, so chunks grow by steps; but each step is a round trip in which nothing moves, and a
+# chunk is timed up to its answer, so that buffers don't distort it. The steps are 16 MiB, 512 MiB, then by the rate.
 _GROWTH: Final = 32
-# After a cut chunks are shorter for a while, but not so short that round trips are all that is seen.
+# After a cut, chunks are shorter for a while, but not so short that round trips dominate.
 _LEAST_SECONDS: Final = 0.25
 _RECOVERY: Final = 1.25
-# A body below a twentieth of what the line gave before is not slow, something on its way is broken.
+# A body below a twentieth of the line's usual rate is not slow: something on its way is broken.
 _STARVING: Final = 20
-# Seconds: what answers sooner is in the same building.
+# Seconds: a host that answers sooner is in the same building.
 NEAR: Final = 0.01
 # Bodies below this say more about buffers and the registry's disk than about the line.
 _TELLING: Final = 1 * MiB
 
 
 class Throughput:
-    """What the bodies and the questions of a run have shown of the line to one host. Seconds and bytes.
+    """What a run's requests have shown of the line to one host. Seconds and bytes.
 
-    `rate` is what an earlier run has seen: enough to choose a first chunk by, not to call a line broken by.
+    `rate` is what an earlier run has measured: good enough to choose a first chunk, not to call a line broken.
     """
 
     def __init__(self, rate: float | None = None) -> None:
@@ -40,17 +41,17 @@ class Throughput:
         self._seconds = CHUNK_SECONDS
 
     def asked(self, seconds: float | None) -> None:
-        """A request without a body was answered after so long. The shortest is the line's, the rest the registry's."""
+        """Note how long the answer to a request without a body took. The shortest time is the line's round trip."""
         if seconds is not None:
             self.round_trip = min(seconds, self.round_trip or seconds)
 
     @property
     def is_near(self) -> bool:
-        """Whether the host is known to answer within `NEAR`: what is sent to it waits for no line."""
+        """Whether the host is known to answer within `NEAR`, so that round trips to it cost nothing."""
         return self.round_trip is not None and self.round_trip < NEAR
 
     def took(self, count: int, seconds: float) -> None:
-        """A body of `count` bytes was answered so long after its first byte."""
+        """Note how long after its first byte a body of `count` bytes was answered."""
         if count >= _TELLING and seconds > 0:
             # The answer takes a round trip, in which nothing moves.
             now = count / (seconds - min(self.round_trip or 0.0, seconds / 2))
@@ -58,11 +59,11 @@ class Throughput:
             self._seconds = min(CHUNK_SECONDS, self._seconds * _RECOVERY)
 
     def broke(self) -> None:
-        """The line broke inside a chunk, and nothing of that got through: a line that breaks often needs short ones."""
+        """Note that the line broke inside a chunk of which nothing got through: such a line needs short chunks."""
         self._seconds = max(_LEAST_SECONDS, self._seconds / 2)
 
     def starved(self) -> None:
-        """A body was given up for being slow. What the line gave before is no measure any more."""
+        """Note that a body was given up for being slow: the usual rate is no measure any more."""
         self.rate = self.usual = None
 
     def chunk(self, last: int) -> int | None:
@@ -70,7 +71,7 @@ class Throughput:
         if self.rate is None:
             return None
         seconds = self._seconds
-        if seconds == CHUNK_SECONDS:  # after a cut, getting through goes before the share of round trips
+        if seconds == CHUNK_SECONDS:  # after a cut, getting through is more important than few round trips
             seconds = max(seconds, _TRIPS_PER_CHUNK * (self.round_trip or 0.0))
         return min(int(self.rate * seconds), _GROWTH * last, _LONGEST)
 
@@ -81,7 +82,7 @@ class Throughput:
 
 
 class StallDetector:
-    """Watches one body. `moved` says whether it starves: for `window` seconds far under the pace that is known."""
+    """Watches one body. `moved` returns whether it stalls: for `window` seconds far below the usual rate."""
 
     def __init__(self, pace: Throughput, *, window: float, clock: Callable[[], float]) -> None:
         self._pace = pace
@@ -91,7 +92,7 @@ class StallDetector:
         self._before = 0
 
     def moved(self, count: int) -> bool:
-        """Take how many bytes have gone in all."""
+        """Take the number of bytes sent so far."""
         elapsed = self._clock() - self._since
         if elapsed < self._window:
             return False

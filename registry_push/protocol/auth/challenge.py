@@ -15,8 +15,8 @@ Scopes = tuple[str, ...]
 
 # RFC 9110, 5.6.2: what the grammar calls a token is made of these.
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
-# One step of the header: a parameter, a token68 or the name of a scheme; each match says which it is. It is never
-# searched for, only matched where the last one ended, and no two of its parts can take the same character: linear.
+# One element of the header: a parameter, a token68 or the name of a scheme; the match says which. It is matched only
+# where the last one ended, and no two of its parts can take the same character, so parsing is linear.
 _STEP: Final = re.compile(
     rf"""
     [\s,]*+
@@ -42,12 +42,12 @@ class Challenge(Struct, frozen=True):
 
     @property
     def realm(self) -> str | None:
-        """Where a token is to be had (Bearer), or what the password is for (Basic)."""
+        """The URL of the token service (Bearer), or what the password is for (Basic)."""
         return self.parameters.get("realm") or None
 
     @property
     def service(self) -> str | None:
-        """Whom the token is for."""
+        """The service that the token is for."""
         return self.parameters.get("service") or None
 
     @property
@@ -57,8 +57,10 @@ class Challenge(Struct, frozen=True):
 
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
-    """Return the first challenges of the first `WWW-Authenticate` headers, in order. Never raises; what can't be read
-    is left out."""
+    """Return the first challenges of the first `WWW-Authenticate` headers, in order.
+
+    Never raises; unreadable ones are left out.
+    """
     found = (challenge for header in islice(headers, _MAX_CHALLENGES) for challenge in _parse(header[:_MAX_HEADER]))
     return tuple(islice(found, _MAX_CHALLENGES))
 
@@ -90,7 +92,7 @@ def basic(challenges: Iterable[Challenge]) -> Challenge | None:
 
 
 def widened(scopes: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
-    """`scopes` with the actions of `wanted` added, a resource once each; what is wanted comes last, in its order.
+    """Return `scopes` with the actions of `wanted` added, each resource once; wanted ones come last, in their order.
 
     A registry that is asked HEAD first challenges for `pull` only; asking for `pull,push` at once saves the
     second trip to the token service. GitLab counts only the last scope.

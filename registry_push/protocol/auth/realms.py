@@ -18,7 +18,7 @@ from ..location import is_line
 
 
 class Secret(Enum):
-    """What would be sent to the realm, from harmless to most precious."""
+    """What would be sent to the realm, from harmless to most valuable."""
 
     NOTHING = auto()
     PASSWORD = auto()
@@ -50,10 +50,10 @@ def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collect
     """Return the realm's origin, if `secret` may go there; raises `ForeignRealm` or `ProtocolViolation` if not.
 
     `allowed` are hosts that the user has named. A signature goes to the registry's own origin and the known pairs
-    only; a password to the same host, a known pair, or a host that is above or below the registry's; nothing at all
-    to a realm without TLS unless the registry is reached without TLS on that host too, nor, unasked, to
-    a private or link-local address that the registry itself has not got. Two hosts side by side are strangers: below
-    `co.uk` or `azurecr.io` anyone can have one.
+    only; a password to the same host, a known pair, or a parent or child domain of the registry's host. Nothing goes to
+    a realm without TLS unless the registry is reached without TLS on that host too, nor, unless allowed, to a private
+    or link-local address if the registry has none itself. Sibling hosts are strangers: anyone can have one below
+    `co.uk` or `azurecr.io`.
     """
     if not is_line(realm):
         raise ProtocolViolation(f"{registry} names a token service that is no URL: {realm}")
@@ -95,8 +95,10 @@ def _refusal(registry: HTTPOrigin, realm: HTTPOrigin, why: str, *, hint: Hint | 
 
 
 def _is_family(host: str, other: str) -> bool:
-    """Return whether one host is above the other: `gitlab.example.com`, `registry.gitlab.example.com`; never a bare
-    `com`."""
+    """Return whether one host is a parent domain of the other: `gitlab.example.com`, `registry.gitlab.example.com`.
+
+    A bare `com` is no parent.
+    """
     above, below = sorted((host, other), key=len)
     return below.endswith(f".{above}") and "." in above and not above.rpartition(".")[2].isdigit()
 

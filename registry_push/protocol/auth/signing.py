@@ -15,15 +15,15 @@ _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def signed_text(url: str) -> bytes:
-    """Return the bytes to sign for a GET of `url`. That very string must be sent: not normalised, not quoted again."""
+    """Return the bytes to sign for a GET of `url`, which must be sent unchanged: not normalised, not quoted again."""
     return f"GET,{url},{_EMPTY_BODY}".encode("utf-8", "surrogateescape")
 
 
 def token_query(realm: str, service: str, scopes: Iterable[str], nonce: str, ts: int) -> str:
     """Return the URL that asks `realm` for a token; the realm's own query is kept, a fragment is not.
 
-    `scopes` are a challenge's, each maybe several parted by spaces: one parameter for each, as Ollama's client
-    sends them, and an empty one if there are none. `nonce` is base64url without padding, `ts` unix seconds.
+    `scopes` are a challenge's, each perhaps several separated by spaces. Each becomes one parameter, as Ollama's client
+    sends them; without any there is an empty one. `nonce` is base64url without padding, `ts` unix seconds.
     """
     base, _, query = realm.partition("#")[0].partition("?")
     pairs = _pairs(query)
@@ -42,7 +42,7 @@ def authorization(public_wire: bytes, signature: bytes) -> str:
 
 
 def _pairs(query: str) -> list[tuple[bytes, bytes]]:
-    """As Go's url.ParseQuery: a part with a `;` or a broken escape is left out, the others are kept as bytes."""
+    """Parse a query as Go's url.ParseQuery does: skip parts with a `;` or a broken escape, keep the others as bytes."""
     pairs = []
     for part in query.split("&"):
         if part and ";" not in part and not _BAD_ESCAPE.search(part):
@@ -52,5 +52,5 @@ def _pairs(query: str) -> list[tuple[bytes, bytes]]:
 
 
 def _bytes(text: str) -> bytes:
-    # A header's bytes that are no UTF-8 reach us as lone surrogates; Go keeps such bytes, and so do we.
+    # Bytes of a header that are not UTF-8 reach us as lone surrogates; like Go, we keep them.
     return text.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""What a token service answered."""
+"""The answers of token services."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ...errors import ProtocolViolation
 
 # docker's token specification: without `expires_in` a token is good for 60 seconds.
 _DEFAULT_LIFE: Final = 60.0
-# Renewed this early, so that it does not end on the way.
+# Seconds. Tokens are renewed this long before they expire, so that none expires on the way.
 _MARGIN: Final = 5.0
 # The largest answer of a token service that is read; the longest tokens seen (Azure's) have a few kilobytes.
 MAX_TOKEN_BYTES: Final = 64 * 1024
 HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]++\Z")
 
 
-# Ollama's token service takes a signature's time as long as it is no further off than this.
+# The clock skew that Ollama's token service accepts in a signature.
 _SKEW: Final = 300.0
 
 
 def clock_skew(date: str | None, *, now: float) -> str | None:
-    """`12 minutes behind`: how far our clock (`now`, unix seconds) is off an answer's `Date`; None if it is well."""
+    """Return how far our clock (`now`, unix seconds) is off an answer's `Date`, as `12 minutes behind`; or None."""
     try:
         told = parsedate_to_datetime(date or "")
         ahead = now - told.replace(tzinfo=told.tzinfo or UTC).timestamp()
@@ -61,13 +61,13 @@ class Token:
             raise ProtocolViolation("the token service's token has characters that no header can carry")
         life = document.get("expires_in")
         known = isinstance(life, int | float) and not isinstance(life, bool) and 0 < life < 10**9
-        # A life shorter than twice the margin would never be used: then half of it is the margin.
+        # Of a lifetime shorter than twice the margin, half is the margin: else the token would never be used.
         seconds = float(life) if known else _DEFAULT_LIFE
         return cls(value, now + seconds - min(_MARGIN, seconds / 2))
 
 
 def refresh_token(body: bytes) -> str | None:
-    """Return the refresh token that a token service's answer gives for the next use; None if it gives none."""
+    """Return the refresh token in an answer, for the next use; None if it has none."""
     try:
         document = json.loads(body[:MAX_TOKEN_BYTES])
     except (ValueError, RecursionError):

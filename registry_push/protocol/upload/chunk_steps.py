@@ -1,7 +1,7 @@
-"""`ChunkSteps`: what the answers to a chunk, and to the question for its status, do to an upload. Pure.
+"""`ChunkSteps`: what the answers to a chunk and to a status request do to an upload. Pure.
 
-Registries differ most here. What one of them says is judged in `offsets.py`; what it has shown of itself changes the
-plan, and after a good end the driver remembers it for the host.
+Registries differ most here. Offsets that they report are judged in `offsets.py`; what a registry shows of its ways
+changes the plan, and after success the driver remembers it for the host.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .states import State
 from .trail import Trail
 from .upload_state import UploadState
 
-# How often the same answer has to come before it is the registry's way, and not a passing trouble.
+# How often an answer has to come before it counts as the registry's way, and not as a passing failure.
 TWICE: Final = 2
 # Cuts of one PUT after which the line counts as one that keeps breaking.
 _BREAKING: Final = 2
@@ -164,7 +164,7 @@ class ChunkSteps(CommitSteps):
         if self.upload.offset or answer.says_session_lost:
             return self.session_lost(answer)
         self._patches_missing += 1
-        # In a second session as well: it is the method that is not found, unless a PUT is not found either.
+        # A 404 in a second session as well: the method is unknown, unless a PUT gets 404 too.
         if self._patches_missing >= TWICE and not self._put_refused:
             self._plan_one_put(answer)
         return self.session_lost(answer)
@@ -181,7 +181,7 @@ class ChunkSteps(CommitSteps):
         return self.ask_later(answer)
 
     def _is_part_too_small(self, answer: RegistryResponse) -> bool:
-        """ECR, of a chunk after one that was shorter than it takes."""
+        """Return whether this is ECR's refusal of a chunk after one that was too short."""
         return 0 < self._trail.last < ECR_MINIMUM and answer.says_session_lost
 
     def _go_by_parts(self) -> None:
@@ -191,7 +191,7 @@ class ChunkSteps(CommitSteps):
         upload.limit_failed |= before.limit is not None and upload.plan.limit is None
 
     def _in_one_put(self, answer: RegistryResponse) -> None:
-        """No PATCH is taken here, and nothing was acknowledged: all in the PUT, as oras and regctl push."""
+        """Send all in the PUT, as oras and regctl do: no PATCH is taken here, and nothing was acknowledged."""
         if self._plan_one_put(answer):
             self.upload.state = State.COMMITTING
         else:
@@ -283,7 +283,7 @@ class ChunkSteps(CommitSteps):
         return None
 
     def _weighed(self, told: int | None) -> int | None:
-        """Return the last byte that a status names, as far as that is one."""
+        """Return the last byte that a status reports, if that can be an offset."""
         if told is None:
             return None
         if self._refused_at is not None and told == self._refused_at + 1:
@@ -313,11 +313,11 @@ class ChunkSteps(CommitSteps):
 
 
 def _is_ecrs(answer: RegistryResponse) -> bool:
-    """ECR answers a PATCH with 201."""
+    """Return whether a PATCH was answered with 201, as ECR does."""
     return answer.kind is Kind.CREATED
 
 
 def _is_about_method(answer: RegistryResponse) -> bool:
-    """Return whether it is the PATCH that is refused and not the upload: a firewall's page, or a word that says so."""
+    """Return whether the PATCH is refused and not the upload: by a firewall's page, or an error that says so."""
     codes = answer.diagnosis.codes
     return not codes or "UNSUPPORTED" in codes or answer.status in (405, 501)

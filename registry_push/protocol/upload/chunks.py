@@ -10,30 +10,30 @@ from msgspec.structs import replace
 
 MiB: Final = 1024 * 1024
 
-# Where nothing is known of the line yet. 16 MiB cost 1.05 of what one long PATCH costs (measured on loopback; 64 MiB
-# 1.0, 5 MiB 1.2) and tell enough of the line to choose the next one by (`throughput.py`).
+# The first chunk, while nothing is known of the line. On loopback, chunks of 16 MiB take 1.05 of the time of one long
+# PATCH (64 MiB 1.0, 5 MiB 1.2), and one is long enough to choose the next by (`throughput.py`).
 FIRST_CHUNK: Final = 16 * MiB
-# Below this a blob is hashed first and sent in the closing PUT: two requests instead of three. 8 MiB hash in 5 ms,
+# A smaller blob is hashed first and sent in the closing PUT: two requests instead of three. 8 MiB are hashed in 5 ms,
 # and GHCR and ECR, which limit chunks, take a PUT of this size.
 SINGLE_PUT: Final = 8 * MiB
-# GHCR takes 4 MiB; nothing known takes less. Below it a limit is a refusal.
+# GHCR takes 4 MiB; no known registry takes less. A limit below this is a refusal.
 SMALLEST_CHUNK: Final = 1 * MiB
-# On a slow line chunks are shorter than that: the first Ctrl-C waits for the one under way. Each is a round trip.
+# The shortest chunk on a slow line: the first Ctrl-C waits for the one under way, and each costs a round trip.
 SLOWEST_CHUNK: Final = 64 * 1024
-# R2 takes 10,000 parts, ECR 4,200; some room is left for a last one that is short.
+# R2 takes 10,000 parts, ECR 4,200; this leaves room for a short last one.
 _MOST_EQUAL: Final = 9_000
 _MOST_AT_ECR: Final = 4_000
 # ECR takes no part after one that was shorter.
 ECR_MINIMUM: Final = 5 * MiB
-# Where chunks follow the line, a rest of less than this part of one goes along with the last: a round trip less.
+# If chunks adapt to the line, a rest of less than this part of a chunk is sent with the last one: one round trip less.
 _WORTH_A_CHUNK: Final = 4
 
 
 class WholePut(StrEnum):
-    """Which blobs go whole in the closing PUT, without a PATCH."""
+    """Which blobs are sent whole in the closing PUT, without a PATCH."""
 
     SMALL = "small"
-    """Those that are soon sent again."""
+    """Blobs that can be sent again quickly."""
     FIRST = "first"
     """All, unless the line keeps breaking (GHCR)."""
     ONLY = "only"
@@ -62,9 +62,9 @@ class Span(Struct, frozen=True):
 class ChunkPlan(Struct, frozen=True):
     """The rules for one blob of `size` bytes: chunks of `chunk` bytes, or all in the closing PUT (`single`).
 
-    `limit` is the most that the host takes, `least` the least that it takes of all but the last; `adapts` whether
-    chunks may follow the line, `is_equal` whether the registry wants all of them alike; `last_in_put` whether the last
-    of several chunks goes in the closing PUT.
+    `limit` is the most that the host takes in a chunk, `least` the least, but for the last chunk; `adapts`: chunks may
+    adapt to the line; `is_equal`: the registry wants all chunks alike; `last_in_put`: the last of several chunks is
+    sent in the closing PUT.
     """
 
     size: int
@@ -90,9 +90,9 @@ class ChunkPlan(Struct, frozen=True):
     ) -> Self:
         """Return the plan to begin with.
 
-        `chunk` is the user's wish, `limit` what the host is known to take; `whole` says what goes in one PUT there,
-        and `one_put` that everything does. `soon` are the bytes that the line takes in a few seconds, if that is known:
-        what is longer goes in chunks.
+        `chunk` is the user's setting, `limit` the known limit of the host; `whole` says which blobs are sent in one PUT
+        there, and `one_put` that all are. `soon` is the number of bytes that the line takes in a few seconds, if known:
+        longer blobs are sent in chunks.
         """
         wanted = chunk or FIRST_CHUNK
         if limit:
@@ -111,31 +111,31 @@ class ChunkPlan(Struct, frozen=True):
         return cls(size, wanted, single=single, limit=limit, adapts=chunk is None, whole=whole)
 
     def in_one_put(self) -> Self:
-        """Return all in one PUT: the registry takes no PATCH."""
+        """Return the plan for one PUT, if the registry takes no PATCH."""
         return replace(self, single=True, whole=WholePut.ONLY)
 
     def in_chunks(self, whole: WholePut) -> Self:
-        """In chunks after all. `whole` is what this shows of the registry."""
+        """Return the plan for chunks after all. `whole` is what this shows of the registry."""
         return replace(self, single=self.size == 0, whole=whole)
 
     def equal(self, chunk: int) -> Self:
-        """Go on with an upload whose chunks have `chunk` bytes each, all of them."""
+        """Return the plan to continue an upload whose chunks all have `chunk` bytes."""
         return replace(self, chunk=chunk, single=False, adapts=False, is_equal=True)
 
     def at_ecr(self) -> Self:
-        """As Amazon's ECR takes parts: none too short but the last, which belongs in the PUT, and not too many.
+        """Return the plan for Amazon's ECR: no short chunks but the last, which belongs in the PUT, and not too many.
 
-        A limit that leaves no such part was none.
+        A limit that allows no such chunk is ignored.
         """
         least = max(ECR_MINIMUM, -(-self.size // _MOST_AT_ECR))
         limit = self.limit if self.limit and self.limit >= least else None
         return replace(self, chunk=max(self.chunk, least), limit=limit, least=least, last_in_put=True)
 
     def bounded(self, minimum: int | None, maximum: int | None) -> Self:
-        """With the limits a registry named when it opened the upload (`OCI-Chunk-Min-Length`, R2's `…-Max-Length`)."""
+        """Return the plan with the limits named when the upload was opened (`OCI-Chunk-Min-Length`, `…-Max-Length`)."""
         if not minimum and not maximum:
             return self
-        # A registry that names a least length wants all chunks alike (R2): they don't follow the line there.
+        # A registry that names a minimum (R2) wants all chunks alike, so they can't adapt to the line.
         adapts, is_equal = self.adapts and not minimum, bool(minimum)
         chunk = max(self.chunk, minimum or 0, _whole_mib(-(-self.size // _MOST_EQUAL)) if minimum else 0)
         # A maximum below what any registry is known to want would make a request of every byte: it is not believed.
@@ -151,7 +151,7 @@ class ChunkPlan(Struct, frozen=True):
         return replace(plan, chunk=plan.chunk - 1) if spare else plan
 
     def paced(self, chunk: int) -> Self:
-        """With chunks of about `chunk` bytes from now on, within what the host takes.
+        """Return the plan with chunks of about `chunk` bytes from now on, within the host's limits.
 
         They are whole MiB, or on a slow line multiples of `SLOWEST_CHUNK`.
         """
@@ -162,10 +162,9 @@ class ChunkPlan(Struct, frozen=True):
         return replace(self, chunk=min(wanted, self.limit or wanted))
 
     def shrunk(self, refused: int) -> Self | None:
-        """Return the next smaller plan after a refusal for size of a body of `refused` bytes, or None if there is
-        none.
+        """Return the next smaller plan after a body of `refused` bytes was too large; None if there is none.
 
-        A refused single PUT becomes chunks of half its size, a chunk with a short rest the chunk alone.
+        A refused single PUT becomes chunks of half its size; a chunk that took a short rest along, the chunk alone.
         """
         if not self.single and refused > self.chunk:
             return replace(self, limit=self.chunk)
@@ -176,10 +175,9 @@ class ChunkPlan(Struct, frozen=True):
         return replace(self, chunk=chunk, single=False, limit=chunk)
 
     def shared(self, bodies: int) -> Self:
-        """Return one chunk's length for `bodies` that go at once: what a crash costs is what is under way of all of
-        them.
+        """Return the length of a chunk if `bodies` are sent at once: a crash costs what is under way of all of them.
 
-        Not where chunks follow the line, of which each body has its part anyhow, nor where all have to be alike.
+        It is unchanged if chunks adapt to the line, of which each body has its share anyhow, or have to be alike.
         """
         if self.adapts or self.is_equal or bodies < 2:
             return self
@@ -188,8 +186,8 @@ class ChunkPlan(Struct, frozen=True):
     def span(self, offset: int) -> Span:
         """Return the chunk that begins at `offset`.
 
-        Never of one byte: distribution 2 reports empty and one byte alike as `Range: 0-0`. The byte that would be
-        left over is taken along by making this chunk one shorter and the last one two long.
+        No chunk has one byte: distribution 2 reports no byte and one byte alike as `Range: 0-0`. If one byte would be
+        left over, this chunk is one shorter and the last one has two.
         """
         stop = min(offset + self.chunk, self.size)
         if self.adapts and self.size - stop < self.chunk // _WORTH_A_CHUNK:

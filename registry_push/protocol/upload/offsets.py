@@ -1,4 +1,4 @@
-"""How far an upload has come: our word against the server's `Range`.
+"""How far an upload has come: our count, checked against the server's `Range`.
 
 Each quirk of a registry is one predicate.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# No number of a longer text is an offset; each is apart from other words, such as an upload's name.
+# A number inside a longer word, such as an upload's name, is no offset.
 _NUMBER: Final = r"(?<![\w.-])[0-9]{1,19}(?![\w-])"
 
 
 def acknowledged(offset: int, sent: int, range_end: int | None) -> int | None:
     """Return the offset after a chunk that was answered with success, or None: ask for the status.
 
-    `offset` is where the chunk began, `sent` if it ended, `range_end` the last byte that the answer names.
+    `offset` is where the chunk began, `sent` where it ended, `range_end` the last byte that the answer reports.
     """
     if range_end is None:
         return sent
@@ -41,42 +41,42 @@ def reconciled(offset: int, sent: int, range_end: int | None) -> int | None:
 
 
 def _empty(range_end: int) -> bool:
-    """distribution: an empty session and one of one byte both read `0-0`; we never send one byte."""
+    """Return whether the session is empty: distribution reports `0-0` for it and for one byte, which we never send."""
     return range_end == 0
 
 
 def _counts_one_too_many(truth: int, told: int) -> bool:
-    """Quay, Gitea: the end is the length. A cut that keeps exactly one byte is rarer than these two."""
+    """Return whether the end is the length, as at Quay and Gitea. (A cut that keeps exactly one byte is rarer.)"""
     return told == truth + 1
 
 
 def _relative_to_chunk(offset: int, sent: int, told: int) -> bool:
-    """Aliyun: the range of a PATCH's answer counts from the chunk's start."""
+    """Return whether the range counts from the chunk's start, as in Aliyun's answers to PATCH."""
     return told == sent - offset
 
 
 def _stuck_at_first_chunk(offset: int, told: int) -> bool:
-    """ECR: every PATCH is answered with the range of the first one."""
+    """Return whether the range is that of the first chunk, as in all of ECR's answers to PATCH."""
     return 0 < told <= offset
 
 
 def is_stuck_at_first_chunk(offset: int, sent: int, told: int, *, first: int) -> bool:
-    """ECR, in the answer to a PATCH that went from `offset` to `sent`: the end of the `first` chunk, again.
+    """Return whether a PATCH from `offset` to `sent` was answered with the end of the `first` chunk, as by ECR.
 
-    Of chunks of one size Aliyun's registry tells the same.
+    If chunks have one size, Aliyun's registry answers the same.
     """
     return told == first <= offset and not _relative_to_chunk(offset, sent, told)
 
 
 def is_end_of_first_chunk(offset: int, told: int, *, first: int) -> bool:
-    """ECR, in a status: no offset, but the end of the `first` chunk, however many were acknowledged since."""
+    """Return whether a status reports the end of the `first` chunk, however many were acknowledged since, as ECR's."""
     return told == first < offset
 
 
 def named_in_refusal(text: str, *, above: int, most: int, refused: int) -> int | None:
-    """ECR: the words of a 416 name the true offset, where its Range does not. None if they name none, or several.
+    """Return the true offset from the text of ECR's 416, whose Range is wrong; None if it names none, or several.
 
-    `refused` is where the chunk ended that was refused: they may name that too, or its last byte.
+    `refused` is the end of the refused chunk: the text may name that too, or its last byte.
     """
     found = {int(number) for number in re.findall(_NUMBER, text)} - {refused - 1}
     found = {number for number in found if above < number <= most}

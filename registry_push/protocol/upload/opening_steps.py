@@ -15,8 +15,8 @@ from ..response import Kind, RegistryResponse
 from .machine import Machine
 from .states import IN_A_SESSION, State
 
-# A registry that loses its sessions although the line holds, such as several without a common storage, continues doing
-# so: more tries only send the same bytes again. Sessions that a cut has cost are bounded by the retries.
+# Sessions that may be lost without a cut. A registry that loses them, such as several servers without a common storage,
+# will lose more: further tries only send the same bytes again. Sessions lost by a cut are bounded by the retries.
 MAX_RESTARTS: Final = 5
 
 
@@ -51,10 +51,10 @@ class OpeningSteps(Machine):
         return self._enter(answer)
 
     def opened_beside(self, answer: RegistryResponse) -> None:
-        """Look at the old session once more: the registry is well now, and the old one may hold most of the bytes."""
+        """Ask the old session once more: the registry works again, and the old one may hold most of the bytes."""
         try:
             resolve(answer.url, answer.upload_location or answer.location or "")
-        except ProtocolViolation:  # no session to continue in; why the old one failed says more
+        except ProtocolViolation:  # no session to continue in; the old one's failure explains more
             return self.unavailable(answer)
         self.upload.beside = answer
         self.upload.budget.restore()  # once more, for this look and the fresh session together

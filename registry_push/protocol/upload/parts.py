@@ -33,8 +33,7 @@ _MOST: Final = 5_000
 
 
 def part_spans(size: int, *, wanted: int | None = None) -> tuple[Span, ...]:
-    """Return how a blob of `size` bytes is cut: a sixteenth each, within Ollama's bounds, or smaller if `wanted` says
-    so."""
+    """Return the length of the parts of a blob: a sixteenth within Ollama's bounds, or `wanted` if that is less."""
     length = max(_SMALLEST, min(_LARGEST, size // MOST_AT_ONCE))
     length = min(length, wanted) if wanted else length
     return tuple(Span(start, min(start + length, size)) for start in range(0, size, length))
@@ -47,7 +46,7 @@ def part_on(pace: Throughput, size: int) -> int | None:
 
 
 def composite_etag(md5s: Sequence[bytes]) -> str:
-    """Return what the commit names: the md5 of the parts' raw md5s one behind the other, and how many there are."""
+    """Return the commit's `etag`: the md5 of the parts' concatenated raw md5s, and the number of parts."""
     whole = hashlib.md5(b"".join(md5s), usedforsecurity=False).hexdigest()
     return f"{whole}-{len(md5s)}"
 
@@ -60,7 +59,7 @@ class PartRequest(Struct, frozen=True):
 
 
 class Parts:
-    """Which parts are to be asked for, and what came of them. Ends when `over`; then look at `lost` and `failure`."""
+    """Which parts to ask for, and their outcome. It ends when `over`; then look at `lost` and `failure`."""
 
     def __init__(
         self,
@@ -76,7 +75,7 @@ class Parts:
         self.spans = part_spans(blob.size, wanted=wanted)
         self.done = {number for number in done if number < len(self.spans)}
         self.location = location
-        self.lost: RegistryResponse | None = None  # the session is gone: what the registry said
+        self.lost: RegistryResponse | None = None  # the answer that the session is gone
         self.failure: RegistryPushError | None = None
         self.trouble = ""
         self._is_resumed = is_resumed
@@ -89,14 +88,14 @@ class Parts:
 
     @property
     def record(self) -> UploadRecord:
-        """What must be kept to continue in another process."""
-        # A question that is out has used the location, whatever becomes of its answer.
+        """The record to store, so that another process can continue."""
+        # A request under way has used the location, whatever its answer.
         first = self._asking if self._asking is not None else self._waiting[0] if self._waiting else 0
         return UploadRecord(self.location, 0, self.spans[0].length, tuple(sorted(self.done)), first)
 
     @property
     def over(self) -> bool:
-        """Whether nothing more is to be asked, because it is done with or because it failed."""
+        """Whether there is nothing more to ask: all is done, or it failed."""
         return self.lost is not None or self.failure is not None or not self._waiting
 
     def take(self) -> PartRequest | None:
@@ -114,15 +113,15 @@ class Parts:
             "Content-Range": span.content_range,
             "Content-Length": str(span.length),
             "X-Redirect-Uploads": "1",
-            # The body must not be on its way when the answer is to send it elsewhere (RFC 9110, 10.1.1).
+            # The body must not be on its way if the answer redirects it (RFC 9110, 10.1.1).
             "Expect": "100-continue",
         }
         return PartRequest(number, UploadRequest("PATCH", self.location, headers, span, after=after))
 
     def asked(self, number: int, answer: RegistryResponse) -> PartRequest | None:
-        """Take the answer to a question and return the PUT that brings the part to where it should go.
+        """Take the answer to a PATCH and return the PUT that sends the part to its storage.
 
-        None if the part is stored already, is to be asked for again, or can't be had.
+        Return None if the part is stored already, is to be asked for again, or has failed.
         """
         self._asking = None
         if answer.status == 307:
@@ -139,7 +138,7 @@ class Parts:
                 self.lost = answer
             case Kind.EXPIRED | Kind.BUSY | Kind.LOST:
                 self._again(number, answer)
-            case _ if self._is_resumed:  # what the other process left is no session to continue with
+            case _ if self._is_resumed:  # the other process left no session that can be continued
                 self.lost = answer
             case _:
                 self._refused(answer)
@@ -150,7 +149,7 @@ class Parts:
         match answer.kind:
             case Kind.CREATED | Kind.ACCEPTED | Kind.NO_REGISTRY:  # it is none; Google's calls its empty answers HTML
                 self._placed(number)
-            # A presigned URL that has run out is 403 at S3, 400 or 404 elsewhere: ask for another.
+            # An expired presigned URL gets 403 at S3, 400 or 404 elsewhere: ask for another.
             case _ if answer.status in (400, 403, 404) or answer.kind in (Kind.EXPIRED, Kind.BUSY, Kind.LOST):
                 self._again(number, answer)
             case _:
@@ -165,7 +164,7 @@ class Parts:
         self._budget.restore()
 
     def _move(self, answer: RegistryResponse) -> None:
-        # With a 307 `Location` is the part's; only where the registry kept the body is it the session's.
+        # With a 307, `Location` is the part's; it is the session's only if the registry has stored the body.
         location = answer.upload_location or (answer.location if answer.status != 307 else None)
         if location:
             self.location = resolve(answer.url, location)
@@ -192,7 +191,7 @@ class Parts:
 
 
 def begins_a_body(request: UploadRequest | Parts) -> bool:
-    """Return whether this is the place to stop: not before a commit that is small and makes all that was sent count."""
+    """Return whether to stop here: not before a small commit that makes all that was sent count."""
     if isinstance(request, Parts):
         return True
     is_long = request.span is not None and request.span.length > SINGLE_PUT

@@ -1,4 +1,4 @@
-"""What an upload asks the driver to send, and what it gives it to keep."""
+"""What an upload asks the driver to send and to store."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .chunks import Span
 _OCTETS: Final = "application/octet-stream"
 # The largest size that a manifest can name.
 _LARGEST: Final = 2**63 - 1
-# Parts of one blob that are continued. S3 takes 10,000; of more than these, no record is worth its memory.
+# Parts of one blob that a record may list. S3 takes 10,000; a longer list is not worth its memory.
 _MOST_PARTS: Final = 100_000
 
 
 class Endpoints(Struct, frozen=True):
-    """The two URLs an upload to `repository` begins with; every other comes from the registry."""
+    """The two URLs that an upload to `repository` begins with; all others come from the registry."""
 
     blob: str
     uploads: str
@@ -42,8 +42,8 @@ class UploadRequest(Struct, frozen=True):
     """What to send, `after` seconds from now.
 
     `span` is the part of the blob that is the body; `closes` marks the PUT that commits; `is_offer` a POST that asks
-    for a mount, which may be refused without harm; `is_anonymous` one that goes to a storage, whose URL is its
-    credential: it carries none of ours.
+    for a mount, which may be refused without harm; `is_anonymous` a request to a storage, whose URL is its credential:
+    it carries none of ours.
     """
 
     method: str
@@ -57,7 +57,7 @@ class UploadRequest(Struct, frozen=True):
 
     @classmethod
     def open(cls, endpoints: Endpoints, blob: Descriptor, *, mount: str | None, direct: bool, after: float) -> Self:
-        """POST for a session, for the blob out of the repository `mount`, or for where to put it whole (`direct`)."""
+        """POST for a session, for a mount from the repository `mount`, or for the storage's URL (`direct`)."""
         url, headers = endpoints.uploads, {"Content-Length": "0"}
         if mount is not None:
             url += f"?mount=sha256%3A{blob.digest.hex}&from={quote(mount, safe='/')}"
@@ -82,11 +82,11 @@ class UploadRequest(Struct, frozen=True):
         return cls("PUT", closing(location, blob.digest, etag=etag), headers, body, closes=True, after=after)
 
     def led_on(self, url: str) -> Self:
-        """Return the same request to where the registry has sent it on to."""
+        """Return the same request to the URL of a redirect."""
         return replace(self, url=url)
 
     def asking(self) -> Self:
-        """Return the same request, whose body waits to be asked for (RFC 9110, 10.1.1)."""
+        """Return the same request with `Expect: 100-continue` (RFC 9110, 10.1.1)."""
         return replace(self, headers={**self.headers, "Expect": "100-continue"})
 
     @classmethod
@@ -95,7 +95,7 @@ class UploadRequest(Struct, frozen=True):
 
         Raises `ProtocolViolation` if one of them is no storage's.
         """
-        # Imported where a registry offers it: a thousandth of the start of a push.
+        # Imported only if a registry offers it.
         from ..signed_headers import to_repeat
 
         repeated = to_repeat(signed, url=url, size=blob.size)
@@ -105,10 +105,10 @@ class UploadRequest(Struct, frozen=True):
 
 
 class UploadRecord(Struct, frozen=True):
-    """What must be kept to continue in another process: the session's URL (a capability) and the acknowledged offset.
+    """What another process needs to continue: the session's URL (a capability) and the acknowledged offset.
 
-    For parts at an Ollama registry the offset is 0, `part` the length of a part, `done` the numbers of those that are
-    placed, and `first` the one to ask for at `location`: it may have been asked for there already, no other may.
+    For parts at an Ollama registry the offset is 0, `part` the length of a part, `done` the numbers of the stored
+    parts, and `first` the next one to ask for at `location`; it may have been asked for there, the others not.
     `direct`: all of the blob is at such a registry's storage, and only the commit is left.
 
     `chunk` is the length of the session's first chunk, 0 if there is none, or it is not known; `is_equal`: all have it.
@@ -129,7 +129,7 @@ class UploadRecord(Struct, frozen=True):
         return bool(self.part) or self.direct
 
     def fits(self, size: int) -> bool:
-        """Return whether the numbers are possible for a blob of `size` bytes. A record can come from a damaged file."""
+        """Return whether the numbers are possible for a blob of `size` bytes: the record may be damaged."""
         if not 0 <= self.offset <= size <= _LARGEST or not 0 <= self.chunk <= size:
             return False
         if (self.is_equal and not self.chunk) or (self.chunk and (self.part or self.direct)):
@@ -145,7 +145,7 @@ class UploadRecord(Struct, frozen=True):
         )
 
     def acknowledged(self, size: int) -> int:
-        """Return bytes that are there, of a blob of `size` bytes."""
+        """Return the number of bytes at the registry, of a blob of `size` bytes."""
         if not self.part:
             return self.offset
         return sum(min(self.part, size - number * self.part) for number in self.done)

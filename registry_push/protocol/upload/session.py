@@ -1,4 +1,4 @@
-"""`UploadSession`: one blob on its way into a repository. Pure: it says what to ask next, and learns from the answer.
+"""`UploadSession`: one blob on its way into a repository. Pure: it returns the next request, and takes the answer.
 
     session = UploadSession(blob, endpoints, plan, budget=Budget(5))
     while (request := session.next_request()) is not None:
@@ -90,10 +90,10 @@ class UploadSession(Conversation):
         self._hand_over()
 
     def unreachable(self, error: Unavailable | NotAllowed) -> bool:
-        """Note that the session can't be reached, and that no second try would help.
+        """Note that the session can't be reached, and that another try would not help.
 
-        Its host's certificate is wrong, or what an earlier process has left is closed to us. Return False if there is
-        no other session to try.
+        Its host's certificate is wrong, or the session of an earlier process is at an address that we may not use.
+        Return False if there is no other session to try.
         """
         is_over = self._machine.unreachable(error)
         self._hand_over()

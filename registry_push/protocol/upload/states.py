@@ -28,7 +28,7 @@ class State(Enum):
 
 
 class Event(Enum):
-    """What moves an upload without an answer to its last request."""
+    """What changes an upload without an answer to its last request."""
 
     LAST_CHUNK = auto()  # the next chunk is the last, and this registry wants that one in the PUT (ECR)
     PARTS_PLACED = auto()  # all parts are in the storage

@@ -8,8 +8,8 @@ from .requests import UploadRecord
 class Trail:
     """What is known of the chunks of one session. Bytes.
 
-    `acknowledged` is what the answers to PATCHes said: all beyond it is a status's word. `first` and `last` are the
-    lengths of the first chunk and of the latest, 0 if they are not known; `pieces` counts the bodies that were taken.
+    `acknowledged` is the offset that answers to PATCH confirmed; beyond it there are only statuses. `first` and `last`
+    are the lengths of the first and the latest chunk, 0 if unknown; `pieces` counts the bodies that were accepted.
     """
 
     def __init__(self, resume: UploadRecord | None = None, *, reach: int = 0) -> None:
@@ -27,7 +27,7 @@ class Trail:
         self.refusals = 0  # of the chunk under way, without a word of its offset
 
     def took(self, start: int, stop: int) -> None:
-        """A chunk was acknowledged."""
+        """Note that a chunk was acknowledged."""
         self.first = stop if start == 0 else self.first
         self.last, self.acknowledged = stop - start, stop
         self.pieces += 1

@@ -23,7 +23,7 @@ from .states import State
 
 
 class UploadState:
-    """The facts of one upload. The acknowledged offset is ours; what a server says of it is evidence."""
+    """The facts of one upload. The acknowledged offset is our own count; what a server reports is only evidence."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class UploadState:
     def is_worth_a_try(self, answer: RegistryResponse) -> bool:
         """Whether the old session is tried again although a fresh one is open: not if it fails.
 
-        One whose status is a little behind works, and still holds most of what was sent.
+        An old session whose status is a little behind works, and still holds most of what was sent.
         """
         return answer.kind in (Kind.ACCEPTED, Kind.CREATED) or self.may_be_there(answer)
 
