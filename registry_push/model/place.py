@@ -87,8 +87,8 @@ def spelt(place: Place | Destination, absolute: Callable[[str], str]) -> str:
         case LayoutPlace(path, ref):
             return f"oci:{_layout_spelt(absolute(path), ref)}"
         case ArchivePlace(path, ref):
-            place = absolute(path)
-            return f"oci-archive:{_layout_spelt(place, ref) if ref is not None or ':' in place else place}"
+            file = absolute(path)
+            return f"oci-archive:{_layout_spelt(file, ref) if ref is not None or ':' in file else file}"
 
 
 def parse_place(text: str) -> Place:

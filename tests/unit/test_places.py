@@ -24,13 +24,13 @@ def test_a_place_that_is_kept_is_the_same_place(folder: str, kind: str, path: st
     """Wherever the command was run: the colon of a folder is not the one before REF."""
 
     def absolute(text: str) -> str:
-        return os.path.normpath(os.path.join(folder, text))
+        return os.path.normpath(Path(folder) / text)
 
     place = parse_place(f"{kind}:{path}{ref}")
     assert isinstance(place, LayoutPlace | ArchivePlace)
     read = parse_place(spelt(place, absolute))
     assert type(read) is type(place)
-    assert (os.path.normpath(read.path), read.ref) == (absolute(path), ref.strip("/").removeprefix(":") or None)  # type: ignore[union-attr]
+    assert (os.path.normpath(read.path), read.ref) == (absolute(path), ref.strip("/").removeprefix(":") or None)
 
 
 @pytest.mark.parametrize("kind", ["oci", "oci-archive"])
