@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from ..content.base import Target
 from ..errors import Interrupted, ModelNotFound, StoreNotFound, UsageError
-from ..events import ModelDone, ModelFailed, Sink, ignore
+from ..events import ModelDone, ModelFailed, Sink, Warned, ignore
 from ..http.proxies import Proxies
-from ..model.mapping import CopyTarget, parse_copy_target
+from ..model.mapping import AnyName, CopyTarget, parse_copy_target
 from ..model.place import (
     ArchivePlace,
     Below,
@@ -24,6 +24,7 @@ from ..model.place import (
     parse_place,
     parse_readable,
 )
+from ..model.referrers import is_attached
 from ..registry.registries import Registries
 from ..settings import Settings
 from ..state.copy_record import CopyRecord
@@ -38,6 +39,7 @@ from .copy_options import CopyOptions
 from .copy_plan import CopyPlan, where_each_goes
 from .push import PASSING
 from .shared import Shared, sharing
+from .sources import CopySource
 from .stores import Stores, local_store
 
 # What was done, by the verb.
@@ -105,7 +107,8 @@ async def copy_each(
         stores.check_target(to)
         if not dry_run:
             await stores.prepare(to)
-        wanted = [(each, source) for source in map(stores.source, places) for each in await source.names()]
+        found = [(each, source) for source in map(stores.source, places) for each in await source.names()]
+        wanted = _without_attached(found, options, sink)
         plan = CopyPlan(stores, settings, options, sink, all_or_nothing=isinstance(to, ArchivePlace))
         await plan.of(where_each_goes(wanted, to, options.tags))
         stores.expect(plan.jobs)
@@ -120,6 +123,20 @@ async def copy_each(
     if report.failed and all(isinstance(model.error, Interrupted) for model in report.failed):
         raise report.failed[0].error if len(report.failed) == 1 else Interrupted("stopped; what came over is kept")
     return report
+
+
+def _without_attached(
+    found: Sequence[tuple[AnyName, CopySource]], options: CopyOptions, sink: Sink
+) -> list[tuple[AnyName, CopySource]]:
+    """Return `found` without the tags that signatures and the like have, if those are to stay behind."""
+    if options.wants_any or len(found) == 1:
+        return list(found)
+    wanted = [(name, source) for name, source in found if not is_attached((name.tag or "").rpartition(":")[2])]
+    count = len(found) - len(wanted)
+    if count and options.only_counts:
+        what = "1 tag of a signature or the like is" if count == 1 else f"{count} tags of signatures and the like are"
+        sink(Warned(f"{what} left behind: an Ollama store has no place for them"))
+    return wanted
 
 
 def _check_login(settings: Settings, places: Sequence[Place], to: CopyTarget) -> None:

@@ -12,6 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from ..content.ollama.files import StoreFiles
+from ..content.ollama.partial import remove_stale
 from ..content.ollama.source import open_store
 from ..content.read_errors import unreadable
 from ..content.threads import in_thread
@@ -231,6 +233,8 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
     if not busy:
         for record, _ in wanted.records:
             journal.end(record)
+            if isinstance(record, CopyRecord) and record.target.startswith("ollama:"):  # what was fetched for it
+                await in_thread(remove_stale, StoreFiles(Path(record.store)), older=0.0)
     return Freed(freed, len(outcomes) - freed - busy, busy)
 
 

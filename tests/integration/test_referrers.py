@@ -161,6 +161,10 @@ async def test_an_ollama_store_has_no_place_for_them(embedded: EmbeddedRegistry,
     place = f"registry:{embedded.host}/me/a:v1"
     assert (await copied(tmp_path, place, "ollama:", events)).error is None
     assert [each.message for each in events if isinstance(each, Warned) and "referrers" in each.message]
+    layout = f"oci:{tmp_path / 'l'}"
+    assert (await copied(tmp_path, f"registry:{embedded.host}/me/a", layout)).error is None
+    report = await copied(tmp_path, layout, "ollama:", events)
+    assert len(report.models) == 1, "cosign's tag is no model"
     with pytest.raises(UsageError, match="no place"):
         await copied(tmp_path, place, "ollama:", referrers="all")
 

@@ -17,7 +17,7 @@ from registry_push.content.base import Placed
 from registry_push.content.body import BytesBody
 from registry_push.content.ollama.files import StoreFiles
 from registry_push.content.ollama.fresh import FreshBlobs
-from registry_push.content.ollama.partial import PartialBlob
+from registry_push.content.ollama.partial import PartialBlob, remove_stale
 from registry_push.content.ollama.target import OllamaTarget
 from registry_push.errors import BlobCorrupt, ConnectionLost, Interrupted, Unavailable, Unwritable
 from registry_push.events import Placement
@@ -347,3 +347,15 @@ async def test_a_blob_that_vanished_does_not_keep_the_others_from_being_kept(roo
         sleeps.over.set()
         await sleeps.asked.get()
         assert kept.stat().st_mtime > 0
+
+
+def test_what_a_pull_has_left_is_removed_when_it_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "manifests").mkdir()
+    left = tmp_path / ".registry-push" / f"sha256-{'0' * 64}.partial"
+    left.parent.mkdir()
+    left.write_bytes(b"some of it")
+    remove_stale(StoreFiles(tmp_path))
+    assert left.exists(), "it is not a week old"
+    remove_stale(StoreFiles(tmp_path), older=0.0)
+    assert not left.exists()

@@ -91,7 +91,7 @@ class OCIArchiveWriter(LocalTarget):
         return self._file is not None and self._file.blobs.get(blob.digest) == blob.size
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
-        """Append the blob. If that fails, it is cut off again, or kept for later if much of it is there; so if cancelled.
+        """Append the blob. One that fails or is cancelled is cut off again, or kept for later if much of it is there.
 
         Raises `BlobCorrupt`, `Unavailable` if the disk is full, `Unwritable`, `Interrupted`, and what the body raises.
         """

@@ -156,14 +156,14 @@ class PartialBlob:
             self._descriptor = None
 
 
-def remove_stale(files: StoreFiles) -> None:
-    """Remove files in the working folder that are over a week old, unless a process is using them."""
+def remove_stale(files: StoreFiles, *, older: float = _STALE) -> None:
+    """Remove files in the working folder that are `older` than so many seconds, unless a process is using them."""
     if os.name != "posix":
         return  # without locks there is no telling
     with suppress(OSError), files.blobs() as blobs, files.work(blobs) as work:
         for name in work.names():
             status = work.status(name)
-            if status is None or status.st_mtime > time.time() - _STALE:
+            if status is None or status.st_mtime > time.time() - older:
                 continue
             with suppress(OSError, BlobHeldError):
                 descriptor = work.open(name)
