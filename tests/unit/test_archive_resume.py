@@ -142,6 +142,22 @@ async def test_a_stop_ends_a_put_at_once(tmp_path: Path) -> None:
         assert body.asked == [(WORTH_KEEPING, len(BIG) - WORTH_KEEPING)]
 
 
+async def test_a_stop_does_not_wait_for_a_source_that_sends_nothing(tmp_path: Path) -> None:
+    path, stop = tmp_path / "a.tar", asyncio.Event()
+
+    class Silent(BytesBody):
+        async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
+            yield self.content[:WORTH_KEEPING]
+            stop.set()
+            await asyncio.Event().wait()
+
+    async with OCIArchiveWriter(path, stop=stop) as writer:
+        writer.expect(EXPECTED)
+        with pytest.raises(Interrupted, match="what there is of it is kept"):
+            await writer.put(BIG_BLOB, Silent(BIG))
+    assert partial_path(path).stat().st_size > WORTH_KEEPING
+
+
 @pytest.mark.parametrize("more", [0, 1000])
 async def test_a_blob_that_was_under_way_and_is_damaged(tmp_path: Path, more: int) -> None:
     """It is fetched as a whole, once more. The file may be longer than the blob."""

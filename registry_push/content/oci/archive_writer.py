@@ -13,6 +13,7 @@ from ...errors import BlobCorrupt, Interrupted, InvalidDigest, ManifestRefused, 
 from ...events import Placement
 from ...model import Descriptor, Digest, Manifest
 from ...model.descriptor import MAX_SIZE
+from ...pauses import unless_stopped
 from ..base import BlobBody, Placed, Traits
 from ..body import BytesBody
 from ..local_target import LocalTarget
@@ -168,7 +169,8 @@ class OCIArchiveWriter(LocalTarget):
     ) -> Digest | None:
         """Append `body` from `offset`; return the digest of the whole if it is not the blob's."""
         pieces = self._until_stopped(body.open(offset, blob.size - offset))
-        await pour(pieces, partial(file.write, put))
+        pouring = pour(pieces, partial(file.write, put))
+        await unless_stopped(pouring, self._stop, self._when_stopped)
         return await in_thread(file.complete, put, blob.digest, blob.size)
 
     async def _until_stopped(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -181,7 +183,11 @@ class OCIArchiveWriter(LocalTarget):
 
     def _check_stop(self) -> None:
         if self._stop is not None and self._stop.is_set():
-            raise Interrupted(f"stopped while {self.path} was written; what there is of it is kept")
+            raise Interrupted(self._when_stopped)
+
+    @property
+    def _when_stopped(self) -> str:
+        return f"stopped while {self.path} was written; what there is of it is kept"
 
     async def _begun(self) -> PartialArchive:
         """Return the file, opened by the first call.
