@@ -14,6 +14,8 @@ from ..errors import InvalidDigest, printable, quoted
 # lower case. `\Z`, not `$`: `$` would let a newline through (CVE-2024-37032 and CVE-2026-7020 began there).
 _GRAMMAR = re.compile(r"sha256[:-]([0-9a-fA-F]{64})\Z")
 
+_OTHERS = re.compile(r"(sha384|sha512|blake3):[0-9a-f]{64,128}\Z")  # the others that OCI registers, and a coming one
+
 
 class Digest(Struct, frozen=True, order=True):
     """A sha256 digest. `hex` is always 64 lower-case hexadecimal digits.
@@ -29,6 +31,9 @@ class Digest(Struct, frozen=True, order=True):
         match = _GRAMMAR.match(text) if isinstance(text, str) else None
         if match is None:
             shown = quoted(text, limit=90) if isinstance(text, str) else printable(repr(text), limit=90)
+            if isinstance(text, str) and (other := _OTHERS.match(text)) is not None:
+                hint = "have it pushed with sha256 digests, as nearly everything is"
+                raise InvalidDigest(f"{other[1]} digests are not supported: {shown}", hint=hint)
             raise InvalidDigest(f"not a sha256 digest: {shown}", hint="a digest is sha256: and 64 hex digits")
         return cls(match[1].lower())
 

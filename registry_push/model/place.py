@@ -201,6 +201,8 @@ def _layout_spelt(path: str, ref: str | None) -> str:
 
 
 def _split_layout(text: str, form: str) -> tuple[str, str | None]:
+    if "\0" in text:
+        raise InvalidName(f"{quoted(text)} is no path: it has a zero byte", hint=f"write {form}")
     before, slash, ref = text.rpartition("/:")
     if slash and before:
         return before, ref or None

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from ..content.base import BlobBody
 from ..content.oci.subjects import IndexReader, referrers_in
 from ..content.ollama.source import OllamaStore
-from ..errors import ModelNotFound, NothingToPush, RegistryPushError, unwrapped
+from ..errors import InvalidName, ModelNotFound, NothingToPush, ProtocolViolation, RegistryPushError, unwrapped
 from ..model import Descriptor, Digest, LocalReference, Manifest, ModelName, Reference
 from ..model.manifest import MAX_CHILDREN_BYTES
 from ..model.mapping import AnyName
@@ -141,7 +141,12 @@ class RepositorySource:
         tags = await self._repository.every_tag()
         if not tags:
             raise ModelNotFound(f"{self._reference} has no tags", hint="check the name, or name a tag: …:TAG")
-        return tuple(self._reference.at(tag=tag) for tag in tags)
+        try:
+            return tuple(self._reference.at(tag=tag) for tag in tags)
+        except InvalidName as error:
+            raise ProtocolViolation(
+                f"{self._reference} lists what is no tag: {error.message}", hint="copy the tags one by one: …:TAG"
+            ) from error
 
     @_at_source
     async def digest_of(self, name: AnyName) -> Digest | None:

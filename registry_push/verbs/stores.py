@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..content.ollama.fresh import FreshBlobs
 from ..content.ollama.paths import root_to_write
 from ..content.ollama.source import open_store
 from ..content.ollama.target import OllamaTarget
+from ..errors import UsageError
 from ..model import LocalReference, ModelName, Reference
 from ..model.mapping import CopyTarget, model_name
 from ..model.name import DEFAULT_TAG
@@ -76,6 +78,11 @@ class Stores:
 
     def check_target(self, target: CopyTarget) -> None:
         """Raise `UsageError` if nothing can be written to `target`, whatever it is."""
+        if isinstance(target, ArchivePlace | LayoutPlace) and (store := self._store_around(target.path)) is not None:
+            raise UsageError(
+                f"{target.path} is inside the Ollama store {store}, where Ollama deletes what is not its own",
+                hint="name a folder outside of it",
+            )
         if isinstance(target, ArchivePlace):
             self._archive(target.path)
 
@@ -114,6 +121,12 @@ class Stores:
         if model not in self._models:
             self._models[model] = OllamaTarget(self._root, name, fresh=self._fresh, stop=self._stop)
         return self._models[model]
+
+    def _store_around(self, path: str) -> Path | None:
+        """The local store, if `path` is in it or is its folder. One that is not there has nothing in it."""
+        if not (self._root / "manifests").is_dir():
+            return None
+        return self._root if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._root)) else None
 
     @property
     def _root(self) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.errors import ManifestCorrupt, NameCollision, ProtocolViolation, RemoteMismatch, UsageError
+from registry_push.errors import ManifestCorrupt, NameCollision, Origin, ProtocolViolation, RemoteMismatch, UsageError
 from registry_push.events import ModelDone
 from registry_push.model import Digest, Manifest
 from registry_push.model.manifest import OCI_INDEX, OCI_MANIFEST
@@ -76,6 +76,7 @@ def large(n: int) -> Manifest:
 @pytest.fixture
 async def source() -> AsyncIterator[Source]:
     async with Source(otherwise=Says(404)) as scripted:
+        scripted.on("GET", "/v2/", Says(200, (JSON,), b"{}"))
         scripted.has(IMAGE, CONTENT, tag="v1")
         yield scripted
 
@@ -136,10 +137,40 @@ async def test_tags_that_differ_in_case_only_are_one_model_to_ollama(source: Sou
     assert (await copied(tmp_path, source.place, f"oci:{tmp_path}/layout")).error is None
 
 
+@pytest.mark.parametrize("tag", ["../x", "a\nb", "", "a" * 129])
+async def test_what_is_no_tag_is_the_source_s_fault(source: Source, tmp_path: Path, tag: str) -> None:
+    source.lists("v1", tag)
+    with pytest.raises(ProtocolViolation, match="lists what is no tag") as raised:
+        await copied(tmp_path, source.place, f"oci:{tmp_path}/layout")
+    assert raised.value.origin is Origin.SOURCE
+    assert not (tmp_path / "layout").exists()
+
+
+@pytest.mark.parametrize("algorithm", ["sha512", "blake3"])
+async def test_another_algorithm_is_named(source: Source, tmp_path: Path, algorithm: str) -> None:
+    raw = IMAGE.raw.replace(str(Digest.of(CONTENT)).encode(), f"{algorithm}:{'a' * 128}".encode())
+    source.on("GET", f"/v2/{REPOSITORY}/manifests/v2", Says(200, (("Content-Type", OCI_MANIFEST),), raw))
+    with pytest.raises(ManifestCorrupt, match=f"{algorithm} digests are not supported"):
+        await copied(tmp_path, f"{source.place}:v2", f"oci:{tmp_path}/layout")
+
+
 async def test_a_tag_does_not_act_on_the_terminal(source: Source, tmp_path: Path) -> None:
     source.lists("v1", "a\x1b[31mb\nc")
     shown = await command("tags", source.place, home=tmp_path)
     assert (shown.code, shown.out) == (0, "a\\x1b[31mb c\nv1\n")
+
+
+@pytest.mark.parametrize("place", ["oci:{}", "oci:{}/blobs", "oci-archive:{}/blobs/a.tar", "oci:{}/../link/x"])
+async def test_a_layout_is_not_written_into_an_ollama_store(source: Source, tmp_path: Path, place: str) -> None:
+    """In its folder of blobs Ollama deletes what is no blob; and what is copied from is not written."""
+    models = tmp_path / "models"
+    assert (await copied(tmp_path, f"{source.place}:v1", "ollama:")).error is None
+    (tmp_path / "link").symlink_to(models)
+    before = sorted(models.rglob("*"))
+    for where in (f"{source.place}:v1", "ollama:"):
+        with pytest.raises(UsageError, match="inside the Ollama store"):
+            await copied(tmp_path, where, place.format(models))
+    assert sorted(models.rglob("*")) == before
 
 
 async def test_the_hint_removes_nothing_else(source: Source, tmp_path: Path) -> None:

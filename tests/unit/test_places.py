@@ -9,6 +9,7 @@ import pytest
 
 from registry_push.content.body import BytesBody
 from registry_push.content.oci.layout import OCILayout
+from registry_push.errors import InvalidName
 from registry_push.model import Descriptor, Digest
 from registry_push.model.place import ArchivePlace, LayoutPlace, parse_place, spelt
 from registry_push.settings import Settings
@@ -31,6 +32,12 @@ def test_a_place_that_is_kept_is_the_same_place(folder: str, kind: str, path: st
     read = parse_place(spelt(place, absolute))
     assert type(read) is type(place)
     assert (os.path.normpath(read.path), read.ref) == (absolute(path), ref.strip("/").removeprefix(":") or None)
+
+
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+def test_a_path_has_no_zero_byte(kind: str) -> None:
+    with pytest.raises(InvalidName, match="zero byte"):
+        parse_place(f"{kind}:a\0b")
 
 
 @pytest.mark.parametrize("kind", ["oci", "oci-archive"])
