@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .content.oci.layout import OCILayout
     from .content.ollama.source import OllamaStore
     from .errors import (
+        ArchiveCorrupt,
         BlobCorrupt,
         BlobMissing,
         ConnectionLost,
@@ -100,6 +101,7 @@ _PLACES = {
     "__version__": "version",
     **dict.fromkeys(
         (
+            "ArchiveCorrupt",
             "BlobCorrupt",
             "BlobMissing",
             "ConnectionLost",
@@ -163,6 +165,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "ArchiveCorrupt",
     "BlobBody",
     "BlobCorrupt",
     "BlobMissing",

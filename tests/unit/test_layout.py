@@ -19,6 +19,7 @@ from registry_push.errors import (
     BlobCorrupt,
     BlobMissing,
     ManifestCorrupt,
+    ManifestRefused,
     ModelNotFound,
     StoreNotFound,
     Unavailable,
@@ -329,3 +330,20 @@ def test_processes_that_tag_at_the_same_time_lose_no_tag(tmp_path: Path) -> None
     assert [each.wait() for each in running] == [0, 0, 0]
     index = json.loads((tmp_path / "l" / "index.json").read_text())
     assert len(index["manifests"]) == 60
+
+
+async def test_an_index_does_not_grow_beyond_what_is_read(layout: OCILayout) -> None:
+    """One that is too large would hide all that is in the layout."""
+    names = [f"t{n}" for n in range(20)]
+    size = MAX_MANIFEST_BYTES // 16
+
+    def grown(index: LayoutIndex) -> LayoutIndex:
+        for name in names:
+            index = index.tagged(manifest().descriptor, name * (size // len(name)))
+        return index
+
+    before = (layout.path / "index.json").read_bytes()
+    with pytest.raises(ManifestRefused, match="which nobody could read"):
+        await layout.update(grown)
+    assert (layout.path / "index.json").read_bytes() == before
+    assert await layout.tags() == ("latest",)

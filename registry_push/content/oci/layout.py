@@ -22,6 +22,7 @@ from ...errors import (
 )
 from ...events import Placement
 from ...model import Descriptor, Digest, Manifest
+from ...model.manifest import MAX_MANIFEST_BYTES
 from ...pauses import unless_stopped
 from ..base import BlobBody, Placed
 from ..body import FileBody, opened
@@ -226,9 +227,15 @@ class OCILayout(LayoutReader, LocalTarget):
                 index = self._read_index()
             except StoreNotFound:
                 index = LayoutIndex()
+            content = change(index).encode()
+            if len(content) > MAX_MANIFEST_BYTES:
+                raise ManifestRefused(
+                    f"{self.path / 'index.json'} would have over {MAX_MANIFEST_BYTES} bytes, which nobody could read",
+                    hint="write fewer models into one layout",
+                )
             if not (self.path / "oci-layout").exists():
                 self._replace("oci-layout", VERSION)
-            self._replace("index.json", change(index).encode())
+            self._replace("index.json", content)
 
     def _replace(self, name: str, content: bytes) -> None:
         path, spool = self.path / name, Spool(self.path)
