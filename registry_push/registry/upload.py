@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..content.base import BlobBody, LocalFile
 from ..content.progress import Progress
@@ -24,7 +24,8 @@ from ..errors import (
     unwrapped,
 )
 from ..events import Placement, Retrying
-from ..http.body.payload import ENCRYPTED_AT_ONCE, SpanPayload
+from ..http.body.encryption import encrypted_at_once
+from ..http.body.payload import SpanPayload
 from ..http.body.thread_sender import nothing
 from ..model import Descriptor
 from ..protocol.cut_behaviour import CutBehaviour
@@ -43,18 +44,9 @@ from .part_workers import send_parts
 from .run import Run
 from .verification import Verification
 
-if TYPE_CHECKING:
-    from ..protocol.auth.challenge import Scopes
-
 _TAKEN: Final = (Kind.CREATED, Kind.ACCEPTED)
 # What kernels and proxies on the way may hold of a body that is all given to the line.
 _ON_THE_WAY: Final = 8 * MiB
-# The same as `ENCRYPTED_AT_ONCE` for bodies that are not few. Three to a registry near by took 48 MiB so in place of
-# 50, and the same time and CPU. Eight that wait for a line took 49 MiB in place of 62, and 1.2 of the CPU, of which
-# there is enough then: the time was the same (1 GiB at 1 Gbit/s, one run of four 1.02 of it).
-_ENCRYPTED_NEAR: Final = 384 * 1024
-_ENCRYPTED_FAR: Final = 128 * 1024
-_FEW: Final = 2
 # Where hanging up costs the whole upload, an answer is waited for this many times as long.
 _PATIENCE: Final = 5
 
@@ -134,13 +126,15 @@ class Upload:
         request = self.session.cancel_request
         if request is not None:
             with suppress(RegistryPushError):
-                await freed(self.host.client, request.url, self._scopes(request))
+                await freed(self.host.client, request.url, self.session.scopes(request))
 
     async def tidy(self) -> None:
         """Has the registry free the sessions that were begun in vain beside the upload's own."""
         for request in self.session.left_over:
             with suppress(RegistryPushError):
-                await self.host.client.attempt(request.method, request.url, self._scopes(request), request.headers)
+                await self.host.client.attempt(
+                    request.method, request.url, self.session.scopes(request), request.headers
+                )
 
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
@@ -231,7 +225,7 @@ class Upload:
                 response = await self.host.client.attempt(
                     request.method,
                     request.url,
-                    () if request.is_anonymous else self._scopes(request),
+                    () if request.is_anonymous else self.session.scopes(request),
                     request.headers,
                     payload,
                     patience=self._patience(request),
@@ -288,16 +282,13 @@ class Upload:
             on_sent=on_sent,
             bandwidth=self.host.limits.bandwidth,
             check=check if closes else nothing,
-            encrypted=self._encrypted(span),
+            encrypted=encrypted_at_once(
+                bodies=self.host.limits.under_way,
+                is_first_chunk=span.start == 0,
+                is_near=self.host.throughput.is_near,
+            ),
             whole=whole,
         )
-
-    def _encrypted(self, span: Span) -> int:
-        """Bytes to read and encrypt at once: all bodies together have to stay small."""
-        # With a first chunk others are about to begin; what OpenSSL has needed once for a connection, it keeps.
-        if span.start > 0 and self.host.limits.under_way <= _FEW:
-            return ENCRYPTED_AT_ONCE
-        return _ENCRYPTED_NEAR if self.host.throughput.is_near else _ENCRYPTED_FAR
 
     @property
     def _goes_whole(self) -> bool:
@@ -320,16 +311,6 @@ class Upload:
             return span is not None
         is_worth_it = self.exact or not self.host.limits.bandwidth
         return is_worth_it and self._content.may_settle_along(span.start)
-
-    def _scopes(self, request: UploadRequest) -> Scopes:
-        own = f"repository:{self.session.repository}:pull,push"
-        if not request.is_offer:
-            return (own,)
-        # The target's scope last: GitLab counts only the last of several.
-        return (
-            *(f"repository:{source}:pull" for source in self.session.mount_from if source != self.session.repository),
-            own,
-        )
 
     # ── parts ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -10,8 +10,8 @@ import pytest
 
 from registry_push.content.hashing import Hasher
 from registry_push.embedded import EmbeddedRegistry
+from registry_push.http.body import encryption
 from registry_push.protocol.throughput import Throughput
-from registry_push.registry import upload
 from registry_push.settings import Settings
 from registry_push.verbs.push import push
 from tests.support.stores import make_mixed_store
@@ -52,7 +52,7 @@ async def test_pieces_follow_the_round_trip(
     monkeypatch.setattr(Hasher, "pieces", seen)
     monkeypatch.setattr(Hasher, "finish", finished)
     monkeypatch.setattr(Throughput, "is_near", near)
-    monkeypatch.setattr(upload, "_FEW", few)
+    monkeypatch.setattr(encryption, "_FEW", few)
     made = self_signed(tmp_path / "tls")
     name = make_mixed_store(tmp_path / "models", [SMALL, LARGE])
     async with EmbeddedRegistry(tmp_path / "registry", tls=made.server) as registry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from registry_push.errors import Denied, Refused, RemoteMismatch, Unauthorized, Unavailable
 from registry_push.events import Placement
@@ -266,6 +267,22 @@ def test_a_mount_is_asked_for_in_the_post() -> None:
     request = asked(mounting())
     assert request is not None and request.is_offer
     assert request.url == f"{ENDPOINTS.uploads}?mount=sha256%3A{Digest.of(CONTENT).hex}&from=other/repo"
+
+
+def test_a_mount_needs_rights_at_the_other_repository_and_names_the_targets_last() -> None:
+    """GitLab counts only the last of several scopes."""
+    blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
+    endpoints = replace(ENDPOINTS, repository="a/b")
+    session = UploadSession(
+        blob, endpoints, ChunkPlan(len(CONTENT), 1000), budget=Budget(5), mount_from=["other/repo", "a/b"]
+    )
+    request = asked(session)
+    assert request is not None
+    assert session.scopes(request) == ("repository:other/repo:pull", "repository:a/b:pull,push")
+    session.receive(RegistryResponse(202, ENDPOINTS.uploads, location="/s"))
+    request = asked(session)
+    assert request is not None
+    assert session.scopes(request) == ("repository:a/b:pull,push",)
 
 
 def test_201_to_a_mount_is_all_it_takes() -> None:

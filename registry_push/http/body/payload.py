@@ -21,15 +21,13 @@ from ...protocol.bandwidth import Bandwidth
 from ...protocol.upload.chunks import Span
 from ..reasons import reason_of
 from ..sockets import prepare_for
+from .encryption import ENCRYPTED_AT_ONCE
 from .sendfile_sender import SendfileSender
 from .thread_sender import Check, ThreadSender, nothing
 
 # What one call to the kernel may send. The socket's buffer bounds it too (2.5 MiB on loopback); more would hold up the
 # loop where the file is not in the page cache.
 _MOST_AT_ONCE: Final = 1024 * 1024
-# What is read and encrypted at once to go over TLS. Each body has it in memory four times: the next one, what OpenSSL
-# makes of it, that again for the transport, and what waits there. 256 KiB cost 1.15 of the CPU, 1 MiB 0.97.
-ENCRYPTED_AT_ONCE: Final = 512 * 1024
 # Seconds, and bytes. Nobody reads more often, and an event for each call cost 0.1 s of CPU a GiB.
 _TOLD_EVERY: Final = 0.02
 _WORTH_TELLING: Final = 4 * 1024 * 1024

@@ -13,6 +13,7 @@ how the blob came to be there; after FAILED, `failure` is the error to raise.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from ...errors import NotAllowed, NotARegistry, Refused, RegistryPushError, Unavailable
 from ...events import Placement
@@ -29,6 +30,9 @@ from .parts import Parts
 from .requests import Endpoints, OllamaWay, UploadRecord, UploadRequest
 from .states import State
 from .upload_state import UploadState
+
+if TYPE_CHECKING:
+    from ..auth.challenge import Scopes
 
 
 class UploadSession(Conversation):
@@ -121,6 +125,15 @@ class UploadSession(Conversation):
         """The registry turns this one away, but takes others meanwhile: its turn will come, so no try is lost."""
         self._upload.budget.restore()
 
+    def scopes(self, request: UploadRequest) -> Scopes:
+        """Return what a token has to allow for `request`."""
+        own = f"repository:{self.repository}:pull,push"
+        if not request.is_offer:
+            return (own,)
+        # The target's scope last: GitLab counts only the last of several.
+        others = (source for source in self._upload.mount_from if source != self.repository)
+        return (*(f"repository:{source}:pull" for source in others), own)
+
     # ── where it stands ───────────────────────────────────────────────────────────────────────────
 
     @property
@@ -137,11 +150,6 @@ class UploadSession(Conversation):
     def repository(self) -> str:
         """Where it goes."""
         return self._upload.endpoints.repository
-
-    @property
-    def mount_from(self) -> tuple[str, ...]:
-        """The repositories that it may be mounted from."""
-        return self._upload.mount_from
 
     @property
     def plan(self) -> ChunkPlan:
