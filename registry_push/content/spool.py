@@ -43,7 +43,7 @@ class Spool:
         """The digest of what has been written so far."""
         return Digest(self._hashed.hexdigest())
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: bytes | memoryview) -> None:
         """Appends `piece`. Raises `OSError`; after `discard` it does nothing."""
         with self._lock:
             if self._ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -12,6 +13,8 @@ from ..errors import ProtocolViolation, TimedOut
 from ..model import HTTPOrigin
 from ..protocol.diagnostics import MAX_ERROR_BYTES
 from .aiohttp_fixes import longest
+from .body.answer_line import line_of, return_line, take_line
+from .body.socket_reader import SocketReader
 
 _PIECE: Final = 256 * 1024
 # Bytes a second. An answer that is read whole may take as long as its bytes would at the speed of an old modem.
@@ -54,6 +57,7 @@ class Pieces:
     def __init__(self, response: aiohttp.ClientResponse, patience: float) -> None:
         self._response = response
         self._patience = longest(patience)
+        self._count = 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -66,7 +70,28 @@ class Pieces:
             raise _too_slow(self._response, "sends nothing more of the content") from error
         if not piece:
             raise StopAsyncIteration
+        self._count += len(piece)
         return piece
+
+    def rest(self) -> SocketReader | None:
+        """The rest, to be read by threads from now on; None if it is to be had in pieces only."""
+        line, length = line_of(self._response), self._response.content_length
+        if line is None or length is None:
+            return None
+        descriptor = os.dup(line.fileno())
+        try:
+            come = take_line(self._response)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return SocketReader(
+            come,
+            descriptor,
+            length - self._count - len(come),
+            patience=self._patience,
+            netloc=HTTPOrigin.of(str(self._response.url)).netloc,
+            over=lambda: return_line(self._response),
+        )
 
 
 async def beginning_of(pieces: AsyncIterator[bytes]) -> bytes:

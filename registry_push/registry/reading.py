@@ -121,6 +121,7 @@ class RepositoryReader:
             pauses=self.client.transport.pauses,
             sink=self._run.sink,
             stop=self._run.stop,
+            is_plain=self.client.origin.scheme == "http",
         )
 
     async def check(self, manifest: Manifest) -> None:

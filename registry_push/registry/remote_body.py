@@ -3,67 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncGenerator
 
+from ..content.blocks import EMPTY, BlockBody, Blocks
 from ..errors import BlobCorrupt, Interrupted, RegistryPushError, SourceUnavailable, TLSFailed, Unavailable
 from ..events import Retrying, Sink
 from ..model import Descriptor
 from ..pauses import Pauses
-
-# Opens the blob's content from an offset to its end.
-Opener = Callable[[int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+from .answer_reader import AnswerReader, Opener
 
 
-class _Reader:
-    """One answer that is being read: its pieces from `offset` on, with what was left of the last one."""
-
-    def __init__(self, offset: int) -> None:
-        self.offset = offset
-        self.held = AsyncExitStack()
-        self._rest = b""
-        self._pieces: AsyncIterator[bytes] | None = None
-
-    async def open(self, opener: Opener) -> None:
-        self._pieces = await self.held.enter_async_context(opener(self.offset))
-
-    async def piece(self, most: int) -> bytes:
-        """One to `most` bytes. Raises `Unavailable` if the answer is over."""
-        piece = self._rest or await self._next()
-        if not piece:
-            raise Unavailable(f"the answer ended {most} bytes early")
-        piece, self._rest = piece[:most], piece[most:]
-        self.offset += len(piece)
-        return piece
-
-    async def _next(self) -> bytes:
-        assert self._pieces is not None, "it was opened"
-        try:
-            return await anext(self._pieces, b"")
-        except Exception as error:
-            # Who opened it says what the error means.
-            await self.held.__aexit__(type(error), error, error.__traceback__)
-            raise
-
-    async def close(self) -> None:
-        await self.held.aclose()
-
-
-class RemoteBody:
+class RemoteBody(BlockBody):
     """The blob's bytes. A `BlobBody` whose parts are best opened one after the other.
 
     One answer serves parts that follow each other, so a source that knows no ranges is read once. If the line breaks,
     the rest is asked for from where it broke, as often as `pauses` allow without a byte between; an address that a
     redirect led to is asked for anew each time, since it expires. Raises `SourceUnavailable` if that does not help.
+    Threads can take what does not come encrypted (`is_plain`).
     """
 
-    def __init__(self, blob: Descriptor, opener: Opener, *, pauses: Pauses, sink: Sink, stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        blob: Descriptor,
+        opener: Opener,
+        *,
+        pauses: Pauses,
+        sink: Sink,
+        stop: asyncio.Event,
+        is_plain: bool = False,
+    ) -> None:
         self._blob = blob
-        self._opener = opener
-        self._pauses = pauses
+        self.opener = opener
+        self.pauses = pauses
         self._sink = sink
         self._stop = stop
-        self._spare: _Reader | None = None  # whose last part was read to its end
+        self._is_plain = is_plain
+        self._spare: AnswerReader | None = None  # whose last part was read to its end
 
     @property
     def size(self) -> int:
@@ -72,49 +47,43 @@ class RemoteBody:
 
     async def open(self, offset: int, length: int) -> AsyncGenerator[bytes, None]:
         """Yield exactly `length` bytes from `offset`."""
+        part = _Part(self, offset, length, in_threads=False)
+        try:
+            while part.left:
+                await part.ready()
+                if piece := part.take(part.left):
+                    whole = piece.obj
+                    yield whole if isinstance(whole, bytes) and len(whole) == len(piece) else bytes(piece)
+        except BaseException:
+            await part.abandon()
+            raise
+        await part.close()
+
+    def blocks(self, offset: int, length: int) -> Blocks | None:
+        """As `BlockBody.blocks`."""
+        return _Part(self, offset, length, in_threads=True) if self._is_plain else None
+
+    def check(self, offset: int, length: int) -> None:
+        """Raises `BlobCorrupt` if it has no such part."""
         if not 0 <= offset <= offset + length <= self.size:
             raise BlobCorrupt(f"{self._blob.digest} has {self.size} bytes; {length} from {offset} were asked for")
-        end, budget = offset + length, self._pauses.budget()
-        reader, self._spare = self._spare, None
-        try:
-            while offset < end:
-                try:
-                    if reader is not None and reader.offset != offset:
-                        await reader.close()
-                        reader = None
-                    if reader is None:
-                        reader = _Reader(offset)
-                        await reader.open(self._opener)
-                    piece = await reader.piece(end - offset)
-                except Interrupted:
-                    raise
-                except TLSFailed as error:
-                    error.read_at_source()
-                    raise
-                except Unavailable as error:
-                    if reader is not None:
-                        await reader.close()
-                        reader = None
-                    await self._rest(error, budget.spend(error.retry_after))
-                    continue
-                except RegistryPushError as error:
-                    error.read_at_source()
-                    raise
-                offset += len(piece)
-                budget.restore()
-                yield piece
-            self._spare, reader = reader, None
-        finally:
-            if reader is not None:
-                await reader.close()
 
-    async def close(self) -> None:
-        """Give the connection back. Safe to call twice."""
+    async def reader_at(self, offset: int) -> AnswerReader | None:
+        """The reader that the last part was read with, if it is at `offset`."""
         reader, self._spare = self._spare, None
-        if reader is not None:
+        if reader is not None and reader.offset != offset:
             await reader.close()
+            return None
+        return reader
 
-    async def _rest(self, error: Unavailable, pause: float | None) -> None:
+    async def keep(self, reader: AnswerReader | None) -> None:
+        """Keep `reader`, whose part was read to its end, for the next one."""
+        before, self._spare = self._spare, reader
+        if before is not None:
+            await before.close()
+
+    async def rest(self, error: Unavailable, pause: float | None) -> None:
+        """Rest after `error`. Raises `SourceUnavailable` if there is no other try."""
         if pause is None:
             raise SourceUnavailable(
                 f"{self._blob.digest} can't be read at its source: {error.message}",
@@ -122,4 +91,78 @@ class RemoteBody:
                 url=error.url,
             ) from error
         self._sink(Retrying(f"download of {self._blob.digest.short}", error.message, pause))
-        await self._pauses.rest(pause, self._stop)
+        await self.pauses.rest(pause, self._stop)
+
+    async def close(self) -> None:
+        """Give the connection back. Safe to call twice."""
+        await self.keep(None)
+
+
+class _Part(Blocks):
+    """`length` bytes of `body` from `offset`, asked for anew where the line breaks."""
+
+    def __init__(self, body: RemoteBody, offset: int, length: int, *, in_threads: bool) -> None:
+        self._body = body
+        self._offset = offset
+        self._length = length
+        self._end = offset + length
+        self._in_threads = in_threads
+        self._budget = body.pauses.budget()
+        self._reader: AnswerReader | None = None
+        self._known = -1  # how far it was when it was last ready; -1: it never was
+
+    @property
+    def left(self) -> int:
+        """Bytes not taken yet."""
+        return self._end - self._position
+
+    @property
+    def _position(self) -> int:
+        return self._reader.offset if self._reader is not None else self._offset
+
+    async def ready(self) -> None:
+        """As `Blocks.ready`."""
+        if self._known < 0:
+            self._body.check(self._offset, self._length)
+            self._reader = await self._body.reader_at(self._offset)
+        elif self._position > self._known:
+            self._budget.restore()
+        self._known = self._position
+        while self.left:
+            try:
+                if self._reader is None:
+                    self._reader = AnswerReader(self._offset)
+                    await self._reader.open(self._body.opener)
+                await self._reader.ready(in_threads=self._in_threads)
+            except Interrupted:
+                raise
+            except TLSFailed as error:
+                error.read_at_source()
+                raise
+            except Unavailable as error:
+                await self.abandon()
+                await self._body.rest(error, self._budget.spend(error.retry_after))
+            except RegistryPushError as error:
+                error.read_at_source()
+                raise
+            else:
+                return
+
+    def take(self, most: int) -> memoryview:
+        """As `Blocks.take`."""
+        reader = self._reader
+        return reader.take(min(most, self._end - reader.offset)) if reader is not None else EMPTY
+
+    async def abandon(self) -> None:
+        """Close the answer, and stay where it was."""
+        reader, self._offset, self._reader = self._reader, self._position, None
+        if reader is not None:
+            await reader.close()
+
+    async def close(self) -> None:
+        """As `Blocks.close`; an answer that was read to this part's end serves the next part too."""
+        if self._reader is None or self.left:
+            await self.abandon()
+        else:
+            reader, self._offset, self._reader = self._reader, self._end, None
+            await self._body.keep(reader)

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from ..content.base import BlobBody
+from ..content.blocks import BlockBody, Blocks, blocks_of
 from ..content.progress import Progress
 
 # Seconds. Nobody reads progress more often.
 _TOLD_EVERY: Final = 0.05
 
 
-class Watched:
+class Watched(BlockBody):
     """As the body that it wraps. What the target does not ask for, since it has it, was read before."""
 
     def __init__(self, body: BlobBody, progress: Progress) -> None:
@@ -37,6 +38,45 @@ class Watched:
                 self._told_at = clock()
                 self._progress.moved(offset)
 
+    def blocks(self, offset: int, length: int) -> Blocks | None:
+        """As the wrapped body."""
+        blocks = blocks_of(self._body, offset, length)
+        return _WatchedBlocks(blocks, offset, self._progress) if blocks is not None else None
+
     async def close(self) -> None:
         """As the wrapped body."""
         await self._body.close()
+
+
+class _WatchedBlocks(Blocks):
+    """As `blocks`, which begin at `offset`. The loop is told how far they were read each time it looks for more."""
+
+    def __init__(self, blocks: Blocks, offset: int, progress: Progress) -> None:
+        self._blocks = blocks
+        self._progress = progress
+        self._offset = self._told = offset
+        self._has_begun = False
+
+    async def ready(self) -> None:
+        """As the wrapped blocks."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._progress.goes_on(self._offset, "it was read again")
+        self._tell()
+        await self._blocks.ready()
+
+    def take(self, most: int) -> memoryview:
+        """As the wrapped blocks."""
+        piece = self._blocks.take(most)
+        self._offset += len(piece)
+        return piece
+
+    async def close(self) -> None:
+        """As the wrapped blocks."""
+        self._tell()
+        await self._blocks.close()
+
+    def _tell(self) -> None:
+        if self._offset > self._told:
+            self._told = self._offset
+            self._progress.moved(self._offset)

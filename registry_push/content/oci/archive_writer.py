@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,10 @@ from ...model import Descriptor, Digest, Manifest
 from ...model.descriptor import MAX_SIZE
 from ...pauses import unless_stopped
 from ..base import BlobBody, Placed, Traits
+from ..blocks import blocks_of
 from ..body import BytesBody
 from ..local_target import LocalTarget
-from ..pouring import closed, pour
+from ..pouring import closed, pour, pour_blocks
 from ..threads import in_thread
 from . import tar
 from .index import LayoutIndex
@@ -168,8 +169,16 @@ class OCIArchiveWriter(LocalTarget):
         self, file: PartialArchive, put: int, blob: Descriptor, body: BlobBody, offset: int
     ) -> Digest | None:
         """Append `body` from `offset`; return the digest of the whole if it is not the blob's."""
-        pieces = self._until_stopped(body.open(offset, blob.size - offset))
-        pouring = pour(pieces, partial(file.write, put))
+        if (blocks := blocks_of(body, offset, blob.size - offset)) is not None:
+
+            def write(pieces: Sequence[bytes | memoryview]) -> None:
+                self._check_stop()
+                file.write(put, pieces)
+
+            pouring = pour_blocks(blocks, blob.size - offset, write)
+        else:
+            pieces = self._until_stopped(body.open(offset, blob.size - offset))
+            pouring = pour(pieces, partial(file.write, put))
         await unless_stopped(pouring, self._stop, self._when_stopped)
         return await in_thread(file.complete, put, blob.digest, blob.size)
 

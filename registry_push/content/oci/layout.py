@@ -25,11 +25,12 @@ from ...model import Descriptor, Digest, Manifest
 from ...model.manifest import MAX_MANIFEST_BYTES
 from ...pauses import unless_stopped
 from ..base import BlobBody, Placed
+from ..blocks import blocks_of
 from ..body import FileBody, opened
 from ..folder_lock import locked
 from ..local_target import LocalTarget
 from ..partial_file import PartialFile
-from ..pouring import pour
+from ..pouring import pour, pour_blocks
 from ..spool import Spool
 from ..threads import in_thread
 from ..write_errors import writing
@@ -204,7 +205,9 @@ class OCILayout(LayoutReader, LocalTarget):
     async def _fill(self, spool: Spool, body: BlobBody) -> int:
         """Write what `spool` misses of `body`, unless told to stop, and return the number of bytes."""
         missing = body.size - spool.size
-        pouring = pour(body.open(spool.size, missing), partial(self._write_all, spool))
+        write = partial(self._write_all, spool)
+        blocks = blocks_of(body, spool.size, missing)
+        pouring = pour_blocks(blocks, missing, write) if blocks else pour(body.open(spool.size, missing), write)
         await unless_stopped(pouring, self._stop, f"stopped while {self.path} was written; what there is of it is kept")
         return missing
 
@@ -275,7 +278,7 @@ class OCILayout(LayoutReader, LocalTarget):
         missing += [child.digest for child in manifest.manifests if self._size(child.digest) is None]
         return [str(digest) for digest in missing]
 
-    def _write_all(self, spool: Spool, pieces: Sequence[bytes]) -> None:
+    def _write_all(self, spool: Spool, pieces: Sequence[bytes | memoryview]) -> None:
         with writing(self.path):
             for piece in pieces:
                 spool.write(piece)

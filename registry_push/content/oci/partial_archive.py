@@ -127,7 +127,7 @@ class PartialArchive:
                 os.ftruncate(self._descriptor, self._start)
                 self._hashed, self._size = hashlib.sha256(), 0
 
-    def write(self, put: int, pieces: Sequence[bytes]) -> None:
+    def write(self, put: int, pieces: Sequence[bytes | memoryview]) -> None:
         """Append `pieces` to the blob, unless its put is over. Raises as `writing`."""
         with self._lock, writing(self._partial):
             for piece in pieces:
@@ -219,7 +219,7 @@ class PartialArchive:
             self._size += len(piece)
         return self._size < size
 
-    def _write(self, content: bytes, offset: int) -> None:
+    def _write(self, content: bytes | memoryview, offset: int) -> None:
         rest = memoryview(content)
         while rest and self._descriptor is not None:
             written = os.pwrite(self._descriptor, rest, offset)

@@ -198,7 +198,7 @@ class Folder:
         return Folder(path, descriptor, self.owner, self._home)
 
 
-def write_all(descriptor: int, content: bytes, offset: int) -> None:
+def write_all(descriptor: int, content: bytes | memoryview, offset: int) -> None:
     """Write all of `content` at `offset`."""
     rest = memoryview(content)
     while rest:

@@ -97,6 +97,14 @@ class PartialBlob:
         with self._lock, writing(self._files.root, kept="what has come of the blob is kept, and not fetched again"):
             self._drain()
 
+    def append(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Write and hash `pieces` at once; what can't be written is not kept."""
+        with self._lock, writing(self._files.root, kept="what has come of the blob is kept, and not fetched again"):
+            for piece in pieces:
+                if self._descriptor is not None:
+                    write_all(self._descriptor, piece, self.size)
+                    self._hashed.take(self.size, memoryview(piece))
+
     def empty(self) -> None:
         """Forget all content: it is wrong."""
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -23,9 +23,10 @@ from ...events import Placement
 from ...model import Descriptor, Digest, Manifest, ModelName
 from ...pauses import unless_stopped
 from ..base import BlobBody, Placed
+from ..blocks import blocks_of
 from ..body import opened
 from ..local_target import LocalTarget
-from ..pouring import closed
+from ..pouring import closed, pour_blocks
 from ..threads import in_thread
 from .files import StoreFiles
 from .fresh import FreshBlobs
@@ -191,6 +192,14 @@ class OllamaTarget(LocalTarget):
         left = blob.size - start
         if not left:
             return 0
+        if (blocks := blocks_of(body, start, left)) is not None:
+
+            def write(pieces: Sequence[bytes | memoryview]) -> None:
+                self._check_stop(blob)
+                partial.append(pieces)
+
+            await pour_blocks(blocks, left, write)
+            return left
         batch: list[bytes] = []
         size, turn = 0, None
         pieces = body.open(start, left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from asyncio.trsock import TransportSocket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
 
@@ -13,6 +14,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 
 from ...content.base import BlobBody, LocalFile
+from ...content.blocks import Blocks, blocks_of
 from ...content.hashing import Hasher, RunningHash, probe
 from ...content.read_errors import shortage
 from ...content.threads import in_thread
@@ -138,32 +140,55 @@ class SpanPayload(payload.Payload):
     async def _send(self, writer: AbstractStreamWriter) -> None:
         transport = writer.transport
         assert transport is not None and isinstance(writer, StreamWriter), "a request's own"
+        if not isinstance(self._body, LocalFile) and _is_plain(transport) and self._bandwidth is None:
+            blocks = blocks_of(self._body, self._span.start, self._span.length)
+            if blocks is not None and self._hasher is not None:
+                try:
+                    await blocks.ready()  # what can't be had needs no request
+                except BaseException:
+                    await blocks.close()
+                    raise
+                return await self._carry(writer, transport, blocks, self._hasher)
         if not isinstance(self._body, LocalFile) or not _is_plain(transport):
             return await self._send_pieces(writer, transport)
-        # Everything before the body has to be gone from the transport's buffer: what follows goes past it.
+        if self._running is not None and self._hasher is not None and self._bandwidth is None:
+            return await self._carry(writer, transport, self._body, self._hasher)
+        line = await self._bare(writer, transport)
+        # With a limit, what is to be hashed as it passes goes in pieces.
+        if self._running is not None or not await self._pumped(line.fileno(), self._body):
+            await self._send_pieces(writer, transport)
+        return None
+
+    async def _bare(self, writer: StreamWriter, transport: asyncio.WriteTransport) -> TransportSocket:
+        """The socket, once all before the body has left the transport's buffer: what follows goes past that."""
         transport.set_write_buffer_limits(0)
         writer.send_headers()
         await writer.drain()
-        socket = transport.get_extra_info("socket")
-        line: int = socket.fileno()
-        if self._running is not None and self._hasher is not None and self._bandwidth is None:
+        socket: TransportSocket = transport.get_extra_info("socket")
+        return socket
+
+    async def _carry(
+        self, writer: StreamWriter, transport: asyncio.WriteTransport, body: LocalFile | Blocks, hasher: Hasher
+    ) -> None:
+        """Have threads send the span. Takes over `body` if it is blocks."""
+        try:
+            socket = await self._bare(writer, transport)
             prepare_for(socket, self._span.length)
             self._carrier = ThreadSender(
-                line,
-                self._body,
+                socket.fileno(),
+                body,
                 self._span,
                 self._running,
-                self._hasher,
+                hasher,
                 stall=self._stall,
                 moved=self._moved,
                 check=self._check,
                 whole=self._whole,
             )
-            return await self._carrier.run()
-        # With a limit, what is to be hashed as it passes goes in pieces.
-        if self._running is not None or not await self._pumped(line, self._body):
-            await self._send_pieces(writer, transport)
-        return None
+            await self._carrier.run()
+        finally:
+            if isinstance(body, Blocks):
+                await body.close()
 
     async def _pumped(self, line: int, body: LocalFile) -> bool:
         """Sends the span by the kernel; False, and nothing sent, where this file system can't do that."""

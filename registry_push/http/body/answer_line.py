@@ -1,0 +1,49 @@
+"""The line of an answer: threads read from it what aiohttp would read in the loop."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import aiohttp
+
+from ..aiohttp_fixes import BoundedHandler, stop_waiting
+
+
+def line_of(response: aiohttp.ClientResponse) -> socket.socket | None:
+    """The socket from which the rest of the body can be read, past aiohttp; None if it comes encrypted or in chunks.
+
+    3.14: there is no public way to read a body but through its stream, which copies it twice, on the loop.
+    """
+    connection = response.connection
+    protocol = connection.protocol if connection is not None else None
+    if not isinstance(protocol, BoundedHandler) or protocol.transport is None or not hasattr(os, "readv"):
+        return None
+    transport = protocol.transport
+    if transport.is_closing() or transport.get_extra_info("sslcontext") is not None:
+        return None
+    if response.content_length is None or "Transfer-Encoding" in response.headers or response.content.exception():
+        return None
+    line: socket.socket | None = transport.get_extra_info("socket")
+    return line
+
+
+def take_line(response: aiohttp.ClientResponse) -> bytes:
+    """Have aiohttp read no more of a body that has a `line_of`, and return what it has read."""
+    assert response.connection is not None and response.connection.protocol is not None, "it has a line"
+    protocol = response.connection.protocol
+    come = response.content.read_nowait()  # also what its parser holds
+    if not response.content.is_eof():
+        stop_waiting(protocol)
+        if protocol.transport is not None:
+            protocol.transport.pause_reading()
+    return come
+
+
+def return_line(response: aiohttp.ClientResponse) -> None:
+    """The body was read to its end past aiohttp: its connection can be used again."""
+    protocol = response.connection.protocol if response.connection is not None else None
+    if isinstance(protocol, BoundedHandler) and protocol.transport is not None:
+        protocol.take_nothing()
+        protocol.transport.resume_reading()
+        response.content.feed_eof()
