@@ -33,9 +33,11 @@ async def pour_blocks(blocks: Blocks, length: int, write: Write) -> None:
             await asyncio.shield(taking)
     finally:
         turn.is_over = True
-        if taking is not None:
-            await asyncio.gather(taking, return_exceptions=True)
-        await blocks.close()
+        try:
+            if taking is not None:
+                await asyncio.gather(taking, return_exceptions=True)
+        finally:
+            await blocks.close()
 
 
 class _Turn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -193,12 +193,7 @@ class OllamaTarget(LocalTarget):
         if not left:
             return 0
         if (blocks := blocks_of(body, start, left)) is not None:
-
-            def write(pieces: Sequence[bytes | memoryview]) -> None:
-                self._check_stop(blob)
-                partial.append(pieces)
-
-            await pour_blocks(blocks, left, write)
+            await pour_blocks(blocks, left, partial.append)
             return left
         batch: list[bytes] = []
         size, turn = 0, None
