@@ -24,8 +24,8 @@ _PATIENCE: Final = 3
 class SocketReader:
     """The last bytes of a body: those `come` already, and `left` ones from the socket `line`, a descriptor of its own.
 
-    `patience` are the seconds in which something has to come. `over` is called by `close` if all was read: then the
-    connection can be used again.
+    `patience` are the seconds in which something has to come. `over` is called by `close` if all was read and
+    nothing follows: then the connection can be used again.
     """
 
     def __init__(
@@ -91,7 +91,10 @@ class SocketReader:
         with self._lock:
             if self._line is None:
                 return
+            waiting = select.poll()
+            waiting.register(self._line, select.POLLIN)
+            is_quiet = not waiting.poll(0)  # else what is there would be taken for the next answer
             os.close(self._line)
             self._line = None
-        if not self._left and not self._come:
+        if is_quiet and not self._left and not self._come:
             self._over()
