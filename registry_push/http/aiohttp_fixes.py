@@ -148,6 +148,10 @@ class BoundedHandler(ResponseHandler):
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.abort()
 
+    def take_nothing(self) -> None:
+        """The body was read past aiohttp: whatever follows on this connection ends it."""
+        self._is_bodyless = True
+
     def stop_waiting(self) -> None:
         """Nobody waits for the first answer on this connection any more."""
         if self.waiting is not None:

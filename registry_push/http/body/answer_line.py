@@ -44,5 +44,6 @@ def return_line(response: aiohttp.ClientResponse) -> None:
     """The body was read to its end past aiohttp: its connection can be used again."""
     protocol = response.connection.protocol if response.connection is not None else None
     if isinstance(protocol, BoundedHandler) and protocol.transport is not None:
+        protocol.take_nothing()
         protocol.transport.resume_reading()
         response.content.feed_eof()
