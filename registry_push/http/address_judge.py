@@ -1,4 +1,4 @@
-"""Which addresses a request may be sent to, judged where the socket is made."""
+"""Which addresses a request may be sent to, judged when the socket is made."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..protocol.addresses import AddressRule
 
 SocketFactory = Callable[[tuple[Any, ...]], socket.socket]
 
-# The rule for the request that the current task sends. aiohttp's hook for new sockets is given an address and nothing
-# of the request; what it starts to connect inherits this.
+# The rule for the request that the current task sends. aiohttp's hook for new sockets gets an address and nothing about
+# the request; the tasks that connect inherit this variable.
 RULE: Final[ContextVar[AddressRule | None]] = ContextVar("address rule", default=None)
 
 
@@ -30,7 +30,7 @@ class AddressRefused(OSError):
 
 
 def held_to(rule: AddressRule) -> ClientMiddlewareType:
-    """Make the middleware that has a request connect only to what `rule` allows."""
+    """Return a middleware that lets a request connect only to addresses that `rule` allows."""
 
     async def send(request: ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
         token = RULE.set(rule)

@@ -15,7 +15,7 @@ from .proxies import Proxies
 
 
 class AddressRules:
-    """What lies elsewhere than at the registry must be public, or at an address of a kind that the registry has itself.
+    """A URL outside the registry's origin must be public, or at a kind of address that the registry has itself.
 
     `addresses_of` returns the addresses that a registry was reached at.
     """
@@ -31,7 +31,7 @@ class AddressRules:
         self._addresses_of = addresses_of
 
     async def of(self, url: str, named_by: HTTPOrigin | None) -> tuple[ClientMiddlewareType, ...] | None:
-        """Return what holds a request for `url` to the addresses that `named_by` may send us to; None if nothing need.
+        """Return the middlewares that confine a request for `url` to allowed addresses; None if there is no limit.
 
         Raises `ProtocolViolation`, of which `ForeignAddress` is one.
         """
@@ -48,13 +48,13 @@ class AddressRules:
         rule = AddressRule(named_by, await self._kinds_of(named_by), self._networks)
         if self._proxies.to(origin) is None:
             return (held_to(rule),)
-        # The proxy resolves the name; an address can be judged here.
+        # The proxy resolves names; only literal addresses can be judged here.
         if kind_of_host(origin.host) is not None and not rule.allows(origin.host):
             raise rule.refusal(url, origin.host)
         return None
 
     async def _kinds_of(self, registry: HTTPOrigin) -> frozenset[AddressKind]:
-        """Return the kinds of the registry's addresses; none behind a proxy, which resolves its name."""
+        """Return the kinds of the registry's addresses; none if a proxy resolves its name."""
         if (kind := kind_of_host(registry.host)) is not None:
             return frozenset([kind])
         if self._proxies.to(registry) is not None:

@@ -1,4 +1,4 @@
-"""What aiohttp lacks, or has wrong, in one place: each with the version in which it was seen.
+"""Workarounds for what aiohttp lacks or gets wrong, each with the version in which it was seen.
 
 The dependency is capped below the next minor release, since some of this reaches into private parts. Numbers are those
 of aio-libs/aiohttp.
@@ -32,15 +32,15 @@ from .starvation import PATIENCE, Starvation, Waiting
 
 # Informational answers (100, 102, 103) before the real one. Servers send one or two.
 _MOST_INFORMATIONAL: Final = 10
-# Seconds. What has begun in time gets as long again to end, but not longer than a minute's half.
+# Seconds. Headers that begin in time get as long again to end, but no longer than this.
 _GRACE: Final = 30.0
 _SWITCHING: Final = 101
 # Answers that have no body, whatever follows their headers (RFC 9112, section 6.3).
 _BODYLESS: Final = (204, 304)
 _END_OF_HEAD: Final = re.compile(rb"\n\r?\n")
-# Bytes of such an end that an earlier piece may have brought.
+# Bytes of the end of headers that may be in an earlier piece.
 _MOST_BEFORE: Final = 2
-# `struct linger`: on, and no second. What is unsent is thrown away, and the other side is told by a reset.
+# `struct linger`: on, zero seconds. Unsent data is dropped, and the other side gets a reset.
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
@@ -49,16 +49,16 @@ class TooManyInformational(aiohttp.ClientError):
 
 
 class HeadTooLate(aiohttp.SocketTimeoutError):
-    """Something came in time, but not the last of an answer's headers."""
+    """An answer began in time, but its headers did not end in time."""
 
 
 def longest(patience: float) -> float:
-    """Return seconds for all of something whose first byte may take `patience` seconds."""
+    """Return the seconds for all headers of an answer whose first byte may take `patience` seconds."""
     return patience + min(patience, _GRACE)
 
 
 class BoundedHandler(ResponseHandler):
-    """A connection on which the headers of an answer come to an end.
+    """A connection on which answers are bounded.
 
     3.14: each byte restarts `sock_read` (since pull request 4142), so that headers that arrive byte by byte, and
     informational answers, never end. Answers to no request are queued, however many; here they close the connection.
@@ -98,7 +98,7 @@ class BoundedHandler(ResponseHandler):
             self._deadline.stop()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came. Headers go to the parser apart from what follows: an error in that would lose them."""
+        """Take received data. Headers are parsed apart from what follows, in which an error would lose them."""
         while data and self._is_waiting and self.exception() is None:
             head, data = self._split(data)
             super().data_received(head)
@@ -110,7 +110,7 @@ class BoundedHandler(ResponseHandler):
             super().data_received(data)
 
     def _split(self, data: bytes) -> tuple[bytes, bytes]:
-        """`data` up to the end of the headers, and the rest."""
+        """Split `data` after the end of the headers."""
         found = _END_OF_HEAD.search(self._before + data)
         if found is None:
             self._before = (self._before + data)[-_MOST_BEFORE:]
@@ -153,7 +153,7 @@ class BoundedHandler(ResponseHandler):
         self._is_bodyless = True
 
     def stop_waiting(self) -> None:
-        """Nobody waits for the first answer on this connection any more."""
+        """Stop waiting for the first answer on this connection."""
         if self.waiting is not None:
             self.waiting.end()
             self.waiting = None
@@ -175,11 +175,10 @@ class BoundedHandler(ResponseHandler):
 
 
 class Connector(aiohttp.TCPConnector):
-    """Opens connections, each step within the time that the user allows, and to no address that is not allowed.
+    """Opens connections to allowed addresses only, each step within the user's timeout.
 
-    `reached` are the addresses at which each origin was connected to, without a proxy. A request takes a connection
-    that is being opened ahead rather than open another. Those that rest are closed if a request waits long: see
-    `starvation`.
+    `reached` are the addresses at which each origin was connected to without a proxy. A request takes a connection that
+    is being opened ahead instead of opening another. Idle ones are closed if a request waits long: see `starvation`.
     """
 
     def __init__(self, *, patience: float = PATIENCE, **options: Any) -> None:
@@ -196,10 +195,10 @@ class Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's signature
     ) -> Connection:
-        """Connect, or take an idle connection: one that another registry's request has opened is judged again."""
+        """Connect, or take an idle connection; its address is judged again, as another registry may have opened it."""
         key = req.connection_key
         ahead = self._ahead[key]
-        # One that rests is taken at once. Where connections are limited, one of ours may be what is waited for.
+        # An idle one is taken at once. With a limit on connections, the one being opened may be what we wait for.
         is_opened = not any(protocol.is_connected() for protocol, _ in self._conns.get(key, ()))
         waiting = self._starvation.wait(key) if is_opened and self._available_connections(key) > 0 else None
         try:
@@ -218,7 +217,7 @@ class Connector(aiohttp.TCPConnector):
         return connection
 
     async def open_ahead(self, req: ClientRequest, timeout: aiohttp.ClientTimeout) -> None:  # noqa: ASYNC109
-        """Open a connection for who asks next, even if others rest. For connectors without a limit."""
+        """Open a connection for the next request, even if others are idle. Only for connectors without a limit."""
         key, opened = req.connection_key, self._loop.create_future()
         ahead = self._ahead[key]
         ahead.append(opened)
@@ -242,7 +241,7 @@ class Connector(aiohttp.TCPConnector):
     ) -> Connection:
         connection = await super().connect(req, traces, timeout)
         if RULE.get() is None and getattr(connection.protocol, "was_answered", False):
-            return connection  # where it leads was noted at its first request
+            return connection  # its address was noted at its first request
         refused = self._judge(req, connection.transport)
         if refused is not None:
             connection.release()
@@ -250,7 +249,7 @@ class Connector(aiohttp.TCPConnector):
         return connection
 
     def _judge(self, req: ClientRequest, transport: asyncio.BaseTransport | None) -> AddressRefused | None:
-        """Note where `transport` leads if the user has named it, else return the error if it may not lead there."""
+        """Note the address of `transport` if the user named the host; else return the error if it is not allowed."""
         peer = transport.get_extra_info("peername") if transport is not None and req.proxy is None else None
         if not peer:
             return None
@@ -278,8 +277,8 @@ class Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # aiohttp's signature
     ) -> tuple[asyncio.BaseTransport, ResponseHandler]:
-        # 3.14: `sock_connect` bounds the connection to the proxy, and nothing bounds its answer to CONNECT. TLS to the
-        # registry is spoken within it as well: no line needs more for all of it than for one answer.
+        # 3.14: `sock_connect` bounds the connection to the proxy, but nothing bounds its answer to CONNECT, nor the TLS
+        # handshake with the registry that follows. Both together get the time of one answer.
         async with asyncio.timeout(timeout.sock_connect):
             return await super()._create_proxy_connection(req, traces, timeout)
 
@@ -289,7 +288,7 @@ CONTINUE_PATIENCE: Final = 1.0
 
 
 class ImpatientRequest(aiohttp.ClientRequest):
-    """A request that sends its body when the server asks for it, or has said nothing for `CONTINUE_PATIENCE` seconds.
+    """A request that sends its body when the server asks for it, or after `CONTINUE_PATIENCE` seconds of silence.
 
     3.14: `expect100` waits for ever, and old servers know nothing of it (RFC 9110, 10.1.1). A final answer in between
     stops the body before it begins: aiohttp cancels the writer when the answer is done with.
@@ -308,7 +307,7 @@ class ImpatientRequest(aiohttp.ClientRequest):
                 timer.cancel()
         writing = asyncio.current_task()
         if protocol is not None and writing is not None and writing.cancelling():
-            stop_waiting(protocol)  # all was sent, and the answer done with before that was heard of
+            stop_waiting(protocol)  # the answer was read before the end of the body was noticed
 
 
 def _settle(asked: asyncio.Future[bool]) -> None:
@@ -317,10 +316,9 @@ def _settle(asked: asyncio.Future[bool]) -> None:
 
 
 class TimedResponse(aiohttp.ClientResponse):
-    """An answer that knows how long it was waited for: `waited` seconds, from the request's last header to its own.
+    """An answer with `waited`: the seconds from the request's last header to the answer's.
 
-    No part of it are the name's lookup, the connection's opening and TLS's greeting, which would make two to four round
-    trips of the first one.
+    DNS, connecting and the TLS handshake are not included, which would add one to three round trips to the first one.
     """
 
     waited = 0.0

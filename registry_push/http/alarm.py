@@ -1,4 +1,4 @@
-"""`Alarm`: a timer that is set and stopped for every request, and seldom rings."""
+"""`Alarm`: a timer that is set and stopped for every request, and seldom goes off."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 
 class Alarm:
-    """Calls `ring` when the time it was last set to is over, unless it was stopped.
+    """Calls `ring` at the time it was last set to, unless it was stopped.
 
-    To stop it leaves its entry in the event loop, which the next setting uses again: an entry for each request would
-    be made, compared with all others and thrown away. 200 small blobs took 1 % fewer instructions so (callgrind).
+    Stopping leaves the entry in the event loop, and the next setting uses it again. A new entry for each request would
+    cost 1 % of a push of small blobs.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
@@ -20,7 +20,7 @@ class Alarm:
         self._entry: asyncio.TimerHandle | None = None
 
     def set(self, seconds: float) -> None:
-        """Ring so many seconds from now, and at no other time."""
+        """Ring in so many seconds, and not at the time set before."""
         self._due = self._loop.time() + seconds
         if self._entry is None or self._entry.when() > self._due:
             self._enter()

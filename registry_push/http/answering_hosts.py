@@ -22,7 +22,7 @@ class AnsweringHosts:
         return origin in self._keeps
 
     def add(self, origin: HTTPOrigin, answer: aiohttp.ClientResponse) -> None:
-        """`answer` is one of `origin`."""
+        """Note that `origin` has answered with `answer`."""
         said = answer.headers.get("Connection", "").lower()
         is_new = answer.version is None or answer.version >= HttpVersion11
         self._keeps[origin] = "close" not in said and (is_new or "keep-alive" in said)

@@ -1,4 +1,4 @@
-"""Loads aiohttp without the system's certificates, of which it would make two sets that nobody uses."""
+"""Imports aiohttp without loading the system's certificates, which nothing would use."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import sys
 from collections.abc import MutableMapping
 from typing import Final
 
-# What OpenSSL looks at to find the system's certificates (openssl-env(7)).
+# Variables that tell OpenSSL where the system's certificates are (openssl-env(7)).
 _VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 def load_aiohttp(environ: MutableMapping[str, str]) -> None:
-    """Import aiohttp while OpenSSL is told by the process' `environ` that there are no certificates.
+    """Import aiohttp while variables in the process's `environ` make OpenSSL find no certificates.
 
-    aiohttp makes two TLS contexts for its own use when it is imported, and reads every root of the system into both
-    (3.14, connector.py): a quarter of the time that the import takes, 25 ms of a push that has nothing to send. Each
-    of our connections brings a context of its own (`tls.py`). For commands only: in a program that uses aiohttp too,
-    its connections would trust nobody.
+    aiohttp creates two TLS contexts when it is imported, and reads every root of the system into both (3.14,
+    connector.py): 25 ms, a quarter of the import. Our connections have contexts of their own (`tls.py`). For commands
+    only: in a program that uses aiohttp itself, its connections would trust no server.
     """
     if "aiohttp" in sys.modules:
         return

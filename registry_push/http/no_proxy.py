@@ -1,4 +1,4 @@
-"""`NoProxy`: what `NO_PROXY` lets go past the proxy, as Go (x/net/http/httpproxy) and curl read it."""
+"""`NoProxy`: the hosts in `NO_PROXY`, as Go (x/net/http/httpproxy) and curl read it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class NoProxy(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the variable. An entry that means nothing is passed over, as Go and curl do."""
+        """Parse the variable. Meaningless entries are skipped, as in Go and curl."""
         if not text:
             return cls()
         entries = [entry for entry in _SEPARATORS.compiled.split(text.lower()) if entry]
@@ -60,7 +60,7 @@ class NoProxy(Struct, frozen=True):
 
 
 def _rule(entry: str) -> _Rule | None:
-    network = _network(entry.strip("[]"))  # of `2001:db8::5` the last group is no port
+    network = _network(entry.strip("[]"))  # the last group of `2001:db8::5` is no port
     if network is not None:
         return _Rule(network)
     host, port = entry, None
@@ -68,14 +68,14 @@ def _rule(entry: str) -> _Rule | None:
         host, port = entry[: found.start()], int(found[1])
         if (network := _network(host.strip("[]"))) is not None:
             return _Rule(network, port=port)
-    # `*.corp.test` is what lies below, to Go; `.corp.test` is the domain itself too, to curl and Python.
+    # Go takes `*.corp.test` for subdomains only; curl and Python take `.corp.test` for the domain itself too.
     subdomains_only = host.startswith("*.")
     domain = _ascii(host.removeprefix("*").strip("."))
     return _Rule(domain=domain, subdomains_only=subdomains_only, port=port) if domain else None
 
 
 def _network(text: str) -> _Network | None:
-    """Return a network, or an address as the network of itself; bits of a host do not matter."""
+    """Parse a network, or an address as a network of one; host bits are ignored."""
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -94,7 +94,7 @@ def _address(host: str) -> _Address | None:
 
 
 def _ascii(host: str) -> str:
-    """Hosts are written in ASCII here (`xn--…`), so what stands in the variable is compared so too."""
+    """Return the host in ASCII (`xn--…`), as our origins have it."""
     try:
         return host if host.isascii() else host.encode("idna").decode()
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""`Proxies`: the proxies that the environment names, read once. Their logins are in no text of theirs."""
+"""`Proxies`: the proxies that the environment names, read once. Their text never contains logins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HOST: Final = LazyPattern(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 class Proxy(Struct, frozen=True):
     """A proxy that speaks http or https, named by `variable`.
 
-    `authorization` is what its `Proxy-Authorization` says, if it wants one.
+    `authorization` is the value of `Proxy-Authorization`, if it needs one.
     """
 
     origin: HTTPOrigin
@@ -58,7 +58,7 @@ class Proxies(Struct, frozen=True):
     def to(self, origin: HTTPOrigin) -> Proxy | None:
         """Return the proxy on the way to `origin`; None for the direct way."""
         proxy = self.by_scheme.get(origin.scheme)
-        # What is on this machine is never asked for at a proxy, as curl and Go have it.
+        # As in curl and Go, this machine is never reached through a proxy.
         if proxy is None or origin.is_loopback:
             return None
         return None if self.bypass.covers(origin) else proxy
@@ -66,7 +66,7 @@ class Proxies(Struct, frozen=True):
 
 def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:
     """Return the variable that is set, and its value."""
-    # Lower case wins. HTTP_PROXY in capitals is a header's name to a CGI script (httpoxy), but this is none.
+    # Lower case wins. A CGI script must not read HTTP_PROXY, which a header can set (httpoxy), but this is none.
     for variable in (name, name.upper()):
         if environ.get(variable):
             return variable, environ[variable]
@@ -86,7 +86,7 @@ def _proxy(environ: Mapping[str, str], name: str) -> Proxy | None:
             f"the proxy {where} in {variable} can't be used" if where else f"the proxy in {variable} can't be used",
             hint="write http://HOST:PORT, with what is special in a login percent-encoded (/ as %2F, @ as %40);"
             " SOCKS is not spoken here",
-        ) from None  # the cause says what was written
+        ) from None  # the cause quotes the value
 
 
 def _parsed(url: str, variable: str) -> Proxy:
@@ -98,20 +98,20 @@ def _parsed(url: str, variable: str) -> Proxy:
         raise ValueError("a password with a slash, whose beginning looks like a host")
     if not origin.host.isprintable() or " " in origin.host:
         raise ValueError("no host's name")
-    URL(str(origin))  # raises where aiohttp could not use it
+    URL(str(origin))  # raises if aiohttp could not use it
     if parts.username is None or not (parts.username or parts.password):
         return Proxy(origin, variable)
     name, password = _decoded(parts.username), _decoded(parts.password or "")
-    if b":" in name:  # RFC 7617: Basic can't say it
+    if b":" in name:  # RFC 7617: Basic can't express it
         raise ValueError("a name with a colon")
     return Proxy(origin, variable, f"Basic {b64encode(name + b':' + password).decode()}")
 
 
 def _with_hash_encoded(url: str) -> str:
-    """`url` with each `#` of its login as `%23`: a proxy's URL has no fragment, but a password may well have a `#`."""
+    """Return `url` with each `#` in its login as `%23`: a proxy's URL has no fragment, but a password may have one."""
     scheme, separator, rest = url.partition("://")
     login, at, host = rest.rpartition("@")
-    if "/" in login or "?" in login:  # what is before may be the host
+    if "/" in login or "?" in login:  # the part before may be the host
         return url
     return f"{scheme}{separator}{login.replace('#', '%23')}{at}{host}"
 
@@ -121,7 +121,7 @@ def _decoded(text: str) -> bytes:
 
 
 def _shown(value: str) -> str:
-    """Return host and port of what could not be parsed, as far as they can't be part of a login; else nothing."""
+    """Return host and port from a value that could not be parsed, unless they may be part of a login."""
     login, _, rest = value.rpartition("@")
     if found := _HOST_AND_PORT.compiled.match(rest.rpartition("://")[2]):
         return found[1]

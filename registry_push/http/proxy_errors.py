@@ -1,4 +1,4 @@
-"""What the proxy on the way has refused or failed at, told apart from what the registry did."""
+"""Errors of the proxy on the way, told apart from those of the registry."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .reasons import reason_of
 
 _WANTS_LOGIN: Final = 407
 _FORBIDS: Final = 403
-# What proxies sign their own refusals with (Squid; RFC 9209), and what shows a registry's.
+# Headers of a proxy's own refusals (Squid; RFC 9209), and headers that show a registry's.
 _OF_A_PROXY: Final = ("X-Squid-Error", "Proxy-Authenticate")
 _OF_A_REGISTRY: Final = ("Docker-Distribution-Api-Version", "Docker-Content-Digest", "WWW-Authenticate")
-# The type of an answer that is no page for people: registries say json, storages such as S3 xml.
+# Content types of programs: json from registries, xml from storages such as S3.
 _OF_A_PROGRAM: Final = LazyPattern(r"\b(?:json|xml)\b")
 
 
@@ -39,7 +39,7 @@ def proxy_refusal(
 
 
 def at_proxy(error: Exception, url: str, proxy: Proxy) -> RegistryPushError | None:
-    """Return the error for what failed at the proxy; None if it did not fail there."""
+    """Return the error if the proxy is at fault; None if it is not."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return _refused_by(proxy, error.status, error.message, url)
     if not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):

@@ -12,7 +12,7 @@ from ..errors import redacted
 from ..text.patterns import LazyPattern
 from .tls import words_of
 
-# asyncio names several addresses that failed in one text, and gives no number.
+# If several addresses failed, asyncio puts them into one text, without an error number.
 _NUMBER: Final = LazyPattern(r"\[Errno ([0-9]{1,5})\]")
 _IN_WORDS: Final[Mapping[int, str]] = {
     errno.ECONNREFUSED: "connection refused: nothing listens there",
@@ -27,7 +27,7 @@ _IN_WORDS: Final[Mapping[int, str]] = {
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why a connection failed, in words: without numbers, and without how Python writes an address."""
+    """Return why a connection failed, without error numbers and Python's spelling of addresses."""
     cause = getattr(error, "os_error", error)
     words = _of_the_system(cause) if isinstance(cause, OSError) else str(cause)
     return redacted(words if words not in ("", "None") else "it was closed")
@@ -37,6 +37,6 @@ def _of_the_system(error: OSError) -> str:
     number = error.errno
     if number is None and (found := _NUMBER.compiled.search(str(error))):
         number = int(found[1])
-    if number is None or number < 0 or isinstance(error, ssl.SSLError):  # negative: of the name's lookup
+    if number is None or number < 0 or isinstance(error, ssl.SSLError):  # negative numbers are from the DNS lookup
         return words_of(error)
     return _IN_WORDS.get(number) or os.strerror(number)

@@ -9,7 +9,7 @@ from multidict import CIMultiDictProxy
 
 from ..model.manifest import MAX_MANIFEST_BYTES
 
-# The largest answer that is read whole: a manifest. An endless or bombed answer ends here (CVE-2024-12886).
+# The largest answer that is read whole: a manifest. Endless answers and gzip bombs end here (CVE-2024-12886).
 MAX_BODY_BYTES: Final = MAX_MANIFEST_BYTES
 
 
@@ -20,5 +20,5 @@ class Response(Struct, frozen=True):
     url: str
     headers: CIMultiDictProxy[str]
     body: bytes = b""
-    waited: float | None = None  # seconds for its headers, on a connection that was there
+    waited: float | None = None  # seconds until its headers came, on an open connection
     via: Response | None = None

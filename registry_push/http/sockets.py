@@ -11,21 +11,21 @@ from typing import Any, Final
 from ..errors import InvalidSettings, printable
 from ..model.origin import is_loopback
 
-# Seconds. Home routers and load balancers forget a silent connection after a minute and more (AWS NLB 350 s, Azure
+# Seconds. Home routers and load balancers drop a silent connection after a minute or more (AWS NLB 350 s, Azure
 # 240 s, cheap routers 60 s): a registry that hashes 40 GB before it answers is silent for longer.
 _IDLE: Final = 20
 _BETWEEN: Final = 10
 _PROBES: Final = 6
-# Bytes that may wait in the kernel, unsent. Without it megabytes do (4 MiB on Linux): progress runs ahead of the line,
-# and on a slow one the answer seems late. 1 GiB on loopback took 0.50-0.61 s so, and 0.55-0.58 s without.
+# Bytes that may wait unsent in the kernel. By default it is megabytes (4 MiB on Linux): progress would run ahead of the
+# line, and on a slow line the answer would seem late. On loopback it costs nothing.
 _UNSENT: Final = 1024 * 1024
-# The same for a long body to a registry on this machine, which then reads what is still in a cache: 1 GiB in one blob
-# took 0.92 of the time. Bodies of 2 MiB took 1.1 of it, four of 256 MiB at once the same.
+# The same for a long body to a registry on this machine, which then reads bytes that are still in a cache: 0.92 of the
+# time for 1 GiB in one blob. Short bodies would take longer.
 _UNSENT_HERE: Final = 128 * 1024
 _LONG: Final = 16 * 1024 * 1024
-# Under 0.1 % of loss at 50 ms CUBIC takes three times as long with 16 connections, ten times with one.
+# With 0.1 % of loss at 50 ms, CUBIC takes three times as long as BBR with 16 connections, and ten times with one.
 _BEST: Final = "bbr"
-# Linux has all; macOS calls the first one TCP_KEEPALIVE, its own default does.
+# Linux has all of them; macOS calls the first one TCP_KEEPALIVE, and its default is good enough.
 _OPTIONS: Final = {
     "TCP_KEEPIDLE": _IDLE,
     "TCP_KEEPINTVL": _BETWEEN,
@@ -35,10 +35,10 @@ _OPTIONS: Final = {
 
 
 def socket_factory(congestion: str) -> Callable[[tuple[Any, ...]], socket.socket]:
-    """Make sockets for addresses (as getaddrinfo gives them) whose connections the kernel probes while nothing moves.
+    """Return a factory of sockets for addresses of getaddrinfo; the kernel probes their idle connections.
 
     `congestion` is `auto`, `system` or the name of a congestion control. Raises `InvalidSettings` for one that the
-    kernel has not, or does not let us have.
+    kernel does not have or does not allow us.
     """
     if congestion not in ("auto", "system"):
         with socket.socket() as trial:
@@ -57,7 +57,7 @@ def socket_factory(congestion: str) -> Callable[[tuple[Any, ...]], socket.socket
 
 
 def prepare_for(line: TransportSocket, length: int) -> None:
-    """Set the connected socket up for a body of `length` bytes that this process copies into it."""
+    """Tune the connected socket for a body of `length` bytes that this process copies into it."""
     if length >= _LONG and hasattr(socket, "TCP_NOTSENT_LOWAT") and is_loopback(str(line.getpeername()[0])):
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_HERE)
 

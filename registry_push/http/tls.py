@@ -22,7 +22,7 @@ from ..text.patterns import LazyPattern
 # named after the host, every `*.crt` joins the roots and `x.cert` goes with `x.key`.
 _OWN_FOLDERS: Final = (".config/containers/certs.d", ".config/docker/certs.d", ".docker/certs.d")
 _SYSTEM_FOLDERS: Final[tuple[Path, ...]] = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
-# What Python adds to OpenSSL's words: `[SSL: NAME] … (_ssl.c:1006)`.
+# What Python adds to OpenSSL's messages: `[SSL: NAME] … (_ssl.c:1006)`.
 _PYTHONS_OWN: Final = LazyPattern(r"\[[A-Z0-9_]+(?:: [A-Z0-9_]+)?\] | ?\(_ssl\.c:[0-9]+\)")
 
 
@@ -58,11 +58,11 @@ def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SS
     """
     context = ssl.create_default_context()
     # Since 3.13 Python refuses CAs without keyUsage or with basicConstraints that are not critical, and certificates
-    # without key identifiers, which 3.11, curl and Go take. Signatures, dates, names and the CA bit are judged without
-    # this flag too. It is cleared for all: what is in the system's store was put there by its administrator, who can
-    # no more than the user of --ca-file have a company's CA made again.
+    # without key identifiers, which 3.11, curl and Go accept. Signatures, dates, names and the CA bit are checked
+    # without this flag too. It is cleared for all: neither the user of --ca-file nor the administrator of the system's
+    # store can have a company's CA issued again.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    # The default since 3.13, and in curl and Go: an intermediate that was named is trusted without its root.
+    # The default since 3.13, and in curl and Go: an intermediate in the trust store is trusted without its root.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if not settings.tls_verify:
         context.check_hostname = False
@@ -79,7 +79,7 @@ def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SS
 
 
 def client_certificates(netloc: str, settings: Settings, *, is_registry: bool) -> list[tuple[Path, Path]]:
-    """Return the client certificates for `netloc`, each with its key; of several, TLS shows the last that fits."""
+    """Return the client certificates for `netloc`, each with its key; of several, TLS uses the last that fits."""
     found = [
         (folder / name, (folder / name).with_suffix(".key"))
         for folder, names in _host_folders(netloc, settings)
@@ -92,14 +92,14 @@ def client_certificates(netloc: str, settings: Settings, *, is_registry: bool) -
 
 
 def speaks_of_tls(netloc: str, settings: Settings) -> bool:
-    """Return whether a flag or a `certs.d` folder for `netloc` says that it is reached by TLS."""
+    """Return whether a flag or a `certs.d` folder shows that `netloc` is reached by TLS."""
     if settings.ca_file is not None or settings.cert is not None or not settings.tls_verify:
         return True
     return any(True for _ in _host_folders(netloc, settings))
 
 
 def words_of(error: OSError) -> str:
-    """OpenSSL's own words in `error`, without what Python puts around them."""
+    """Return OpenSSL's message in `error`, without what Python adds."""
     return _PYTHONS_OWN.compiled.sub("", error.strerror or str(error)).strip()
 
 
@@ -124,7 +124,7 @@ def _load_roots(context: ssl.SSLContext, file: Path, *, hint: str | Hint) -> Non
 
 
 def _check_readable(file: Path, what: str) -> None:
-    """Raise `Unreadable`, and `OSError` for what is no file. OpenSSL would wait for the writer of a pipe."""
+    """Raise `Unreadable`, or `OSError` if it is no file: OpenSSL would wait for the writer of a pipe."""
     try:
         open_regular(Path(os.path.realpath(file))).close()
     except PermissionError as error:

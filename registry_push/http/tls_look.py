@@ -1,8 +1,7 @@
-"""A second look at a server after TLS with it failed: what it shows in a handshake, unverified. Nothing is sent to it.
+"""A second handshake, unverified, with a server with which TLS has failed, to see its certificates. Sends no request.
 
-In TLS 1.2 the server's part can be read (RFC 5246, section 7.4): its certificates, and whether it asks for one of
-ours. One that speaks 1.3 alone shows its own when the handshake is done; that it wants one shows only after that, when
-it hangs up on a client that has none.
+In TLS 1.2 the server's part can be read (RFC 5246, section 7.4): its certificates, and whether it asks for one of ours.
+A server with TLS 1.3 only shows its own at the end of the handshake; if it wants one of ours, it hangs up after that.
 """
 
 from __future__ import annotations
@@ -19,23 +18,23 @@ from ..content.threads import no_thread
 
 _ALERT, _HANDSHAKE = 21, 22  # content types of records
 _CERTIFICATE, _CERTIFICATE_REQUEST, _SERVER_HELLO_DONE = 11, 13, 14  # types of handshake messages
-# Seconds. A server that takes longer for a handshake leaves the error as it is.
+# Seconds. If the handshake takes longer, the error is left as it is.
 _PATIENCE: Final = 10.0
-# Seconds in which a server that was shown no certificate hangs up, or sends a ticket since it wants none.
+# Seconds in which a server that wants a certificate hangs up, and one that does not sends a ticket.
 _VERDICT: Final = 2.0
 # A server's part has a few kilobytes; this bounds what something else than TLS can make us read.
 _MOST: Final = 256 * 1024
 
 
 class Shown(Struct, frozen=True):
-    """What a server that speaks TLS has shown: its certificates in DER, its own first; none if it hung up before."""
+    """The handshake of a TLS server: its certificates in DER, its own first; none if it hung up before."""
 
     certificates: tuple[bytes, ...] = ()
     wants_certificate: bool = False
 
 
 async def look(host: str, port: int, *, patience: float) -> Shown | None:
-    """Return what the server shows; None if it speaks no TLS, or can't be reached now. Cancelling is safe."""
+    """Return the server's handshake; None if it speaks no TLS, or can't be reached now. Cancelling is safe."""
     try:
         async with asyncio.timeout(min(patience, _PATIENCE)):
             first = await _Handshake(host, ssl.TLSVersion.TLSv1_2).run(port)
@@ -62,7 +61,7 @@ class _Handshake:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
     async def run(self, port: int) -> Shown | None:
-        """None if it hung up without a word. Raises `OSError`, also for what is no TLS."""
+        """Return the handshake; None if the server hung up silently. Raises `OSError`, also for other protocols."""
         reader, writer = await asyncio.open_connection(self._host, port)
         try:
             return await self._shown(reader, writer)
@@ -78,7 +77,7 @@ class _Handshake:
                 pass
             except ssl.SSLError:
                 break
-            else:  # of 1.3; what is readable is not carried on so far
+            else:  # a message of 1.3, which can't be read
                 writer.write(self._outgoing.read())
                 own = self._tls.getpeercert(binary_form=True)
                 return Shown((own,) if own else (), wants_certificate=await self._is_hung_up_on(reader))
@@ -111,7 +110,7 @@ class _Handshake:
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
-    """Return what has come; nothing if the server hung up."""
+    """Return the received bytes; none if the server hung up."""
     with suppress(ConnectionError):
         return await reader.read(_MOST)
     return b""
@@ -122,7 +121,7 @@ def _is_tls(seen: bytes | bytearray) -> bool:
 
 
 def _messages(seen: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the handshake messages in `seen`, each with its type, as far as they are whole."""
+    """Yield the complete handshake messages in `seen`, each with its type."""
     content = bytearray()
     while len(seen) >= 5 and seen[0] == _HANDSHAKE:
         end = 5 + int.from_bytes(seen[3:5])
@@ -139,7 +138,7 @@ def _messages(seen: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _certificates(message: bytes) -> tuple[bytes, ...]:
-    """Return those in a Certificate message: each with its length before it, after the length of all."""
+    """Return the certificates in a Certificate message: the total length, then each with its length."""
     found, rest = [], message[3:]
     while len(rest) > 3:
         end = 3 + int.from_bytes(rest[:3])

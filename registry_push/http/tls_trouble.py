@@ -1,4 +1,4 @@
-"""What a broken connection or a first 400 means if it is TLS that is wrong: which side, and what mends it."""
+"""TLS errors behind a broken connection or a first 400: which side is at fault, and how to fix it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .translation import translated
 
 
 class Circumstances(Struct, frozen=True):
-    """A request that failed: to where, and how.
+    """A request that failed.
 
-    `is_first`: it never answered in this run. `is_registry`: it is shown the certificate of `--cert`. `may_look`: the
-    user has named it and no proxy is in between, so that a second look at it is allowed.
+    `is_first`: the host has not answered in this run. `is_registry`: it is shown the certificate of `--cert`.
+    `may_look`: the user has named it and no proxy is in between, so that a second handshake is allowed.
     """
 
     url: str
@@ -35,7 +35,7 @@ class Circumstances(Struct, frozen=True):
     may_look: bool
 
     async def look(self) -> Shown | None:
-        """Return what the server shows in a handshake; None if it may not be looked at, or speaks no TLS."""
+        """Return the server's handshake; None if a second one is not allowed, or the server speaks no TLS."""
         patience = self.settings.timeout
         return await look(self.origin.host, self.origin.port, patience=patience) if self.may_look else None
 
@@ -46,7 +46,7 @@ class Circumstances(Struct, frozen=True):
 
 
 async def explained(error: Exception, case: Circumstances, proxy: Proxy | None = None) -> RegistryPushError:
-    """Return the error of ours that says what `error` means; `proxy` was on the way. Cancelling is safe."""
+    """Return our error for `error`, which happened on the way through `proxy`, if any. Cancelling is safe."""
     ours = translated(error, case.url, proxy)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return await _untrusted(error, case)
@@ -54,7 +54,7 @@ async def explained(error: Exception, case: Circumstances, proxy: Proxy | None =
         return ours
     if case.origin.scheme == "https" and (alert := _alert_about_us(error)) is not None:
         return await _about_our_certificate(case, words_of(alert))
-    # Who could not be connected to at all will not be now.
+    # A host that can't be connected to is not tried again.
     if not case.is_first or (isinstance(error, aiohttp.ClientConnectorError) and not _broke_in_handshake(error)):
         return ours
     return await _second_look(case, "hung up") or ours
@@ -63,8 +63,8 @@ async def explained(error: Exception, case: Circumstances, proxy: Proxy | None =
 async def check_refusal(case: Circumstances) -> None:
     """Raise `TLSFailed` if TLS is why the first answer of a host is 400.
 
-    So nginx and Go answer plain http at a port for https, and nginx a client without a certificate. The words that say
-    so are in the body only, which HEAD has none of, and may come from a server further on.
+    nginx and Go answer so to plain http at an https port, and nginx to a client without a certificate. Only the body
+    says so, which HEAD does not have, and which may come from a server further on.
     """
     better = await _second_look(case, "answers HTTP 400") if case.is_first else None
     if better is not None:
@@ -116,7 +116,7 @@ async def _untrusted(error: aiohttp.ClientConnectorCertificateError, case: Circu
     reason, netloc, host = error.certificate_error, case.origin.netloc, case.origin.host
     if error.host == host:
         shown = await case.look()
-    else:  # a proxy that is spoken to by TLS itself
+    else:  # a proxy that is itself reached by TLS
         shown, netloc, host = None, f"the proxy {error.host}", str(error.host)
     assert isinstance(reason, ssl.SSLCertVerificationError)
     found = await in_thread(
@@ -126,7 +126,7 @@ async def _untrusted(error: aiohttp.ClientConnectorCertificateError, case: Circu
         shown.certificates if shown else (),
         netloc=netloc,
         host=host,
-        now=datetime.now(UTC),  # which is what OpenSSL has judged by
+        now=datetime.now(UTC),  # as OpenSSL does
     )
     return TLSFailed(
         f"no trusted TLS connection to {netloc}: {'; '.join(each.words for each in found)}",

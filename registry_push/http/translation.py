@@ -1,4 +1,4 @@
-"""What aiohttp raises, as errors of ours."""
+"""aiohttp's exceptions, translated into our errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .reasons import reason_of
 
 
 def translated(error: Exception, url: str, proxy: Proxy | None = None) -> RegistryPushError:
-    """Return the error of ours that a foreign one means; `proxy` was on the way."""
+    """Return our error for a foreign one, which happened on the way through `proxy`, if any."""
     where = HTTPOrigin.of(url)
     if proxy is not None and (failure := at_proxy(error, url, proxy)) is not None:
         return failure

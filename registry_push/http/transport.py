@@ -40,20 +40,20 @@ if TYPE_CHECKING:
 
 # Servers close idle connections after 60 s or more (nginx 75, Go none); being first spares a lost request.
 _KEEP_ALIVE: Final = 45.0
-# What a registry says that has too much to do just now.
+# The answers of a registry that is too busy.
 _NOT_NOW: Final = (429, 503)
 
 
 class _Opened(Exception):
-    """A connection is open, and that is all that was wanted of it."""
+    """Raised to end a request whose only purpose was to open a connection."""
 
 
 class Transport:
-    """The connections of one run, or of all runs of a process: then at most `connections` at once, and `per_host` to
-    one host and port (0: any number).
+    """The connections of one run, or of all runs of a process.
 
-    An async context manager; cancelling a call closes its connection only. To make one raises `InvalidSettings` for
-    a proxy of the environment that can't be used.
+    At most `connections` are open at once, and `per_host` to one host and port (0: any number). An async context
+    manager; cancelling a call closes its connection only. The constructor raises `InvalidSettings` for a proxy of the
+    environment that can't be used.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._tls = TLSContexts(settings)
         self.answered = AnsweringHosts()
-        self._served: set[str] = set()  # who has answered otherwise than "not now"
+        self._served: set[str] = set()  # services that have answered anything but "not now"
         self._proxies = Proxies.of(settings.environ)
         self._rules = AddressRules(settings, self._proxies, self._addresses_of)
 
     async def __aenter__(self) -> Self:
-        # Cookies and netrc are credentials that would cross origins (CVE-2026-47265): neither is used. Limits
-        # of bodies are ours (`registry/limits.py`); aiohttp's is for a process of many runs.
+        # Cookies and netrc are credentials that would cross origins (CVE-2026-47265), so neither is used. Bodies are
+        # limited by `registry/limits.py`; aiohttp's limit is for a process with many runs.
         self._session = aiohttp.ClientSession(
             connector=Connector(
                 limit=self._connections,
@@ -100,8 +100,8 @@ class Transport:
             request_class=ImpatientRequest,
             response_class=TimedResponse,
         )
-        # aiohttp would send an idempotent request again on its own when a kept-alive connection breaks: retries
-        # inside ours, and a body twice on the line. There is no public switch (3.14).
+        # aiohttp would send an idempotent request again on its own when a kept-alive connection breaks: retries inside
+        # our retries, and a body sent twice. There is no public switch (3.14).
         self._session._retry_connection = False
         return self
 
@@ -114,7 +114,7 @@ class Transport:
         self._tls.know_registry(origin)
 
     def has_answered(self, url: str) -> bool:
-        """Return whether this origin has ever answered in this run; one that never did may not exist."""
+        """Return whether the origin of `url` has answered in this run; one that has not may not exist."""
         return HTTPOrigin.of(url) in self.answered
 
     async def send(
@@ -130,10 +130,9 @@ class Transport:
     ) -> Response:
         """Send one request, once, and read the answer. Redirects are answers like any other.
 
-        `patience` are seconds beyond the usual in which the answer may come, `most` the bytes that it may have. Of
-        an error's body the beginning is read, and what it quotes of ours is hidden. `named_by` is the registry that
-        named `url`, None for an address of the user's own: what lies elsewhere than at that registry must be public,
-        or at an address of a kind that the registry has itself.
+        The answer may take `patience` seconds longer than usual, and have `most` bytes. Of an error's body only the
+        beginning is read, and secrets of ours that it quotes are hidden. `named_by` is the registry that named `url`,
+        None if the user did: see `AddressRules`.
         Raises `ConnectionLost`, `TimedOut`, `TLSFailed`, `ProtocolViolation` (`ForeignAddress` is one), and what
         reading the source raises.
         """
@@ -169,7 +168,7 @@ class Transport:
                     if not span.complete:
                         response.close()  # an early answer: the rest of the body is of no use on this connection
             if response.connection is not None:
-                # A writer that ended just now has not let go of it; who asks next would open another.
+                # A writer that has just ended has not released it yet; the next request would open another.
                 await asyncio.sleep(0)
             if response.status >= 400:
                 content = self.secrets.hide_bytes(content)
@@ -199,11 +198,11 @@ class Transport:
         service: str | None = None,
         stop: asyncio.Event | None = None,
     ) -> Response:
-        """As `send`, tried again while the line or the registry is in trouble that may pass.
+        """As `send`, but try again while the line or the registry has a problem that may pass.
 
-        Only for requests that may be sent twice. The first one to a `service` (else to an origin) is tried again once
-        if it is told "not now" (429 or 503), whatever the number of retries: many registries say so to whoever comes
-        with others. Raises `Unavailable` if the trouble does not pass, and `Interrupted` if `stop` is set in a pause.
+        Only for requests that may be sent twice. The first one to a `service` (default: the origin) is tried again once
+        after 429 or 503, whatever the number of retries: many registries answer so to several clients that start at
+        once. Raises `Unavailable` if the problem does not pass, and `Interrupted` if `stop` is set in a pause.
         """
         service = service or str(HTTPOrigin.of(url))
         budget, silent = self.pauses.budget(), 0
@@ -241,7 +240,7 @@ class Transport:
     async def stream(
         self, url: str, headers: Mapping[str, str], *, named_by: HTTPOrigin | None = None
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
-        """GET `url`; gives the answer without its body, and the body in pieces. Errors as in `send`."""
+        """GET `url` and yield the answer without its body, and the body in pieces. Raises as `send`."""
         with self.secrets:
             rules = await self._rules.of(url, named_by)
             try:
@@ -258,7 +257,7 @@ class Transport:
         return self._proxies.to(HTTPOrigin.of(url))
 
     def _judge_proxy(self, response: aiohttp.ClientResponse, url: str, body: bytes) -> None:
-        """Raise `ConnectionLost` for an answer that comes from the proxy itself: of plain http it reads the request."""
+        """Raise `ConnectionLost` if the proxy itself has answered, as it can to plain http."""
         if response.status >= 400 and url.startswith("http:") and (proxy := self._proxy_of(url)) is not None:
             from .proxy_errors import proxy_refusal
 
@@ -267,10 +266,10 @@ class Transport:
                 raise refusal
 
     async def open_connections(self, url: str, count: int) -> None:
-        """Open `count` connections to where `url` is, for those who ask next; what keeps them from it, they will hear.
+        """Open `count` connections to the host of `url` for the next requests, which will get any error.
 
-        None if they are limited: a host that opens none would keep the others' from them. Cancelling is safe: those
-        that are open stay open.
+        Do nothing if connections are limited: those of a host that hangs would block others. Cancelling is safe, and
+        open connections stay open.
         """
         if not self._connections:
             await asyncio.gather(*[self._open_connection(url) for _ in range(count)])
@@ -280,7 +279,7 @@ class Transport:
         assert session is not None and isinstance(session.connector, Connector), "Transport is used inside `async with`"
         connector = session.connector
 
-        # What connects needs a request, to see whither, and by what proxy and certificates. This one is never sent.
+        # aiohttp connects for a request, by its proxy and certificates. This one is never sent.
         async def opened(request: aiohttp.ClientRequest, _: ClientHandlerType) -> aiohttp.ClientResponse:
             await connector.open_ahead(request, timeout)
             raise _Opened
@@ -290,7 +289,7 @@ class Transport:
                 raise AssertionError("it was to be opened only")
 
     async def _addresses_of(self, registry: HTTPOrigin) -> frozenset[str]:
-        """Return the addresses that `registry` was reached at; connect if it was not: an upload's URL may be kept."""
+        """Return the addresses that `registry` was reached at; connect first if it was not reached in this run."""
         assert self._session is not None and isinstance(self._session.connector, Connector)
         reached = self._session.connector.reached
         if registry not in reached:
@@ -323,18 +322,18 @@ class Transport:
         origin = HTTPOrigin.of(url)
         self.secrets.sent(url, headers, body if isinstance(body, bytes) else None)
         proxy = self._proxies.to(origin)
-        # Of plain http the proxy reads the request itself; of https only the CONNECT, whose headers are apart.
+        # The proxy reads requests of plain http; of https only CONNECT, which has headers of its own.
         for_proxy = {"Proxy-Authorization": proxy.authorization} if proxy and proxy.authorization else {}
         if proxy and proxy.authorization:
             self.secrets.sent_credential(proxy.authorization)
-        # aiohttp takes one context for both ways: the origin's, or the proxy's where only that one speaks TLS.
+        # aiohttp takes one TLS context: the origin's, or the proxy's if only the proxy speaks TLS.
         ends = (origin, proxy.origin) if proxy else (origin,)
         encrypted = next((end for end in ends if end.scheme == "https"), None)
         return self._session.request(
             method,
             URL(url, encoded=True),  # presigned and session URLs are sent byte for byte
             headers=CIMultiDict({**headers, **for_proxy} if origin.scheme == "http" else headers),
-            # A manifest may have 4 MiB; bytes of over one are warned of by aiohttp.
+            # As a file: a manifest may have 4 MiB, and aiohttp warns of `bytes` over 1 MiB.
             data=io.BytesIO(body) if isinstance(body, bytes) else body,
             allow_redirects=False,
             ssl=self._tls.of(encrypted) if encrypted else True,

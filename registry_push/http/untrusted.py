@@ -1,4 +1,4 @@
-"""Why a server's certificate is not trusted, in words: which dates, names or authority, and what mends just that."""
+"""Why a server's certificate is not trusted, in words: its dates, names or authority, and how to fix that."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DATES: Final = (9, 10)
 _NAMES: Final = (62, 64)
 _SELF_SIGNED: Final = 18
 _AUTHORITY: Final = (2, _SELF_SIGNED, 19, 20, 21)
-# As many names of a certificate are shown; hosters have hundreds in one.
+# Names of a certificate that are shown; hosting services have hundreds in one.
 _SHOWN_NAMES: Final = 8
 
 
@@ -31,13 +31,12 @@ class Reason(Struct, frozen=True):
 
 
 def reasons(code: int, words: str, chain: Sequence[bytes], *, netloc: str, host: str, now: datetime) -> list[Reason]:
-    """Return why the certificate of `netloc` is not trusted: what OpenSSL met first (`code`, `words`), and what else is
-    wrong.
+    """Return why the certificate of `netloc` is not trusted: OpenSSL's first error (`code`, `words`), and others.
 
-    `chain` is what the server shows, in DER, its own first; empty if that is not known.
+    `chain` are the server's certificates in DER, its own first; empty if unknown.
     """
     known = _parsed(chain)
-    # A CA that the server sends and nobody needs may have expired: it counts only if OpenSSL says so.
+    # An expired CA that the server sends needlessly does not matter: it counts only if OpenSSL says so.
     dates = _dates(known if code in _DATES else known[:1], netloc, now)
     names = _names(known[0], netloc, host) if known else None
     if code in _DATES:
@@ -45,7 +44,7 @@ def reasons(code: int, words: str, chain: Sequence[bytes], *, netloc: str, host:
     elif code in _NAMES:
         found = [names or Reason(f"its certificate is not valid for {host}", _names_hint(netloc)), dates]
     elif code in _AUTHORITY:
-        # First what --ca-file does not mend.
+        # First the problems that --ca-file does not fix.
         found = [dates, names, _authority(code, known, netloc)]
     else:
         found = [Reason(f"its certificate is not accepted: {words}", f"ask who runs {netloc} for another")]
@@ -109,7 +108,7 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _fits(host: str, name: str) -> bool:
-    """RFC 6125, section 6.4: without case, and a star stands for the whole first label."""
+    """Match a host with a name (RFC 6125, section 6.4): without case, and a star stands for the whole first label."""
     host, name = host.lower().rstrip("."), name.lower().rstrip(".")
     return host == name or (name.startswith("*.") and host.partition(".")[2] == name[2:])
 
