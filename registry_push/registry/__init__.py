@@ -1,1 +1,1 @@
-"""Content at a registry. The only room that imports aiohttp's client."""
+"""Content at a registry."""

@@ -1,4 +1,4 @@
-"""`Client`: one registry. Adds to the transport who we are, and redirects followed hop by hop."""
+"""`Client`: requests to one registry. Adds sign-in and redirects, followed hop by hop, to the transport."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from ..auth.tokens import Authenticator
     from ..protocol.auth.challenge import Scopes
 
-# How a registry may turn the anonymous down besides 401: what they may not see is forbidden, or is not there.
+# How a registry may refuse anonymous requests besides 401: private content is forbidden, or not found.
 _VEILED: Final = (403, 404)
-# What changes nothing at a registry.
+# Methods that change nothing at a registry.
 _ASKING: Final = ("GET", "HEAD")
 
 
 class Client:
-    """Requests to one registry origin, signed in as needed: `sign_in` is called once, when it first asks who we are.
+    """Requests to one registry origin, signed in as needed: `sign_in` is called when the registry first asks for it.
 
-    `stop` ends every pause between two tries. Ollama's registry has no `/v2/`, which is its root: `has_root`.
-    While `may_log_in` is false, there is no login to be found.
+    `stop` ends every pause between two tries. `has_root`: there is a `/v2/`, unlike at Ollama's registry. While
+    `may_log_in` returns false, there is no login to look for.
     Cancelling any call is safe.
     """
 
@@ -83,10 +83,10 @@ class Client:
     ) -> Response:
         """Send a request that may be sent twice: tried again in trouble, redirects of GET and HEAD followed.
 
-        Gives any answer but 401, 429 and 5xx; those raise `NotAllowed` and `Unavailable`.
+        Return any answer except 401, 429 and 5xx; those raise `NotAllowed` and `Unavailable`.
         """
-        # The first request goes alone: it finds out whether anybody is there and how to sign in, and so spares all that
-        # come with it the same 401, or the same silence.
+        # The first request is sent alone: it finds out whether the registry answers and how to sign in, which saves all
+        # others the same 401, or the same timeout.
         async with self._meeting:
             if not self._has_met:
                 response = await self._request_hop_by_hop(method, url, scopes, headers, body)
@@ -119,9 +119,9 @@ class Client:
     ) -> Response:
         """Send one request of an upload and return its answer, whatever it is; never retried here.
 
-        Without a body, a 401 is settled before it is seen, and redirects are followed. With one, both are given back,
-        after signing in again: how much of the body counts, only the session can ask. Raises `NotAllowed` if there
-        is no way to sign in.
+        Without a body, a 401 is handled here, and redirects are followed. With one, both are returned, a 401 after
+        signing in again: only the session knows how to find out how much of the body counts. Raises `NotAllowed` if
+        there is no way to sign in.
         """
         with self.transport.secrets:
             hops = 0
@@ -133,7 +133,7 @@ class Client:
                 try:
                     is_anew = await self._signed_in_anew(response, scopes, used)
                 except NotAllowed:
-                    self._signing_in().forgive(scopes)  # it may be this session that nobody may use
+                    self._signing_in().forgive(scopes)  # the refusal may be about this session only
                     raise
                 if is_anew and body is None:
                     continue
@@ -148,7 +148,7 @@ class Client:
     async def stream(
         self, url: str, scopes: Scopes, headers: Mapping[str, str]
     ) -> AsyncIterator[tuple[Response, AsyncIterator[bytes]]]:
-        """GET `url`, redirects followed; gives the answer and its body in pieces. Signed in as in `request`."""
+        """GET `url`, following redirects, and yield the answer and its body in pieces. Signs in as `request` does."""
         with self.transport.secrets:
             for _ in range(MOST_HOPS):
                 used = await self._authorization(url, scopes)
@@ -163,9 +163,9 @@ class Client:
             raise ProtocolViolation(f"more than {MOST_HOPS} redirects", url=url)
 
     async def _authorization(self, url: str, scopes: Scopes) -> str | None:
-        # Nothing that signs us in leaves its origin, whatever a Location or a redirect says (CVE-2026-50151,
-        # GHSA-qvqc-4c52-x6qp, GHSA-vh4v-2xq2-g5cg).
-        # No scopes: a request that asks for none of our credentials, such as a PUT to a presigned URL.
+        # Credentials never leave their origin, whatever a Location or a redirect says (CVE-2026-50151,
+        # GHSA-qvqc-4c52-x6qp, GHSA-vh4v-2xq2-g5cg). Without scopes, a request takes none of our credentials, such as a
+        # PUT to a presigned URL.
         if self._authenticator is None or not scopes or HTTPOrigin.of(url) != self.origin:
             return None
         return await self._authenticator.authorization(scopes)
@@ -195,9 +195,9 @@ class Client:
                 raise
 
     async def _signed_in_anew(self, response: Response, scopes: Scopes, used: str | None) -> bool:
-        """Return whether the request was refused for want of credentials, and there are new ones to try.
+        """Return whether the request was refused for lack of credentials, and there are new ones to try.
 
-        Raises `NotAllowed` when there are none; no credential is tried twice, so loops over this end.
+        Raises `NotAllowed` if there are none. No credential is tried twice, so loops over this end.
         """
         if not scopes or HTTPOrigin.of(response.url) != self.origin:
             return False
@@ -217,10 +217,10 @@ class Client:
         return True
 
     async def _challenge_at_root(self, scopes: Scopes) -> Response | None:
-        """Ask `/v2/` once how to sign in, if there is a login that might help; None if it does not say.
+        """Ask `/v2/` once how to sign in, if there is a login that might help; return None if it does not say.
 
-        Some registries turn the anonymous down by 403, 404 or a 401 that names no way to sign in, but challenge at
-        `/v2/` (spec, "Determining Support").
+        Some registries refuse anonymous requests by 403, 404 or a 401 that names no way to sign in, but send a
+        challenge at `/v2/` (spec, "Determining Support").
         """
         async with self._asking:
             if self._has_asked or not self._may_log_in() or not await self._signing_in().has_login(scopes):
@@ -250,10 +250,10 @@ class Client:
         return replace(response, body=said)
 
     async def warm(self, connections: int) -> None:
-        """Open so many connections for what will be asked, once, after the registry has answered and if it keeps them.
+        """Open so many connections for coming requests: once, after the first answer, if the registry keeps them open.
 
-        A server with one worker for each connection would listen to one on which nothing is asked. Raises nothing: who
-        asks will hear what is wrong.
+        A server with one worker per connection would listen to idle ones. Raises nothing: the requests will get the
+        error.
         """
         if not self._is_warm:
             self._is_warm = True
@@ -269,7 +269,7 @@ class Client:
         return self._authenticator
 
     def explained(self, error: RegistryPushError, *, reading: bool = False) -> RegistryPushError:
-        """`error`, with who we were to the registry if it is about rights: to read, or to write."""
+        """Return `error`; if it is about permissions, with how we were signed in."""
         if not isinstance(error, Unauthorized | Denied):
             return error
         who = self._authenticator.who if self._authenticator is not None else None
@@ -286,7 +286,7 @@ class Client:
             )
 
     def refusal(self, response: Response, what: str, *, reading: bool = False) -> RegistryPushError:
-        """Return the error that an unwanted answer to `what` means, which was to be read or written."""
+        """Return the error for an unexpected answer when reading or writing `what`."""
         answer = RegistryResponse.read(
             response.status, response.url, response.headers, response.body, now=self.transport.now()
         )
@@ -308,7 +308,7 @@ class Client:
                 return Refused(message, url=response.url)
 
 
-# The next step of who may not read.
+# The next step if this account may not read.
 _MAY_READ: Final = "check that this account may read there, and that the repository is spelt right"
 
 

@@ -1,4 +1,4 @@
-"""Having a registry forget an upload."""
+"""Deleting an upload at a registry."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TAKEN: Final = (Kind.CREATED, Kind.ACCEPTED)
 
 
 async def freed(client: Client, location: str, scopes: Scopes) -> Response:
-    """Return the answer to the DELETE of the upload at `location`, or wherever it is by now.
+    """Delete the upload at `location`, or at its present location, and return the answer.
 
-    After a crash, or a chunk that broke off, the Location that was kept is stale, and some registries refuse it; the
-    status tells the present one. Raises what `Client.attempt` does.
+    After a crash or a broken chunk the stored Location is stale, and some registries refuse it; the status has the
+    present one. Raises as `Client.attempt`.
     """
     response = await client.attempt("DELETE", location, scopes, {})
     if _read(client, response).kind in _TAKEN:

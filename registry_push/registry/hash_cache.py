@@ -1,4 +1,4 @@
-"""`HashCache`: which files need not be hashed again before they count."""
+"""`HashCache`: which files need not be hashed again."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ..model import Digest
 from ..settings import Verify
 from .keeper import Keeper
 
-# Smaller files are hashed sooner than the journal is asked.
+# Hashing a smaller file is faster than asking the journal.
 _WORTH_IT: Final = 1024 * 1024
-# Nanoseconds. A file that changed so lately may change again without a new time: the clock of a file system moves in
-# steps (git calls such an entry racy).
+# Nanoseconds. A file that changed this recently may change again without a new time, since a file system's clock moves
+# in steps (git calls such an entry racy).
 _RACY: Final = 2 * 10**9
 
 
 class HashCache:
-    """Knows by `--verify` and by the keeper what was hashed once and is unchanged since. Nothing here waits."""
+    """Knows from `--verify` and the keeper which files were hashed and are unchanged since. Nothing here waits."""
 
     def __init__(self, mode: Verify, keeper: Keeper) -> None:
         self._mode = mode
@@ -26,16 +26,16 @@ class HashCache:
 
     @property
     def is_blind(self) -> bool:
-        """Whether nothing is ever hashed here: that is the registry's business (`--verify never`)."""
+        """Whether nothing is hashed here, but only by the registry (`--verify never`)."""
         return self._mode == "never"
 
     @property
     def rereads(self) -> bool:
-        """Whether all content is read and hashed, whatever that costs (`--verify always`)."""
+        """Whether all content is read and hashed (`--verify always`)."""
         return self._mode == "always"
 
     def holds(self, file: FileIdentity | None, digest: Digest) -> bool:
-        """Return whether `file` may be taken for the blob `digest` unread; None for a body that is no file.
+        """Return whether `file` may be assumed to be the blob `digest` without reading it; None if it is no file.
 
         The registry hashes it in any case.
         """
@@ -44,6 +44,6 @@ class HashCache:
         return file is not None and file.size >= _WORTH_IT and self._keeper.verified(file) == digest
 
     def note(self, file: FileIdentity, digest: Digest) -> None:
-        """`file` was hashed to `digest` just now, and did not change meanwhile."""
+        """Note that `file` has just been hashed to `digest`, and did not change meanwhile."""
         if file.size >= _WORTH_IT and time.time_ns() - max(file.modified, file.changed) > _RACY:
             self._keeper.verify(file, digest)

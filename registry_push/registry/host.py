@@ -1,4 +1,4 @@
-"""`Host`: all that a run has of one registry. Nothing about one host slows another."""
+"""`Host`: the state of one registry in a run. Nothing about one host slows another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .traits import traits_at
 
 
 class Host:
-    """One registry: its client, what is known of it, the line to it, and the slots for bodies that go there.
+    """One registry: its client, its profile, the line to it, and the slots for bodies that are sent there.
 
     `keeper` remembers between processes what was learned.
     """
@@ -31,15 +31,15 @@ class Host:
         self.client = client
         self.limits = limits
         self.jobs = settings.jobs
-        # Bytes a second that each body may have, if all go at once; None: any number.
+        # The share of `--bwlimit` of each body, if all are sent at once, in bytes a second; None: no limit.
         self._allowed = settings.bwlimit / settings.jobs if settings.bwlimit else None
         self._keeper = keeper
         self._profile: Profile | None = None
         self._throughput: Throughput | None = None
-        self._chunked: set[UploadSession] = set()  # sessions under way whose blobs go in chunks
+        self._chunked: set[UploadSession] = set()  # sessions under way that send chunks
         self._has_warned = False
-        self.lists_no_referrers = False  # whether the registry has shown that it has no list of them
-        self.listing = asyncio.Lock()  # held by who reads and writes an index of referrers
+        self.lists_no_referrers = False  # whether the registry turned out to have no list of referrers
+        self.listing = asyncio.Lock()  # held while an index of referrers is read and written
 
     @property
     def origin(self) -> HTTPOrigin:
@@ -48,7 +48,7 @@ class Host:
 
     @property
     def profile(self) -> Profile:
-        """How the registry takes uploads, as far as it is known."""
+        """How the registry takes uploads, as far as known."""
         if self._profile is None:
             known, learned = known_profile(self.origin.netloc), self._keeper.profile(str(self.origin))
             self._profile = known.after(learned) if learned is not None else known
@@ -56,7 +56,7 @@ class Host:
 
     @property
     def throughput(self) -> Throughput:
-        """What this run has seen of the line to the registry."""
+        """What this run has measured of the line to the registry."""
         if self._throughput is None:
             rates = [self.profile.rate, self._allowed]
             self._throughput = Throughput(min((rate for rate in rates if rate), default=None))
@@ -64,7 +64,7 @@ class Host:
 
     @property
     def traits(self) -> Traits:
-        """How to fill the registry, by the round trip that was seen and by what it has shown."""
+        """How to fill the registry, by its round trip and its known behaviour."""
         return traits_at(
             self.jobs,
             is_near=self.throughput.is_near,
@@ -73,13 +73,13 @@ class Host:
         )
 
     def first_warning(self) -> bool:
-        """Return whether this is the first call: for a warning that holds for many blobs."""
+        """Return whether this is the first call, for a warning that concerns many blobs."""
         is_first, self._has_warned = not self._has_warned, True
         return is_first
 
     @contextmanager
     def counted(self, session: UploadSession) -> Iterator[None]:
-        """Tell every session whose blob goes in chunks how many of them there are, while it is entered."""
+        """While entered, count the session among those that send chunks, and tell all of them the number."""
         if session.plan.single:
             yield
             return
@@ -111,10 +111,10 @@ class Host:
             whole=session.learned_whole if session.is_done and session.learned_whole is not None else before.whole,
             kept=before.kept if session.kept is CutBehaviour.UNKNOWN else session.kept,
             ollama=before.ollama or session.is_at_ollama,
-            rate=before.rate if self._allowed else rate,  # what was allowed is not what the line can do
+            rate=before.rate if self._allowed else rate,  # a rate under --bwlimit says nothing about the line
             ecr=before.ecr or (session.is_done and session.plan.last_in_put),
         )
-        # The rate alone is worth no write: it is written with what else is learned, and after the first body.
+        # A new rate alone is not worth a write: it is written with other changes, and after the first body.
         if replace(now, rate=None) != replace(before, rate=None) or (before.rate is None and now.rate is not None):
             self._keep(now)
         else:

@@ -1,4 +1,4 @@
-"""Who keeps what an upload needs to be continued, and what hosts have taught us. The journal does."""
+"""`Keeper`: stores what is needed to continue uploads, and what was learned of hosts. The journal is one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class Keeper(Protocol):
     """Keeps records between runs."""
 
     def load(self, key: UploadKey) -> UploadRecord | None:
-        """Return what was kept; None if nothing was."""
+        """Return the stored record; None if there is none."""
         ...
 
     def save(self, key: UploadKey, size: int, record: UploadRecord | None) -> None:
-        """Keep `record` of a blob of `size` bytes; None forgets it."""
+        """Store `record` of a blob of `size` bytes; None removes it."""
         ...
 
     def got_nowhere(self, key: UploadKey) -> None:
-        """Note that a run got nowhere with the record at a registry that is well. The second time it is forgotten."""
+        """Note that a run made no progress with the upload at a working registry; forget the record the second time."""
         ...
 
     def profile(self, origin: str) -> Profile | None:
@@ -43,7 +43,7 @@ class Keeper(Protocol):
 
 
 class KeepNothing:
-    """For uploads that are not continued."""
+    """A keeper that stores nothing, for uploads that are not continued."""
 
     def load(self, key: UploadKey) -> UploadRecord | None:
         """Nothing."""
@@ -53,7 +53,7 @@ class KeepNothing:
         """Keep nothing."""
 
     def got_nowhere(self, key: UploadKey) -> None:
-        """Has nothing to forget."""
+        """Do nothing."""
 
     def profile(self, origin: str) -> Profile | None:
         """Nothing."""

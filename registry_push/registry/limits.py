@@ -1,4 +1,4 @@
-"""What may continue at once: bodies, each in a slot."""
+"""How many bodies are sent at once: each takes a slot."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..protocol.aimd import AIMD
 from ..protocol.bandwidth import Bandwidth
 from ..protocol.upload.chunks import SINGLE_PUT
 
-# Bytes of small bodies that are in memory at once. Four times what a line of 1 Gbit/s and 50 ms holds; eight bodies of
-# 8 MiB without a bound took 102 MB where 44 had done.
+# Bytes of small bodies that are in memory at once: four times what a line of 1 Gbit/s and 50 ms holds. More costs
+# memory without being faster.
 _IN_MEMORY: Final = 24 * 1024 * 1024
 
 
 class Slots:
-    """`jobs` slots for the runs of one process: each has its equal part of them, and never less than one.
+    """`jobs` slots for the runs of one process: each run has an equal share, and never less than one.
 
-    So a run that comes while another sends for hours begins at once, and one that is alone has them all.
+    So a run that begins while another sends for hours starts at once, and a single run has all slots.
     """
 
     def __init__(self, jobs: int, bandwidth: Bandwidth | None = None) -> None:
@@ -31,7 +31,7 @@ class Slots:
 
     @contextmanager
     def run(self) -> Iterator[RunSlots]:
-        """Yield the part of one run, for as long as it runs; it takes none from the others before its first upload."""
+        """Yield the share of one run while it runs; it takes nothing from the others before its first upload."""
         slots = RunSlots(lambda: Limits(self._jobs, self._runs_that_count, self._bandwidth, self._memory))
         self._sharing.append(slots)
         try:
@@ -46,7 +46,7 @@ class Slots:
 
 
 class RunSlots:
-    """The slots of one run: as many at each registry, so that none waits for what another does not take."""
+    """The slots of one run: as many at each registry, so that a slow registry does not block another."""
 
     def __init__(self, limits: Callable[[], Limits]) -> None:
         self._make = limits
@@ -60,11 +60,11 @@ class RunSlots:
 
     @property
     def counts(self) -> bool:
-        """Whether the run has its part: from its first upload on."""
+        """Whether the run has its share, from its first upload on."""
         return any(each.counts for each in self._limits.values())
 
     def look_again(self) -> None:
-        """Let in who waits, when there are fewer runs than there were."""
+        """Let waiting bodies in after the number of runs has become smaller."""
         for each in self._limits.values():
             each.look_again()
 
@@ -72,8 +72,8 @@ class RunSlots:
 class Limits:
     """Slots for the bodies that one run sends to one registry.
 
-    Only a request with a body takes one, for as long as the body moves. Small blobs have a lane of their own, so that a
-    config of 500 bytes never waits behind 40 GB. `runs` tells how many share the slots.
+    Only a request with a body takes one, while the body moves. Small blobs have a lane of their own, so that a config
+    of 500 bytes never waits behind 40 GB. `runs` returns how many runs share the slots.
     """
 
     def __init__(
@@ -85,16 +85,16 @@ class Limits:
     ) -> None:
         self.bandwidth = bandwidth  # of all runs together; None: no limit
         self._memory = memory or Memory(_IN_MEMORY)
-        self.taken = 0  # bodies that registries have taken
+        self.taken = 0  # bodies that the registry has accepted
         self.counts = False  # whether anything was uploaded there yet
         self._window = AIMD(jobs)
         self._large = Lane(lambda: self._window.size, runs)
         self._small = Lane(lambda: self._window.size, runs)
-        # Parts go to a storage that is built for many: with eight jobs, sixteen at once, as Ollama's own client.
+        # Storages are built for many connections: with eight jobs, sixteen parts at once, as Ollama's own client does.
         self._parts = Lane(lambda: 2 * jobs, runs)
 
     def body(self, blob_size: int) -> Lane:
-        """Return what holds a slot for one body of a blob of `blob_size` bytes, as long as it is entered."""
+        """Return a context manager that holds a slot for one body of a blob of `blob_size` bytes."""
         return self._small if blob_size <= SINGLE_PUT else self._large
 
     @asynccontextmanager
@@ -104,16 +104,16 @@ class Limits:
             yield
 
     def part(self) -> Lane:
-        """Return what holds a slot for a part that goes to a storage."""
+        """Return a context manager that holds a slot for a part sent to a storage."""
         return self._parts
 
     @property
     def under_way(self) -> int:
-        """Bodies that have a slot just now."""
+        """Bodies that have a slot now."""
         return self._large.taken + self._small.taken + self._parts.taken
 
     def answered(self, *, well: bool) -> None:
-        """The registry took a body, or turned it away for having too much to do: so many go at once from now on."""
+        """Adapt the number of bodies after the registry accepted one, or refused it for being too busy."""
         if well:
             self.taken += 1
             self._window.went_well()
@@ -122,13 +122,13 @@ class Limits:
             self._window.turned_away()
 
     def look_again(self) -> None:
-        """Let in who waits, when there are fewer runs than there were, or more slots."""
+        """Let waiting bodies in after the number of runs has become smaller, or that of slots larger."""
         for lane in (self._large, self._small, self._parts):
             lane.let_in()
 
 
 class Memory:
-    """Room for content that is held in memory: `size` bytes, and one body however large. First come, first served."""
+    """Room for content in memory: `size` bytes, or one body of any size. First come, first served."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -161,7 +161,7 @@ class Memory:
 
 
 class Lane:
-    """A semaphore whose size changes with the number of runs, and by what the registry bears."""
+    """A semaphore whose size changes with the number of runs and with the registry's answers."""
 
     def __init__(self, slots: Callable[[], int], runs: Callable[[], int]) -> None:
         self._slots = slots
@@ -185,7 +185,7 @@ class Lane:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # let in and cancelled at once: the slot goes to the next
+            if not turn.cancelled():  # it got the slot and was cancelled at once: pass the slot on
                 self.taken -= 1
                 self.let_in()
             elif turn in self._waiting:
@@ -193,7 +193,7 @@ class Lane:
             raise
 
     def let_in(self) -> None:
-        """The slot is taken for those who are let in, so that nobody gets in between."""
+        """Take the slots for those that are let in at once, so that nobody else gets them."""
         while self._waiting and self._free() > 0:
             turn = self._waiting.popleft()
             if not turn.done():

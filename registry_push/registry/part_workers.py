@@ -1,4 +1,4 @@
-"""Sends the parts of a blob: asks for them one by one, puts them side by side."""
+"""Sends the parts of a blob: asks for their addresses one by one, and sends them side by side."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Send = Callable[[PartRequest], Awaitable[RegistryResponse]]
 
 
 async def send_parts(parts: Parts, send: Send, save: Callable[[], None], stop: asyncio.Event, at_once: int) -> None:
-    """Send all of `parts`, until they are over or `stop` is set: then those under way are finished.
+    """Send all of `parts`; when `stop` is set, finish only those under way.
 
-    `at_once` are put side by side; 1 if the content comes over a line, which is read in order.
+    `at_once` are sent side by side; 1 if the content is itself read over a line, in order.
 
-    `save` is called after each step that is worth keeping. Raises what `send` raises; cancelling is safe.
+    `save` is called after each step that is worth storing. Raises what `send` raises; cancelling is safe.
     """
     asking = asyncio.Lock()
 
     async def work() -> None:
         while True:
-            async with asking:  # each answer carries the URL of the next question
+            async with asking:  # each answer has the URL of the next request
                 question = None if stop.is_set() else parts.take()
                 if question is None:
                     return

@@ -1,4 +1,4 @@
-"""What a host has taught us, or is known for. Each quirk is one line here and one row in a test."""
+"""What is known or was learned of hosts. Each quirk is one line here and one row in a test."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..protocol.upload.chunks import MiB, WholePut
 
 
 class Profile(Struct, frozen=True):
-    """How a registry takes uploads. `chunk_limit` in bytes; `whole`: what goes in one PUT; `ollama`: Ollama's ways.
+    """How a registry takes uploads. `chunk_limit` in bytes; `whole`: what is sent in one PUT; `ollama`: Ollama's way.
 
-    `ecr`: Amazon's, where the answered Range is no offset, no part but the last is short, and that one is in the PUT.
-    `kept` is what it keeps of a cut chunk, `rate` the bytes a second that one body had last. `mounts_itself`: a mount
-    from the repository itself is answered by whether the blob is there, which saves asking first; None: not tried.
+    `ecr`: Amazon's, whose Range is no offset, which takes no short part but the last, and that one in the PUT. `kept`
+    is what it keeps of a cut chunk, `rate` the last bytes a second of one body. `mounts_itself`: a mount from the
+    repository itself works if the blob is there, which saves asking first; None: not tried.
     """
 
     chunk_limit: int | None = None
@@ -29,7 +29,7 @@ class Profile(Struct, frozen=True):
     ecr: bool = False
 
     def after(self, learned: Profile) -> Profile:
-        """Return what is known, by what this host has taught us since."""
+        """Return the profile, updated by what was `learned` of this host."""
         return replace(
             learned,
             chunk_limit=learned.chunk_limit or self.chunk_limit,
@@ -55,18 +55,18 @@ def known_profile(host: str) -> Profile:
     return Profile()
 
 
-# 416 "exceeds 4.00MiB" above it: 256 requests a GiB, and it is not certain that several are put together rightly. A PUT
-# of any length is taken.
+# Bytes. Longer chunks get 416 "exceeds 4.00MiB". That is 256 requests a GiB, and chunks may not be joined correctly; a
+# PUT of any length is accepted.
 _GHCR_CHUNK: Final = 4 * MiB
 
 
 def _is_google(name: str) -> bool:
-    """Artifact Registry and Container Registry take one PUT and no PATCH."""
+    """Return whether it is Google's Artifact or Container Registry, which take one PUT and no PATCH."""
     return name == "gcr.io" or name.endswith((".gcr.io", ".pkg.dev"))
 
 
 def _is_amazon(name: str) -> bool:
-    """ECR, private and public, also by its newer and its FIPS names."""
+    """Return whether it is ECR, private or public, also by its newer and its FIPS names."""
     is_private = name.endswith((".amazonaws.com", ".amazonaws.com.cn", ".on.aws")) and (
         ".dkr.ecr" in name or ".dkr-ecr" in name
     )
@@ -74,5 +74,5 @@ def _is_amazon(name: str) -> bool:
 
 
 def _is_azure(name: str) -> bool:
-    """ACR: a lost session can't be continued."""
+    """Return whether it is ACR, where a session that was cut can't be continued."""
     return name.endswith((".azurecr.io", ".azurecr.cn", ".azurecr.us"))

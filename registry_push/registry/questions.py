@@ -1,4 +1,4 @@
-"""`Questions`: requests that only ask, which a stop ends at once; a registry may hang."""
+"""`Questions`: read-only requests, which a stop ends at once, since a registry may hang."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import Interrupted
 
 
 class Questions:
-    """Those under way, each by the task that waits for its answer."""
+    """The read-only requests under way, by the tasks that wait for their answers."""
 
     def __init__(self) -> None:
         self._asking: set[asyncio.Task[Any]] = set()
@@ -25,7 +25,7 @@ class Questions:
 
     @contextmanager
     def asking(self, host: str) -> Iterator[None]:
-        """Ask `host` something. Raises `Interrupted` if that is ended by `stop`."""
+        """Run a read-only request to `host`. Raises `Interrupted` if `stop` ends it."""
         task = asyncio.current_task()
         assert task is not None, "requests are sent by tasks"
         self._asking.add(task)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 ACCEPT: Final = {"Accept": ", ".join(MANIFEST_TYPES)}
 
 _CHECK_NAME: Final = "check how it is spelt; see what is there: registry-push tags"
-# What storages answer to a signed URL that has run out: S3 and CloudFront 403, Azure 401, Google's 400. The registry is
-# asked for another.
+# Storages' answers to an expired signed URL: S3 and CloudFront 403, Azure 401, Google 400. Then the registry is asked
+# for another.
 _EXPIRED: Final = (400, 401, 403)
 
 Reader = TypeVar("Reader", bound="RepositoryReader")
@@ -39,9 +39,9 @@ Given = TypeVar("Given")
 def hides_secrets(
     method: Callable[Concatenate[Reader, Arguments], Coroutine[Any, Any, Given]],
 ) -> Callable[Concatenate[Reader, Arguments], Coroutine[Any, Any, Given]]:
-    """Hide in a method's errors what a registry quotes of what it was sent, for example in a Location.
+    """Hide secrets that a registry quotes, for example in a Location, in a method's errors.
 
-    An error that no registry has caused becomes `NotARegistry`.
+    An error that comes from something else than a registry becomes `NotARegistry`.
     """
 
     @wraps(method)
@@ -101,7 +101,7 @@ class RepositoryReader:
 
     @hides_secrets
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """Return what is about the manifest `subject`, as the registry lists it; None if it has no such list."""
+        """Return the registry's list of manifests about `subject`; None if it has no such list."""
         if self._host.lists_no_referrers:
             return None
         found = await ReferrerList(self.client, self.name).of(subject)
@@ -114,7 +114,7 @@ class RepositoryReader:
         return await TagList(self.client, self.name).every()
 
     async def open(self, blob: Descriptor) -> BlobBody:
-        """Return the blob's body, read from the registry. That it is not there shows when it is read."""
+        """Return the blob's body. If the blob is not there, reading the body raises."""
         return RemoteBody(
             blob,
             lambda offset: self._content(blob, offset),
@@ -125,16 +125,16 @@ class RepositoryReader:
         )
 
     async def check(self, manifest: Manifest) -> None:
-        """See nothing: a registry has what its manifests name."""
+        """Do nothing: a registry has the blobs that its manifests name."""
 
     @asynccontextmanager
     async def _content(self, blob: Descriptor, offset: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Yield the blob's bytes from `offset` on. Raises `BlobMissing`, and `RemoteMismatch` for those of another."""
+        """Yield the blob's bytes from `offset` on. Raises `BlobMissing`, and `RemoteMismatch` for another blob's."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         url = self._blob_url(blob.digest)
         async with self.client.stream(url, self._pull, headers) as (response, pieces):
             self._check_content(response, blob, offset)
-            # A registry that knows no ranges sends the whole: what comes before the offset is passed over.
+            # A registry without ranges sends the whole blob: skip the bytes before the offset.
             yield _without(offset if response.status == 200 else 0, pieces) if offset else pieces
 
     def _check_content(self, response: Response, blob: Descriptor, offset: int) -> None:
@@ -170,7 +170,7 @@ class RepositoryReader:
 
 
 async def _without(count: int, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """`pieces` without their first `count` bytes."""
+    """Yield `pieces` without their first `count` bytes."""
     async for piece in pieces:
         if len(piece) > count:
             yield piece[count:]

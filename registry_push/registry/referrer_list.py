@@ -11,7 +11,7 @@ from ..model.referrers import listed
 from ..protocol.pages import MOST_EMPTY, next_page
 from .client import Client
 
-# Referrers of one manifest. They are held in memory; a mirror of many builds has some dozens.
+# Referrers of one manifest that are read. They are held in memory; a mirror of many builds has some dozens.
 _MOST: Final = 10_000
 _ACCEPT: Final = {"Accept": OCI_INDEX}
 
@@ -25,8 +25,7 @@ class ReferrerList:
         self._scopes = (f"repository:{name}:pull",)
 
     async def of(self, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """Return all of them, page after page; None if the registry has no such list, as before version 1.1 of the
-        spec.
+        """Return all pages; None if the registry has no such list, as before version 1.1 of the spec.
 
         Raises `ManifestCorrupt`, `ProtocolViolation` if the pages have no end, `Refused`.
         """
@@ -36,7 +35,7 @@ class ReferrerList:
             pages.add(url)
             response = await self._client.request("GET", url, self._scopes, _ACCEPT)
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-            # A registry without the list answers 404; some answer every path that they don't know with a page.
+            # A registry without the list answers 404; some answer every unknown path with a page.
             if len(pages) == 1 and (response.status != 200 or media_type != OCI_INDEX):
                 return None
             if response.status != 200:
@@ -56,7 +55,7 @@ class ReferrerList:
 
 
 def read_index(manifest: Manifest, subject: Digest) -> tuple[Descriptor, ...]:
-    """Return the referrers in the index under the fallback tag; what else is under that tag lists none."""
+    """Return the referrers in the index under the fallback tag; none if something else is under that tag."""
     if not manifest.is_list:
         return ()
     try:

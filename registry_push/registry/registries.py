@@ -1,4 +1,4 @@
-"""`Registries`: the registries that one run talks to, each with one client, all with the same means."""
+"""`Registries`: the registries that one run talks to, each with one client, all with the same runtime."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ class Registries:
         await self._held.aclose()
 
     def repository(self, reference: Reference) -> Repository:
-        """Return the repository that `reference` names. Nothing is asked of the registry yet."""
+        """Return the repository that `reference` names. Sends no request."""
         assert self._run is not None, "Registries is used inside `async with`"
         return Repository(self._host(reference), reference.repository, self._run)
 
     def origin(self, reference: Reference) -> HTTPOrigin:
-        """Return where `reference` is reached; see `Reference.origin`.
+        """Return the origin of `reference`; see `Reference.origin`.
 
-        What speaks of TLS are flags and `certs.d` folders.
+        Flags and `certs.d` folders show that TLS is configured for a host.
         """
         return reference.origin(plain_http=self._settings.plain_http, speaks_of_tls=self._speaks_of_tls)
 
@@ -105,15 +105,15 @@ class Registries:
         )
 
     def _may_log_in(self) -> bool:
-        """Return whether a login may be found.
+        """Return whether there may be a login.
 
-        Looking is cheap; what reads logins takes a twentieth of a push's start.
+        This check is cheap; importing what reads logins takes a twentieth of a push's start.
         """
         settings = self._settings
         return settings.username is not None or bool(login_places(settings.authfile, settings.environ, settings.home))
 
     def _authenticator(self, origin: HTTPOrigin, *, prefers_signature: bool, written: str) -> Authenticator:
-        # Imported where a registry asks for it: what signs in is a twentieth of the start of a push.
+        # Imported when a registry asks for it: it is a twentieth of the start of a push.
         from ..auth.sign_in import SignIn
 
         self._sign_in = self._sign_in or SignIn(self._settings, self._sink, self._means.refreshed, self._stop)

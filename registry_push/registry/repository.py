@@ -36,12 +36,12 @@ from .uploader import Uploader
 if TYPE_CHECKING:
     from ..protocol.auth.challenge import Scopes
 
-# Of no content that anybody knows: who has it has everything.
+# The digest of no known content: a server that has it claims to have everything.
 _NOBODYS: Final = Digest("0" * 64)
 
-# From so many blobs on, two requests are well spent on finding out how to spare one for each.
+# From so many blobs on, it is worth two requests to find out how to save one for each blob.
 _MANY: Final = 32
-# What a storage answers to HEAD for a URL that was signed for GET. The redirect itself says whose content it is.
+# A storage's answers to HEAD for a URL that was signed for GET. The redirect itself shows that the blob is there.
 _NOT_FOR_HEAD: Final = (400, 401, 403, 405, 501)
 
 
@@ -53,15 +53,15 @@ class Repository(RepositoryReader):
         self._uploader = Uploader(host, run)
         self._push: Scopes = (f"repository:{name}:pull,push",)
         self._expected = 0  # blobs of the model that is put here
-        self._tried = False  # whether it mounts from itself
+        self._tried = False  # whether mounting from itself was tried
         self._listed: dict[Digest, frozenset[Digest]] = {}  # by what they are about, as it was when it was asked for
 
     @hides_secrets
     async def exists(self, blob: Descriptor) -> bool:
         """Return whether the repository is known to hold the blob.
 
-        If what it says of it contradicts the digest or the size, it is not known to (serverless-registry describes a
-        mounted blob by the link to it): the upload will tell.
+        If its answer contradicts the digest or the size, False, and the upload will find out: serverless-registry
+        describes a mounted blob by the link to it.
         """
         try:
             return await self._holds(blob, self._push)
@@ -72,7 +72,7 @@ class Repository(RepositoryReader):
             return False
 
     async def _holds(self, blob: Descriptor, scopes: Scopes) -> bool:
-        """Raise `RemoteMismatch` if what it holds is something else, `NotARegistry` if no registry answers."""
+        """Raise `RemoteMismatch` if it holds something else, `NotARegistry` if no registry answers."""
         url = self._blob_url(blob.digest)
         response = await self.client.request("HEAD", url, scopes)
         if response.status == 404:
@@ -103,7 +103,7 @@ class Repository(RepositoryReader):
         placed = await self._uploader.upload(endpoints, blob, body, mount_from=candidates)
         if placed.placement is Placement.UPLOADED and self._expected >= _MANY and not self._tried:
             self._tried = True
-            with suppress(RegistryPushError):  # then it continues as it did
+            with suppress(RegistryPushError):  # then nothing changes
                 await self._try_mounting_itself(blob)
         return placed
 
@@ -118,10 +118,9 @@ class Repository(RepositoryReader):
         return self._host.traits
 
     async def prepare(self, blobs: int) -> None:
-        """Open a connection for each of so many bodies, to a registry that is far: their round trips pass beside the
-        first answer's.
+        """Open connections for so many bodies if the registry is far, in parallel with the first request.
 
-        Five small blobs at 50 ms took 0.93 of the time so, over TLS 0.87.
+        Five small blobs at 50 ms take 0.93 of the time then, over TLS 0.87.
         """
         self._expected = blobs
         await asyncio.sleep(NEAR)
@@ -129,7 +128,7 @@ class Repository(RepositoryReader):
 
     @hides_secrets
     async def check_is_there(self) -> None:
-        """Raise `NotARegistry` if what answers there is none: a registry has not everything."""
+        """Raise `NotARegistry` if the server claims to have everything."""
         await self.client.root.check()
         if not self.client.root.is_registry:
             answer = self._read(await self.client.request("HEAD", self._blob_url(_NOBODYS), self._push))
@@ -137,8 +136,10 @@ class Repository(RepositoryReader):
                 raise answer.no_registry(self.client.origin)
 
     async def _try_mounting_itself(self, blob: Descriptor) -> None:
-        """Find out whether a blob that is here can be mounted from here, unless that is known: then a blob that may be
-        here costs one request instead of two."""
+        """Find out, unless it is known, whether a blob can be mounted from this repository itself.
+
+        Then a blob that may be here costs one request instead of two.
+        """
         known = self._host.profile
         if known.mounts_itself is not None or known.ollama:
             return
@@ -155,9 +156,9 @@ class Repository(RepositoryReader):
 
     @hides_secrets
     async def free(self, location: str) -> bool:
-        """Have the registry forget the upload that an earlier process left at `location`; False if it knew of none.
+        """Delete the upload that an earlier process left at `location`; return False if the registry knew of none.
 
-        Raises what keeps it from that.
+        Raises as requests do.
         """
         response = await freed(self.client, location, self._push)
         answer = self._read(response)
@@ -171,9 +172,9 @@ class Repository(RepositoryReader):
     async def put_manifest(self, manifest: Manifest, ref: str) -> None:
         """Put the manifest's own bytes under `ref`. Raises `ManifestRefused` with the registry's reason.
 
-        What an index of referrers that is there lists besides stays in it.
+        An index of referrers keeps the entries that the registry's index has.
 
-        If it is about another one, and the registry does not say that it has taken note of that, it is added to the
+        If it has a subject, and the registry does not confirm that it has noted that, the manifest is added to the
         index under the fallback tag (distribution-spec 1.1, "Pushing Manifests with Subject").
         """
         if manifest.is_list and is_fallback(ref):
@@ -233,14 +234,16 @@ class Repository(RepositoryReader):
 
     @hides_secrets
     async def read_digest(self, tag: str, *, doubt_absence: bool = True) -> Digest | None:
-        """As `digest_of`, but if the registry does not say (Ollama's own does not), the manifest is read. None if there
-        is no such tag, which is asked for in both ways if `doubt_absence`."""
+        """As `digest_of`, but read the manifest if the registry does not say its digest, as Ollama's own does not.
+
+        Return None if there is no such tag; with `doubt_absence`, check that by a GET too.
+        """
         answer = await self._head_of_manifest(tag)
         if answer.status == 200 and answer.digest is not None:
             return answer.digest
         if answer.status == 404 and not doubt_absence:
             return None
-        if answer.status == 200:  # before the error is that what says yes to everything has no manifest
+        if answer.status == 200:  # checked first, since a server that claims to have everything has no manifest
             await self.check_is_there()
         try:
             return (await self.resolve(tag)).digest
@@ -264,7 +267,7 @@ class Repository(RepositoryReader):
             )
         if answer.digest is not None and answer.digest != manifest.digest:
             raise RemoteMismatch(f"the registry stored {answer.digest} where {manifest.digest} was sent", url=url)
-        # Only 201 or our digest is a registry's word; whatever else says yes may say so to everything.
+        # Only 201 or our digest can come from a registry only; any other success may be a catch-all server's.
         is_its_word = answer.kind is Kind.CREATED or answer.digest is not None
         if not is_its_word and await self.digest_of(reference) != manifest.digest:
             raise answer.no_registry(self.client.origin)
@@ -282,6 +285,6 @@ def _manifest_hint(answer: RegistryResponse) -> str | None:
 
 
 def _lacks_blobs(answer: RegistryResponse) -> bool:
-    """Return whether the registry says that it has not all that the manifest names, and nothing else against it."""
+    """Return whether the only objection is that the registry lacks content that the manifest names."""
     codes = {*answer.diagnosis.codes}
     return bool(codes) and codes <= {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}

@@ -1,4 +1,4 @@
-"""`Root`: what a registry answers at `/v2/`, asked once: whether it is one, how to sign in, and why it refuses."""
+"""`Root`: a registry's answer at `/v2/`, asked for once: whether it is one, how to sign in, and why it refuses."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..http.response import Response
 from ..model import HTTPOrigin
 from ..protocol.roots import shows_registry, what_is_wrong
 
-# Errors that a server which is no registry may be the cause of.
+# Errors that may come from a server that is no registry.
 _DOUBTFUL = (ModelNotFound, BlobMissing, ManifestCorrupt)
 
 
 class Root:
-    """`/v2/` at `origin`; `get` asks without a login, redirects followed. Ollama's registry `has_none`."""
+    """`/v2/` at `origin`; `get` sends a request without a login, following redirects. Ollama's registry `has_none`."""
 
     def __init__(self, origin: HTTPOrigin, get: Callable[[str], Awaitable[Response]], *, has_none: bool) -> None:
         self._origin = origin
@@ -24,14 +24,14 @@ class Root:
         self._asking = asyncio.Lock()
         self._is_asked = False
         self._answer: Response | None = None
-        self.is_registry = False  # something has answered as only registries do
+        self.is_registry = False  # whether an answer came that only registries send
 
     def saw(self, response: Response) -> None:
-        """Learn from an answer to anything that was asked."""
+        """Learn from an answer to any request."""
         self.is_registry = self.is_registry or shows_registry(response.status, response.headers)
 
     async def answer(self) -> Response | None:
-        """Return the answer to a GET of it; None if there is none."""
+        """Return the answer to a GET of `/v2/`; None if there is none."""
         async with self._asking:
             if not self._is_asked:
                 self._is_asked = True
@@ -42,7 +42,7 @@ class Root:
         return self._answer
 
     async def check(self) -> None:
-        """Raise `NotARegistry` if what answers at this origin is none."""
+        """Raise `NotARegistry` if the server at this origin is none."""
         if self.is_registry:
             return
         response = await self.answer()
@@ -60,6 +60,6 @@ class Root:
             )
 
     async def judge(self, error: RegistryPushError) -> None:
-        """Raise `NotARegistry` if that is what `error` comes from."""
+        """Raise `NotARegistry` if that is the reason for `error`."""
         if isinstance(error, _DOUBTFUL) or type(error) is Refused:
             await self.check()

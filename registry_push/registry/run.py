@@ -1,4 +1,4 @@
-"""`Run`: what the uploads of one run share, to whatever registry they go."""
+"""`Run`: what the uploads of one run share, whatever their registry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .under_way import UnderWay
 
 
 class Run(Struct, frozen=True, eq=False):
-    """The settings, the threads that hash, who is told, who keeps records, and the event that ends it early."""
+    """The settings, the threads that hash, the sink, the keeper, and the event that stops the run."""
 
     settings: Settings
     hasher: Hasher

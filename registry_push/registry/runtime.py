@@ -1,4 +1,4 @@
-"""`Runtime`: what the runs of one process have in common on their way to registries."""
+"""`Runtime`: what the runs of one process share: connections, threads, slots and tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Runtime:
     """Connections (at most `connections`, `per_registry` to one host and port; 0: any number), threads that hash,
     slots for bodies, and refresh tokens that were replaced.
 
-    An async context manager; leaving it gives them back.
+    An async context manager; leaving it releases them.
     """
 
     def __init__(self, settings: Settings, sink: Sink, *, connections: int = 0, per_registry: int = 0) -> None:

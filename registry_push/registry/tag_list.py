@@ -12,9 +12,9 @@ from ..model.json_document import decoded
 from ..protocol.pages import MOST_EMPTY, next_page
 from .client import Client
 
-# More tags than this are not looked at: to find those that are like another takes a quarter of a second then.
+# Tags among which similar ones are looked for; with this many, that takes a quarter of a second.
 _MOST_AT_ONCE: Final = 10_000
-# Tags of a repository. They are held in memory, 100 bytes each.
+# Tags of a repository that are read. They are held in memory, 100 bytes each.
 _MOST_IN_ALL: Final = 1_000_000
 
 
@@ -28,12 +28,12 @@ class TagList:
         self._scopes = (f"repository:{name}:pull",)
 
     async def first(self) -> tuple[str, ...]:
-        """Return those that are listed at once, if any are. Raises `ManifestCorrupt` if what comes is no list."""
+        """Return the first page of tags; none if there is no list. Raises `ManifestCorrupt` if it is no list."""
         response = await self._client.request("GET", self._url, self._scopes)
         return tuple(islice(self._read(response), _MOST_AT_ONCE)) if response.status == 200 else ()
 
     async def every(self) -> tuple[str, ...]:
-        """Return all of them, page after page, each once, in the registry's order.
+        """Return all pages of tags, each tag once, in the registry's order.
 
         Raises `ModelNotFound` if there is no such repository, `Refused` if the registry lists none, `ProtocolViolation`
         if the pages have no end, `ManifestCorrupt`.

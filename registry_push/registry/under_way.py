@@ -1,4 +1,4 @@
-"""`UnderWay`: the bodies that go just now, and what it takes to let them end, or costs to stop them at once."""
+"""`UnderWay`: the bodies being sent now, how long they would take to finish, and what stopping at once would cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..protocol.cut_behaviour import CutBehaviour
 from ..protocol.throughput import Throughput
 from ..protocol.upload.session import UploadSession
 
-# Seconds. What has gone in less says more about buffers than about the line.
+# Seconds. A shorter measurement says more about buffers than about the line.
 _TELLING: Final = 1.0
 
 
@@ -26,7 +26,7 @@ class _Body(Struct, frozen=True, eq=False):
 
     @property
     def left(self) -> int:
-        # Where every byte is kept, a body is not waited for.
+        # If the registry keeps every byte, there is no need to wait.
         return 0 if self.session.kept is CutBehaviour.EVERYTHING else self.payload.length - self.payload.sent
 
     def seconds(self, now: float) -> float | None:
@@ -36,7 +36,7 @@ class _Body(Struct, frozen=True, eq=False):
 
     @property
     def cost(self) -> int:
-        """Bytes that have to go again if it is stopped now."""
+        """Bytes that have to be sent again if the body is stopped now."""
         record = self.session.record
         whole = (
             record.acknowledged(self.session.plan.size) if record and self.session.kept is CutBehaviour.NOTHING else 0
@@ -45,7 +45,7 @@ class _Body(Struct, frozen=True, eq=False):
 
 
 class UnderWay:
-    """Of one run. `clock` tells seconds."""
+    """The bodies of one run. `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -62,7 +62,7 @@ class UnderWay:
             self._bodies.discard(body)
 
     def stopping(self) -> Stopping | None:
-        """Return what is waited for from now on; None if nothing is."""
+        """Return the event about what a stop waits for; None if it waits for nothing."""
         now = self._clock()
         waited = [body for body in self._bodies if body.left]
         if not waited:

@@ -1,4 +1,4 @@
-"""`Uploader`: uploads blobs to one registry, by what it has taught us."""
+"""`Uploader`: uploads blobs to one registry, using what was learned of it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from .run import Run
 from .upload import Upload
 from .verification import InDoubt
 
-# How many times a file that is touched while it is sent is sent again. What goes in one piece or in order is hashed as
-# it passes then, and needs no second time; parts side by side, and what is cut meanwhile, may.
+# How often a file that is touched while it is sent is sent again. The second time, a body that is sent in order is
+# hashed on its way and is settled; parts that are sent side by side, and bodies that are cut, may need more.
 _MOST_DOUBTS: Final = 3
 
 
@@ -50,7 +50,7 @@ class _Task(Struct, frozen=True, eq=False):
 
 
 class Uploader:
-    """Uploads blobs to `host`. Knows no database, only who keeps records."""
+    """Uploads blobs to `host`, storing records in a keeper."""
 
     def __init__(self, host: Host, run: Run) -> None:
         self._host = host
@@ -65,12 +65,11 @@ class Uploader:
         *,
         mount_from: Collection[str] = (),
     ) -> Placed:
-        """Upload the blob to the repository of `endpoints`; return how it came there.
+        """Upload the blob to the repository of `endpoints`, and return how it got there.
 
-        The content is hashed beside the sending, and the closing PUT waits for it: what hasn't the blob's digest is
-        never committed and raises `BlobCorrupt` or `SourceChanged`. A file that was touched meanwhile and is right is
-        sent again. Cancelling leaves the session open at the registry, to be continued; a failure for good cancels
-        it there.
+        The content is hashed while it is sent, and the closing PUT waits for that: wrong content is never committed and
+        raises `BlobCorrupt` or `SourceChanged`. A file that was touched meanwhile, but is right, is sent again.
+        Cancelling leaves the session open at the registry, to be continued; a final failure deletes it there.
         """
         self._host.limits.counts = True
         if body.size != blob.size:
@@ -93,11 +92,11 @@ class Uploader:
                 if doubts > _MOST_DOUBTS:
                     raise SourceChanged(f"{doubt.message}, {doubts} times") from doubt
                 await self._check_again(blob, body, doubt)
-                # Not by a mount: what there is may be what was sent before.
+                # Not by a mount, which may find what was sent before.
                 upload = self._begin(task, (), None, after=doubt)
 
     async def _check_again(self, blob: Descriptor, body: BlobBody, doubt: InDoubt) -> None:
-        """Raise `SourceChanged` if the content is no longer the blob's; what is left is a touched file."""
+        """Raise `SourceChanged` if the content is no longer the blob's, so that the file was not just touched."""
         digest = await self._run.hasher.sha256(body)
         if digest != blob.digest:
             raise SourceChanged(f"{doubt.message}, and its content hashes to {digest} now") from doubt
@@ -121,7 +120,7 @@ class Uploader:
     def _begin(
         self, task: _Task, mount_from: tuple[str, ...], resume: UploadRecord | None, *, after: InDoubt | None = None
     ) -> Upload:
-        """Return one upload, with its session. `after` says why the one before does not count."""
+        """Return a new upload, with its session. `after` says why the one before does not count."""
         host, blob, plan = self._host, task.blob, self._plan(task.blob)
         if resume is not None and resume.offset and plan.whole is WholePut.FIRST:  # its line kept breaking
             plan = plan.in_chunks(WholePut.FIRST)
@@ -151,7 +150,7 @@ class Uploader:
         )
 
     async def _carried_out(self, upload: Upload, key: UploadKey, begun: int) -> Placement:
-        """Bring it there. If nothing is beyond the `begun` bytes of an earlier run afterwards, that is noted."""
+        """Run the upload, and note if it got no further than the `begun` bytes of an earlier run."""
         session = upload.session
         try:
             with self._host.counted(session):
@@ -171,19 +170,19 @@ class Uploader:
             self._host.learn_from(session)
 
     def _ollama_way(self, blob: Descriptor) -> OllamaWay | None:
-        """Return how Ollama's registry is to get the blob; None for one that isn't Ollama's, as far as is known."""
+        """Return how to send the blob to Ollama's registry; None if it is, as far as known, another kind."""
         settings = self._run.settings
         if settings.dialect == "oci" or (settings.dialect == "auto" and not self._host.profile.ollama):
             return None
-        # ollama:server/images.go: models of tensors go whole, by x/transfer; the rest in parts.
+        # ollama:server/images.go: models of tensors are sent whole, by x/transfer; others in parts.
         part = settings.chunk_size or part_on(self._host.throughput, blob.size)
         return OllamaWay(direct=blob.kind == "tensor", part=part)
 
 
 def _may_pass(error: RegistryPushError) -> bool:
-    """Return whether what was acknowledged is worth keeping: neither the content is wrong nor is it the last word.
+    """Return whether the record is worth keeping after `error`: not if the content is wrong or the refusal final.
 
-    An answer of the source that is not what was asked for says nothing of the bytes before it.
+    A wrong answer of the source says nothing about the bytes before it.
     """
     if isinstance(error, RemoteMismatch | ProtocolViolation) and error.origin is Origin.SOURCE:
         return True

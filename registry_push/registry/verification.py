@@ -1,9 +1,9 @@
-"""`Verification`: settles that a body's content is the blob's, before anything of it is committed.
+"""`Verification`: makes sure that a body's content is the blob's, before it is committed.
 
-What counts is that the bytes that were *sent* are the ones that were hashed. There are two proofs. Either all of them
-were hashed in the buffer they were sent from, as they passed or before; or the file is the same, by its identity, from
-before it was hashed until after the registry has answered the last of them. Without either, content that is right now
-may have been something else while it was sent, and a registry that does not verify would keep that.
+The bytes that were *sent* must be the ones that were hashed. There are two proofs. Either all of them were hashed in
+the buffer from which they were sent, then or before; or the file had the same identity from before it was hashed until
+after the registry's last answer. Without either, content that is right now may have been different while it was sent,
+and a registry that does not verify would store that.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .hash_cache import HashCache
 
 
 class InDoubt(SourceChanged):
-    """The file was changed, or only touched, while it was sent: nobody knows what has gone. To be sent once more."""
+    """The file was changed or touched while it was sent, so it is unknown what was sent: send it once more."""
 
 
 class Verification:
-    """The hash of one body under way: taken for granted, made beside the sending, or by what reads it to be sent.
+    """The hash of one body: trusted from earlier, computed in parallel with sending, or by the reader that sends it.
 
-    Its tasks are of `group`, which a wrong content therefore ends. `exact`: nothing is taken for granted, and what is
-    sent is hashed as it passes wherever that can be, so that a file that is touched all the time can be sent.
+    Its tasks are in `group`, which wrong content therefore ends. `exact`: trust nothing, and hash bytes as they are
+    sent if possible, so that even a file that is touched all the time can be sent.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Verification:
         self._file = (body.identity if exact else body.opened_as) if isinstance(body, LocalFile) else None
         self._ends: Sequence[int] = ()
         self._running = RunningHash()
-        self._is_right = False  # hashed along, and found to be the blob
-        self._is_trusted: bool | None = None  # without being hashed; None: not looked at yet
-        self._hashing: asyncio.Task[None] | None = None  # beside the sending
-        self._next = 0  # where what was sent last ends
-        self._is_seen = True  # all that was sent was hashed as it passed
-        self._is_unsettled = False  # something was sent since it was settled
+        self._is_right = False  # hashed, and found to be the blob
+        self._is_trusted: bool | None = None  # trusted without being hashed; None: not checked yet
+        self._hashing: asyncio.Task[None] | None = None  # in parallel with sending
+        self._next = 0  # the end of the span that was sent last
+        self._is_seen = True  # all that was sent was hashed while it was sent
+        self._is_unsettled = False  # something was sent since the hash was settled
         self._has_begun = False  # something was sent at all
-        self._is_whole = False  # what was sent last was all in memory
+        self._is_whole = False  # the last body was completely in memory
 
     @property
     def md5s(self) -> tuple[bytes, ...]:
@@ -70,16 +70,16 @@ class Verification:
         if self._exact and span.start == 0:
             self._begin_anew()
         running = self.along(span.start)
-        # A reader that was cut off may end its piece beside this one, and would hash in its stead.
+        # A cancelled reader may still finish its piece, and would hash instead of this one.
         is_next = running is not None and span.start == self._next == running.offset
         self._is_seen, self._is_whole = self._is_seen and is_next, False
         self._next, self._is_unsettled, self._has_begun = span.stop, True, True
         return running
 
     def along(self, offset: int) -> RunningHash | None:
-        """Return what is to take the content from `offset` on, as it is read to be sent; so it is read once.
+        """Return the hash to feed with the content from `offset` on while it is sent, so that it is read only once.
 
-        None if it need not be hashed, or is hashed beside the sending: what comes before `offset` was not read.
+        None if it need not be hashed, or is hashed in parallel, since the bytes before `offset` were not read.
         """
         if self._hashing is not None or self._running.offset == self._blob.size or self._trusted():
             return None
@@ -88,17 +88,16 @@ class Verification:
         if self.is_streamed and self._ends:
             return None  # parts that another process has sent: `settle` reads the whole for their hashes
         if self.is_streamed and not self._trust.rereads:
-            # What an earlier process has sent is not fetched again to be hashed: the registry checks the digest.
+            # Bytes that an earlier process has sent are not fetched again to be hashed: the registry checks the digest.
             self._is_trusted = True
         elif not is_hashed_at_once(self._body):
             self.hash_beside()
         return None
 
     def may_settle_along(self, start: int) -> bool:
-        """Return whether all of the content may be hashed as it is sent in the request that commits it, from `start`
-        on.
+        """Return whether all content from `start` on may be hashed while it is sent in the request that commits it.
 
-        Then `check` has to be called between its last byte's being hashed and being sent.
+        Then `check` has to be called after the last byte is hashed, and before it is sent.
         """
         if self._exact:
             if start == 0:
@@ -110,31 +109,31 @@ class Verification:
         return True
 
     def sending_whole(self) -> RunningHash:
-        """Return what is to take all of the content before any of it is sent; then `check` has to be called."""
+        """Return the hash to feed with all content before any of it is sent; then call `check`."""
         self._is_whole = True
         return RunningHash()
 
     def check(self, running: RunningHash) -> None:
-        """Raise `BlobCorrupt` if what `running` has taken, all of it and once, is not the blob. In any thread.
+        """Raise `BlobCorrupt` if `running`, fed with all of the content, does not have the blob's digest.
 
-        What the file has become meanwhile does not matter: these bytes are the ones that are sent.
+        May run in any thread. Later changes of the file don't matter: these bytes are the ones that are sent.
         """
         if running.digest != self._blob.digest:
             raise self._corrupt(running)
         self._is_right = self._is_right or running is self._running
 
     def check_file(self) -> None:
-        """Raise `InDoubt` if the file is no longer what was hashed, and its bytes are not hashed as they are sent."""
+        """Raise `InDoubt` if the file has changed since it was hashed, and is not hashed while it is sent."""
         if self._identity() != self._file and not self._trust.is_blind and not self._is_proved:
             raise InDoubt(f"the file of {self._blob.digest} was changed or touched while it was sent")
 
     def remember(self) -> None:
-        """Note what was taken along and is right, so that another push need not hash it."""
+        """Note the verified hash, so that another push need not compute it."""
         if self._is_right and self._file is not None and self._file == self._identity():
             self._trust.note(self._file, self._blob.digest)
 
     def hash_beside(self, ends: Sequence[int] = ()) -> None:
-        """Hash beside the sending, in a thread of its own; with the md5 of the parts that end at `ends`."""
+        """Start to hash in parallel with sending, with the md5 of the parts that end at `ends`."""
         if ends:
             self._ends, self._running = ends, RunningHash(ends)
             if self.is_streamed:  # hashed as its parts are sent, in their order
@@ -144,13 +143,13 @@ class Verification:
         self._hashing = self._group.create_task(self._hash())
 
     def distrust(self) -> None:
-        """What was taken for granted is hashed after all: the registry has refused it, or lost it."""
+        """Hash content that was trusted so far, since the registry has refused or lost it."""
         if self._is_trusted:
             self._is_trusted = False
             self.hash_beside()
 
     async def settle(self) -> None:
-        """Return when the content is the blob's, and what was sent of it so far is that content.
+        """Return as soon as it is sure that the content is the blob's, and that it is what was sent.
 
         Raises `BlobCorrupt`, `InDoubt`, and what reading raises.
         """
@@ -168,9 +167,9 @@ class Verification:
         self._is_unsettled = False
 
     async def confirm(self) -> None:
-        """Called after the commit. Raises `InDoubt` if what was sent since it was settled may be something else.
+        """Check once more after the commit. Raises `InDoubt` if bytes sent since `settle` may be different.
 
-        Raises `SourceChanged` if what was sent is right, but the file is so no more: it is no success then either.
+        Raises `SourceChanged` if the sent bytes are right, but the file no longer is: that is no success either.
         """
         if self._is_unsettled:
             self.check_file()
@@ -183,7 +182,7 @@ class Verification:
 
     @property
     def is_streamed(self) -> bool:
-        """Whether the content comes over a line."""
+        """Whether the content is read over a line."""
         return not isinstance(self._body, LocalFile | BytesBody)
 
     @property
@@ -191,7 +190,7 @@ class Verification:
         return self._is_seen and self._has_begun and self._is_right
 
     def _begin_anew(self) -> None:
-        """Nothing counts that was sent before; an earlier request's thread may end its piece just now."""
+        """Start again: bytes sent before don't count, and an earlier request's thread may still be hashing."""
         self._running, self._next, self._is_seen, self._is_right = RunningHash(), 0, True, False
 
     def _trusted(self) -> bool:
