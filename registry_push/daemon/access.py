@@ -1,7 +1,8 @@
-"""Who may ask: the checks of Host and Origin as Ollama has them, and the bearer token. Pure but for the list of hosts.
+"""Which clients are served: Ollama's checks of Host and Origin, and the bearer token.
 
-Host: against DNS rebinding (CVE-2024-28224), server/routes.go, allowedHostsMiddleware. Origin: against pages of others
-in this user's browser, github.com/gin-contrib/cors with envconfig/config.go, AllowedOrigins.
+Host is checked against DNS rebinding (CVE-2024-28224; Ollama's server/routes.go, allowedHostsMiddleware). Origin is
+checked against foreign pages in this user's browser (github.com/gin-contrib/cors with envconfig/config.go,
+AllowedOrigins).
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ PREFLIGHT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Whose pages may ask. `patterns` have one `*` at most."""
+    """The origins of pages that are served. `patterns` have at most one `*`."""
 
     patterns: tuple[str, ...]
 
     @classmethod
     def parse(cls, ollama_origins: str) -> Self:
-        """Return what `$OLLAMA_ORIGINS` adds to this machine's own.
+        """Return this machine's own origins and those in `$OLLAMA_ORIGINS`.
 
-        Raises `InvalidSettings`, as Ollama does not start.
+        Raises `InvalidSettings` for values with which Ollama does not start.
         """
         text = ollama_origins.strip().strip("\"'")
         own = tuple(
@@ -51,7 +52,7 @@ class Origins:
         return cls((*added, *own, *_APPLICATIONS))
 
     def allow(self, origin: str) -> bool:
-        """Return whether a page of `origin` may ask."""
+        """Return whether a page of `origin` is served."""
         for pattern in self.patterns:
             before, star, after = pattern.partition("*")
             if origin == pattern or (star and origin.startswith(before) and origin.endswith(after)):
@@ -61,7 +62,7 @@ class Origins:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The three checks. `guards_host` where the service listens on this machine alone: any other Host is a trick."""
+    """The three checks. `guards_host`: the service listens on this machine only, so any other Host is an attack."""
 
     guards_host: bool
     origins: Origins
@@ -73,12 +74,12 @@ class Access:
         return not self.guards_host or self.is_own(bare_host(host))
 
     def admits_origin(self, origin: str, host: str) -> bool:
-        """Return whether a page of `origin` may ask at `host`.
+        """Return whether a page of `origin` is served at `host`.
 
-        A page from the very host that it asks passes only if that is a name of this machine, wherever the service
-        listens: with DNS rebinding the two are equal as well.
+        A page from the same host passes only if that is a name of this machine, wherever the service listens: with DNS
+        rebinding the two are equal too.
         """
-        if not origin.isascii():  # no browser sends such a one, and no header of the answer could repeat it
+        if not origin.isascii():  # no browser sends one, and no header of the answer could repeat it
             return False
         if self.origins.allow(origin):
             return True
@@ -89,7 +90,7 @@ class Access:
         if self.token is None:
             return True
         scheme, _, given = authorization.strip().partition(" ")
-        # A header's bytes that are no UTF-8 come as halves of surrogates.
+        # Bytes of a header that are not UTF-8 arrive as lone surrogates.
         sent = given.strip().encode("utf-8", "surrogateescape")
         return scheme.lower() == "bearer" and hmac.compare_digest(sent, self.token.encode())
 
@@ -104,8 +105,7 @@ def bare_host(host: str) -> str:
 
 
 def is_own_host(host: str) -> bool:
-    """Return whether `host` can only be this machine, or an address: no name of the public DNS (routes.go,
-    allowedHost)."""
+    """Return whether `host` is an address, or a name that can't be in the public DNS (routes.go, allowedHost)."""
     if not host.isascii():  # an IPv6 address may have any text as its zone, which no socket takes
         return False
     try:
@@ -116,7 +116,7 @@ def is_own_host(host: str) -> bool:
 
 
 def _is_mine(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Return whether an interface of this machine has the address: only then can a socket be bound to it."""
+    """Return whether the address is one of this machine's: only then can a socket be bound to it."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -15,19 +15,19 @@ DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 11434
 # A scheme only chooses the port: Ollama speaks plain http behind https:// too, for the proxy in front of it.
 _PORTS: Final = {"http": 80, "https": 443}
-# net.SplitHostPort: an IPv6 address with a port wears brackets; anything else has one colon.
+# As net.SplitHostPort: an IPv6 address with a port has brackets; anything else has one colon.
 _HOST_PORT: Final = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<name>[^:\[\]]*)):(?P<port>[^:\[\]]*)\Z")
 
 
 class Address(Struct, frozen=True):
-    """A host, without brackets, and a port. An empty host is every address of this machine; port 0 any free one."""
+    """A host without brackets, and a port. An empty host means all addresses of this machine; port 0 any free port."""
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine can reach it. A name other than `localhost` is not taken for local."""
+        """Whether only this machine can reach it. Names other than `localhost` don't count as local."""
         return is_loopback(self.host.lower())
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Address(Struct, frozen=True):
 
 
 def parse_ollama_host(value: str) -> Address:
-    """Return the address that `$OLLAMA_HOST` means. What can't be a port is Ollama's own; nothing is refused."""
+    """Parse `$OLLAMA_HOST`. An invalid port becomes Ollama's own; nothing is refused."""
     text = value.strip().strip("\"'").strip()
     scheme, separator, rest = text.partition("://")
     if not separator:

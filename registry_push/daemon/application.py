@@ -1,4 +1,4 @@
-"""The service's routes: Ollama's `POST /api/push`, what its clients ask besides, and what services are watched by."""
+"""The service's routes: Ollama's `POST /api/push`, its clients' other requests, and routes for monitoring."""
 
 from __future__ import annotations
 
@@ -33,26 +33,25 @@ from .running_pushes import RunningPushes
 from .tags import list_response
 from .targets import AllowedTargets
 
-# A name has 600 characters at most, a login some thousands (tokens); the rest would be somebody's mistake.
+# Bytes of a request's body. A name has 600 characters at most, a login (token) some thousands.
 MAX_BODY: Final = 64 * 1024
-# What monitors ask without a token. `/` is how Ollama's clients see whether anybody is there.
+# Routes without a token, for monitors. Ollama's clients ask `/` to see whether a server is there.
 _OPEN: Final = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 _ERROR_STATUS: Final = 500
 _PUSH: Final = "/api/push"
-# Where a request keeps the name of the model that it asks for.
+# The key under which a request stores its model's name.
 _MODEL: Final = web.RequestKey("model", str)
-# What else Ollama answers (docs/api.md, and its OpenAI-compatible routes).
+# Ollama's other routes (docs/api.md, and its OpenAI-compatible ones).
 _OLLAMAS: Final = ("/api/", "/v1/")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Patience(Struct, frozen=True):
-    """How long the service waits, in seconds.
+    """The service's timeouts, in seconds.
 
-    `first_line`: for the registry to let us in or turn us down, before the answer begins and its status is fixed.
-    `body`: for a request's body. `idle`: for a request's head, and for the next request. `reader`: for a client that
-    takes nothing of its stream.
+    `first_line`: for the registry's first answer, before ours begins and its status is fixed. `body`: for a request's
+    body. `idle`: for a request's head, and for the next request. `reader`: for a client that does not read its stream.
     """
 
     first_line: float = 2.0
@@ -85,7 +84,7 @@ class Service:
         self._unready = ""
 
     def runner(self) -> web.AppRunner:
-        """Return what serves it: with the limits on heads, and a handler cancelled when its client leaves."""
+        """Return the server's runner, with limits on heads, whose handlers are cancelled when their client leaves."""
         application = web.Application(middlewares=[self._guarded])
         application.on_response_prepare.append(self._name_origin)
         router = application.router
@@ -103,13 +102,13 @@ class Service:
             access_log=None,
             handler_cancellation=True,
             keepalive_timeout=self._patience.idle,
-            # What a client still sends after it was refused is read for so long, lest a reset tear the answer away.
+            # A refused client's body is read for so long, since a reset could destroy the answer.
             lingering_time=2.0,
             max_line_size=8190,
             max_field_size=8190,
             max_headers=64,
             auto_decompress=False,
-            # Handlers of clients that are still being told the end.
+            # Handlers that are still sending the last line.
             shutdown_timeout=5.0,
         )
 
@@ -121,7 +120,7 @@ class Service:
         began = loop.time()
         with self._clients.working(request):
             response = await self._answer(request, handler)
-        # Monitors ask every few seconds: what is no push is for who asks for it.
+        # Monitors ask every few seconds, so requests other than pushes are logged only with --verbose.
         level = logging.INFO if request.path == _PUSH else logging.DEBUG
         client, model, seconds = request.remote or "a local client", request.get(_MODEL), loop.time() - began
         tell_of_request(Answered(client, request.method, request.path, response.status, seconds, model), level)
@@ -145,7 +144,7 @@ class Service:
             return _error(error.status, error.text or error.reason, headers)
         except RegistryPushError as error:
             return _failure(error)
-        except Exception:  # a bug: the client is told, the service continues
+        except Exception:  # a bug: tell the client and continue
             LOG.exception("a bug in the answer to %s %s", request.method, printable(request.path))
             return _error(_ERROR_STATUS, "a bug in registry-push; the service's log says where")
 
@@ -207,7 +206,7 @@ class Service:
             raise _too_large()
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0  # as aiohttp's own: it is no part of the answer
+            request.writer.output_size = 0  # as aiohttp does: a 100 is no part of the answer
         body = bytearray()
         try:
             async with asyncio.timeout(self._patience.body):
@@ -241,7 +240,7 @@ class Service:
             await in_thread(open_store, self._settings)
         except RegistryPushError as error:
             self._log_once(words_of(error))
-            # Asked without a token: where the store is, and who owns it, are for the log.
+            # This route needs no token, so the store's path and owner are only logged.
             return _error(503, "the store of models can't be read; the service's log says why")
         self._unready = ""
         return _json({"status": "ok"})
@@ -262,11 +261,11 @@ class Service:
 
 
 async def _asked_for_later(_: web.Request) -> None:
-    """The body is asked for when it is known to be wanted."""
+    """Do nothing: the body is asked for when it is known to be needed."""
 
 
 def _notice_dead_lines(request: web.Request) -> None:
-    """A client whose machine has gone says nothing: the kernel asks after it, and gives it up after a minute."""
+    """Have the kernel probe a silent client, and give it up after a minute: its machine may be gone."""
     line = request.transport.get_extra_info("socket") if request.transport is not None else None
     if line is None or line.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -288,7 +287,7 @@ def _failure(error: RegistryPushError) -> web.Response:
 def _error(status: int, words: str, headers: dict[str, str] | None = None) -> web.Response:
     response = _json({"error": words}, status, headers)
     if status in (408, 413):
-        response.force_close()  # what is left of the body is no next request
+        response.force_close()  # the rest of the body is no next request
     return response
 
 

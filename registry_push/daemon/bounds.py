@@ -1,4 +1,4 @@
-"""`Bounds`: how much of everything the service takes on at once. Who comes beyond it is told when to come again."""
+"""`Bounds`: the service's limits on simultaneous work. Clients beyond them are told when to come again."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from msgspec.structs import replace
 
 
 class Bounds(Struct, frozen=True):
-    """Numbers of what may be open or under way at once.
+    """Limits on what may be open or under way at once.
 
-    `connections`: to registries in all; `per_registry` of them to one, so that one that hangs leaves the rest to the
-    others (the requests of one push, 64 beside its bodies, go over as many). `pushes`: under way in all, some thirty
-    open files each; `pushes_per_registry` of them to one: more than one machine sends at a time with any use. Clients
-    that wait for one push count once. `clients`: connections of clients; those of a hundred clients are a tenth of it.
-    `clients_per_push`: of them, that wait for one push; more are told to come again. `retry_after`: seconds, about what
-    a push of little takes.
+    `connections`: to all registries; `per_registry`: to one, so that one that hangs leaves the rest to the others (one
+    push uses that many: its 64 requests without a body, and its bodies). `pushes`: under way in all, with some thirty
+    open files each; `pushes_per_registry`: to one, more than one machine can usefully send. Clients that wait for one
+    push count once. `clients`: connections of clients; a hundred clients need a tenth of it. `clients_per_push`: that
+    wait for one push; more are told to come again. `retry_after`: seconds, about the time of a small push.
 
-    Nobody can take all: of pushes, and of clients that wait, one registry has no more than are left for the others. So
-    each registry that hangs leaves half, and ten have to hang before another is turned away.
+    No registry can take all pushes or all waiting clients: it gets no more than are left for the others. So each
+    registry that hangs leaves half, and ten have to hang before another is turned away.
     """
 
     connections: int = 1024
@@ -31,7 +30,7 @@ class Bounds(Struct, frozen=True):
     retry_after: int = 10
 
     def within(self, files: int) -> Self:
-        """These, where the process may have `files` open: a quarter to registries, one to clients, half for blobs."""
+        """Return the limits for a process with `files` descriptors: a quarter each for registries and clients."""
         quarter = max(1, files // 4)
         connections, clients = min(self.connections, quarter), min(self.clients, quarter)
         return replace(

@@ -1,4 +1,4 @@
-"""`Clients`: the connections of clients, so many at once."""
+"""`Clients`: the connections of clients, up to a limit."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, Final, cast
 
 from aiohttp import web
 
-# Seconds in which a client that is turned away can send what it has begun to: a reset would tear the answer away.
+# Seconds in which a client that is turned away may finish sending: a reset could destroy the answer.
 _LINGERING: Final = 1.0
 
 
 class Clients:
-    """Makes room for whoever comes: the client that has been idle longest goes. Where none is idle, 503.
+    """Makes room for new clients: closes the connection that has been idle longest; answers 503 if none is idle.
 
-    Idle is who has sent no request, or a part of its head, or waits after an answer. A burst of connections that are
-    accepted in one turn of the loop is counted in the next.
+    A client is idle if it has sent no request, or a part of its head, or waits after an answer. Connections accepted in
+    one turn of the loop are counted in the next.
     """
 
     def __init__(self, most: int, retry_after: int) -> None:
@@ -27,7 +27,7 @@ class Clients:
 
     @contextmanager
     def working(self, request: web.Request) -> Iterator[None]:
-        """While its request is worked on, a client is not idle."""
+        """Context in which a client is not idle: its request is being worked on."""
         self._working.add(request.protocol)
         try:
             yield
@@ -35,7 +35,7 @@ class Clients:
             self._working.discard(request.protocol)
 
     def protocol(self, server: web.Server) -> asyncio.BaseProtocol:
-        """Return what speaks with the next client of `server`."""
+        """Return the protocol for the next client of `server`."""
         here = [each for each in server.connections if each.transport is not None]
         if len(here) >= self._most:
             idle: web.RequestHandler | None = next((each for each in here if each not in self._working), None)
@@ -65,7 +65,7 @@ class BoundedRunner(web.AppRunner):
 
 
 class _TurnedAway(asyncio.Protocol):
-    """Answers 503 before anything was asked."""
+    """Answers 503 before any request."""
 
     def __init__(self, retry_after: int) -> None:
         body = b'{"error":"too many clients are connected; come again"}'
@@ -79,7 +79,7 @@ class _TurnedAway(asyncio.Protocol):
         self._answer = "\r\n".join([*head, "", ""]).encode() + body
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say it, and ends."""
+        """Send the answer and close."""
         assert isinstance(transport, asyncio.WriteTransport)
         transport.write(self._answer)
         if transport.can_write_eof():

@@ -1,4 +1,4 @@
-"""What clients are told of an error: a status while nothing has been streamed, and one sentence with the next step."""
+"""Errors as clients see them: a status if nothing was streamed yet, and one sentence with the next step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .targets import TargetNotAllowed
 
 
 class TooBusy(Unavailable):
-    """So many pushes are under way, or clients waiting, that no other is taken on. `retry_after`: seconds."""
+    """Too many pushes are under way, or clients waiting. `retry_after`: seconds."""
 
     default_hint = "push again a little later"
 
@@ -64,7 +64,7 @@ def status_of(error: RegistryPushError) -> int:
             return 403
         case TooBusy():
             return 503
-        # A blob or a key file that is missing is the server's trouble; the model that was asked for is there.
+        # A missing blob or key file is the server's problem: the requested model is there.
         case NotAtSource() if not isinstance(error, BlobMissing | KeyNotFound):
             return 404
         case _:
@@ -81,7 +81,7 @@ def words_of(error: RegistryPushError) -> str:
 
 
 def _for_a_client(part: Setting | Command | Login) -> str:
-    """Return a part as who calls the service has to do it, or whoever runs it."""
+    """Return a part of a hint in words for the caller of the service, or for whoever runs it."""
     match part:
         case Setting("username" | "password_stdin"):
             return "username and password in the request"

@@ -1,4 +1,4 @@
-"""What the service says of itself when it starts: whose models it pushes, with which key, and where to."""
+"""What the service reports when it starts: its models, its key, and its targets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_store(settings: Settings) -> None:
 
 
 def introduced(settings: Settings, targets: AllowedTargets) -> str:
-    """Return the line that says it."""
+    """Return the line to report."""
     return f"pushing {_store(settings)}, signed in with {_key(settings)} and this user's logins, to {targets}"
 
 

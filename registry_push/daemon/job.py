@@ -1,8 +1,8 @@
-"""`Job`: one push under way, and what any number of clients are told of it, each from the beginning.
+"""`Job`: one push under way, and its stream, which any number of clients read, each from the beginning.
 
-What may not be lost (that a blob began or is done, the manifest, the end) is a list that only grows, two lines a blob;
-every reader has a place in it. Progress in between is one number for each blob under way, overwritten as it moves: a
-slow reader sees it less often, and neither slows the upload nor makes anything grow.
+Lines that must not be lost (that a blob begins or is done, the manifest, the end) are in a list that only grows, two
+lines a blob; every reader has a position in it. Progress in between is one number for each blob under way, overwritten
+as it moves: a slow reader sees it less often, and neither slows the upload nor uses more memory.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from .failures import words_of
 
 # Seconds between two looks at the progress, as in Ollama's server/upload.go.
 PACE: Final = 0.06
-# Lines given at once: a reader that comes late to a model of 10,000 blobs gets them in pieces.
+# Lines returned at once: a reader that comes late to a model of 10,000 blobs gets them in pieces.
 _AT_ONCE: Final = 256
 
 
 class Reported(Struct, frozen=True):
-    """A line that every reader gets; `begins` names the blob, and how far it is, where an upload begins with it."""
+    """A line for every reader; if it reports the beginning of an upload, `begins` is the blob and its progress."""
 
     line: bytes
     begins: tuple[Digest, int] | None = None
 
 
 class Job:
-    """A push that several clients may wait for. It is called with the push's events; `end` is called once."""
+    """A push that several clients may wait for. It is called with the push's events, and `end` once."""
 
     def __init__(self) -> None:
         self.told: list[Reported] = [Reported(lines.RETRIEVING)]
-        self.moving: dict[Digest, tuple[int, int]] = {}  # of each blob under way: bytes so far, and in all
+        self.moving: dict[Digest, tuple[int, int]] = {}  # for each blob under way: bytes so far, and in all
         self.error: RegistryPushError | None = None
         self._blobs_left = 0
         self._told_of_manifest = False
@@ -54,7 +54,7 @@ class Job:
         self._over = asyncio.Event()
 
     def __call__(self, event: Event) -> None:
-        """Take in what happened; never blocks."""
+        """Take an event; never blocks."""
         match event:
             case ModelStarted():
                 self._blobs_left = event.blobs
@@ -76,7 +76,7 @@ class Job:
                 pass
 
     def end(self, error: RegistryPushError | None) -> None:
-        """The push is over; `error` says why, if it did not get there."""
+        """End the stream; `error` says why, if the push failed."""
         self.error = error
         self.moving.clear()
         self._over.set()
@@ -84,19 +84,19 @@ class Job:
 
     @property
     def is_over(self) -> bool:
-        """Whether the last line has been told."""
+        """Whether the last line has been added."""
         return self._over.is_set()
 
     async def over(self) -> None:
-        """Return when the push is over."""
+        """Wait for the end of the push."""
         await self._over.wait()
 
     async def news(self) -> None:
-        """Return when a line is told."""
+        """Wait for the next line."""
         await self._news.wait()
 
     def _tell_of_manifest(self) -> None:
-        """When the last blob is done; a model without any comes to it by its manifest."""
+        """Add the line before the manifest's: after the last blob, or at the manifest if there are none."""
         if not self._told_of_manifest:
             self._told_of_manifest = True
             self._tell(lines.PUSHING_MANIFEST)
@@ -108,17 +108,17 @@ class Job:
 
 
 class Reader:
-    """One client's place in a job's stream."""
+    """One client's position in a job's stream."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._place = 0
-        self._shown: dict[Digest, int] = {}  # what was told last of each blob under way
+        self._shown: dict[Digest, int] = {}  # the progress last sent for each blob under way
 
     async def begun(self, patience: float) -> None:
-        """Return when there is more than the first line: the registry has let us in, or the push is over.
+        """Wait for more than the first line: until the registry has let us in, or the push is over.
 
-        After `patience` seconds in any case.
+        Waits for `patience` seconds at most.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
@@ -128,7 +128,7 @@ class Reader:
     async def next(self) -> bytes:
         """Return the lines that are due, empty at the end.
 
-        Between two answers lie `PACE` seconds, if there is no more.
+        If nothing is due, wait up to `PACE` seconds for the next progress.
         """
         if self._place == len(self._job.told):
             await _at_most(PACE, self._job.over())
@@ -146,7 +146,7 @@ class Reader:
         self._shown = {digest: offset for digest, offset in self._shown.items() if digest in moving}
         begun = dict(each.begins for each in told if each.begins is not None)
         for digest, (offset, size) in moving.items():
-            # 100 % is told when the registry has confirmed it.
+            # 100 % is reported when the registry has confirmed the blob.
             if offset < size and digest not in begun and self._shown.get(digest) != offset:
                 text += lines.pushing(digest, size, offset)
                 self._shown[digest] = offset

@@ -12,17 +12,17 @@ SUCCESS = b'{"status":"success"}\n'
 
 
 def pushing(digest: Digest, total: int, completed: int) -> bytes:
-    """Return how far a blob is: `completed` of `total` bytes."""
+    """Return the line for a blob's progress: `completed` of `total` bytes."""
     return _line(status=f"pushing {digest.short}", digest=str(digest), total=total, completed=completed)
 
 
 def starting(blob: Descriptor) -> bytes:
-    """Return the upload of a blob begins."""
+    """Return the line for the beginning of a blob's upload."""
     return _line(status="starting upload", digest=str(blob.digest), total=blob.size)
 
 
 def failed(words: str) -> bytes:
-    """Return the last line of a push that failed after it had been streamed."""
+    """Return the last line of a push that failed after its stream had begun."""
     return _line(error=words)
 
 

@@ -16,17 +16,17 @@ from ..errors import redacted
 from ..events import BlobWaiting, Event, ModelDone, ModelFailed, ModelStarted, Retrying, Stopping, Warned
 from .failures import words_of
 
-# What begins the lines of a traceback, as no record begins: none of them can be taken for one.
+# The prefix of a traceback's lines. No record begins so, hence no line of one can be mistaken for a record.
 _BELOW: Final = "  | "
 _RUN: Final = re.compile(r"[^ -~]+")
 
 
 class Cleaner(logging.Filter):
-    """Makes every record one line of what can be printed, and a traceback lines of its own below it.
+    """Makes every record one line of printable text, and a traceback separate lines below it.
 
-    Names, paths, headers, manifests, registries and exceptions say what they like; escape sequences, line ends and
-    characters that nobody sees or that turn the direction of text are written out, as `\\x1b`. On a logger it cleans
-    what is logged there; on a handler what comes from anywhere.
+    Names, paths, headers, manifests, registries and exceptions may contain anything; escape sequences, line ends,
+    invisible characters and those that change the direction of text are escaped, as `\\x1b`. On a logger it cleans what
+    is logged there, on a handler everything.
     """
 
     _formatter = logging.Formatter()
@@ -35,7 +35,7 @@ class Cleaner(logging.Filter):
         """Clean `record` in place; it always passes. Cleaning twice changes nothing."""
         try:
             text = record.getMessage()
-        except Exception:  # a bug in the call; to lose what was to be said would hide another
+        except Exception:  # a bug in the logging call; losing the record could hide another
             text = f"{record.msg} {record.args}"
         record.msg, record.args = _line(text), None
         if record.exc_info and record.exc_text is None:
@@ -48,7 +48,7 @@ class Cleaner(logging.Filter):
 
 
 def _line(text: str) -> str:
-    # Written out first: a line end must not keep a login from being seen as one.
+    # Escaped first: a line end inside a login must not keep it from being recognised.
     return redacted(_RUN.sub(_written_out, text))
 
 
@@ -95,21 +95,21 @@ class _Objects(_Lines):
 
 
 def begin(*, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
-    """Log what this process says: lines on stderr, where systemd and containers look, or JSON objects on stdout.
+    """Set up logging: lines on stderr, where systemd and containers look, or JSON objects on stdout.
 
-    What others log in this process goes the same way.
+    Records of other packages in this process are logged in the same way.
     """
     handler = logging.StreamHandler(sys.stdout if as_json else sys.stderr)
     handler.setFormatter(_Objects() if as_json else _Lines())
     handler.addFilter(Cleaner())
     logging.getLogger().addHandler(handler)
     LOG.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
-    # aiohttp writes a traceback for each head that is no HTTP; the client is answered 400.
+    # aiohttp logs a traceback for each head that is not HTTP; the client gets 400.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
 class Answered(Struct, frozen=True):
-    """A request of `client` that was answered with `status` after so many `seconds`; `model` is what it pushes."""
+    """A request of `client`, answered with `status` after `seconds`; `model` is what it pushes."""
 
     client: str
     method: str
@@ -129,7 +129,7 @@ def tell_of_request(answered: Answered, level: int) -> None:
 
 
 def tell(event: Event) -> None:
-    """Write what happened in a push, if it is worth a line."""
+    """Log an event of a push, if it is worth a line."""
     match event:
         case ModelStarted():
             LOG.info("pushing %s to %s: %d blobs, %d bytes", event.model, event.target, event.blobs, event.size)

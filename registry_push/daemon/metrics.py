@@ -1,4 +1,4 @@
-"""What `/metrics` tells Prometheus."""
+"""`/metrics` for Prometheus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["CONTENT_TYPE", "Metrics"]
 
 
 class Metrics:
-    """Counters of one service. Called with the events of every push. Labels have few values, none of a client's."""
+    """Counters of one service. Called with the events of every push. Labels have few values, none from clients."""
 
     def __init__(self, *, pushes: Callable[[], int], clients: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
@@ -52,5 +52,5 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
 
     def text(self) -> bytes:
-        """In Prometheus' own format."""
+        """Return the counters in Prometheus' own format."""
         return generate_latest(self._registry)

@@ -12,7 +12,7 @@ from ..model.json_errors import why_not_json
 
 @dataclass(frozen=True, slots=True)
 class PushRequest:
-    """What was asked for. Without `username` the logins of this machine are used, as the command does."""
+    """A client's request. Without `username` this machine's logins are used, as by the command."""
 
     model: str
     stream: bool = True
@@ -22,7 +22,7 @@ class PushRequest:
 
     @classmethod
     def parse(cls, body: bytes) -> Self:
-        """From JSON. As in Go, null is as good as absent, and fields that are not known are passed over.
+        """Parse JSON. As in Go, null counts as absent, and unknown fields are ignored.
 
         Raises `UsageError`.
         """
@@ -36,7 +36,7 @@ class PushRequest:
             ) from None
         if not isinstance(document, dict):
             raise UsageError("the body is no JSON object", hint='send one: {"model": "NAME"}')
-        # `name` is what `model` was called before; empty is as good as absent.
+        # `name` is the old name of `model`; empty counts as absent.
         model = _field(document, "model", str) or _field(document, "name", str)
         if not model:
             raise UsageError("model is required", hint='name it: {"model": "NAMESPACE/MODEL:TAG"}')
@@ -61,7 +61,7 @@ def _field(document: dict[str, Any], name: str, kind: type) -> Any:
     if isinstance(value, str):
         try:
             value.encode()
-        except UnicodeEncodeError:  # JSON can spell half a character, and no header can carry it
+        except UnicodeEncodeError:  # JSON can contain half a character, which no header can carry
             raise UsageError(f"{name} has half a character in it") from None
     return value
 

@@ -1,4 +1,4 @@
-"""`RunningPushes`: clients that ask for the same push share one. When the last of them leaves, it ends."""
+"""`RunningPushes`: clients that request the same push share it. It ends when the last of them leaves."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ class RunningPushes:
     ) -> None:
         try:
             await self._group.__aexit__(kind, error, traceback)
-        except BaseExceptionGroup as group:  # no push raises: it is the one error from inside the `with`
+        except BaseExceptionGroup as group:  # pushes don't raise: it is the one error from inside the `with`
             raise unwrapped(group) from None
 
     @property
     def is_stopping(self) -> bool:
-        """Whether nothing new is begun."""
+        """Whether no new push may begin."""
         return self._stop.is_set()
 
     def stop(self) -> None:
-        """Has every push finish the chunks under way; then it ends with `Interrupted`."""
+        """Let every push finish the chunks under way, and then end with `Interrupted`."""
         self._stop.set()
 
     def cancel(self) -> None:
@@ -70,15 +70,15 @@ class RunningPushes:
             task.cancel()
 
     async def idle(self) -> None:
-        """Return when no push is under way."""
+        """Wait until no push is under way."""
         if self._running:
             await asyncio.wait(self._running)
 
     @contextmanager
     def joined(self, push: PlannedPush) -> Iterator[Job]:
-        """Yield the push that `push` means, begun if it is not under way; leaving it is no longer waiting for it.
+        """Yield the running push for `push`, starting it if needed; leaving the context stops waiting for it.
 
-        Raises `Interrupted` if nothing new is begun, `TooBusy` if as many as may be are under way or wait.
+        Raises `Interrupted` if no new push may begin, `TooBusy` at the limit of running pushes or waiting clients.
         """
         if self.is_stopping:
             raise Interrupted("the service is stopping")
@@ -109,7 +109,7 @@ class RunningPushes:
         return running
 
     def _check_pushes(self, registry: HTTPOrigin) -> None:
-        """One registry that hangs has its own pushes turned away, and no others."""
+        """Raise `TooBusy` if its registry has too many pushes: one that hangs must not block the others."""
         bounds, there = self._bounds, sum(each == registry for each in self._running.values())
         left = bounds.pushes - len(self._running)
         if left <= 0:
@@ -118,7 +118,7 @@ class RunningPushes:
             raise self._too_busy(f"{there} pushes to {registry.netloc} are under way already")
 
     def _check_clients(self, registry: HTTPOrigin, here: int) -> None:
-        """As many wait for one push, or for one registry, as leave room for others. `here`: that wait for the push."""
+        """Raise `TooBusy` if too many clients wait for one registry or, `here`, for one push."""
         there = sum(running.clients for running in self._waited_for.values() if running.registry == registry)
         if here >= self._bounds.clients_per_push:
             raise self._too_busy(f"{here} clients wait for this push already")
@@ -129,7 +129,7 @@ class RunningPushes:
         return TooBusy(message, retry_after=self._bounds.retry_after)
 
     def _forget(self, key: Key, job: Job) -> None:
-        """Who asks from now on gets a push of its own."""
+        """Forget the push, so that later requests start another."""
         if key in self._waited_for and self._waited_for[key].job is job:
             del self._waited_for[key]
 
@@ -147,7 +147,7 @@ class RunningPushes:
             error = report.error
         except RegistryPushError as failure:
             error = failure
-        except Exception:  # a bug: its client is told, and the others continue
+        except Exception:  # a bug: tell its clients and continue
             LOG.exception("a bug in the push of %s", push.plan.name.short)
             error = RegistryPushError("a bug in registry-push", hint="the service's log says where")
         finally:

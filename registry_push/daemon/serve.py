@@ -38,9 +38,9 @@ from .running_pushes import RunningPushes
 from .targets import AllowedTargets
 
 _MAX_TOKEN_FILE: Final = 4096
-# Files that a process may have open where nothing says how many: Windows has no limit that concerns sockets.
+# Files that a process may open if the system does not say: Windows has no limit on sockets.
 _FILES: Final = 65536
-# A token that can be guessed is none: 16 characters of base64 are 96 bits.
+# Characters of a token, so that it can't be guessed: 16 characters of base64 are 96 bits.
 _MIN_TOKEN: Final = 16
 
 
@@ -54,7 +54,10 @@ class ServeOptions(Struct, frozen=True):
 
     @classmethod
     def of(cls, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Self:
-        """Return what flags and environment mean. Reads the token. Raises `UsageError`, `NotAtSource`, `Unreadable`."""
+        """Return the options from flags and environment; read the token.
+
+        Raises `UsageError`, `NotAtSource`, `Unreadable`.
+        """
         address = parse_ollama_host(environ.get("OLLAMA_HOST", ""))
         if flags["host"] is not None:
             address = replace(address, host=flags["host"].strip("[]"))
@@ -67,7 +70,7 @@ class ServeOptions(Struct, frozen=True):
         token = _read_token(flags["token_file"]) if flags["token_file"] is not None else None
         is_local = flags["unix"] is not None or address.is_local
         if not is_local and token is None and not flags["allow_anonymous"]:
-            # CVE-2025-63389: an API that the whole net can use.
+            # CVE-2025-63389: an API open to the whole network.
             raise UsageError(
                 f"on {address} others than this machine can push with your logins",
                 hint=step(
@@ -81,7 +84,7 @@ class ServeOptions(Struct, frozen=True):
                 ),
             )
         access = Access(
-            # A browser gets to no socket in the file system.
+            # A browser can't reach a socket in the file system.
             guards_host=flags["unix"] is None and address.is_local,
             origins=Origins.parse(environ.get("OLLAMA_ORIGINS", "")),
             token=token,
@@ -118,9 +121,9 @@ def _read_token(path: Path) -> str:
 def run(settings: Settings, flags: Mapping[str, Any]) -> int:
     """Serve until SIGINT or SIGTERM and return the exit code.
 
-    0: stopped in order, whatever was under way; who manages services takes anything else for a crash. 130: stopped at
-    once, by a second signal. Raises `UsageError` if it can't listen, `StoreNotFound`,
-    and what `ServeOptions.of` raises.
+    0: stopped in order, whatever was under way, since service managers take anything else for a crash. 130: stopped at
+    once, by a second signal. Raises `UsageError` if it can't listen, `StoreNotFound`, and what `ServeOptions.of`
+    raises.
     """
     raise_on_interrupt()
     collector.resume()  # all is imported
@@ -169,7 +172,7 @@ def _ended(task: asyncio.Task[None]) -> bool:
 
 @asynccontextmanager
 async def _listening(runner: web.AppRunner, options: ServeOptions) -> AsyncIterator[web.BaseSite]:
-    """Listen for as long as this is open; at its end clients are given time to read the last line."""
+    """Listen inside this context; at its end, give clients time to read the last line."""
     await runner.setup()
     try:
         site = _site(runner, options)
@@ -202,7 +205,7 @@ async def _start(site: web.BaseSite, options: ServeOptions) -> None:
 
 
 def _unix_socket(path: Path) -> socket.socket:
-    """Return a socket at `path` that only this user can connect to; one that a dead process left there is replaced."""
+    """Return a socket at `path` that only this user can connect to; replace one that a dead process has left."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_dead(path)
@@ -227,16 +230,16 @@ def _remove_dead(path: Path) -> None:
 
 
 def _allow_many_files() -> int:
-    """Take as many files as the system allows, as Go programs do: a hundred pushes hold three thousand at once.
+    """Raise the limit on open files as far as allowed, as Go programs do: a hundred pushes have three thousand open.
 
-    Returns how many these are.
+    Returns the limit.
     """
     if os.name != "posix":
         return _FILES
     import resource
 
     few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS takes less than it says
+    with suppress(ValueError, OSError):  # macOS refuses its own hard limit
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         few = most
     return few if few != resource.RLIM_INFINITY else _FILES

@@ -1,4 +1,4 @@
-"""`GET /api/tags`: the models that are here, as Ollama lists them (api/types.go, ListResponse)."""
+"""`GET /api/tags`: the models in the store, as Ollama lists them (api/types.go, ListResponse)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .log import LOG
 
 
 def list_response(store: OllamaStore) -> dict[str, Any]:
-    """Return every model of `store`, the latest first; one that can't be read is left out and logged.
+    """Return every model of `store`, the latest first; log and skip those that can't be read.
 
-    Reads the disk.
+    Blocks on the disk.
     """
     models = []
     for stored in sorted(store.scan().models, key=lambda model: -model.modified):

@@ -14,21 +14,21 @@ from ..text.hint import Setting, step
 
 
 class TargetNotAllowed(RegistryPushError):
-    """The service was started with a list of targets, and this is none of them."""
+    """The target is not among those that the service was started with."""
 
 
 class AllowedTargets(Struct, frozen=True):
     """Globs on `HOST[:PORT]` and on the repository below it. Without any, every target is allowed.
 
-    Even then nobody who asks chooses a target: it is the one in the name of a model that the store's owner put there,
-    and the service writes nothing to the store.
+    Even then clients can't choose a target: it is part of the name of a model in the store, to which the service does
+    not write.
     """
 
     globs: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def parse(cls, globs: Iterable[str]) -> Self:
-        """From `--allow-target`. Raises `InvalidSettings`."""
+        """Parse the values of `--allow-target`. Raises `InvalidSettings`."""
         parsed = []
         for glob in globs:
             host, slash, path = glob.strip().lower().partition("/")
@@ -44,7 +44,7 @@ class AllowedTargets(Struct, frozen=True):
         return " or ".join(f"{at}/{below}" for at, below in self.globs) or "the registry in each model's name"
 
     def check(self, name: ModelName) -> None:
-        """Raise `TargetNotAllowed` if the registry and repository in `name` are none of these."""
+        """Raise `TargetNotAllowed` if no glob matches the registry and repository in `name`."""
         host, path = name.host.lower(), f"{name.namespace}/{name.model}".lower()
         if self.globs and not any(fnmatchcase(host, at) and fnmatchcase(path, below) for at, below in self.globs):
             raise TargetNotAllowed(
