@@ -1,4 +1,4 @@
-"""Copy: manifests and what they name from any store to any other."""
+"""Copy: manifests and their content from any store to any other."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ async def copy(
     sink: Sink = ignore,
     stop: asyncio.Event | None = None,
 ) -> Report:
-    """Copy `source` to `target`, places both: one model, a repository with all its tags, or a whole store.
+    """Copy the place `source` to the place `target`: one model, a repository with all its tags, or a whole store.
 
-    Each of `tags` is set beside the main one. `referrers`: `all`, `none` or an artifact type; without it they go along
-    with what is new at the target. What is at the target with the same digest costs two requests. Raises an error of
-    the tree for what concerns all of it; one manifest that fails does not keep the others back. But an archive appears
-    with all of the models or not at all; what there was of it is continued by the same copy. Cancelling is safe. Once
-    `stop` is set, chunks under way are finished, nothing new is begun, and `Interrupted` is raised.
+    Each of `tags` is set beside the main one. `referrers`: `all`, `none` or an artifact type; by default they are
+    copied with manifests that are new at the target. A manifest that the target has already costs two requests. Raises
+    a `RegistryPushError` for what concerns the whole copy; if one manifest fails, the others are copied nevertheless.
+    But an archive appears with all models or not at all; the same copy continues an incomplete one. Cancelling is safe.
+    Once `stop` is set, chunks under way are finished, nothing new is begun, and `Interrupted` is raised.
     """
     to = parse_copy_target(target)
     options = CopyOptions.of(tags, referrers, require_referrer, to)
@@ -90,10 +90,10 @@ async def copy_each(
     sink: Sink = ignore,
     stop: asyncio.Event | None = None,
 ) -> Report:
-    """As `copy`, from each of `places`; to be resumed it is noted as `verb`."""
+    """As `copy`, from each of `places`; it is recorded as `verb`, to be resumed."""
     settings, stop = settings or Settings(), stop or asyncio.Event()
     _check_login(settings, places, to)
-    Proxies.of(settings.environ)  # one that can't be used is told before anything else is looked at
+    Proxies.of(settings.environ)  # raises for an unusable proxy before anything else is checked
     record = CopyRecord.of(
         verb, local_store(settings), places, to, settings, tags=options.tags, referrers=options.referrers
     )
@@ -152,7 +152,7 @@ def _check_login(settings: Settings, places: Sequence[Place], to: CopyTarget) ->
 
 
 async def carry_out_again(record: CopyRecord, *, settings: Settings, sink: Sink, stop: asyncio.Event) -> Report:
-    """Continue what `record` tells of. Raises as `copy`."""
+    """Continue the recorded copy. Raises as `copy`."""
     to, settings = parse_copy_target(record.target), record.settings(settings)
     options = CopyOptions.of(record.tags, record.referrers, None, to)
     places = [parse_place(source) for source in record.sources]
@@ -191,7 +191,7 @@ def _copier(
 
 
 class _Beginning:
-    """Notes the copy when it turns out that something is missing at the target: one of what is there writes nothing."""
+    """Records the copy once something is found to be missing at the target; with nothing to do, nothing is written."""
 
     def __init__(self, journal: Journal | None, record: CopyRecord) -> None:
         self._journal = journal

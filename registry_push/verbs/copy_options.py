@@ -1,4 +1,4 @@
-"""`CopyOptions`: what is copied beside a manifest and what it names."""
+"""`CopyOptions`: what is copied besides a manifest and its content."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ _ARTIFACT_TYPE: Final = "an artifact type, such as application/vnd.dev.sigstore.
 
 class CopyOptions(Struct, frozen=True):
     """`tags` are set beside the main one. `referrers` says which of them are copied: all, none, or those of one
-    artifact type; if it is None, all of them go along with a manifest that is new at the target, but not into an Ollama
-    store, which has no place for them. A source that lacks one of the type `required` is not copied from.
-    `has_place`: the target is no Ollama store.
+    artifact type; None: all, with a manifest that is new at the target, but not into an Ollama store, which can't hold
+    them. Nothing is copied without a referrer of the type `required`. `has_place`: the target is no Ollama store.
     """
 
     tags: tuple[str, ...] = ()
@@ -32,7 +31,7 @@ class CopyOptions(Struct, frozen=True):
 
     @classmethod
     def of(cls, tags: Sequence[str], referrers: str | None, required: str | None, to: CopyTarget) -> Self:
-        """The options, checked. Raises `UsageError`."""
+        """Return the options, checked. Raises `UsageError`."""
         if referrers not in (None, ALL, NONE) and "/" not in (referrers or ""):
             raise UsageError(
                 f"{quoted(referrers or '')} is no kind of referrer", hint=f"write all, none, or {_ARTIFACT_TYPE}"
@@ -57,10 +56,10 @@ class CopyOptions(Struct, frozen=True):
 
     @property
     def only_counts(self) -> bool:
-        """Whether referrers stay behind, and nobody has said so."""
+        """Whether referrers are not copied although the user has not said so."""
         return not self.has_place and self.referrers is None
 
     @property
     def looks_always(self) -> bool:
-        """Whether referrers are looked for even if the manifest is at the target: somebody has asked for them."""
+        """Whether to look for referrers even if the manifest is at the target: the user has asked for them."""
         return self.referrers not in (None, NONE) or self.required is not None

@@ -1,4 +1,4 @@
-"""`CopyPlan`: what a copy has to do, found out before the first byte moves."""
+"""`CopyPlan`: the work of a copy, determined before the first byte moves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AT_ONCE: Final = 8
 def where_each_goes(
     wanted: Sequence[tuple[AnyName, CopySource]], to: CopyTarget, tags: Sequence[str]
 ) -> list[tuple[Mapped, CopySource]]:
-    """Where each goes, with its source. Raises `UsageError`, `NameCollision`."""
+    """Return where each goes, with its source. Raises `UsageError`, `NameCollision`."""
     if len(wanted) > 1 and _names_one(to):
         raise UsageError(
             f"{len(wanted)} models can't all become one",
@@ -38,7 +38,7 @@ def where_each_goes(
     found, taken = [(mapped(name, to, tags), source) for name, source in wanted], dict[object, AnyName]()
     for each, _ in found:
         for reference in each.references:
-            # A store takes names that differ in case only for one.
+            # Names that differ only in case are one name to a store.
             key = str(reference).lower() if isinstance(to, OllamaPlace) else reference
             other = taken.setdefault(key, each.name)
             if other != each.name:
@@ -61,7 +61,7 @@ def _names_one(to: CopyTarget) -> bool:
 
 
 class CopyPlan:
-    """What is to be copied, found out side by side: HEAD at the source and at the target before any GET.
+    """What has to be copied. Found out in parallel, with HEAD at the source and at the target before any GET.
 
     Each blob of the run that follows comes from where its manifest was read, even if another source names it too.
     """
@@ -76,14 +76,14 @@ class CopyPlan:
         self._recheck = settings.recheck
         self._sources: dict[AnyReference, CopySource] = {}  # by main reference
         self.jobs: list[AnyJob] = []
-        self.settled: list[ModelDone | ModelFailed] = []  # what is there already, and what could not be read
+        self.settled: list[ModelDone | ModelFailed] = []  # models that are there already, or could not be read
         self.tags: dict[AnyReference, dict[str, Digest]] = {}  # by main reference, what each job sets
 
     async def of(self, wanted: Sequence[tuple[Mapped, CopySource]]) -> Self:
-        """Look at all of `wanted`.
+        """Plan the copy of all of `wanted`.
 
-        Raises the error of a model that can't be read if it is the only one, or if all or nothing is to be copied: then
-        the jobs are in one order whatever the source's is, so that the same models give the same bytes.
+        Raises the error of a model that can't be read if it is the only one, or if all or nothing has to be copied. In
+        that case the jobs are sorted, so that the same models result in the same bytes.
         """
         at_once = asyncio.Semaphore(_AT_ONCE)
 
@@ -113,7 +113,7 @@ class CopyPlan:
         return self
 
     def source_of(self, job: AnyJob) -> CopySource:
-        """What `job` is copied from."""
+        """Return the source of `job`."""
         return self._sources[job.target]
 
     async def _look(self, each: Mapped, source: CopySource) -> AnyJob | ModelDone:
@@ -150,7 +150,7 @@ class CopyPlan:
         return tuple(replace(one, ref=attached_ref(each.references[0], one.ref)) for one in found)
 
     def telling(self, sink: Sink) -> Sink:
-        """A sink that also tells what was there, and what could not be read, when the run has begun."""
+        """Return a sink that, when the run begins, also reports the models that are settled."""
 
         def told(event: Event) -> None:
             if not isinstance(event, RunStarted):

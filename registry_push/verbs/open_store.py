@@ -1,4 +1,4 @@
-"""`open_store`: a store of any kind, to be read by a program."""
+"""`open_store`: a store of any kind, for programs to read."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ class OpenStore:
         self._source = source
 
     async def names(self) -> tuple[str, ...]:
-        """What every manifest is called: models as Ollama shows them, tags of a repository, names in a layout."""
+        """Return the names of all manifests: models as Ollama shows them, tags of a repository, names in a layout."""
         return tuple(map(_shown, await self._source.names()))
 
     async def resolve(self, name: str | None = None) -> Manifest:
-        """The manifest called `name`, one of `names`; None: the only one. Raises `ModelNotFound`, `ManifestCorrupt`."""
+        """Return the manifest called `name`, one of `names`; None: the only one.
+
+        Raises `ModelNotFound`, `ManifestCorrupt`.
+        """
         found = {_shown(each): each for each in await self._source.names()}
         if name is None and len(found) == 1:
             return await self._source.resolve(next(iter(found.values())))
@@ -39,13 +42,17 @@ class OpenStore:
         return await self._source.resolve(found[name])
 
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
-        """The manifests that `manifest` lists; none if it is no list. Raises `BlobMissing`, `ManifestCorrupt`."""
+        """Return the manifests that `manifest` lists; none if it is no list.
+
+        Raises `BlobMissing`, `ManifestCorrupt`.
+        """
         return await self._source.children(manifest)
 
     async def open(self, blob: Descriptor) -> BlobBody:
-        """The content of `blob`, read from any offset by `body.open(offset, length)`; close it with `body.close()`.
+        """Return the content of `blob`, read from any offset by `body.open(offset, length)`; close it with
+        `body.close()`.
 
-        What is read is not hashed. Raises `BlobMissing` at the latest when it is read.
+        The content is not hashed. Raises `BlobMissing`, at the latest when it is read.
         """
         return await self._source.open(blob)
 

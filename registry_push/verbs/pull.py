@@ -26,9 +26,9 @@ async def pull(
     sink: Sink = ignore,
     stop: asyncio.Event | None = None,
 ) -> Report:
-    """Pull the models called `names` at their registries; `name` is what one of them is called here.
+    """Pull the models called `names` at their registries; `name` is the local name, if there is one model.
 
-    Raises as `copy`. Cancelling is safe: what was fetched is kept, and no model appears before all of it is there.
+    Raises as `copy`. Cancelling is safe: fetched bytes are kept, and no model appears before it is complete.
     """
     if name is not None and len(names) != 1:
         raise UsageError("--as names one model, and several are pulled", hint="pull them one by one")

@@ -28,7 +28,7 @@ from ..transfer.report import Report
 from .selection import Selection, planned
 from .shared import Shared, sharing
 
-# What may end so and be gone on with later. A captive portal has taken nothing away.
+# Errors after which a push may be continued later. A captive portal has not removed anything.
 PASSING: Final = Unavailable | NotARegistry | Interrupted
 
 
@@ -46,19 +46,19 @@ async def push(
     sink: Sink = ignore,
     stop: asyncio.Event | None = None,
 ) -> Report:
-    """Pushes `models` (names or globs; all there are with `every`) to `to`, or to the registry in each name.
+    """Push `models` (names or globs; all models with `every`) to `to`, or to the registry in each name.
 
-    Those that match `exclude`, or a glob of `models` with a `!` before it, stay here. `rename` has rules as `--rename`
-    takes them; `lowercase` puts the target's path in lower case.
+    Models that match `exclude`, or a glob of `models` with a `!` before it, are not pushed. `rename` has rules as
+    `--rename` takes them; `lowercase` makes the target's path lower case.
 
-    Nothing is sent before every model is found, its manifest read and its target's name settled. One model that fails
-    does not keep the others back, and neither does one that a glob or `every` has found and that can't be pushed: the
-    report says of each how it ended. Raises an error of the tree for what concerns all of them, and for a model that
-    is named and can't be pushed. Cancelling is safe. Once `stop` is set, chunks under way are finished, nothing new is
-    begun, and `Interrupted` is raised.
+    Nothing is sent before every model is found, its manifest read and its target's name determined. If one model fails,
+    the others are pushed nevertheless, also if a glob or `every` has found one that can't be pushed: the report has the
+    result of each. Raises a `RegistryPushError` for what concerns all of them, and for a named model that can't be
+    pushed. Cancelling is safe. Once `stop` is set, chunks under way are finished, nothing new is begun, and
+    `Interrupted` is raised.
     """
     settings = settings or Settings()
-    Proxies.of(settings.environ)  # one that can't be used is told before anything else is looked at
+    Proxies.of(settings.environ)  # raises for an unusable proxy before anything else is checked
     selection = Selection(models, every, exclude, Renaming.parse(rename, lowercase=lowercase))
     told = marked(sink) if dry_run else sink
     store = open_store(settings)
@@ -74,7 +74,7 @@ async def push(
 
 
 def _telling(sink: Sink, left_out: Sequence[ModelFailed]) -> Sink:
-    """A sink that tells, when the run has begun, what was left out of it."""
+    """Return a sink that reports, when the run begins, which models were left out."""
 
     def told(event: Event) -> None:
         if not isinstance(event, RunStarted):
@@ -96,7 +96,7 @@ async def carry_out(
     sink: Sink = ignore,
     stop: asyncio.Event | None = None,
 ) -> Report:
-    """Do what is planned; see `push`. What is begun is noted, until it is done or can't be gone on with."""
+    """Push what is planned; see `push`. Each push is recorded until it is done or can't be continued."""
     _check_login(settings, plan)
     if dry_run:
         settings = dataclasses.replace(settings, state_dir=None)
@@ -104,7 +104,7 @@ async def carry_out(
         records = {job.target: PushRecord.of(store.root, job.name, job.references, settings) for job in plan}
 
         def begins(job: AnyJob) -> None:
-            """Note a push when it turns out that something is missing there: one of what is there writes nothing."""
+            """Record a push once something is found to be missing there; with nothing to do, nothing is written."""
             if shared.journal is not None and isinstance(job.target, Reference):
                 shared.journal.begin(records[job.target])
 
@@ -133,9 +133,9 @@ async def push_planned(
     stop: asyncio.Event | None = None,
     begins: Callable[[AnyJob], None] = lambda _: None,
 ) -> Report:
-    """Pushes what was planned, with what it shares with other runs of this process.
+    """Push what was planned, sharing resources with other runs of this process.
 
-    What was stopped is in the report as `Interrupted`, and nothing is noted to be gone on with.
+    Stopped models are in the report as `Interrupted`, and nothing is recorded to be continued.
     """
     stop = stop or asyncio.Event()
     tags = {model.target: model.tags for model in plan}

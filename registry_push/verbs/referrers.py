@@ -13,18 +13,18 @@ from ..transfer.job import AnyReference, Referrer
 from .sources import CopySource
 
 # Referrers of one manifest, and how deep they may be about each other: a signature of a bill of materials of an
-# attestation is three. More is an attack, or a circle.
+# attestation is three. More is an attack, or a cycle.
 _MOST: Final = 1000
 _DEEPEST: Final = 4
-# Bytes of all manifests that are about one that is copied. They are held in memory until they are put; each has some
-# hundred, since what it says lies in its blobs.
+# Bytes of all referrers of one manifest. They are held in memory until they are put; each has some hundred bytes, since
+# its content is in its blobs.
 _MOST_BYTES: Final = 64 * 1024 * 1024
 
 
 async def referrers_of(
     source: CopySource, manifests: Sequence[Manifest], *, kind: str | None, required: str | None
 ) -> tuple[Referrer, ...]:
-    """What is about `manifests` at the source, what is about that, and so on: each after what it is about.
+    """Return the referrers of `manifests` at the source, their referrers, and so on, each after its subject.
 
     Of those that are about `manifests` only the ones of the artifact type `kind` are taken, and all that is about them.
     `ref` of each is its name at the source. Raises `IntegrityError` if none has the type `required`.
@@ -48,7 +48,7 @@ class _Walk:
         self._left = _MOST_BYTES
 
     async def about(self, subject: Digest, depth: int, kind: str | None) -> None:
-        """Find what is about `subject`, itself `depth` steps from what is copied."""
+        """Find the referrers of `subject`, which is `depth` steps from the copied manifest."""
         if subject in self._seen:
             return
         self._seen.add(subject)
@@ -79,7 +79,7 @@ class _Walk:
 
 
 def attached_ref(main: AnyReference, ref: str) -> str:
-    """What a referrer is put under beside `main`: its digest, or the tag that `ref` ends in."""
+    """Return the ref for a referrer beside `main`: its digest, or the tag that `ref` ends in."""
     if ref.startswith("sha256:"):
         return ref
     tag = ref.rpartition(":")[2]

@@ -1,4 +1,4 @@
-"""What is under way, told by the journal: go on with it, or give it up and have the registries free what they hold."""
+"""Unfinished work, from the journal: continue it, or give it up and delete its uploads at the registries."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ from .copy import carry_out_again
 from .push import carry_out
 from .selection import planned_model
 
-# Uploads that are freed at once: one that hangs takes a minute, and each is a request or three.
+# Uploads that are deleted at once: each takes one to three requests, and one that hangs takes a minute.
 _AT_ONCE: Final = 8
 
 
 class UnderWay(Struct, frozen=True):
-    """What was begun and not ended, and the uploads that registries hold; times in unix seconds.
+    """Unfinished work, and the uploads that registries hold; times in unix seconds.
 
-    `error`: there are some, and none of them is for the targets that were named.
+    `error`: there is some, but none of it is for the named targets.
     """
 
     records: tuple[tuple[Record, float], ...]
@@ -64,7 +64,7 @@ class UnderWay(Struct, frozen=True):
 
 
 class Freed(Struct, frozen=True):
-    """What came of giving up: uploads freed at their registries, only forgotten here, and left to their processes."""
+    """The result of giving up: uploads deleted at their registries, only forgotten here, or left to their processes."""
 
     freed: int
     forgotten: int
@@ -72,9 +72,9 @@ class Freed(Struct, frozen=True):
 
 
 def open_journal(folder: Path, sink: Sink) -> Journal | None:
-    """The journal in `folder`; None if there is none, and none is made.
+    """Open the journal in `folder`; return None, and create none, if there is none.
 
-    Raises `Unreadable`, `Unavailable`, `JournalDamaged` or `InvalidSettings` if it can't tell what is under way.
+    Raises `Unreadable`, `Unavailable`, `JournalDamaged` or `InvalidSettings` if it can't be read.
     """
     file = folder / JOURNAL
     try:
@@ -109,7 +109,7 @@ def open_journal(folder: Path, sink: Sink) -> Journal | None:
 
 
 def under_way(journal: Journal | None, targets: Sequence[str] = ()) -> UnderWay:
-    """What the journal knows, for `targets` only if there are any: `HOST`, `HOST/PATH…` or globs of them."""
+    """Return the journal's unfinished work, only that for `targets` if there are any: `HOST`, `HOST/PATH…` or globs."""
     if journal is None:
         return UnderWay((), ())
     records = journal.records()
@@ -134,9 +134,9 @@ async def go_on(
     sink: Sink = ignore,
     stop: asyncio.Event | None = None,
 ) -> Report:
-    """Continue what goes to `targets`, everything if there are none: one after the other; see `push` and `copy`.
+    """Continue the work for `targets`, all of it if there are none, one after the other; see `push` and `copy`.
 
-    A login is not kept: it comes from `settings`, or from where logins are looked for. Cancelling is safe.
+    Logins are not recorded: they come from `settings`, or from the usual places. Cancelling is safe.
     """
     Proxies.of(settings.environ)
     stop = stop or asyncio.Event()
@@ -185,18 +185,19 @@ async def _copy_again(
 
 
 async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sink: Sink = ignore) -> Freed:
-    """Free the uploads at their registries, a few at a time, and forget them and the pushes.
+    """Delete the uploads at their registries, a few at a time, and forget them and the pushes.
 
-    What another process is sending is left to it. What a registry can't be told to free now is only forgotten, with a
-    warning, in the order of `wanted`: it will forget it too. Ollama's knows no request for it. Cancelling is safe.
+    An upload that another process is sending is left to it. One that can't be deleted at its registry now is only
+    forgotten, with a warning, in the order of `wanted`; the registry will expire it. Ollama's knows no request for it.
+    Cancelling is safe.
     """
-    # A service notes uploads over http that its clients asked for: they are none of the word of who runs this.
+    # The service records uploads over http that its clients allowed: whoever runs this command has not allowed it.
     wary = replace(settings, username=None, password=None, http_said_by="request")
     said = frozenset(record.origin for record, _ in journal.records())
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def free(entry: Entry) -> bool | RegistryPushError | None:
-        """Whether its registry knew of it, or why nobody can say; None for one that is another process's."""
+        """Return whether its registry knew of it, or the error; None if another process is sending it."""
         async with turns:
             if journal.is_held(entry.key):
                 return None
@@ -239,7 +240,7 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
 
 
 def _found(settings: Settings, sink: Sink, targets: Sequence[str]) -> tuple[list[list[PushRecord]], list[CopyRecord]]:
-    """What is to be continued: pushes, those of one store that reach their registries alike together; and copies."""
+    """Return the work to continue: pushes, grouped by store and by how registries are reached; and copies."""
     if settings.state_dir is None:
         return [], []
     journal = open_journal(settings.state_dir, sink)

@@ -1,7 +1,7 @@
-"""Which models of the store go where: by name, by glob, or all there are, less those that are excluded.
+"""Which models of the store are pushed where: by name, by glob, or all, minus those that are excluded.
 
-What was named has to go. What was only found, by a glob or by `--all`, keeps nothing else back: a cloud stub or a stray
-file is passed over with a note, and what can't be pushed is left out, which the report says.
+A named model must be pushed, or it is an error. A model found by a glob or by `--all` does not stop the others: a cloud
+stub or a stray file is skipped with a note, and one that can't be pushed is left out, as the report says.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NO_RENAMING: Final = Renaming()
 
 
 class Selection(Struct, frozen=True):
-    """What is asked for: names and globs (those with a `!` before them are excluded), or `every` model there is."""
+    """The user's selection: names and globs (those with a `!` before them exclude), or `every` model."""
 
     models: Sequence[str] = ()
     every: bool = False
@@ -53,7 +53,7 @@ class Selection(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """What goes where; and what was found and can't go, each with the reason."""
+    """What is pushed where, and the models that were found but can't be pushed, each with the reason."""
 
     models: tuple[PushJob, ...]
     left_out: tuple[ModelFailed, ...] = ()
@@ -67,7 +67,7 @@ async def planned(
     tags: Sequence[str] = (),
     sink: Sink = ignore,
 ) -> Plan:
-    """The plan for what is selected.
+    """Return the plan for what is selected.
 
     Raises `UsageError`, `ModelNotFound`, `Unavailable`, and what reading the manifest of a named model raises.
     """
@@ -115,7 +115,7 @@ async def planned_model(
     sink: Sink,
     manifest: Manifest | None = None,
 ) -> PushJob:
-    """One model on its way; its `manifest` is read if it was not before.
+    """Return the job of one model; read its `manifest` unless it was read before.
 
     Raises what reading it raises, and `NothingToPush` for a cloud stub.
     """
@@ -132,7 +132,7 @@ async def planned_model(
 
 
 class _Finding:
-    """Looks at models that nobody named, and keeps what was read of them."""
+    """Checks models that were found and not named, and keeps their manifests."""
 
     def __init__(self, store: OllamaStore, sink: Sink) -> None:
         self._store = store
@@ -141,11 +141,11 @@ class _Finding:
         self.left_out: list[ModelFailed] = []
 
     async def can_go(self, name: ModelName) -> bool:
-        """Whether there is something to push. Raises `Unavailable`."""
+        """Return whether there is something to push. Raises `Unavailable`."""
         try:
             manifest = await self._store.resolve(name)
             await self._store.refuse_stub(manifest, name)
-        except Unavailable:  # a shortage here says nothing of the model
+        except Unavailable:  # a shortage here says nothing about the model
             raise
         except (NothingToPush, StrayFile) as error:
             self._sink(Warned(f"passed over: {error.message}"))
@@ -157,12 +157,12 @@ class _Finding:
         return True
 
     def leave_out(self, name: ModelName, error: RegistryPushError) -> None:
-        """Notes why the model can't go."""
+        """Note why the model can't be pushed."""
         self.left_out.append(ModelFailed(name.short, None, error.of_model(name.short)))
 
 
 async def _chosen(store: OllamaStore, selection: Selection, sink: Sink) -> dict[ModelName, bool]:
-    """The models that are asked for, and whether each was named."""
+    """Return the selected models, and whether each was named."""
     chosen: dict[ModelName, bool] = {}
     if selection.every:
         listing = await store.listing()

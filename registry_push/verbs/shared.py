@@ -17,7 +17,7 @@ from ..transfer.in_flight import InFlight
 
 
 class Shared(Struct, frozen=True):
-    """One journal, since its locks are the process's; one set of connections, threads and slots; one lock a blob."""
+    """One journal, since its locks are per process; one set of connections, threads and slots; one lock per blob."""
 
     journal: Journal | None
     means: Runtime
@@ -28,7 +28,7 @@ class Shared(Struct, frozen=True):
 async def sharing(
     settings: Settings, sink: Sink, *, connections: int = 0, per_registry: int = 0
 ) -> AsyncIterator[Shared]:
-    """What runs need, for as long as this is open. What is no single run's goes to `sink`.
+    """Yield the resources of runs. Events that concern no single run are sent to `sink`.
 
     At most `connections` are open at once, `per_registry` of them to one; 0: any number.
     """
@@ -41,7 +41,7 @@ async def sharing(
 
 @asynccontextmanager
 async def _journal(folder: Path | None, sink: Sink) -> AsyncIterator[Journal | None]:
-    """The journal in `folder`; None where nothing is to be noted."""
+    """Yield the journal in `folder`; None if nothing is to be recorded."""
     if folder is None:
         yield None
         return

@@ -1,4 +1,4 @@
-"""What a copy reads from: every kind of store, with the names of what it has."""
+"""The sources of a copy: every kind of store, with the names of its manifests."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ _AT_ONCE = 8
 
 
 class CopySource(Protocol):
-    """A store, or the part of one that is asked for."""
+    """A store, or the selected part of one."""
 
     async def names(self) -> tuple[AnyName, ...]:
-        """What there is to copy. Raises `ModelNotFound` if that is nothing."""
+        """Return the names to copy. Raises `ModelNotFound` if there are none."""
         ...
 
     async def digest_of(self, name: AnyName) -> Digest | None:
-        """The digest of the manifest, if that costs less than reading it."""
+        """Return the digest of the manifest, if that costs less than reading it."""
         ...
 
     async def resolve(self, name: AnyName) -> Manifest:
-        """The manifest, its bytes untouched. Raises `ModelNotFound`, `ManifestCorrupt`."""
+        """Return the manifest, its bytes untouched. Raises `ModelNotFound`, `ManifestCorrupt`."""
         ...
 
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
-        """The manifests that a list names, none if `manifest` is no list."""
+        """Return the manifests that a list names, none if `manifest` is no list."""
         ...
 
     async def about(self, subject: Digest) -> tuple[str, ...]:
-        """The digests and tags of what is about the manifest `subject`, but for tags that are among `names`."""
+        """Return the digests and tags of the manifests about `subject`, except tags that are among `names`."""
         ...
 
     async def manifest(self, ref: str) -> Manifest:
-        """The manifest that `about` has called `ref`. Raises as `resolve`."""
+        """Return the manifest that `about` has returned as `ref`. Raises as `resolve`."""
         ...
 
     async def open(self, blob: Descriptor) -> BlobBody:
@@ -69,7 +69,7 @@ class OllamaSource:
         self.children = store.children
 
     async def names(self) -> tuple[AnyName, ...]:
-        """The models; cloud stubs are left out if nobody has named them."""
+        """Return the models, without cloud stubs unless they were named."""
         if self._name is not None:
             return (self._name,)
         found = [model.name for model in await self._store.models()]
@@ -79,18 +79,18 @@ class OllamaSource:
         return tuple(names)
 
     async def digest_of(self, name: AnyName) -> Digest | None:
-        """None: the manifest is as near as its digest."""
+        """Return None: reading the manifest costs no more."""
         return None
 
     async def resolve(self, name: AnyName) -> Manifest:
-        """The model's manifest. Raises `NothingToPush` for a cloud stub."""
+        """Return the model's manifest. Raises `NothingToPush` for a cloud stub."""
         assert isinstance(name, ModelName), "the names are this store's"
         manifest = await self._store.resolve(name)
         await self._store.refuse_stub(manifest, name)
         return manifest
 
     async def about(self, subject: Digest) -> tuple[str, ...]:
-        """Nothing: an Ollama store has no place for it."""
+        """Return nothing: an Ollama store can't hold referrers."""
         return ()
 
     async def manifest(self, ref: str) -> Manifest:
@@ -110,7 +110,7 @@ Given = TypeVar("Given")
 
 
 def _at_source(method: Callable[Arguments, Awaitable[Given]]) -> Callable[Arguments, Coroutine[Any, Any, Given]]:
-    """Have the errors of `method` say that it is the source that is at fault."""
+    """Mark errors of `method` as the source's fault."""
 
     @wraps(method)
     async def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Given:
@@ -135,7 +135,7 @@ class RepositorySource:
 
     @_at_source
     async def names(self) -> tuple[AnyName, ...]:
-        """What is named, else every tag."""
+        """Return what is named, else every tag."""
         if not self._names_all:
             return (self._reference,)
         tags = await self._repository.every_tag()
@@ -150,18 +150,18 @@ class RepositorySource:
 
     @_at_source
     async def digest_of(self, name: AnyName) -> Digest | None:
-        """By HEAD, which registries with a quota don't count; None if it does not say."""
+        """Ask by HEAD, which registries with a quota don't count; None if the answer has no digest."""
         digest = name.digest if isinstance(name, Reference) else None
         return digest if digest is not None else await self._repository.digest_of(_ref(name))
 
     @_at_source
     async def resolve(self, name: AnyName) -> Manifest:
-        """The manifest. Raises `ModelNotFound`, `ManifestCorrupt`, `RemoteMismatch`."""
+        """Return the manifest. Raises `ModelNotFound`, `ManifestCorrupt`, `RemoteMismatch`."""
         return await self._repository.resolve(_ref(name))
 
     @_at_source
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
-        """The manifests of a list, several asked for at once, and none more when they are too large together."""
+        """Return the manifests of a list. Reads several at once, and stops when they are too large together."""
         contents: dict[Digest, bytes] = {}
         entries = iter(dict.fromkeys(entry.digest for entry in manifest.manifests))
 
@@ -181,12 +181,12 @@ class RepositorySource:
 
     @_at_source
     async def manifest(self, ref: str) -> Manifest:
-        """The manifest under the tag or digest `ref`. Raises as `resolve`."""
+        """Return the manifest under the tag or digest `ref`. Raises as `resolve`."""
         return await self._repository.resolve(ref)
 
     @_at_source
     async def about(self, subject: Digest) -> tuple[str, ...]:
-        """By the registry's list; else by the index under the fallback tag; and by cosign's tags."""
+        """Use the registry's list, or else the index under the fallback tag; and cosign's tags."""
         found = await self._repository.referrers(subject)
         if self._names_all:
             return tuple(str(each.digest) for each in found or ())
@@ -210,15 +210,15 @@ class LayoutStore(IndexReader, Protocol):
     """A layout, in a folder or in an archive."""
 
     async def tags(self) -> tuple[str, ...]:
-        """Every name that a manifest has."""
+        """Return every name that a manifest has."""
         ...
 
     async def resolve(self, ref: str | None) -> Manifest:
-        """The manifest under `ref`; None: the only one."""
+        """Return the manifest under `ref`; None: the only one."""
         ...
 
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
-        """The manifests that a list names."""
+        """Return the manifests that a list names."""
         ...
 
     async def open(self, blob: Descriptor) -> BlobBody:
@@ -244,7 +244,7 @@ class LayoutSource:
         self.manifest = layout.resolve
 
     async def names(self) -> tuple[AnyName, ...]:
-        """The name that was asked for, else all."""
+        """Return the selected name, else all."""
         if self._ref is not None:
             return (LocalReference(self._place, self._ref),)
         tags = await self._layout.tags()
@@ -252,22 +252,22 @@ class LayoutSource:
             await self._layout.resolve(None)
             return (LocalReference(self._place),)
         models = [tag for tag in tags if not is_attached(tag.rpartition(":")[2])]
-        if len(models) == 1:  # the rest is about it
+        if len(models) == 1:  # the others are about it
             self._ref = models[0]
             return (LocalReference(self._place, self._ref),)
         return tuple(LocalReference(self._place, tag) for tag in tags)
 
     async def digest_of(self, name: AnyName) -> Digest | None:
-        """None: the manifest is as near as its digest."""
+        """Return None: reading the manifest costs no more."""
         return None
 
     async def resolve(self, name: AnyName) -> Manifest:
-        """The manifest. Raises `ModelNotFound`, `ManifestCorrupt`."""
+        """Return the manifest. Raises `ModelNotFound`, `ManifestCorrupt`."""
         assert isinstance(name, LocalReference), "the names are this layout's"
         return await self._layout.resolve(name.tag)
 
     async def about(self, subject: Digest) -> tuple[str, ...]:
-        """By the `subject` of what is in `index.json`, and by cosign's tags."""
+        """Use the `subject` of the manifests in `index.json`, and cosign's tags."""
         if self._subjects is None:
             self._subjects = await referrers_in(self._layout)
         found = tuple(map(str, self._subjects.get(subject, ())))

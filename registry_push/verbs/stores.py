@@ -31,7 +31,7 @@ from .sources import CopySource, LayoutSource, OllamaSource, RepositorySource
 
 
 class Stores:
-    """Opens each store once. An async context manager: what was opened is closed at its end."""
+    """Opens each store once. An async context manager, which closes them at its end."""
 
     def __init__(self, settings: Settings, registries: Registries, stop: asyncio.Event) -> None:
         self._settings = settings
@@ -50,7 +50,7 @@ class Stores:
         await self._held.aclose()
 
     def source(self, place: Place) -> CopySource:
-        """What is read from. Raises `StoreNotFound`, `Unreadable`."""
+        """Return the source. Raises `StoreNotFound`, `Unreadable`."""
         match place:
             case OllamaPlace(name):
                 return OllamaSource(open_store(self._settings), name)
@@ -64,7 +64,7 @@ class Stores:
                 return LayoutSource(archive, f"oci-archive:{path}", ref)
 
     def target(self, reference: Reference | LocalReference) -> CheckableTarget:
-        """What is written to."""
+        """Return the target."""
         if isinstance(reference, Reference):
             return self._registries.repository(reference)
         kind, _, path = reference.repository.partition(":")
@@ -87,12 +87,12 @@ class Stores:
             self._archive(target.path)
 
     async def prepare(self, target: CopyTarget) -> None:
-        """Open what is needed for as long as something is written to `target`."""
+        """Open the resources that are needed while `target` is written."""
         if isinstance(target, OllamaPlace):
             self._fresh = await self._held.enter_async_context(FreshBlobs(self._root))
 
     def expect(self, jobs: Sequence[AnyJob]) -> None:
-        """Tell archives what is put into them."""
+        """Tell archives what will be put into them."""
         for archive in self._archives.values():
             names = [(job.manifest, ref.tag or DEFAULT_TAG) for job in jobs for ref in job.references]
             attached = [each for job in jobs for each in job.referrers]
@@ -102,12 +102,12 @@ class Stores:
             archive.expect([*names, *((each.manifest, each.ref) for each in attached), *by_digest])
 
     async def finish(self) -> None:
-        """Complete what appears as a whole or not at all: archives. Raises as `OCIArchiveWriter.finish`."""
+        """Complete archives, which appear whole or not at all. Raises as `OCIArchiveWriter.finish`."""
         for archive in self._archives.values():
             await archive.finish()
 
     def _archive(self, path: str) -> OCIArchiveWriter:
-        """The new archive. Raises `UsageError` if there is something at its path."""
+        """Return the new archive. Raises `UsageError` if there is something at its path."""
         if path not in self._archives:
             archive = OCIArchiveWriter(Path(path), stop=self._stop)
             archive.check_is_new()
@@ -116,7 +116,7 @@ class Stores:
         return self._archives[path]
 
     def _in_store(self, name: ModelName) -> OllamaTarget:
-        """The model in the local store, which is made if there is none."""
+        """Return the model in the local store, which is created if there is none."""
         model = replace(name, tag=DEFAULT_TAG)
         if model not in self._models:
             self._models[model] = OllamaTarget(self._root, name, fresh=self._fresh, stop=self._stop)
@@ -134,5 +134,5 @@ class Stores:
 
 
 def local_store(settings: Settings) -> Path:
-    """The local Ollama store that is written to, whether there is one or not."""
+    """Return the local Ollama store to write to, whether it exists or not."""
     return root_to_write(settings.models, settings.environ.get("OLLAMA_MODELS"), settings.home)
