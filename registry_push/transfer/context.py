@@ -18,23 +18,23 @@ from .job import AnyJob
 
 
 class BlobSource(Protocol):
-    """What is copied from; see `Source` and `Checker`."""
+    """The source of a copy; see `Source` and `Checker`."""
 
     async def open(self, blob: Descriptor) -> BlobBody:
         """As `Source.open`."""
         ...
 
     async def check(self, manifest: Manifest) -> None:
-        """As `Checker.check`; nothing if the source can't see."""
+        """As `Checker.check`; does nothing if the source can't check."""
         ...
 
 
 class Context(Struct, frozen=True, kw_only=True):
-    """`source_of`: what a model is copied from.
+    """`source_of`: the source of a model.
 
-    `recheck`: ask for every blob, even if the manifest is there. `mounts`: ask registries to mount blobs. `pauses` lie
-    between the tries of a manifest. `begins` is told of each model before the first of its blobs is looked at. `began`
-    is the beginning of the run by the journal's clock.
+    `recheck`: ask for every blob, even if the manifest is there. `mounts`: ask registries to mount blobs. `pauses`:
+    between the tries of a manifest. `begins` is called with each model before its first blob is checked. `began`: the
+    start of the run by the journal's clock.
     """
 
     source_of: Callable[[AnyJob], BlobSource]

@@ -54,9 +54,9 @@ class Copier:
         )
 
     async def copy(self, models: Sequence[AnyJob]) -> Report:
-        """Copy every model; one that fails does not keep the others back.
+        """Copy every model; if one fails, continue with the others.
 
-        Cancelling is safe: what the targets acknowledged stays there, and no manifest is put early.
+        Cancelling is safe: acknowledged content stays at the targets, and no manifest is put early.
         """
         sink = self._context.sink
         blobs, size = total(models)

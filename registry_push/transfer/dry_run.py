@@ -1,4 +1,4 @@
-"""A target that is asked and never written."""
+"""A target that is only asked, and never written."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class CheckableTarget(Target, Protocol):
     """A target that can be asked whether it is one."""
 
     async def check_is_there(self) -> None:
-        """Raise `RegistryPushError` if there is nothing that could be pushed to."""
+        """Raise `RegistryPushError` if it is no target."""
         ...
 
     async def read_digest(self, ref: str, *, doubt_absence: bool = True) -> Digest | None:
-        """As `digest_of`, but found out even if the target does not tell: None means that there is no such manifest.
+        """As `digest_of`, but find out even if the target does not say: None means that there is no such manifest.
 
-        If `doubt_absence`, a target that has just said that there is none is asked in another way too.
+        With `doubt_absence`, check in a second way that there is none.
         """
         ...
 
 
 class WrappedTarget(Struct, frozen=True):
-    """A target that does as the one it wraps, but for what its subclasses say."""
+    """A target that passes everything on to another; subclasses change a part of it."""
 
     target: CheckableTarget
 
@@ -82,7 +82,7 @@ class WrappedTarget(Struct, frozen=True):
 
 
 class DryRun(WrappedTarget, frozen=True):
-    """What reads goes through, what writes is only said. `sent` is what would be sent."""
+    """Passes reads on, and only reports writes. `sent` is what would be sent."""
 
     @property
     def traits(self) -> Traits:
@@ -90,7 +90,7 @@ class DryRun(WrappedTarget, frozen=True):
         return replace(self.target.traits, mounts_itself=False)
 
     async def digest_of(self, ref: str) -> Digest | None:
-        """As the wrapped target. What is new there may be so because nobody is there who keeps manifests."""
+        """As the wrapped target. If it has no such manifest, make sure that it is a registry at all."""
         digest = await self.target.read_digest(ref, doubt_absence=False)
         if digest is None:
             await self.target.check_is_there()
@@ -104,13 +104,13 @@ class DryRun(WrappedTarget, frozen=True):
         """Put nothing."""
 
 
-# What only a push finds out.
+# Said in a dry run: what only a real push can find out.
 NOT_CHECKED: Final = (
     "that this login may write there",
     "the content of blobs, which are hashed while they are sent",
     "that the registry has room, mounts what it could mount, and takes the manifest",
 )
-# The same, of a copy to a store on this machine.
+# The same for a copy to a store on this machine.
 NOT_CHECKED_HERE: Final = (
     "that this user may write there, and that the disk has room",
     "the content of blobs, which are hashed while they are read",
@@ -118,5 +118,5 @@ NOT_CHECKED_HERE: Final = (
 
 
 def marked(sink: Sink) -> Sink:
-    """A sink that passes on what it is told as events of a dry run."""
+    """Return a sink that passes events on as those of a dry run."""
     return lambda event: sink(replace(event, dry_run=True))

@@ -11,9 +11,9 @@ from ..model import Digest
 
 
 class BlobInFlight(Struct, weakref=True):
-    """A digest at a registry. Who sends it holds `lock`: the second waits, and mounts or finds it there.
+    """A digest at a registry. Its sender holds `lock`; others wait, and then mount or find the blob.
 
-    `holders` are the repositories that were seen to hold it, the latest last; others may mount it from there.
+    `holders` are the repositories that were seen to hold it, the latest last, from which it may be mounted.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -28,5 +28,5 @@ class InFlight:
         self._places: WeakValueDictionary[tuple[str, Digest], BlobInFlight] = WeakValueDictionary()
 
     def at(self, origin: str, digest: Digest) -> BlobInFlight:
-        """The place of `digest` at `origin`; who asks keeps it for as long as it matters."""
+        """Return the state of `digest` at `origin`; it exists while somebody holds a reference."""
         return self._places.setdefault((origin, digest), BlobInFlight())

@@ -1,4 +1,4 @@
-"""`Job`: what goes where, decided in full before the first byte moves. Pure."""
+"""`Job`: what is copied where, decided in full before the first byte moves. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Target = TypeVar("Target", bound=AnyReference, covariant=True)
 
 
 class Referrer(Struct, frozen=True):
-    """A manifest about another one, put under `ref`, its digest or a tag; and the manifests that it lists, if any."""
+    """A manifest about another one; `ref`, its digest or a tag, to put it under; and the manifests that it lists."""
 
     manifest: Manifest
     ref: str
@@ -28,10 +28,10 @@ class Referrer(Struct, frozen=True):
 
 
 class Job(Struct, Generic[Name, Target], frozen=True):
-    """A model on its way: what it is called at its source, its manifest, and where it goes.
+    """A model to copy: its name at the source, its manifest, and its references at the target.
 
-    `references` are one repository's, one for each tag, the first the main one. `children` are the manifests that
-    `manifest` lists, if it is a list. `referrers` follow the manifest, each after what it is about.
+    `references` are in one repository, one for each tag, the main one first. `children` are the manifests that
+    `manifest` lists, if it is a list. `referrers` follow the manifest, each after its subject.
     """
 
     name: Name
@@ -42,12 +42,12 @@ class Job(Struct, Generic[Name, Target], frozen=True):
 
     @property
     def called(self) -> str:
-        """The model's name, for people."""
+        """The model's name, for messages."""
         return self.name.short if isinstance(self.name, ModelName) else str(self.name)
 
     @property
     def target(self) -> Target:
-        """Where the model goes, with its main tag."""
+        """The target, with its main tag."""
         return self.references[0]
 
     @property
@@ -64,7 +64,7 @@ class Job(Struct, Generic[Name, Target], frozen=True):
 
     @property
     def tags(self) -> dict[str, Digest]:
-        """Every tag that is set, and of what."""
+        """Every tag that is set, and its manifest."""
         named = {each.ref: each.manifest.digest for each in self.referrers if each.ref != str(each.manifest.digest)}
         return named | {reference.tag or "": self.manifest.digest for reference in self.references}
 
@@ -79,7 +79,7 @@ PushJob = Job[ModelName, Reference]  # from the Ollama store to a registry
 
 
 def targets_of(name: ModelName, to: Destination | None, tags: Sequence[str]) -> tuple[Reference, ...]:
-    """Where the model `name` goes: its main reference, then one for each of `tags`.
+    """Return the references for the model `name`: the main one, then one for each of `tags`.
 
     Without `to` it goes to the registry in its name. Raises `NameNotMappable`, `InvalidName`.
     """
@@ -89,7 +89,7 @@ def targets_of(name: ModelName, to: Destination | None, tags: Sequence[str]) -> 
         case Below():
             main = to.reference(name)
         case _:
-            # A target without a tag keeps the model's own, as `docker tag` would not: a model's tag says what it is.
+            # A target without a tag keeps the model's own tag, which says what it is; `docker tag` would not.
             main = to.reference if to.reference.tag is not None else to.reference.at(tag=name.tag)
     if main.digest is not None:
         raise UsageError(f"{main} names a digest; a push needs a tag", hint=f"write …:{name.tag or DEFAULT_TAG}")
@@ -97,13 +97,13 @@ def targets_of(name: ModelName, to: Destination | None, tags: Sequence[str]) -> 
 
 
 def check_tags(tags: Iterable[str]) -> None:
-    """Raises `InvalidName` for a tag that no model can have."""
+    """Raise `InvalidName` for a tag that no model can have."""
     for tag in tags:
         Reference("localhost", "any", tag)
 
 
 def check_collisions(models: Iterable[tuple[ModelName, tuple[Reference, ...]]]) -> None:
-    """Raises `NameCollision` where two models would get one name at the target."""
+    """Raise `NameCollision` if two models would get one name at the target."""
     taken: dict[Reference, ModelName] = {}
     for name, references in models:
         for reference in references:
@@ -121,7 +121,7 @@ def check_collisions(models: Iterable[tuple[ModelName, tuple[Reference, ...]]]) 
 
 
 def total(models: Iterable[AnyJob]) -> tuple[int, int]:
-    """How many blobs there are and their bytes, each digest of a repository counted once."""
+    """Return how many blobs there are and their bytes, each digest of a repository counted once."""
     unique: dict[tuple[str, str, Digest], int] = {}
     for model in models:
         for blob in model.blobs:

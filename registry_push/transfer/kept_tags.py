@@ -11,9 +11,9 @@ from .dry_run import WrappedTarget
 
 
 class KeptTags(WrappedTarget, frozen=True):
-    """A tag under which there is another manifest than `digests` says is an error.
+    """Refuses to move a tag: it is an error if it names another manifest than in `digests`.
 
-    It is looked at before anything is sent, and again before the tag is set: somebody else may have been quicker.
+    The tag is checked before anything is sent, and again before it is set: somebody else may have been quicker.
     """
 
     digests: Mapping[str, Digest]  # by tag

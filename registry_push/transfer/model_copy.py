@@ -20,7 +20,7 @@ from .context import BlobSource, Context
 from .job import AnyJob, Referrer
 from .watched import Watched
 
-# Bytes. A smaller blob is sent as fast as it is mounted, and templates and parameters have some hundred.
+# Bytes. Sending a smaller blob is as fast as mounting it; templates and parameters have some hundred bytes.
 _WORTH_REMEMBERING = 4096
 
 Step = Callable[[], Awaitable[None]]
@@ -31,25 +31,25 @@ async def _nothing() -> None:
 
 
 class ModelCopy(Struct):
-    """One model of a run, on its way to `target`."""
+    """The copy of one model of a run to `target`."""
 
     context: Context
     model: AnyJob
     target: Target
     placements: dict[Digest, Placement] = field(default_factory=dict)
     sent: int = 0
-    _begun: set[Digest] = field(default_factory=set)  # large blobs that have had their turn, or need none
+    _begun: set[Digest] = field(default_factory=set)  # large blobs whose turn has come, or that need none
 
     async def run(self) -> ModelDone:
-        """Copy the model and return what that took. Cancelling is safe: the manifest is put after its blobs."""
+        """Copy the model and return the result. Cancelling is safe: the manifest is put after its blobs."""
         for manifest in self.model.manifests:
             await self._source.check(manifest)
         before = await self._look()
         there = frozenset(tag for tag, digest in before.items() if digest == self.model.manifest.digest)
         new = [each for each in self.model.referrers if await self._is_new(each)]
         if len(there) == len(self.model.references) and not new and not self.context.recheck:
-            # A registry takes a manifest only with all its blobs, and keeps those that one names: one request instead
-            # of one for each blob, as regctl has it.
+            # A registry accepts a manifest only with all its blobs, and keeps them while a manifest names them. So one
+            # request is enough, instead of one for each blob, as in regctl.
             self._all_present()
         else:
             self.context.begins(self.model)
@@ -58,7 +58,7 @@ class ModelCopy(Struct):
         if not there:
             await self._put_children()
         if new:
-            # The tags come last: they say to a later run that all of this is there.
+            # The tags come last: to a later run they mean that all of this is there.
             if len(there) < len(self.model.references):
                 await self._put_manifest(str(self.model.manifest.digest))
             for referrer in new:
@@ -83,8 +83,7 @@ class ModelCopy(Struct):
         return self.context.source_of(self.model)
 
     async def _copy_blobs(self) -> None:
-        # Two lanes, so that small blobs never wait behind big ones; the biggest first, so that the last to end is
-        # not the last to begin.
+        # Two lanes, so that small blobs never wait behind big ones; the biggest first, so that it does not start last.
         traits = self.target.traits
         blobs = sorted(self.model.blobs, key=lambda blob: -blob.size)
         large = [blob for blob in blobs if blob.size > traits.small]
@@ -119,10 +118,10 @@ class ModelCopy(Struct):
             self._count(blob, placed)
 
     async def _ask_ahead(self, last_first: Sequence[Descriptor], traits: Traits) -> None:
-        """Finds blobs that are there before their turn to be sent comes; by one request where the last is not.
+        """Find blobs that are there before their turn to be sent; with one request if the last one is missing.
 
-        Where nobody waits for answers it does nothing. 100 blobs that were all there, with eight jobs and 50 ms, took
-        0.67 of the time so.
+        Does nothing if answers are fast. With 100 blobs that are all there, eight jobs and 50 ms, it saves a third of
+        the time.
         """
         if not traits.asks_ahead:
             return
@@ -140,10 +139,10 @@ class ModelCopy(Struct):
                 return
 
     async def _is_there(self, blob: Descriptor) -> bool:
-        """Whether a blob is there whose turn has not come; then it has none.
+        """Return whether a blob whose turn has not come is there; then it needs none.
 
-        This needs no lock. What is not there, or nobody could say, is asked for again in its turn: another may have
-        brought it, and an error is that turn's to raise.
+        This needs no lock. A blob that is missing, or could not be asked for, is asked for again in its turn: another
+        run may have sent it by then, and errors are raised there.
         """
         if self.context.stop.is_set() or blob.digest in self._begun:
             return False
@@ -158,7 +157,7 @@ class ModelCopy(Struct):
         return True
 
     def _held(self, blob: Descriptor) -> AbstractAsyncContextManager[None]:
-        """Keeps other pushes and processes from sending the same blob; when one has sent it, it is found there."""
+        """Exclude other runs and processes that send the same blob; when one has sent it, it is found at the target."""
 
         def waiting() -> None:
             self.context.sink(BlobWaiting(self.target.name, blob))
@@ -178,7 +177,7 @@ class ModelCopy(Struct):
             return Placed(Placement.PRESENT)
         traits = self.target.traits
         if blob.size <= traits.small and not candidates and traits.mounts_itself and run.mounts:
-            candidates = [name]  # what is there is mounted, for what is not a session is open at once
+            candidates = [name]  # if the blob is there it is mounted, else a session is opened at once
         elif await self.target.exists(blob):
             run.holders.confirm(self.target.origin, name, blob.digest)
             return Placed(Placement.PRESENT)
@@ -208,7 +207,7 @@ class ModelCopy(Struct):
         self.context.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
 
     def _mount_candidates(self, blob: Descriptor, holders: list[str]) -> list[str]:
-        """Where at this registry the blob may be had: where a run has just seen it, else where its model came from."""
+        """Return the repositories to mount from: where a run has just seen the blob, else where its model came from."""
         if not self._mounts:
             return []
         if holders:
@@ -217,7 +216,7 @@ class ModelCopy(Struct):
             return []
         try:
             reference = Reference.for_model(ModelName.parse(blob.from_model))
-        except UsageError:  # a local path, as `ollama create` writes it: none of the registry's business
+        except UsageError:  # a local path, as `ollama create` writes it, which the registry must not learn
             return []
         return [reference.repository] if reference.repository != self.target.name else []
 
@@ -226,8 +225,8 @@ class ModelCopy(Struct):
         return self.context.mounts and self.target.traits.mounts
 
     def _holders(self, blob: Descriptor) -> list[str]:
-        """The other repositories at this registry in which a run has just seen the blob, the latest last; if this
-        process has seen none, the one into which another has put it since this run began."""
+        """Return the other repositories at this registry in which a run has just seen the blob, the latest last; if
+        this process has seen none, the one into which another has put it since this run began."""
         run = self.context
         seen = [name for name in run.holders.blob(self.target.origin, blob.digest).holders if name != self.target.name]
         if seen or run.journal is None or not self._mounts:
@@ -238,7 +237,7 @@ class ModelCopy(Struct):
         return [elsewhere] if elsewhere is not None else []
 
     async def _look(self) -> dict[str, Digest | None]:
-        """As `_digests`. Meanwhile, the target gets ready for the blobs."""
+        """As `_digests`, while the target prepares for the blobs."""
         try:
             async with asyncio.TaskGroup() as group:
                 preparing = group.create_task(self.target.prepare(len(self.model.blobs)))
@@ -249,7 +248,7 @@ class ModelCopy(Struct):
         return before
 
     async def _digests(self) -> dict[str, Digest | None]:
-        """What the target has under each of the tags."""
+        """Return the digest that the target has under each of the tags."""
         tags = [reference.tag or "" for reference in self.model.references]
         return {tag: await self.target.digest_of(tag) for tag in tags}
 
@@ -296,11 +295,11 @@ class ModelCopy(Struct):
             await self._put(partial(self.target.put_manifest, manifest, ref), _nothing)
 
     async def _put(self, put: Step, put_named: Step) -> None:
-        """Put a manifest, whose manifests `put_named` puts. If the registry does not know its blobs, look at them.
+        """Put a manifest; `put_named` puts those that it lists. If the registry lacks blobs, check them again.
 
-        Registries whose parts lag behind each other say so for a while, although they have confirmed every blob; others
-        have lost one meanwhile. Raises `Unavailable` when all tries are over. For a target on this machine there are no
-        pauses, and no bound but its own.
+        Registries whose servers lag behind each other report missing blobs for a while, although they have confirmed
+        them; others have lost one meanwhile. Raises `Unavailable` when all tries are over. A target on this machine
+        gets no pauses, and bounds the tries itself.
         """
         run, budget = self.context, self.context.pauses.budget()
         while True:
@@ -339,5 +338,5 @@ class ModelCopy(Struct):
                     continue
                 run.holders.lost(self.target.origin, name, blob.digest)
                 run.sink(Warned(f"{name} has lost {blob.digest.short}; it is sent again"))
-                placed = await self._send(blob, ())  # a mount may be what it has lost
+                placed = await self._send(blob, ())  # without a mount, which may be what was lost
             self._count(blob, placed)

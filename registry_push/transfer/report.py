@@ -9,9 +9,9 @@ from ..events import ModelDone, ModelFailed
 
 
 class Report(Struct, frozen=True):
-    """How a run ended, a model each, in the order they were asked for.
+    """The results of a run, one for each model, in the order of the request.
 
-    `outcome` says what was done with a model that is at its target: it was `pushed`, `pulled` or `copied`.
+    `outcome` is the word for success: `pushed`, `pulled` or `copied`.
     """
 
     models: tuple[ModelDone | ModelFailed, ...]
@@ -29,7 +29,7 @@ class Report(Struct, frozen=True):
 
     @property
     def error(self) -> RegistryPushError | None:
-        """What the run failed of: the one model's error, `SomeFailed` for a run of several; None if all is well."""
+        """The run's error: that of a single model, or `SomeFailed` for several; None if all succeeded."""
         failed = self.failed
         if not failed or len(self.models) == 1:
             return failed[0].error if failed else None

@@ -1,4 +1,4 @@
-"""`Watched`: a body that tells how far it was read, for targets that tell nothing of their own."""
+"""`Watched`: a body that reports how far it was read, for targets without progress of their own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..content.base import BlobBody
 from ..content.blocks import BlockBody, Blocks, blocks_of
 from ..content.progress import Progress
 
-# Seconds. Nobody reads progress more often.
+# Seconds between two reports: more often than people can read.
 _TOLD_EVERY: Final = 0.05
 
 
