@@ -1,4 +1,4 @@
-"""What a shell may complete: the names of models, and the hosts that are known here. Nothing is asked of a network."""
+"""Completions for a shell: names of models, and hosts that are known on this machine. Uses no network."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from ..content.ollama.names import StoredModel
     from ..settings import Settings
 
-# Bytes of a file with logins: some thousand hosts.
+# Bytes of a file of logins that is read: some thousand hosts.
 _MOST: Final = 1024 * 1024
-# Docker Hub as its logins are kept, and as people write it.
+# Docker Hub, as the key of its login and as people write it.
 _SPELT: Final = {"index.docker.io": "docker.io", "registry-1.docker.io": "docker.io"}
 
 
 def model_names(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Models of the local store, without those that are on the line already."""
+    """Return the models of the local store, without those that are on the line already."""
     written = {word for value in ctx.params.values() if isinstance(value, tuple) for word in value}
     names = [model.name.short for model in _models(_settings(ctx))]
     return [name for name in names if name.startswith(incomplete) and name not in written]
 
 
 def hosts(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Registries as targets: those that there is a login for, and those in the names of models."""
+    """Return registries as targets: those with a login, and those in the names of models."""
     settings = _settings(ctx)
     found = {*_logged_in(settings), *(model.name.host for model in _models(settings))}
     return sorted(target for host in found if (target := f"{host}/").startswith(incomplete))
@@ -48,7 +48,7 @@ def _models(settings: Settings) -> tuple[StoredModel, ...]:
 
     try:
         return open_store(settings).scan().models
-    except (RegistryPushError, OSError):  # a shell that completes has no place for an error
+    except (RegistryPushError, OSError):  # an error must not appear in the middle of a command line
         return ()
 
 

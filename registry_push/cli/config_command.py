@@ -25,22 +25,22 @@ from .render import Renderer
 from .render.tables import SettingRow, setting_lines
 from .running import Outcome, run
 
-# What the help of `config` shows of the flags; all of them are in what it prints.
+# The flags that the help of `config` shows; its output has all of them.
 _SHOWN: Final = ("json", "config")
 # Shown instead of a secret.
 _SET: Final = "(set, not shown)"
 
 
 class _EveryFlag(GroupedCommand):
-    """A command that takes every flag that any command takes, so that each is found as that command would."""
+    """A command that takes the flags of all commands, to show each value as the command would see it."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The options of all commands, and `--help`."""
+        """Return the options of all commands, and `--help`."""
         return [*map(_optional, table(ctx).values()), *super().get_params(ctx)]
 
 
 def _optional(option: Option) -> Option:
-    """The option as `config` takes it: never required, and in the help only if it is about the output."""
+    """Return the option for `config`: never required, and in the help only if it is about the output."""
     found = copy.copy(option)
     found.required, found.hidden = False, option.key not in _SHOWN
     return found
@@ -82,7 +82,7 @@ def _rows(ctx: click.Context, settings: Settings) -> Iterator[SettingRow]:
 
 
 def _usual(key: str, flags: Mapping[str, Any], settings: Settings, source: Source) -> tuple[object, Source]:
-    """What holds where nobody set anything."""
+    """Return the effective value of a setting that is not set."""
     from ..auth.identity import default_key_path
     from ..content.ollama.paths import usual_root
 
@@ -102,7 +102,7 @@ def _usual(key: str, flags: Mapping[str, Any], settings: Settings, source: Sourc
 
 
 def _safe(option: Option, value: object) -> object:
-    """The value as JSON can hold it, without what may be secret."""
+    """Return the value for JSON, without secrets."""
     if isinstance(value, Path):
         return redacted(str(value))
     if isinstance(value, str):
@@ -114,7 +114,7 @@ def _safe(option: Option, value: object) -> object:
 
 
 def _misspelt(ctx: click.Context, environ: Mapping[str, str]) -> Iterator[Warned]:
-    """What variables begin as ours and are nearly one of them."""
+    """Yield warnings for variables with our prefix that are probably misspelt."""
     known = [each.variable.removeprefix(PREFIX) for each in own(ctx)]
     for variable in environ:
         typed = variable.removeprefix(PREFIX)

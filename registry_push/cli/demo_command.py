@@ -115,7 +115,7 @@ def _total(store: Path) -> int:
 
 
 async def _verified(store: Path, model: str, host: str, settings: Any) -> int:
-    """How many blobs came back from the registry with their digests; the manifest's bytes are compared first."""
+    """Compare the manifest's bytes, and return how many blobs at the registry have the right digest."""
     from ..content.hashing import Hasher
     from ..content.ollama.source import OllamaStore
     from ..errors import RemoteMismatch

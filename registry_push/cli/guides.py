@@ -9,26 +9,26 @@ from msgspec import Struct
 
 
 class Guide(Struct, frozen=True):
-    """One guide. `topic` is its file's name without the ending."""
+    """One guide. `topic` is the file's name without its suffix."""
 
     topic: str
     text: str
 
     @property
     def title(self) -> str:
-        """Its first heading."""
+        """The first heading."""
         return self.text.partition("\n")[0].lstrip("# ")
 
 
 def guides() -> dict[str, Guide]:
-    """All of them by topic, sorted."""
+    """Return all guides by topic, sorted."""
     files = sorted(_folder().iterdir(), key=lambda file: file.name)
     found = (Guide(file.name.removesuffix(".md"), _text(file)) for file in files if file.name.endswith(".md"))
     return {guide.topic: guide for guide in found}
 
 
 def events_schema() -> str:
-    """The JSON schema of what `--json` prints."""
+    """Return the JSON schema of the output of `--json`."""
     return _text(resources.files(__package__) / "events.schema.json")
 
 

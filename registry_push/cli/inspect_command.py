@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 # How many tags a message names.
 _MOST_TAGS: Final = 10
-# What a blob is called, by the exit code of its error.
+# The words for a blob's state, by the exit code of its error.
 _STATES: Final = {BlobMissing.exit_code: "missing", IntegrityError.exit_code: "damaged"}
 
 
 class _Seen(NamedTuple):
-    """A model by its name, its manifest and its blobs; and the error of those that are missing or damaged."""
+    """A model: its name, its manifest, its blobs, and the error of those that are missing or damaged."""
 
     name: str
     manifest: Manifest
@@ -145,7 +145,7 @@ async def _in_store(name: ModelName, settings: Settings) -> _Seen:
 async def _elsewhere(
     text: str, settings: Settings, show: Renderer, not_here: RegistryPushError, *, referrers: bool
 ) -> _Seen:
-    """What has the name of a registry and is not in the store, at that registry."""
+    """Return a model that is not in the store, but has a registry's name, from that registry."""
     try:
         return await _at_registry(Reference.parse(text), settings, show, referrers=referrers)
     except RegistryPushError as error:
@@ -179,7 +179,7 @@ async def _at_registry(reference: Reference, settings: Settings, show: Renderer,
 
 
 async def _referrers(source: CopySource, manifest: Manifest) -> tuple[ReferrerRow, ...]:
-    """What is about the manifest, itself not looked at any further."""
+    """Return the manifests about this one, but not theirs."""
     from ..model.referrers import kind_of
 
     found = [await source.manifest(ref) for ref in await source.about(manifest.digest)]
@@ -187,10 +187,10 @@ async def _referrers(source: CopySource, manifest: Manifest) -> tuple[ReferrerRo
 
 
 async def _tags_of(repository: Repository, missing: str) -> str:
-    """What to do about a tag that is not there."""
+    """Return the next step for a tag that does not exist."""
     try:
         tags = await repository.tags()
-    except RegistryPushError:  # that the tag is not there is what is to be told
+    except RegistryPushError:  # the error to report is that the tag does not exist
         tags = ()
     some = ", ".join(tags[:_MOST_TAGS]) + (", …" if len(tags) > _MOST_TAGS else "")
     return did_you_mean(missing, tags) or (f"it has: {some}" if tags else "check the name and the tag")
@@ -202,7 +202,7 @@ def _content(manifest: Manifest, children: Iterable[Manifest]) -> tuple[Descript
 
 
 async def _flaw(store: OllamaStore, blob: Descriptor) -> BlobMissing | IntegrityError | None:
-    """What is wrong with a blob, content unread."""
+    """Return what is wrong with a blob, without reading its content."""
     try:
         await (await store.open(blob)).close()
     except (BlobMissing, IntegrityError) as error:

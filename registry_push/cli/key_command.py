@@ -60,7 +60,7 @@ def show_key(**flags: Any) -> None:
 @_KEY
 @options("output")
 def create_key(**flags: Any) -> None:
-    """Make a key where there is none. One that is there is never overwritten.
+    """Make a key if there is none. One that is there is never overwritten.
 
     \b
     Examples:

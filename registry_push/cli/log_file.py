@@ -1,4 +1,4 @@
-"""`--log-file`: all that happens, a line each with its time, whatever the terminal is told."""
+"""`--log-file`: everything that happens, one line each with its time, whatever the terminal shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .render.jsonl import timestamp
 
 
 class _Stamped(io.TextIOWrapper):
-    """A text stream that puts the time before each line. It is written to by whole lines."""
+    """A text stream that puts the time before each line. Whole lines are written to it."""
 
     def __init__(self, file: io.BufferedWriter, now: Callable[[], float]) -> None:
         super().__init__(file, encoding="utf-8")
@@ -32,9 +32,9 @@ class _Stamped(io.TextIOWrapper):
 
 
 class Logged:
-    """A renderer that shows what `shown` does, and appends all of it to a file.
+    """A renderer that passes everything to `shown`, and also appends it to a file.
 
-    A log that can't be written any more is given up, and `on_lost` is called; the work goes on.
+    If the log can't be written any more, it is given up, and `on_lost` is called; the work continues.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Logged:
     ) -> None:
         self._shown.__exit__(kind, error, traceback)
         self._log.__exit__(kind, error, traceback)
-        with suppress(OSError):  # it was told
+        with suppress(OSError):  # it was reported before
             self._file.close()
 
     def __call__(self, event: Event) -> None:
@@ -75,21 +75,21 @@ class Logged:
     def error(
         self, error: RegistryPushError, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None
     ) -> None:
-        """Says what failed, in both places."""
+        """Report the error in both places."""
         lines = list(lines)
         self._shown.error(error, lines, fields)
         self._log.error(error, lines)
         self._log.result([f"exit code {error.exit_code}"])
 
     def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
-        """The result, in both places."""
+        """Report the result in both places."""
         lines = list(lines)
         self._shown.result(lines, fields)
         self._log.result([*lines, "exit code 0"])
 
 
 def _opened(path: Path) -> io.BufferedWriter:
-    """`path`, to be appended to; a new file is readable by its user alone. Raises `Unwritable`, `InvalidSettings`."""
+    """Open `path` to append; a new file is readable by its user only. Raises `Unwritable`, `InvalidSettings`."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
     try:
         return os.fdopen(os.open(path, flags, 0o600), "ab")

@@ -1,4 +1,4 @@
-"""The manual page, built from what `--help` shows. Pure but for asking the commands."""
+"""The manual page, built from the help of the commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FILES = (
 
 
 def man_page(root: click.Context) -> str:
-    """The page in the language of man(7)."""
+    """Return the page in the language of man(7)."""
     return "\n".join(_page(root)) + "\n"
 
 
@@ -65,7 +65,7 @@ def _command(command: click.Command, ctx: click.Context) -> Iterator[str]:
 
 
 def _exit_codes() -> Iterator[str]:
-    """The rows of the table in the guide to them."""
+    """Yield the rows of the table in the guide to exit codes."""
     for line in guides()["exit-codes"].text.splitlines():
         if line.startswith("| ") and line[2].isdigit():
             cells = line.replace("\\|", "\0").strip("|").split("|")
@@ -79,7 +79,7 @@ def _entries(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def _prose(text: str) -> Iterator[str]:
-    """Paragraphs as `--help` has them: one that begins with `\\b` keeps its lines."""
+    """Yield the paragraphs of a help text: one that begins with `\\b` keeps its lines."""
     for paragraph in filter(None, text.split("\n\n")):
         lines = paragraph.split("\n")
         if lines[0] == "\b":
@@ -89,7 +89,7 @@ def _prose(text: str) -> Iterator[str]:
 
 
 def _line(text: str) -> str:
-    """A line of text, which no character at its beginning makes a request."""
+    """Return a line of text, escaped so that it can't be a roff request."""
     text = _plain(text)
     return f"\\&{text}" if text.startswith((".", "'")) else text
 

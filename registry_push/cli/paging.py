@@ -1,4 +1,4 @@
-"""Shows a long text: page by page on a terminal, as it is elsewhere."""
+"""Shows a long text: page by page on a terminal, unchanged elsewhere."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ _WIDEST: Final = 100
 
 
 def show_text(text: str, *, markdown: bool = False) -> None:
-    """Writes `text` to stdout. On a terminal Markdown is set out, and what is longer than the screen goes to a pager
-    (`$PAGER`, else less)."""
+    """Write `text` to stdout. On a terminal, format Markdown, and use a pager (`$PAGER`, else less) for long texts."""
     out = sys.stdout
     if out is None:  # closed by the shell
         return
@@ -31,7 +30,7 @@ def show_text(text: str, *, markdown: bool = False) -> None:
     if len(text.splitlines()) < rows:
         click.echo(text, nl=not text.endswith("\n"))
         return
-    raise_on_interrupt()  # the pager is waited for, and leaves the terminal as it was
+    raise_on_interrupt()  # waits for the pager, which restores the terminal
     click.echo_via_pager(text)
 
 

@@ -26,7 +26,7 @@ def command(names: tuple[str, ...], name: str | None, **flags: Any) -> None:
     """Pull models from a registry into the local Ollama store, as Ollama would have written them.
 
     REF is a name as Ollama has it (llama3.2:3b, me/model:tag, host:5000/ns/model:tag) or registry:HOST/PATH:TAG. What
-    was interrupted goes on where it stopped, and a model appears in the store when all of it is there and checked.
+    was interrupted continues where it stopped, and a model appears in the store when all of it is there and checked.
 
     \b
     Examples:

@@ -53,7 +53,7 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
       registry-push push me/model:v2 --to localhost:5000/ml/model:v2 --tag latest
     """
     if any(not name.startswith("!") for name in names) and not was_typed("every"):
-        flags["every"] = False  # what was typed goes before a variable or a line that says "all"
+        flags["every"] = False  # names on the command line win over "all" in a variable or the file
     settings = settings_of(flags)
 
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:

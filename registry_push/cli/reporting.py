@@ -1,4 +1,4 @@
-"""What a command ends with that has moved models."""
+"""The final report of a command that moves models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def outcome_of(report: Report, verb: Verb, *, dry_run: bool, quiet: bool) -> Outcome:
-    """The report for people and for programs; after a dry run with what that has not checked."""
+    """Return the report for people and for programs; for a dry run, with what it did not check."""
     fields: dict[str, object] = {"dry_run": dry_run, "models": [as_json(model) for model in report.models]}
     if not dry_run:
         return Outcome(fields=fields, error=report.error)

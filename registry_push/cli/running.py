@@ -24,14 +24,14 @@ from ..options.flags import homeless_warning
 from ..options.option import located
 from .render import PUSH, Renderer, Verb, choose, renderer
 
-# As a shell reports a program that died of SIGPIPE: what was printed did not get to its reader.
+# As a shell reports a program killed by SIGPIPE: the output did not reach its reader.
 _BROKEN_PIPE: Final = 141
 
 
 class Outcome(Struct, frozen=True):
-    """What a command ends with: lines for people, fields for programs, and an error that some of it met.
+    """The result of a command: lines for people, fields for programs, and an error, if a part of it failed.
 
-    With an error, the lines and fields are what there is all the same.
+    With an error, lines and fields are the part that succeeded.
     """
 
     lines: Iterable[str] = ()
@@ -43,7 +43,7 @@ Work = Callable[[Renderer, asyncio.Event], Coroutine[Any, Any, Outcome]]
 
 
 def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bool = False) -> None:
-    """Runs `work`, which people read as `verb`, with the renderer that `flags` ask for, and exits with its code.
+    """Run `work`, called `verb` in messages, with the renderer that `flags` ask for, and exit with its code.
 
     A signal cancels it; where it `finishes`, the first one only sets the event that it was given, and it ends at the
     next good place by itself.
@@ -76,7 +76,7 @@ def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bo
         from .log_file import Logged
 
         shown = Logged(shown, log_file, ["registry-push", *sys.argv[1:]], verb=verb, on_lost=log_lost.append)
-    raise_on_interrupt()  # from here on there is a terminal to be left as it was
+    raise_on_interrupt()  # from here on, the terminal has to be restored at the end
     with shown as show:
         if warning := homeless_warning(flags):
             show(warning)
@@ -100,7 +100,7 @@ def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bo
 
 
 class _Locating:
-    """A renderer that says of a value at fault where it was set."""
+    """A renderer that adds to an error about a value where the value was set."""
 
     def __init__(self, shown: Renderer) -> None:
         self._shown = shown
@@ -133,17 +133,17 @@ def _nowhere() -> TextIO:
 
 
 def _run_until_signalled(work: Work, show: Renderer, verb: Verb, *, finishes: bool) -> Outcome:
-    """Runs `work` under SIGINT and SIGTERM.
+    """Run `work`, handling SIGINT and SIGTERM.
 
-    The first signal asks it to finish, if it can; the next cancels it, which leaves everything in order; a third does
-    not wait for that. Raises `Interrupted`.
+    The first signal asks it to finish, if it can; the next cancels it, which still cleans up; a third does not wait for
+    that. Raises `Interrupted`.
     """
     received: list[signal.Signals] = []
     ended: list[Outcome | RegistryPushError] = []
     loop: asyncio.AbstractEventLoop | None = None
     act: Callable[[], None] = _do_nothing
 
-    # Not the loop's own handlers: those are gone while it is closed, and an exception there would be printed.
+    # The loop's own handlers are not used: they are removed while it closes, and an exception there would be printed.
     def on_signal(number: int, _: FrameType | None) -> None:
         received.append(signal.Signals(number))
         if len(received) > 1 + finishes:
@@ -180,7 +180,7 @@ def _run_until_signalled(work: Work, show: Renderer, verb: Verb, *, finishes: bo
         name = received[0].name if received else "SIGINT"
         raise Interrupted(f"stopped by {name}; {verb.kept}") from None
     except RuntimeError as error:
-        # asyncio ends its threads in a thread, which may be one too many; how the work has ended is known by then.
+        # asyncio ends its threads in another thread, which may fail to start; the work's result is known by then.
         if (short := no_thread(error)) is None:
             raise
         if not ended:
@@ -191,12 +191,12 @@ def _run_until_signalled(work: Work, show: Renderer, verb: Verb, *, finishes: bo
 
 
 def _do_nothing() -> None:
-    """Nothing is begun."""
+    """Do nothing."""
 
 
 @contextmanager
 def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """`handler` is called for SIGINT and SIGTERM, in the main thread; afterwards they do what they did before."""
+    """Call `handler` for SIGINT and SIGTERM, in the main thread; afterwards restore what they did before."""
     before = {which: signal.signal(which, handler) for which in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -1,4 +1,4 @@
-"""What click's scripts for shells lack: bash splits words at colons, which names of models and hosts are full of."""
+"""click's completion scripts, fixed for bash, which splits words at the colons in names of models and hosts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from click.shell_completion import BashComplete, add_completion_class
 
-# Words that bash has split at `:` and `=` are put together again by what stands between them on the line; of what is
-# completed, bash has the part up to the last colon already.
+# Joins words that bash has split at `:` and `=`, using the text between them on the line. Of a reply, the part up to
+# the last colon is removed: bash has it already.
 _BASH = """\
 %(complete_func)s() {
     local IFS=$'\\n' rest=$COMP_LINE before word completion type value
@@ -54,6 +54,6 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 @add_completion_class
 class Bash(BashComplete):
-    """click's, with a script that knows colons."""
+    """click's completion for bash, with a script that handles colons."""
 
     source_template: ClassVar[str] = _BASH

@@ -1,4 +1,4 @@
-"""`SuggestingGroup`: a group of commands that answers a mistyped one with the nearest."""
+"""`SuggestingGroup`: a group of commands that suggests the nearest one for a mistyped name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RENAME: Final = "give a model another name with: registry-push copy ollama:OLD 
 _COPY: Final = "copy reads and writes every kind of place: registry-push copy --help"
 _LOGIN: Final = "log in with: docker login HOST; or give --username NAME; see: registry-push help signing-in"
 _REMOVE: Final = "nothing is removed here: remove a model with ollama rm NAME"
-# The words of other tools, and what does the same here.
+# Commands of other tools, and the command that does the same here.
 _ELSEWHERE: Final = {
     **dict.fromkeys(("cp", "mv", "rename"), _RENAME),
     **dict.fromkeys(("export", "import", "load", "migrate", "mirror", "save", "sync"), _COPY),
@@ -24,12 +24,12 @@ _ELSEWHERE: Final = {
 
 
 class SuggestingGroup(click.Group):
-    """As click's, on all its versions."""
+    """As click's, for all its versions."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that `args` begin with. Raises `UsageError`."""
+        """Return the command that `args` begin with. Raises `UsageError`."""
         known = self.list_commands(ctx)
         if args[0] in known or args[0].startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)

@@ -1,4 +1,4 @@
-"""What can't be understood of a command line is said as every other error is, be it click that noticed or we."""
+"""Errors in a command line, reported like every other error, whether click has found them or we."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .render import Kind, renderer
 
 
 def as_ours(error: click.ClickException) -> RegistryPushError:
-    """The error of ours that one of click's means."""
+    """Return our error for one of click's."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context is not None else "registry-push"
     if isinstance(error, click.NoSuchOption):
@@ -25,15 +25,15 @@ def as_ours(error: click.ClickException) -> RegistryPushError:
         known = error.possibilities or ()
         hint = did_you_mean(error.option_name, known) or f"see the options: {path} --help"
         return UsageError(f"{path} has no option {quoted(error.option_name)}", hint=hint)
-    # click repeats what it does not understand, be it an address with a login.
+    # click quotes what it does not understand, which may be an address with a login.
     said = re.sub(r"\S+", lambda word: without_login(word[0]), error.format_message()).strip().removesuffix(".")
     said = re.sub(r"\. Recognized values: .*", "; write true or false", said)
-    said = said.partition(". Choose from:")[0]  # what there is to choose from is its name
+    said = said.partition(". Choose from:")[0]  # the choices are in the name already
     return UsageError(said[:1].lower() + said[1:], hint=f"see how it is used: {path} --help")
 
 
 def say(error: RegistryPushError) -> int:
-    """Prints what failed before the command had a face: with `--json`, as an event. Returns the exit code."""
+    """Print an error from before the renderer was chosen, with `--json` as an event. Returns the exit code."""
     out, err = sys.stdout or io.StringIO(), sys.stderr or io.StringIO()
     flags = _flags(sys.argv[1:])
     kind = Kind.JSON if "--json" in flags or _is_set("JSON") else Kind.QUIET
@@ -44,7 +44,7 @@ def say(error: RegistryPushError) -> int:
 
 
 def _flags(arguments: Sequence[str]) -> frozenset[str]:
-    """What may be flags: all before a `--`."""
+    """Return the arguments that may be flags: all before a `--`."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     return frozenset(arguments[:end])
 

@@ -1,4 +1,4 @@
-"""What people and programs see of a run: bars, plain lines, JSON lines, or warnings only.
+"""The renderers of a run: bars, plain lines, JSON lines, or warnings only.
 
     kind = choose(sys.stderr, environ=os.environ, json=…, quiet=…, no_progress=…)
     with renderer(kind, sys.stderr, sys.stdout) as show:
@@ -8,7 +8,7 @@
         except RegistryPushError as error:
             show.error(error)
 
-Progress and messages go to stderr, results to stdout. `tables` has the views that are no run.
+Progress and messages are written to stderr, results to stdout. `tables` has the views of commands that run nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .verb import COPY, PULL, PUSH, RESUME, Verb
 
 
 class Kind(StrEnum):
-    """The faces a run can have."""
+    """The kinds of renderers."""
 
     BARS = "bars"
     PLAIN = "plain"
@@ -36,7 +36,7 @@ class Kind(StrEnum):
 
 
 class Renderer(Protocol):
-    """A sink that shows what it is told.
+    """A sink that shows events.
 
     Calling it never waits and costs microseconds. It is called from one thread. `error` and `result` can be
     called inside the `with` block or after it.
@@ -47,7 +47,7 @@ class Renderer(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Waits until all is written, and leaves the terminal as it was. Says nothing of the exception."""
+        """Wait until all is written, and leave the terminal as it was. Does not report the exception."""
         ...
 
     def __call__(self, event: Event) -> None: ...
@@ -55,15 +55,16 @@ class Renderer(Protocol):
     def error(
         self, error: RegistryPushError, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None
     ) -> None:
-        """Says what failed and the next step, below `lines` with what there is of the result; with `--json` the last
-        line, which has the `fields` of the result too.
+        """Report the error and the next step, below `lines` with the result so far.
+
+        With `--json` this is the last line, which has the `fields` of the result too.
         """
         ...
 
     def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
-        """The result: `lines` on stdout for people, or `fields` as the last line with `--json`.
+        """Report the result: `lines` on stdout for people, or `fields` as the last line with `--json`.
 
-        A run that moves models needs no lines, its models have had theirs.
+        A run that moves models needs no lines: each model had its own.
         """
         ...
 
@@ -76,12 +77,15 @@ def choose(
     quiet: bool = False,
     no_progress: bool = False,
 ) -> Kind:
-    """The face for these flags and this stderr. `json` goes before `quiet`, and both before what stderr is."""
+    """Return the renderer for these flags and this stderr.
+
+    `json` wins over `quiet`, and both over the kind of stderr.
+    """
     if json:
         return Kind.JSON
     if quiet:
         return Kind.QUIET
-    # rich takes the same two for terminals that can't move the cursor.
+    # The same two that rich treats as terminals which can't move the cursor.
     movable = stream_err.isatty() and environ.get("TERM", "").lower() not in ("dumb", "unknown")
     unicode = (stream_err.encoding or "").lower().startswith("utf")
     return Kind.BARS if movable and unicode and not no_progress else Kind.PLAIN
@@ -100,16 +104,16 @@ def renderer(
     verb: Verb = PUSH,
     on_lost: Callable[[OSError], None] | None = None,
 ) -> Renderer:
-    """The face of that kind.
+    """Return the renderer of that kind.
 
-    `clock` gives seconds. `dry_run` is said of all that `JSON` prints. `debug` shows requests and answers, if the run
-    tells of them. `progress=False` leaves the lines in between out of `PLAIN`. `verb` is what people read of what the
-    run does. A stream that can't be written any more (its reader has gone, its disk is full) is
-    given up without a word, and `on_lost` is called with the error, once a stream, perhaps from another thread.
+    `clock` returns seconds. With `dry_run`, every line of `JSON` says so. `debug` shows requests and answers, if the
+    run reports them. `progress=False` leaves progress lines out of `PLAIN`. `verb` is the run's verb in messages. A
+    stream that can't be written any more (its reader is gone, its disk is full) is given up silently, and `on_lost` is
+    called with the error, once per stream, perhaps from another thread.
     """
     match kind:
         case Kind.BARS:
-            from rich.console import Console  # not needed, and not waited for, by the other faces
+            from rich.console import Console  # the other renderers don't need it
 
             from .bars import Bars
 

@@ -1,8 +1,8 @@
-"""Bars on a terminal. The only module that imports rich, and imported only where bars are shown.
+"""Bars on a terminal. The only module that imports rich, and imported only if bars are shown.
 
-The event loop takes events under a lock and does no more; a thread draws, ten times a second, so that a terminal
-that was stopped (Ctrl-S) or is slow holds up nobody. What is shown, from the top: which model goes where, the whole
-run, speed and time left, and the biggest blobs under way. The whole stays in its place while blobs come and go.
+The event loop only takes events, under a lock; a thread draws ten times a second, so that a terminal that is slow or
+stopped (Ctrl-S) delays nothing. From the top it shows the model and its target, the whole run, speed and time left, and
+the biggest blobs under way. The row of the whole run stays in its place while blobs come and go.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ _ROWS: Final = 6
 # Columns: the kind, a space and 12 digits; percent; done/total; speed; time left. Each with the gap before it.
 _KIND, _LABEL = 9, 22
 _PERCENT, _PART, _SPEED, _LEFT = 6, 14, 11, 17
-# A longer bar says no more; a shorter one says nothing, and its place is better used by the numbers.
+# Columns of a bar: longer is not more precise; shorter is useless, and the numbers need the space.
 _BAR_MAX, _BAR_MIN = 60, 8
-# Terminal columns from which a row has its speed, and its time left.
+# Widths of the terminal from which a row shows its speed, and its time left.
 _WITH_SPEED, _WITH_LEFT = 76, 100
 
 
 class Bars:
-    """Shows a run on the terminal behind `console`; at the end one line for each model stays.
+    """Shows a run on the terminal of `console`; at the end one line for each model stays.
 
-    That line is the result: it goes to stdout, or above the bars where `out_is_terminal`. `every` is the time
+    That line is the result: it is written to stdout, or above the bars if `out_is_terminal`. `every` is the time
     between two drawings in seconds; None: only `draw` draws.
     """
 
@@ -82,7 +82,7 @@ class Bars:
         self._pending: list[Text] = []
         self._has_waited = False
         self._results: list[str] = []
-        self._last: list[Text] = []  # what comes below them
+        self._last: list[Text] = []  # the lines below the bars
         self._shown: RegistryPushError | None = None
         self._rows: list[Key] = []
         self._height = 0
@@ -91,7 +91,7 @@ class Bars:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        # stderr is redirected, so that a stray warning of Python's lands above the bars; stdout may be a pipe.
+        # stderr is redirected, so that a stray warning of Python appears above the bars; stdout may be a pipe.
         self._live = Live(
             console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=True
         )
@@ -155,7 +155,7 @@ class Bars:
     def error(
         self, error: RegistryPushError, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None
     ) -> None:
-        """Says what failed, unless it was said already with the model that failed."""
+        """Report the error, unless it was reported with the failed model."""
         self.result(lines)
         if error is self._shown:
             return
@@ -168,7 +168,7 @@ class Bars:
             self._print(self._taken())
 
     def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
-        """Writes `lines` to stdout, once the bars are gone. `fields` are for `--json`."""
+        """Write `lines` to stdout after the bars are gone. `fields` are for `--json`."""
         if self._live is not None:
             self._results += lines
             return
@@ -176,7 +176,7 @@ class Bars:
             self._outlet.put(self._out, line)
 
     def draw(self) -> None:
-        """Draws the present state, and above it what has come to stay since the last time."""
+        """Draw the present state, and above it what has come to stay since the last time."""
         with self._lock:
             lines = self._lines(self._clock())
             pending, self._pending = self._pending, []
@@ -195,7 +195,7 @@ class Bars:
         while not self._stop.wait(self._every):
             try:
                 self.draw()
-            except OSError:  # the terminal is gone; the push goes on
+            except OSError:  # the terminal is gone; the push continues
                 return
 
     def _taken(self) -> list[Text]:
@@ -234,7 +234,7 @@ class Bars:
     def _lines(self, now: float) -> list[Text]:
         width, height = self._console.width, self._console.height
         run = self._run
-        if not run.has_begun:  # nothing of nothing would be all of it
+        if not run.has_begun:  # nothing of nothing would be 100 %
             return []
         lines = [self._heading()] if run.running and height >= _ROWS + 4 else []
         if run.dry_run:  # nothing moves
@@ -251,7 +251,7 @@ class Bars:
         return lines
 
     def _choose_rows(self, now: float, room: int) -> list[Key]:
-        """The biggest blobs under way. One that has a row keeps its place until it ends."""
+        """Return the biggest blobs under way. A blob with a row keeps it until it ends."""
         active = self._run.active
         waiting = [key for key, state in active.items() if key not in self._rows and now - state.started >= _SETTLED]
         waiting.sort(key=lambda key: active[key].blob.size)
@@ -291,7 +291,7 @@ class Bars:
         *,
         instead: str | None = None,
     ) -> Text:
-        """Label, bar and numbers; `instead` takes the place of speed and time, or of all numbers where it is narrow."""
+        """Return label, bar and numbers; `instead` replaces speed and time, or all numbers if space is narrow."""
         numbers = f"{units.part(done, size):>{_PART}}"
         tail = ""
         if width >= _WITH_SPEED:
@@ -316,7 +316,7 @@ class Bars:
         halves = 2 * length * min(done, size) // size if size else 2 * length
         full, half = divmod(halves, 2)
         colour = "green" if full == length else "cyan"
-        # Heavy and light strokes, so that the bar can be read without colour too.
+        # Heavy and light strokes, so that the bar is readable without colour too.
         return Text.assemble(("━" * full + "╾" * half, colour), ("─" * (length - full - half), "bright_black"))
 
     def _status(self, now: float, width: int) -> Text:

@@ -20,11 +20,11 @@ _THINNED: Final = 0.25
 
 
 class JSONLines:
-    """Every event as `events.as_json`, but for progress: at most a line in 250 ms for each blob, and its last one.
+    """Prints every event as `events.as_json`; of progress at most a line in 250 ms for each blob, and its last one.
 
     Each has the `time` of its writing. The last line is `{"event": "result", …}` or `{"event": "error", …}`, and says
-    how many seconds have `elapsed`. `events.schema.json` describes them all. Nothing goes to stderr, unless stdout is
-    gone: then the error does. `now` gives seconds since 1970.
+    how many seconds have `elapsed`. `events.schema.json` describes them all. Nothing is written to stderr, unless
+    stdout is gone: then the error is. `now` returns seconds since 1970.
     """
 
     def __init__(
@@ -73,15 +73,15 @@ class JSONLines:
     def error(
         self, error: RegistryPushError, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None
     ) -> None:
-        """The last line: the error's class as `code`, its message, hint, origin, URL and exit code, and `fields`."""
+        """Write the last line: the error's class as `code`, message, hint, origin, URL and exit code, and `fields`."""
         self._put(self._line({"event": "error", **(fields or {}), **error_fields(error), **self._elapsed()}))
-        self._outlet.close()  # only what has been written tells whether anybody reads
+        self._outlet.close()  # only after the write is known whether anybody reads
         if self._outlet.lost(self._out):
             for line in words.error(error):
                 self._outlet.put(self._err, line)
 
     def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
-        """The last line: `fields`, where what JSON does not know (digests, references) becomes its string."""
+        """Write the last line: `fields`, with values that JSON does not know (digests, references) as strings."""
         self._put(self._line({"event": "result", **(fields or {}), **self._elapsed()}))
 
     def _thin(self, event: BlobProgress) -> None:
@@ -112,5 +112,5 @@ class JSONLines:
 
 
 def timestamp(now: float) -> str:
-    """`2026-11-28T23:24:38.123Z`: RFC 3339, in UTC. `now` are seconds since 1970."""
+    """Return `now`, seconds since 1970, as `2026-11-28T23:24:38.123Z` (RFC 3339, UTC)."""
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""`LineWriter`: lines written by a thread, so that a reader who doesn't read never slows an upload."""
+"""`LineWriter`: lines written by a thread, so that a slow reader never slows an upload."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TextIO
 
-# Lines. What may wait for a slow reader before progress is left out; at some 200 bytes a line, 200 kB.
+# Lines that may wait for a slow reader before progress is left out: some 200 kB.
 BACKLOG: Final = 1000
 
-# For terminals and files that don't hold our signs; what else they can't hold becomes "?".
+# Replacements for our signs in other encodings; anything else that they can't represent becomes "?".
 _PLAINER: Final = str.maketrans({"→": "->", "…": "...", "·": "|"})
 
 
@@ -20,9 +20,9 @@ class LineWriter:
     """Writes whole lines, in order, to one or more text streams.
 
     Between `start` and `close` a thread writes and the caller never waits; before and after, the caller writes.
-    A stream that fails (a closed pipe, a full disk) is written no more and `on_lost` is called once with the error,
-    on whichever thread noticed: an asyncio program passes `lambda e: loop.call_soon_threadsafe(…, e)`. Nothing is
-    raised, and the interpreter's last flush of that stream says nothing either.
+    If a stream fails (a closed pipe, a full disk), writing to it stops and `on_lost` is called once with the error, on
+    whichever thread noticed: an asyncio program passes `lambda e: loop.call_soon_threadsafe(…, e)`. Nothing is raised,
+    not even by the interpreter's last flush of that stream.
     """
 
     def __init__(self, on_lost: Callable[[OSError], None] | None = None) -> None:
@@ -32,9 +32,9 @@ class LineWriter:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Starts the thread. It is a daemon: a reader that hangs does not keep an interrupted program alive.
+        """Start the thread. It is a daemon, so that a reader that hangs does not keep an interrupted program alive.
 
-        If there is none to be had, the caller writes.
+        If no thread can be started, the caller writes.
         """
         thread = threading.Thread(target=self._run, name="registry-push output", daemon=True)
         with suppress(RuntimeError):
@@ -42,25 +42,25 @@ class LineWriter:
             self._thread = thread
 
     def put(self, stream: TextIO, line: str) -> None:
-        """Writes `line`; it is never left out."""
+        """Write `line`; it is never left out."""
         if self._thread is None:
             self._write(stream, line)
         else:
             self._queue.put((stream, line))
 
     def offer(self, stream: TextIO, line: str) -> bool:
-        """Writes `line`, unless the reader is far behind. Returns whether it was taken."""
+        """Write `line`, unless the reader is far behind. Returns whether it will be written."""
         if self._queue.qsize() >= BACKLOG:
             return False
         self.put(stream, line)
         return True
 
     def lost(self, stream: TextIO) -> bool:
-        """Whether the stream has failed."""
+        """Return whether the stream has failed."""
         return id(stream) in self._lost
 
     def close(self) -> None:
-        """Waits until all is written. Safe to call twice."""
+        """Wait until all is written. Safe to call twice."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
@@ -84,15 +84,15 @@ class LineWriter:
 
 
 def _encodable(line: str, encoding: str | None) -> str:
-    """`line` in characters that the stream can hold; a StringIO has no encoding and holds all."""
+    """Return `line` in characters that the stream can encode; a StringIO has no encoding and takes all."""
     if encoding is None or encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         return line.encode(errors="replace").decode()  # a lone surrogate, from a file name
     return line.translate(_PLAINER).encode(encoding, errors="replace").decode(encoding)
 
 
 def _silence(stream: TextIO) -> None:
-    # What is still in the stream's buffer would fail once more, with a traceback, when the interpreter ends
-    # (Python's documentation of `signal`, "Note on SIGPIPE").
+    # Flushing the stream's buffer at the end of the interpreter would fail again, with a traceback (Python's
+    # documentation of `signal`, "Note on SIGPIPE").
     try:
         descriptor = stream.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)

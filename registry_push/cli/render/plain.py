@@ -32,12 +32,12 @@ from .verb import PUSH, Verb
 # 100 MB/s make 40 lines, and however slow the line is, at most 100.
 _SECONDS: Final = 10.0
 _PERCENT: Final = 1
-# Seconds. But so long is no upload silent: CI services stop a job that is, the strictest after ten minutes (Travis).
+# Seconds. No upload is silent for longer: CI services stop silent jobs, the strictest after ten minutes (Travis).
 _SIGN_OF_LIFE: Final = 300.0
 
 
 class _Lines:
-    """What the faces that write lines share."""
+    """The common part of the renderers that write lines."""
 
     def __init__(
         self, stream_err: TextIO, stream_out: TextIO, *, on_lost: Callable[[OSError], None] | None = None
@@ -58,13 +58,13 @@ class _Lines:
     def error(
         self, error: RegistryPushError, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None
     ) -> None:
-        """Says what failed, unless it was said already with the model that failed."""
+        """Report the error, unless it was reported with the failed model."""
         self.result(lines)
         if error is not self._shown:
             self._say(*words.error(error))
 
     def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
-        """Writes `lines` to stdout. `fields` are for `--json`."""
+        """Write `lines` to stdout. `fields` are for `--json`."""
         for line in lines:
             self._outlet.put(self._out, line)
 
@@ -93,10 +93,10 @@ class Quiet(_Lines):
 
 
 class Plain(_Lines):
-    """A line when a model begins, a line now and then, and one that stays of each model, on stdout.
+    """Writes a line when a model begins, progress lines now and then, and each model's result on stdout.
 
-    `progress=False` (`--no-progress`) leaves out the lines in between, `verbose` adds one for each blob, `debug` those
-    of requests and answers.
+    `progress=False` (`--no-progress`) leaves out the progress lines, `verbose` adds one for each blob, `debug` those of
+    requests and answers.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Plain(_Lines):
             case ModelDone():
                 self._outlet.put(self._out, "  ".join(words.summary(event, self._run.elapsed(event, now), self._verb)))
             case ModelFailed():
-                self._now_and_then(now)  # how far it came, before it is said why it came no farther
+                self._now_and_then(now)  # how far it got, before the reason why it got no further
                 self._fail(event)
             case _:
                 pass
@@ -160,7 +160,7 @@ class Plain(_Lines):
     def _now_and_then(self, now: float) -> None:
         run = self._run
         if not self._progress or not run.has_begun or (run.models_failed and not run.running):
-            return  # after the last error, nothing that could be taken for success
+            return  # after the last error, write nothing that could look like success
         if self._line_at is None:
             self._line_at = now
         silent = now - self._line_at

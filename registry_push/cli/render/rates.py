@@ -1,6 +1,6 @@
-"""How far, how fast, how long: the state behind every progress display. Pure; the time is an argument.
+"""Progress, speed and time left: the state of every progress display. Pure; the time is an argument.
 
-A speed counts only bytes that moved in this run. What was at the target before is progress, but no speed.
+Speed counts only bytes that moved in this run. Bytes that were at the target before are progress only.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from ...events import (
 )
 from ...model import Descriptor, Digest, LocalReference, Reference
 
-# Seconds. Ten are long enough to smooth chunks and short enough to show a line that got slow.
+# Seconds over which speed is measured: long enough to smooth chunks, short enough to show that a line got slow.
 WINDOW: Final = 10.0
-# Seconds. Events come by the thousand; they are added up in bins, so that a speed is a sum of 40 numbers.
+# Seconds. Events come by the thousand; they are summed in bins, so that a speed is the sum of 40 numbers.
 _BIN: Final = 0.25
 _BINS: Final = round(WINDOW / _BIN)
-# Seconds. Over less, the first buffer that the kernel swallows looks like a speed.
+# Seconds. Over a shorter time, the first buffer that the kernel takes would look like a speed.
 _SETTLING: Final = 0.5
 # Seconds without a byte after which a blob counts as waiting.
 _STALL: Final = 5.0
@@ -49,12 +49,12 @@ class SpeedMeter:
         self._bins: deque[tuple[int, int]] = deque()
 
     def begin(self, now: float) -> None:
-        """The time from which is counted, if counting has not begun."""
+        """Start counting at this time, unless counting has begun."""
         if self._began is None:
             self._began = now
 
     def add(self, now: float, count: int) -> None:
-        """`count` bytes moved just before `now`."""
+        """Note that `count` bytes moved just before `now`."""
         self.begin(now)
         index = int(now / _BIN)
         if self._bins and self._bins[-1][0] == index:
@@ -64,7 +64,7 @@ class SpeedMeter:
             self._forget(index)
 
     def speed(self, now: float) -> float | None:
-        """Bytes a second; None while there is too little to tell."""
+        """Return bytes a second; None while there is too little data."""
         if self._began is None or now - self._began < _SETTLING:
             return None
         index = int(now / _BIN)
@@ -78,16 +78,16 @@ class SpeedMeter:
 
 
 class Phase(Enum):
-    """What a blob under way is doing; the values are what people read."""
+    """What a blob under way is doing; the values are the words on the display."""
 
     PREPARING = "preparing"  # before its first byte: the local file is hashed, or a session is asked for
     MOVING = "moving"
     WAITING = "waiting"
-    CONFIRMING = "confirming"  # every byte is at the line; the registry has not said yes yet
+    CONFIRMING = "confirming"  # every byte is sent, and the registry has not confirmed it yet
 
 
 class BlobState(Struct):
-    """One blob under way. `offset` is where it stands, `moved` what went over the line for it, both in bytes."""
+    """One blob under way. `offset` is its progress, `moved` what was sent for it in this run, both in bytes."""
 
     blob: Descriptor
     started: float
@@ -98,10 +98,10 @@ class BlobState(Struct):
     meter: SpeedMeter = field(default_factory=SpeedMeter)
 
     def advance(self, offset: int, now: float) -> int:
-        """Takes the new offset and returns the bytes that moved to get there.
+        """Take the new offset and return the bytes that moved to get there.
 
-        The first offset only says where the blob stands: it may count 30 GB that an earlier run sent.
-        `BlobDone.sent` makes up for what is lost by that.
+        The first offset only says where the blob is: it may include 30 GB that an earlier run sent. `BlobDone.sent`
+        corrects for bytes missed by that.
         """
         step = max(0, offset - self.offset) if self.heard else 0
         if step or not self.heard:
@@ -112,7 +112,7 @@ class BlobState(Struct):
         return step
 
     def phase(self, now: float) -> Phase:
-        """What it is doing."""
+        """Return what the blob is doing."""
         if not self.heard:
             return Phase.PREPARING
         if self.offset >= self.blob.size:
@@ -121,7 +121,7 @@ class BlobState(Struct):
 
 
 class RunState(Struct):
-    """A run, as its events tell it. `active` are the blobs under way, in the order they began."""
+    """A run, from its events. `active` are the blobs under way, in the order they began."""
 
     models: int = 0
     blobs: int = 0
@@ -141,7 +141,7 @@ class RunState(Struct):
     _settled_bytes: int = 0
 
     def apply(self, event: Event, now: float) -> None:
-        """Takes one event. Costs a look-up and an addition for `BlobProgress`, which come by the thousand."""
+        """Take one event. `BlobProgress`, which come by the thousand, cost a look-up and an addition."""
         match event:
             case BlobProgress():
                 self._move((event.repository, event.digest), event.offset, now)
@@ -172,19 +172,19 @@ class RunState(Struct):
 
     @property
     def done(self) -> int:
-        """Bytes that are at the target or under way there."""
+        """Bytes that are at the target or on the way."""
         return self._settled_bytes + sum(state.offset for state in self.active.values())
 
     @property
     def size(self) -> int:
-        """Bytes of the run, less those of models that failed: what is still waited for."""
+        """Bytes of the run, less those of failed models."""
         return max(self._size - self._abandoned, self.done)
 
     @property
     def shown(self) -> tuple[int, int]:
-        """Bytes done, and of how many, as people see it: all of it only when every model is at its target.
+        """Bytes done and in all, for the display: equal only when every model is at its target.
 
-        What was sent may still be refused, and what failed never gets to its end.
+        Sent bytes may still be refused, and failed models never finish.
         """
         done = self.done
         total = max(self._size, done)
@@ -192,7 +192,7 @@ class RunState(Struct):
 
     @property
     def has_begun(self) -> bool:
-        """Whether it is known what there is to do."""
+        """Whether the work is known."""
         return self._began is not None
 
     @property
@@ -202,23 +202,23 @@ class RunState(Struct):
 
     @property
     def only_waits(self) -> bool:
-        """Whether all that is left to do just now is to wait for another push."""
+        """Whether there is nothing to do at present but wait for another push."""
         return bool(self.waiting) and not self.active
 
     def speed(self, now: float) -> float | None:
-        """Bytes a second, smoothed; None while there is too little to tell."""
+        """Return bytes a second, smoothed; None while there is too little data."""
         return None if self.only_waits else self.meter.speed(now)
 
     def remaining(self, now: float) -> float | None:
-        """Seconds to go at this speed; None where nothing moves or too little is known."""
+        """Return seconds to go at this speed; None if nothing moves or too little is known."""
         return seconds_left(self.size - self.done, self.speed(now))
 
     def run_elapsed(self, now: float) -> float:
-        """Seconds since the run began."""
+        """Return seconds since the run began."""
         return now - self._began if self._began is not None else 0.0
 
     def elapsed(self, event: ModelDone | ModelFailed, now: float) -> float:
-        """Seconds since the model began. To be asked before `event` is applied."""
+        """Return seconds since the model began. Call it before `event` is applied."""
         began = self.running.get((event.model, str(event.target)))
         return now - (began[1] if began else self._began if self._began is not None else now)
 
@@ -268,7 +268,7 @@ class RunState(Struct):
 
 
 def seconds_left(size: int, rate: float | None) -> float | None:
-    """Seconds for `size` bytes at `rate`; None where nothing moves."""
+    """Return seconds for `size` bytes at `rate`; None if nothing moves."""
     return size / rate if rate else None
 
 

@@ -1,4 +1,4 @@
-"""Views that are no run: `list`, `inspect`, `resume --list` and `key show`. Values in, lines of plain text out."""
+"""Tables of `list`, `inspect`, `resume --list`, `config` and `key show`. Values in, lines of plain text out."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ...options.source import Source
 from ...text.quantities import spelt_duration, spelt_size
 from . import units
 
-# Layers. `inspect` lists so many one by one; more are grouped by kind: tensor models have thousands.
+# Layers that `inspect` lists one by one; more are grouped by kind: tensor models have thousands.
 LISTED: Final = 32
 # Between columns.
 _GAP: Final = "    "
 
 
 class ModelRow(Struct, frozen=True):
-    """A line of `list`. `size` in bytes; `modified` in seconds since the epoch, None where the place has no times.
+    """A line of `list`. `size` in bytes; `modified` in seconds since the epoch, None if the place has no times.
 
     `remote` is where the model of a cloud stub runs.
     """
@@ -35,7 +35,7 @@ class ModelRow(Struct, frozen=True):
 
 
 class BlobRow(Struct, frozen=True):
-    """A blob of `inspect`. `state` is a word such as `present` or `missing`, None where nobody looked."""
+    """A blob of `inspect`. `state` is a word such as `present` or `missing`, None if it was not checked."""
 
     blob: Descriptor
     state: str | None = None
@@ -49,7 +49,7 @@ class ReferrerRow(Struct, frozen=True):
 
 
 class ModelView(Struct, frozen=True):
-    """What `inspect` shows. `size` counts each digest once, in bytes."""
+    """The data of `inspect`. `size` counts each digest once, in bytes."""
 
     name: str
     digest: Digest
@@ -90,7 +90,7 @@ class SettingRow(Struct, frozen=True):
 
 
 class KeyView(Struct, frozen=True):
-    """What `key show` shows: the public half only. `mode` is the file's permission bits."""
+    """The data of `key show`: the public half only. `mode` are the file's permission bits."""
 
     path: str
     public_key: str
@@ -99,10 +99,10 @@ class KeyView(Struct, frozen=True):
 
 
 def list_lines(rows: Iterable[ModelRow], *, now: float, width: int | None = None) -> list[str]:
-    """NAME, ID, SIZE and MODIFIED, as `ollama list` has them; `now` in seconds since the epoch.
+    """Return NAME, ID, SIZE and MODIFIED, as `ollama list` has them; `now` in seconds since the epoch.
 
-    A cloud stub has no size here: it says `cloud`. In a terminal `width` columns wide, a name that does not fit has a
-    line of its own.
+    The size of a cloud stub is `cloud`. In a terminal `width` columns wide, a name that does not fit has a line of its
+    own.
     """
     cells = [
         (
@@ -117,7 +117,7 @@ def list_lines(rows: Iterable[ModelRow], *, now: float, width: int | None = None
 
 
 def terminal_width(stream: TextIO | None) -> int | None:
-    """Columns of the terminal behind `stream`; None if there is none, and lines may have any length."""
+    """Return columns of the terminal behind `stream`; None if there is none, and lines may have any length."""
     if stream is None or not stream.isatty():
         return None
     return shutil.get_terminal_size().columns
@@ -131,7 +131,8 @@ def under_way_lines(
     now: float,
     width: int | None = None,
 ) -> list[str]:
-    """What was begun, then what registries hold of its blobs; in a terminal `width` columns wide as `list_lines`."""
+    """Return what was begun, then what registries hold of its blobs; in a terminal `width` columns wide as
+    `list_lines`."""
     held = [
         (row.digest.short, units.part(row.offset, row.size), row.repository, _modified(row.saved, now))
         for row in uploads
@@ -145,13 +146,13 @@ def under_way_lines(
 
 
 def _short(target: str) -> str:
-    """A model of the local store as Ollama shows it."""
+    """Return a model of the local store as Ollama shows it."""
     name = target.removeprefix("ollama:")
     return f"ollama:{ModelName.parse(name).short}" if name and name != target else target
 
 
 def inspect_lines(view: ModelView, *, verbose: bool = False) -> list[str]:
-    """The manifest, then a line for each blob; over `LISTED` blobs a line for each kind, unless `verbose`."""
+    """Return the manifest, then a line for each blob; over `LISTED` blobs a line for each kind, unless `verbose`."""
     lines = _pairs(
         ("name", view.name),
         ("digest", str(view.digest)),
@@ -164,15 +165,15 @@ def inspect_lines(view: ModelView, *, verbose: bool = False) -> list[str]:
 
 
 def key_lines(view: KeyView) -> list[str]:
-    """Where the key is and its public half, ready to be copied to a registry's page."""
+    """Return where the key is and its public half, ready to be copied to a registry's page."""
     mode = [] if view.mode is None else [("mode", f"{view.mode:04o}")]
     return _pairs(("key", view.path), *mode, ("fingerprint", view.fingerprint), ("public", view.public_key))
 
 
 def setting_lines(rows: Iterable[SettingRow], *, home: Path | None) -> list[str]:
-    """SETTING, VALUE and FROM; values as a person would write them on the setting's line, the `home` as `~`.
+    """Return SETTING, VALUE and FROM; values as one would write them in the file, the `home` as `~`.
 
-    A line of the configuration is named without the file's folders, which the row of `config` has: both columns fit.
+    Lines of the configuration are named without the file's folders, to save space; the row of `config` has them.
     """
 
     def short(text: str) -> str:
@@ -225,7 +226,7 @@ def _each_blob(rows: Sequence[BlobRow], *, verbose: bool) -> list[str]:
 
 
 def _by_kind(rows: Sequence[BlobRow]) -> list[str]:
-    """A line for each kind, the biggest first; content that is named twice is counted in both places."""
+    """Return a line for each kind, the biggest first; content that is named twice is counted in both places."""
     groups: dict[str, list[BlobRow]] = {}
     for row in rows:
         groups.setdefault(row.blob.kind, []).append(row)
@@ -242,7 +243,7 @@ def _bytes(rows: Sequence[BlobRow]) -> int:
 
 
 def _states(rows: Sequence[BlobRow]) -> str:
-    """`present`, or `1,997 present, 3 missing`."""
+    """Return `present`, or `1,997 present, 3 missing`."""
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.state or "unknown"] = counts.get(row.state or "unknown", 0) + 1
@@ -261,7 +262,7 @@ def _pairs(*pairs: tuple[str, str]) -> list[str]:
 
 
 def _folded(row: Sequence[str], width: int) -> list[str]:
-    """The cells of `row`, as many to a line as fit; from the second line on they are indented."""
+    """Return the cells of `row`, as many to a line as fit; from the second line on they are indented."""
     lines = [row[0]]
     for cell in row[1:]:
         if len(lines[-1]) + len(_GAP) + len(cell) <= width:
@@ -274,7 +275,7 @@ def _folded(row: Sequence[str], width: int) -> list[str]:
 def _table(
     head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int], width: int | None = None
 ) -> list[str]:
-    """Columns as wide as their widest cell, four spaces apart; those in `right` end flush.
+    """Return columns as wide as their widest cell, four spaces apart; those in `right` end flush.
 
     If the table is wider than `width`, first cells that are too long for it stand on lines of their own; if that is not
     enough, there are no columns, and each row is folded between its cells.

@@ -1,4 +1,4 @@
-"""Numbers as people read them. Decimal units (GB = 10⁹ bytes), as Ollama and registries count."""
+"""Numbers for people. Decimal units (GB = 10⁹ bytes), as in Ollama and registries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
-# Where "ago" goes over to the next unit, as `ollama list` does (format/time.go): 13 days, 8 weeks, 23 months.
+# The limits at which "ago" changes to the next unit, as in `ollama list` (format/time.go): 13 days, 8 weeks, 23 months.
 _AGO: Final = (
     (_MINUTE, 1, "second"),
     (_HOUR, _MINUTE, "minute"),
@@ -22,43 +22,43 @@ _AGO: Final = (
 
 
 def size(count: float) -> str:
-    """Bytes with three significant digits: `999 B`, `1.93 GB`, `156 MB`."""
+    """Return bytes with three significant digits: `999 B`, `1.93 GB`, `156 MB`."""
     power, decimals = _scale(count)
     return f"{count / 1000**power:.{decimals}f} {_UNITS[power]}"
 
 
 def part(done: int, total: int) -> str:
-    """`18.0/40.0 GB`: both in the total's unit. `done` is rounded down, so it meets `total` only at the end."""
+    """Return `18.0/40.0 GB`, both in the total's unit. `done` is rounded down, so it equals `total` only at the end."""
     power, decimals = _scale(total)
-    # In whole numbers: floats would round 39.9999999999 GB of a huge blob up.
+    # With integers, since floats would round 39.9999999999 GB of a huge blob up.
     steps = done * 10**decimals // 1000**power
     return f"{steps / 10**decimals:.{decimals}f}/{total / 1000**power:.{decimals}f} {_UNITS[power]}"
 
 
 def percent(done: int, total: int) -> int:
-    """0 to 100, rounded down: 100 means all of it. Nothing of nothing is all of it."""
+    """Return 0 to 100, rounded down, so that 100 means all. Nothing of nothing is 100."""
     return min(100, done * 100 // total) if total > 0 else 100
 
 
 def speed(rate: float) -> str:
-    """`156 MB/s`, from bytes a second."""
+    """Return `156 MB/s` for bytes a second."""
     return f"{size(rate)}/s"
 
 
 def duration(seconds: float) -> str:
-    """Time that has passed: `12.4 s`, `3 min 05 s`, `2 h 04 min`, `3 days`."""
+    """Return elapsed time: `12.4 s`, `3 min 05 s`, `2 h 04 min`, `3 days`."""
     seconds = max(0.0, seconds)
     return f"{seconds:.1f} s" if round(seconds, 1) < _MINUTE else _long(round(seconds))
 
 
 def elapsed(seconds: float) -> str:
-    """Time that passes while one looks: `12 s`, `3 min 05 s`; tenths would only flicker."""
+    """Return running time: `12 s`, `3 min 05 s`; tenths would only flicker."""
     whole = int(max(0.0, seconds))
     return f"{whole} s" if whole < _MINUTE else _long(whole)
 
 
 def remaining(seconds: float) -> str:
-    """Time still to go: whole seconds, from a minute on in steps of five, from ten minutes on whole minutes.
+    """Return the time left: whole seconds, from a minute on in steps of five, from ten minutes on whole minutes.
 
     It is an estimate; finer steps would only make it flicker.
     """
@@ -72,7 +72,7 @@ def remaining(seconds: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """How long since: `3 days ago`; a time still to come, from a clock that is off, is `just now`."""
+    """Return how long since: `3 days ago`; a time still to come, from a clock that is off, is `just now`."""
     if seconds < 1:
         return "just now"
     unit, name = next((unit, name) for limit, unit, name in _AGO if seconds < limit)
@@ -81,17 +81,17 @@ def ago(seconds: float) -> str:
 
 
 def count(number: int, thing: str) -> str:
-    """`1 blob`, `2,000 blobs`."""
+    """Return `1 blob`, `2,000 blobs`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _scale(value: float) -> tuple[int, int]:
-    """The power of 1000 and the decimals that show `value` with three significant digits."""
+    """Return the power of 1000 and the decimals that show `value` with three significant digits."""
     for power in range(len(_UNITS)):
         scaled = value / 1000**power
         if power == 0 and scaled < 999.5:
             return 0, 0
-        # The limits are those of the rounded number: 9.996 reads 10.0, and 999.6 belongs to the next unit.
+        # The limits are those of the rounded number: 9.996 becomes 10.0, and 999.6 belongs to the next unit.
         if scaled < 999.5:
             return power, 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
     return len(_UNITS) - 1, 0

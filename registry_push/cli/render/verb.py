@@ -1,4 +1,4 @@
-"""`Verb`: how a command calls what it does, so that a pull is not said to push."""
+"""`Verb`: the words for what a command does, so that a pull does not report pushing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ...events import Placement
 
 
 class Verb(Struct, frozen=True):
-    """The forms of a command's verb, and of the one for what happens to a blob.
+    """The forms of a command's verb, and of the verb for a blob.
 
     `pull`, `pulling`, `pulled`; a blob that was `pulled`, that another command is `fetching`, that a dry run would
-    `fetch`, that is `fetched` again. If the command is stopped, `stopping` says what it still does, and `kept` what is
-    not lost.
+    `fetch`, that is `fetched` again. If the command is stopped, `stopping` says what it is still doing, and `kept` what
+    is not lost.
     """
 
     name: str
@@ -29,12 +29,12 @@ class Verb(Struct, frozen=True):
 
     @property
     def placed(self) -> dict[Placement, str]:
-        """How each blob came to be where it is."""
+        """The word for each way in which a blob came to its target."""
         return {Placement.UPLOADED: self.uploaded, Placement.MOUNTED: "mounted", Placement.PRESENT: "there already"}
 
     @property
     def would(self) -> dict[Placement, str]:
-        """The same, of a dry run."""
+        """The same for a dry run."""
         return {
             Placement.UPLOADED: f"would be {self.moved}",
             Placement.MOUNTED: "would be mounted",

@@ -1,4 +1,4 @@
-"""The sentences that the faces for people share. Pure: values in, lines of text out, safe for a terminal."""
+"""The sentences of the renderers for people. Pure: values in, lines of text out, safe for a terminal."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from .verb import PUSH, Verb
 
 
 def heading(event: ModelStarted) -> str:
-    """`me/tiny:latest → localhost:5000/me/tiny:latest`."""
+    """Return `me/tiny:latest → localhost:5000/me/tiny:latest`."""
     return printable(f"{event.model} → {event.target}")
 
 
 def start(event: ModelStarted, verb: Verb = PUSH) -> str:
-    """`pushing me/tiny:latest → localhost:5000/me/tiny:latest: 6 blobs, 1.93 GB`."""
+    """Return `pushing me/tiny:latest → localhost:5000/me/tiny:latest: 6 blobs, 1.93 GB`."""
     doing = "checking" if event.dry_run else verb.doing
     return f"{doing} {heading(event)}: {units.count(event.blobs, 'blob')}, {units.size(event.size)}"
 
 
 def summary(event: ModelDone, seconds: float, verb: Verb = PUSH) -> tuple[str, str, str]:
-    """What stays of a model, in three parts: from where to where, its ID, and what it took, `seconds` in all."""
+    """Return a model's result in three parts: from where to where, its ID, and what was moved in `seconds`."""
     if event.dry_run:
         return would(event, verb)
     placed = {
@@ -63,7 +63,7 @@ def summary(event: ModelDone, seconds: float, verb: Verb = PUSH) -> tuple[str, s
 
 
 def would(event: ModelDone, verb: Verb = PUSH) -> tuple[str, str, str]:
-    """What a run without `--dry-run` would do with a model, in three parts as `summary`."""
+    """Return what a run without `--dry-run` would do with a model, in three parts as `summary`."""
     facts = [
         f"would {verb.moves} {units.count(event.uploaded, 'blob')}, {units.size(event.sent)}"
         if event.uploaded
@@ -91,26 +91,26 @@ def would(event: ModelDone, verb: Verb = PUSH) -> tuple[str, str, str]:
 
 
 def blob(event: BlobDone, seconds: float | None, verb: Verb = PUSH) -> str:
-    """A finished blob, for `--verbose`; `seconds` is None where no upload was seen to begin."""
+    """Return the line for a finished blob, for `--verbose`; `seconds` is None if no upload began."""
     line = f"{printable(event.blob.kind, limit=40)} {event.blob.digest.short}  {units.size(event.blob.size)}"
     line += f"  {(verb.would if event.dry_run else verb.placed)[event.placement]}"
     return f"{line} in {units.duration(seconds)}" if seconds is not None else line
 
 
 def rewound(event: BlobRewound, verb: Verb = PUSH) -> str:
-    """`blob 1234abcd5678: 300 MB are sent again, from 1.20 GB on: the session was lost`."""
+    """Return `blob 1234abcd5678: 300 MB are sent again, from 1.20 GB on: the session was lost`."""
     where = f"from {units.size(event.offset)} on" if event.offset else "from its beginning"
     lost = f"{units.size(event.lost) if event.lost else 'unacknowledged bytes'} are {verb.moved} again, {where}"
     return f"blob {event.digest.short}: {lost}: {printable(event.reason)}"
 
 
 def waiting(verb: Verb = PUSH) -> str:
-    """That other runs are waited for; said once, however many blobs they have."""
+    """Return the line that other runs are waited for; shown once, however many blobs they have."""
     return f"waiting for another {verb.name}, which is {verb.moving} some of these blobs"
 
 
 def stopping(event: Stopping) -> list[str]:
-    """`stopping: 14.3 MB under way are left, 2 min 20 s`, and below it what it costs not to wait for them."""
+    """Return `stopping: 14.3 MB under way are left, 2 min 20 s`, and below it the cost of not waiting for them."""
     took = f", about {units.remaining(event.seconds)}" if event.seconds is not None else ""
     cost = f"press Ctrl-C again to stop now, which costs {units.size(event.cost)}"
     if event.loses_uploads:
@@ -119,18 +119,18 @@ def stopping(event: Stopping) -> list[str]:
 
 
 def retrying(event: Retrying) -> str:
-    """`retrying PATCH in 2.1 s: connection reset`."""
+    """Return `retrying PATCH in 2.1 s: connection reset`."""
     return printable(f"retrying {event.what} in {units.duration(event.delay)}: {event.reason}")
 
 
 def request(event: HTTPRequest) -> list[str]:
-    """`> 12 PUT http://localhost:5000/v2/… (4.19 MB)`, and a line for each header."""
+    """Return `> 12 PUT http://localhost:5000/v2/… (4.19 MB)`, and a line for each header."""
     body = f" ({units.size(event.size)})" if event.size else ""
     return [f"> {event.number} {event.method} {event.url}{body}", *_headers(">", event.headers)]
 
 
 def answer(event: HTTPAnswer) -> list[str]:
-    """`< 12 201 in 0.031 s`, a line for each header, and what an error's body says."""
+    """Return `< 12 201 in 0.031 s`, a line for each header, and an error's body."""
     status = "no answer" if event.status is None else event.status
     lines = [f"< {event.number} {status} in {event.seconds:.3f} s", *_headers("<", event.headers)]
     return [*lines, f"<   {event.said}"] if event.said else lines
@@ -141,19 +141,19 @@ def _headers(mark: str, headers: Mapping[str, str]) -> list[str]:
 
 
 def warning(event: Warned) -> list[str]:
-    """`warning: …`, and the next step below it."""
+    """Return `warning: …`, and the next step below it."""
     return [f"warning: {printable(event.message)}", *_hint(event.hint)]
 
 
 def error(error: RegistryPushError, *, model: str | None = None) -> list[str]:
-    """`error: …`, the next step and the address, a line each. `model` is named where there are several."""
+    """Return `error: …`, the next step and the address, a line each. `model` is named if there are several."""
     prefix = f"{model}: " if model and model not in error.message else ""
     lines = [printable(f"error: {prefix}{error.message}"), *_hint(error.hint)]
     return [*lines, f"  at {printable(error.url)}"] if error.url else lines
 
 
 def failure(event: ModelFailed) -> list[str]:
-    """`error`, for a model of several."""
+    """Return the error of one model of several."""
     return error(event.error, model=event.model)
 
 
