@@ -1,4 +1,4 @@
-"""The embedded registry: the demo, the tests and the doctor talk to it."""
+"""The embedded registry, for the demo and the tests."""
 
 from .call import Exchange
 from .faults import Fault, Kinds, On, Schedule, What

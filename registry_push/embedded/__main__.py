@@ -1,4 +1,4 @@
-"""`python -m registry_push.embedded --root DIR --port N`: a registry to try things by hand."""
+"""`python -m registry_push.embedded --root DIR --port N`: a registry for trying things out."""
 
 from __future__ import annotations
 

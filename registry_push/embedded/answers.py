@@ -11,7 +11,7 @@ from aiohttp import web
 
 
 class Code(Enum):
-    """The specification's codes that are used here, each with its status and its words."""
+    """The specification's error codes that are used here, each with its status and message."""
 
     BLOB_UNKNOWN = (404, "blob unknown to registry")
     BLOB_UPLOAD_INVALID = (400, "blob upload invalid")
@@ -34,22 +34,22 @@ class Code(Enum):
 
     @property
     def status(self) -> int:
-        """The HTTP status that goes with it."""
+        """The HTTP status of the code."""
         return self.value[0]
 
     @property
     def spelled(self) -> str:
-        """As it stands in an error document."""
+        """The code in an error document."""
         return "ACCESS DENIED" if self is Code.DENIED else self.name
 
     @property
     def message(self) -> str:
-        """What it means."""
+        """The message."""
         return self.value[1]
 
 
 class RefusedRequest(Exception):
-    """Ends the handling of a request with an answer."""
+    """Raised to end the handling of a request with an answer."""
 
     def __init__(self, code: Code, detail: Any = None, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(code.name)
@@ -75,12 +75,12 @@ def document(content: Any, *, status: int = 200, headers: Mapping[str, str] | No
 
 
 def plain(text: str, *, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return an answer that is none of the specification's, as distribution's router gives it."""
+    """Return an answer that is not the specification's, as distribution's router sends it."""
     return web.Response(text=text + "\n", status=status, headers=headers)
 
 
 def html(text: str, *, status: int) -> web.Response:
-    """Return an answer of something that is no registry: a page."""
+    """Return a page, as a server that is no registry does."""
     page = f"<!DOCTYPE html>\n<html><head><title>{status}</title></head><body>{text}</body></html>\n"
     return web.Response(text=page, status=status, content_type="text/html")
 

@@ -1,4 +1,4 @@
-"""Who may do what: Basic, and Bearer tokens with Ollama's signature or a password at `/token`.
+"""Access control: Basic, and Bearer tokens, issued at `/token` for Ollama's signature or a password.
 
 The specification is distribution's docs/spec/auth/token.md; the signature is that of Ollama's server/auth.go.
 """
@@ -23,9 +23,9 @@ from .answers import Code, RefusedRequest, document, plain
 from .call import Exchange
 from .options import Basic, Token
 
-# How far a signature's time may be off, in seconds: past that a recorded request can't be played again.
+# Seconds that a signature's time may be off; after that, a recorded request can't be replayed.
 _MAX_SKEW: Final = 300
-# Tokens begin so, as those of many services do: one that got where it should not be can be searched for.
+# The prefix of tokens, by which leaked ones can be found.
 TOKEN_MARK: Final = "embedded-token-"  # noqa: S105  # no secret, the sign of one
 _ALL: Final = frozenset({"pull", "push", "delete", "*"})  # "*": the catalogue's
 
@@ -54,10 +54,10 @@ def repository(name: str, *actions: str) -> Scope:
 
 
 class Guard(Protocol):
-    """Lets requests pass, or refuses them with a challenge."""
+    """Accepts requests, or refuses them with a challenge."""
 
     def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
-        """Return if the request may do what `scopes` say. Raises `RefusedRequest`."""
+        """Check that the request may do what `scopes` say. Raises `RefusedRequest`."""
         ...
 
     def token(self, request: web.Request, exchange: Exchange) -> web.Response:
@@ -70,34 +70,34 @@ class Guard(Protocol):
 
 
 class Open:
-    """Everybody may do everything."""
+    """A guard that allows everything."""
 
     def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
-        """Returns."""
+        """Do nothing."""
 
     def token(self, request: web.Request, exchange: Exchange) -> web.Response:
-        """There are no tokens here."""
+        """Raise `RefusedRequest`: there are no tokens here."""
         return plain("404 page not found", status=404)
 
     def revoke(self) -> None:
-        """There is nothing to end."""
+        """Do nothing: there are no tokens."""
 
 
 class BasicGuard(Open):
-    """Name and password with each request."""
+    """A guard that wants name and password with each request."""
 
     def __init__(self, auth: Basic) -> None:
         self._auth = auth
 
     def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
-        """Return for a user with the right password."""
+        """Check name and password. Raises `RefusedRequest`."""
         if not _known(request.headers.get("Authorization"), self._auth.users):
             challenge = {"WWW-Authenticate": f'Basic realm="{self._auth.realm}"'}
             raise RefusedRequest(Code.UNAUTHORIZED, _detail(scopes), headers=challenge)
 
 
 class _Issued(NamedTuple):
-    """What a token is good for. `namespaces`: where it may push, None for everywhere."""
+    """The rights of a token. `namespaces`: where it may push, None for everywhere."""
 
     ends: float
     grants: frozenset[tuple[str, str, str]]
@@ -108,7 +108,7 @@ _NOTHING: Final = _Issued(0.0, frozenset(), None)
 
 
 class TokenGuard:
-    """Tokens that are opaque, bound to scopes, and end."""
+    """A guard with opaque tokens, which are bound to scopes and expire."""
 
     def __init__(self, auth: Token) -> None:
         self._auth = auth
@@ -116,7 +116,7 @@ class TokenGuard:
         self._nonces: dict[str, float] = {}
 
     def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
-        """Return for a token that holds and covers `scopes`."""
+        """Check that the token is valid and covers `scopes`. Raises `RefusedRequest`."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         error = None
         if scheme.lower() == "bearer":
@@ -137,7 +137,7 @@ class TokenGuard:
         raise RefusedRequest(Code.UNAUTHORIZED, _detail(scopes), headers=challenge)
 
     def token(self, request: web.Request, exchange: Exchange) -> web.Response:
-        """Return a token for those of the scopes that are asked for that the asker may have."""
+        """Return a token for those of the requested scopes that the client may have."""
         if request.query.get("service") != self._auth.service:
             raise RefusedRequest(Code.UNAUTHORIZED, "this service is not served here")
         allowed, namespaces = self._allowed(request)
@@ -153,7 +153,7 @@ class TokenGuard:
         self._issued.clear()
 
     def _allowed(self, request: web.Request) -> tuple[frozenset[str], frozenset[str] | None]:
-        """Return the actions that the asker may do, and the namespaces to push to; None: all."""
+        """Return the actions that the client may do, and the namespaces to push to; None: all."""
         header = request.headers.get("Authorization")
         if header is None and self._auth.anonymous_pull:
             return frozenset({"pull"}), None
@@ -165,12 +165,12 @@ class TokenGuard:
         return _ALL, None
 
     def _verify(self, request: web.Request, header: str) -> bytes:
-        """Return the key that signed just this request, if it may. Raises `RefusedRequest`."""
+        """Return the key that signed this very request, if it is known. Raises `RefusedRequest`."""
         wire, signature = _parse_signature(header)
         if wire not in self._auth.keys:
             raise RefusedRequest(Code.UNAUTHORIZED, "this key is not known here")
         try:
-            # What is signed is the URL as the client wrote it: `raw_path` has not been decoded or put in order.
+            # The signature is for the URL as the client wrote it: `raw_path` is neither decoded nor normalised.
             public_key(wire).verify(signature, signed_text(origin(request) + request.raw_path))
         except (ValueError, InvalidSignature):
             raise RefusedRequest(Code.UNAUTHORIZED, "the signature is not of this request") from None
@@ -180,14 +180,14 @@ class TokenGuard:
         nonce = request.query.get("nonce", "")
         if not nonce or nonce in self._nonces:
             raise RefusedRequest(Code.UNAUTHORIZED, "the nonce is missing or was used before")
-        # A nonce is needed only as long as its time would pass.
+        # A nonce is remembered only for as long as its timestamp is accepted.
         self._nonces = {old: seen for old, seen in self._nonces.items() if abs(now - seen) <= _MAX_SKEW}
         self._nonces[nonce] = int(ts)
         return wire
 
 
 def guard(auth: Basic | Token | None) -> Guard:
-    """Return who watches over a registry with this `auth`."""
+    """Return the guard of a registry with this `auth`."""
     match auth:
         case Basic():
             return BasicGuard(auth)

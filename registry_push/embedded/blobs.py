@@ -31,7 +31,7 @@ class Blobs:
         self._rules = rules
 
     async def get(self, call: Call) -> web.StreamResponse:
-        """GET and HEAD, all of it or one range; or where the storage has it."""
+        """GET and HEAD: the blob or one range of it, or a redirect to the storage."""
         digest = _digest_in(call)
         if self._quirks.storage_head is not None and await self._repositories[call.repository].has(digest):
             return self._elsewhere(call, digest)
@@ -43,7 +43,7 @@ class Blobs:
         return await self._content(call, digest)
 
     async def stored(self, call: Call) -> web.StreamResponse:
-        """GET and HEAD at the storage: what is here is public to whoever has the signed URL."""
+        """GET and HEAD at the storage, for whoever has the signed URL."""
         if self._quirks.storage_head is None or "X-Amz-Signature" not in call.request.query:
             return html("AccessDenied", status=403)
         if call.exchange.authorization is not None:
@@ -69,7 +69,7 @@ class Blobs:
             await body.close()
 
     async def delete(self, call: Call) -> web.StreamResponse:
-        """DELETE: out of this repository only."""
+        """DELETE: remove the blob from this repository only."""
         digest = _digest_in(call)
         if not await self._repositories.remove(call.repository, digest):
             raise RefusedRequest(Code.BLOB_UNKNOWN, str(digest))
@@ -81,7 +81,7 @@ def _digest_in(call: Call) -> Digest:
 
 
 async def send(call: Call, digest: Digest | None, body: FileBody, headers: Mapping[str, str]) -> web.StreamResponse:
-    """Answer with `body`, or the range of it that is asked for, and with `headers`; None: say nothing of its digest."""
+    """Answer with `body`, or the requested range of it, and with `headers`; None: without the digest."""
     request, named = call.request, {} if digest is None else {"Docker-Content-Digest": str(digest)}
     response = web.StreamResponse(headers={**named, **headers, **({"ETag": f'"{digest}"'} if named else {})})
     if request.headers.get("If-None-Match") == f'"{digest}"':
@@ -108,7 +108,7 @@ async def send(call: Call, digest: Digest | None, body: FileBody, headers: Mappi
 
 
 def _wanted(header: str, size: int) -> tuple[int, int] | None:
-    """Return start and end of the one range that `header` asks for, or None if it can't be had (RFC 9110, 14.1.2)."""
+    """Return start and end of the range that `header` asks for, or None if it is not satisfiable (RFC 9110, 14.1.2)."""
     match = _RANGE.match(header)
     if match is None or match[0] == "bytes=-":
         return None

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from .faults import Fault
 
-# What a test may want to know. Of Authorization only the scheme is kept: a log is no place for credentials.
+# Headers that tests may want to see. Of Authorization only the scheme is kept: credentials don't belong in a log.
 _KEPT_HEADERS: Final = (
     "Host",
     "Content-Type",
@@ -26,7 +26,7 @@ _KEPT_HEADERS: Final = (
 
 
 class Exchange(Struct):
-    """A request and what came of it, in the order the requests came in.
+    """A request and its result, in the order in which requests arrive.
 
     `target` is path and query as they were sent; `received` counts the bytes of an upload's body that arrived, also
     of one that was answered before it was read; `status` is 0 until there is an answer, and stays 0 if the connection

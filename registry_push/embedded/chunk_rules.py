@@ -1,4 +1,4 @@
-"""Which chunks a registry takes, and what it says of them, under the quirks of real ones."""
+"""Which chunks a registry accepts, and what it answers, with the quirks of real ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .sessions import Session
 
 
 class RangeReply(Enum):
-    """The answer in which a Range is told."""
+    """The kind of answer with a Range."""
 
     CHUNK = auto()
     STATUS = auto()
@@ -35,7 +35,7 @@ class ChunkRules:
 
     @property
     def announced_with_status(self) -> dict[str, str]:
-        """The same for a status answer: only serverless-registry repeats them there."""
+        """The same headers in a status answer: only serverless-registry repeats them there."""
         return self.announced if self._equal is not None else {}
 
     def range(self, session: Session, told: RangeReply) -> str | None:
@@ -53,7 +53,7 @@ class ChunkRules:
         return None if added is None else f"0-{max(size - 1 + added, 0)}"
 
     def check_chunk(self, request: web.Request, session: Session, where: dict[str, str]) -> None:
-        """Raise `RefusedRequest` for a chunk that is not taken. `where`: what a 416 tells."""
+        """Raise `RefusedRequest` for a chunk that is not accepted. `where`: the headers of a 416."""
         size = request.content_length
         if session.chunks and session.chunks[-1] < self._quirks.min_part:
             raise RefusedRequest(Code.BLOB_UPLOAD_INVALID, f"layer part smaller than {self._quirks.min_part} bytes")
@@ -67,7 +67,7 @@ class ChunkRules:
             raise RefusedRequest(Code.RANGE_INVALID, "chunks of one size are wanted", headers=where)
 
     def check_closing(self, request: web.Request, session: Session) -> None:
-        """Raise `RefusedRequest` for a closing PUT that is not taken."""
+        """Raise `RefusedRequest` for a closing PUT that is not accepted."""
         has_body = bool(request.content_length) or (request.content_length is None and request.body_exists)
         if self._quirks.last_in_put and len(session.chunks) > 1 and not has_body:
             raise RefusedRequest(Code.BLOB_UPLOAD_INVALID, "the last part belongs in the PUT")
@@ -75,17 +75,17 @@ class ChunkRules:
             raise RefusedRequest(Code.INTERNAL_ERROR)
 
     def refuses_whole(self, request: web.Request, session: Session) -> int | None:
-        """Return the status for a PUT of a whole blob, or None if it is taken."""
+        """Return the error status for a PUT of a whole blob, or None if it is accepted."""
         return self._quirks.refuses_whole_put if request.content_length and not session.spool.size else None
 
 
 def _fits(size: int, chunks: list[int], equal: EqualChunks) -> bool:
-    """serverless-registry's rule: the next one is as long as the ones before, or shorter and the last."""
+    """Return whether serverless-registry accepts the chunk: as long as those before, or shorter and the last."""
     if not chunks:
         return True
     return size < chunks[-1] or (size == chunks[-1] and _joins([*chunks, size]) and size >= equal.min)
 
 
 def _joins(chunks: list[int]) -> bool:
-    """Return whether R2 makes one object of parts of these sizes."""
+    """Return whether R2 joins parts of these sizes."""
     return all(size == chunks[0] for size in chunks[:-1]) and chunks[-1] <= chunks[0]

@@ -1,4 +1,4 @@
-"""Digests in requests. Only sha256 is supported here; another algorithm's digest is one all the same."""
+"""Digests in requests. Only sha256 is supported here, but digests of other algorithms are recognised."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ _HEX_DIGITS: Final = {"sha256": 64, "sha384": 96, "sha512": 128, "blake3": 64}
 def digest_of(text: str, *, unknown: Code | None = None) -> Digest:
     """Return the digest that `text` spells. Raises `RefusedRequest`.
 
-    A digest of another algorithm than sha256 is UNSUPPORTED, or `unknown` if something is asked for by it: whatever
-    it is of, it is not here.
+    A digest of another algorithm is UNSUPPORTED, or `unknown` if content is requested by it, since it can't be here.
     """
     try:
         return Digest.parse(text)

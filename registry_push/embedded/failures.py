@@ -1,4 +1,4 @@
-"""Makes the faults of a schedule happen. What the registry holds stays true: only what it says, and when, is wrong."""
+"""Injects the faults of a schedule. The registry's content stays right: only answers and their timing are wrong."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Answer = Callable[[web.Request, Exchange], Awaitable[web.StreamResponse]]
 _SESSION: Final = re.compile(r"/v2/.+/blobs/uploads/([A-Za-z0-9_=-]+)(?:\?|\Z)")
 _RANGE: Final = re.compile(r"0-([0-9]+)\Z")
 _OTHER_DIGEST: Final = "sha256:" + "0" * 64
-# How often a silent server looks whether its client has given up, in seconds.
+# Seconds between two checks of a silent server whether its client has given up.
 _LOOK_AGAIN: Final = 5.0
 
 
 class Forgetful(Protocol):
-    """The uploads under way, as mishaps see them."""
+    """The uploads under way, as faults see them."""
 
     async def forget(self, session: str) -> None:
         """End the session with this id, if there is one."""
@@ -45,7 +45,7 @@ class Tokens(Protocol):
 
 
 class _Due:
-    """A fault, and how far it is."""
+    """A fault and its state."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -53,14 +53,14 @@ class _Due:
         self._left = fault.times
 
     def counts(self, request: web.Request, *, storage: bool) -> bool:
-        """Return whether the request is one of those that the fault is for, and the fault is due; counts it."""
+        """Return whether the fault is due at this request, and count the request if it is of the fault's kind."""
         if not _is_on(self.fault.on, request, storage=storage):
             return False
         self._until -= 1
         return self._until <= 0 and self._left > 0
 
     def take(self) -> Fault:
-        """It happens once; a portal counts for itself how often it answers."""
+        """Note that the fault has happened; a portal counts its answers itself."""
         self._left = 0 if self.fault.what is What.PORTAL else self._left - 1
         return self.fault
 
@@ -84,7 +84,7 @@ class Mishaps:
         self._portal_left = 0
 
     def add(self, fault: Fault) -> None:
-        """One more fault; it counts requests from now on."""
+        """Add a fault, which counts requests from now on."""
         self._due.append(_Due(fault))
 
     async def answer(
@@ -118,7 +118,7 @@ class Mishaps:
         return response
 
     async def _before(self, request: web.Request, exchange: Exchange, fault: Fault) -> web.StreamResponse | None:
-        """Return what happens instead of the request, or before it."""
+        """Return the answer of a fault that happens instead of the request, or before it."""
         match fault.what:
             case What.CUT:
                 if not request.body_exists or ("Expect" in request.headers and fault.on is not On.STORAGE):
@@ -152,7 +152,7 @@ class Mishaps:
         return None
 
     def _after(self, request: web.Request, response: web.StreamResponse, fault: Fault) -> None:
-        """What happens to the answer."""
+        """Return the answer, changed by a fault."""
         match fault.what:
             case What.LOST | What.CUT:
                 _hang_up(request)
@@ -239,7 +239,7 @@ def _challenge(request: web.Request, form: str) -> dict[str, str]:
 
 
 async def _fail(request: web.Request, fault: Fault) -> web.StreamResponse:
-    """Return what a broken session says to everything."""
+    """Return the answer of a broken session to every request."""
     if fault.form == "hang":
         await _fall_silent(request)
     return plain("this upload is damaged", status=fault.status, headers=_pause(fault))
@@ -254,7 +254,7 @@ async def _fall_silent(request: web.Request) -> None:
 
 
 def _hang_up(request: web.Request, last_words: bytes = b"") -> None:
-    """Cut the line, behind `last_words` if there are any. Raises `ConnectionResetError`."""
+    """Cut the line, after `last_words` if there are any. Raises `ConnectionResetError`."""
     if request.transport is not None:
         if last_words:
             request.transport.write(last_words)

@@ -1,4 +1,4 @@
-"""What an embedded registry is told to do wrong, and when: seeded, finite, and printable."""
+"""Schedules of faults for an embedded registry: seeded, finite, and printable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class On(Enum):
 
 
 class What(Enum):
-    """What happens to the request, or to its answer."""
+    """What a fault does to the request or its answer."""
 
     CUT = "the line is cut in its body"
     STALL = "the server goes silent"
@@ -102,19 +102,19 @@ class Fault(Struct, frozen=True):
 
 
 class Schedule(Struct, frozen=True):
-    """All that goes wrong in one run. A request meets one fault at most; the next one waits for the next request."""
+    """The faults of one run. A request meets at most one; the next waits for the next request."""
 
     faults: tuple[Fault, ...] = ()
     seed: int | None = None
 
     @classmethod
     def of_seed(cls, seed: int, *, ollama: bool = False, signed: bool = False, kinds: Kinds = Kinds.OLD) -> Self:
-        """Return one to six faults; the same seed gives the same ones. `signed`: there are tokens that can end."""
+        """Return one to six faults, the same for the same seed. `signed`: there are tokens that can expire."""
         dice, more = random.Random(seed), random.Random(f"new {seed}")  # noqa: S311  # reproducible mishaps, no secret
         makers = [*_PLAIN, *(_OLLAMA if ollama else _SESSIONS), *(_SIGNED if signed else ())]
         faults = [dice.choice(makers)(dice) for _ in range(dice.randint(1, 6))] if kinds is not Kinds.NEW else []
         if kinds is Kinds.NEW or (kinds is Kinds.ALL and more.random() < 0.5):
-            # First, since of two faults that are due the first one happens.
+            # First in the list, since of two faults that are due the first one happens.
             faults = [more.choice(_NEW)(more) for _ in range(more.randint(1, 2))] + faults
         return cls(tuple(faults), seed)
 

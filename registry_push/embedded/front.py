@@ -1,4 +1,4 @@
-"""What stands in front of a registry: firewalls that refuse a method, redirects to another spelling of a path."""
+"""Servers in front of a registry: firewalls that refuse a method, redirects to another spelling of a path."""
 
 from __future__ import annotations
 

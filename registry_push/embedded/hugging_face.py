@@ -1,8 +1,8 @@
 """`/v2/<user>/<repository>/…` as hf.co has it for Ollama's clients, which only pull there.
 
-What its makers tell of it: hub-docs, docs/hub/ollama.md; ollama/ollama issues 8360, 10195 and 11654. Small blobs are
-answered 200 with the body, and with a relative Location at which they can be had without a login; weights lie in
-a storage at another origin, and are answered 307. Names are matched without case. llama.cpp is given another manifest.
+Sources: hub-docs, docs/hub/ollama.md; ollama/ollama issues 8360, 10195 and 11654. Small blobs are answered 200 with the
+body and a relative Location, from which they can be fetched without a login; weights are in a storage at another
+origin, and are answered 307. Names are matched without case. llama.cpp gets another manifest.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LLAMA_CPP: Final = "llama-cpp"
 
 
 class _Presigned(Struct, frozen=True):
-    """What one URL of the storage is good for."""
+    """The content of one URL of the storage."""
 
     repository: str
     digest: Digest
@@ -86,7 +86,7 @@ class HuggingFaceHub:
             await body.close()
 
     async def read_only(self, call: Call) -> web.StreamResponse:
-        """Everything that would write."""
+        """Refuse everything that would write."""
         self._rules.broken(call.exchange, "nothing is pushed to hf.co in this way")
         return plain("Method not allowed", status=405)
 
@@ -97,7 +97,7 @@ class HuggingFaceHub:
             raise RefusedRequest(Code.BLOB_UNKNOWN, str(digest)) from error
 
     async def _is_large(self, body: FileBody) -> bool:
-        """Return whether it is kept in the storage, as all files of weights are."""
+        """Return whether the blob is in the storage, as all files of weights are."""
         begin = b"".join([piece async for piece in body.open(0, min(len(_GGUF), body.size))])
         return begin == _GGUF
 
@@ -137,5 +137,5 @@ class HuggingFaceHub:
 
 
 def _folded(call: Call) -> Call:
-    """Return the same, of the repository as it is kept: names are matched without case."""
+    """Return the call with the repository's name as it is stored: names are matched without case."""
     return Call(call.request, {**call.parts, "name": call.repository.lower()}, call.exchange)

@@ -1,4 +1,4 @@
-"""Commits that continue after their client was told that the gateway gave up."""
+"""Commits that continue after the gateway has answered that it gave up."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Commit(Struct, frozen=True):
 
 
 class LateCommits:
-    """What is on its way to becoming a blob. A commit that is due happens before the next request is handled."""
+    """Pending commits. Those that are due are done before the next request is handled."""
 
     def __init__(self, slow: SlowCommit | None, repositories: Repositories) -> None:
         self._slow = slow

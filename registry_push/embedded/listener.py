@@ -1,4 +1,4 @@
-"""One origin: a socket, the log of what was asked there, and what becomes of bodies that were answered early."""
+"""One origin: a socket, the log of its requests, and the handling of bodies that were answered early."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Signer = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
 # aiohttp stops reading at twice this and hands over what is there: larger pieces, fewer turns of the loop.
 _READ_BUFFER: Final = 1024 * 1024
-# Seconds that `close` gives to requests under way; nobody waits for them who closes a registry.
+# Seconds that `close` gives to requests under way: who closes a registry does not wait for them.
 _SHUTDOWN: Final = 0.1
-# Seconds between the end of our side and the cut, as in Go's net/http: a reset would tear the answer away.
+# Seconds between the end of our side and the cut, as in Go's net/http: a reset could destroy the answer.
 _RESET_AVOIDANCE: Final = 0.5
 _REQUEST_LINE: Final = re.compile(rb"[A-Z]{3,7} /\S* HTTP/1\.1\r\n")
 
@@ -40,7 +40,7 @@ class EarlyAnswers(Struct, frozen=True):
     close: bool
 
     async def answer(self, request: web.Request, response: web.StreamResponse, exchange: Exchange) -> None:
-        """Send `response`, and takes leave of the body."""
+        """Send `response`, and handle the rest of the body."""
         waits = _waits(request)
         announced = request.content_length
         too_much = self.discards is not None and announced is not None and announced > self.discards
@@ -70,7 +70,7 @@ class EarlyAnswers(Struct, frozen=True):
 
 
 class Listener:
-    """A server on 127.0.0.1 whose requests go to `answer`, each with its entry in `log`."""
+    """A server on 127.0.0.1 that passes requests to `answer`, each with its entry in `log`."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Listener:
         )
 
     async def start(self) -> None:
-        """Listens."""
+        """Start to listen."""
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls).start()
         self._port = self._runner.addresses[0][1]
@@ -123,7 +123,7 @@ class Listener:
             response = await self._answer(request, exchange)
             exchange.status, exchange.told = response.status, response.headers.get("Range")
         except ConnectionError:
-            # Nobody is there to be answered. Raised further, aiohttp would log it as a fault of ours.
+            # There is no client to answer. If it were raised, aiohttp would log it as our error.
             return web.Response(status=400)
         finally:
             exchange.ended = next(self._turns)
@@ -136,7 +136,7 @@ class Listener:
 
 
 async def _asked_for_later(_: web.Request) -> None:
-    """The body is asked for by those who read it, when the request is known to be good."""
+    """Do nothing: handlers ask for the body when the request is known to be good."""
 
 
 def _waits(request: web.Request) -> bool:

@@ -1,4 +1,4 @@
-"""`/v2/<name>/manifests/<reference>` and what is read out of manifests: tags, referrers, the catalogue."""
+"""`/v2/<name>/manifests/<reference>`, and the lists of tags, referrers and repositories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that no registry gives: a captive portal's, one that never ends, one that repeats who asked."""
+"""Answers that no honest registry sends: a captive portal's, one that never ends, one that echoes credentials."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE: Final = b"<!DOCTYPE html>\n<html><head><title>Sign in to the network</tit
 _DRIP: Final = 10.0
 _PATIENCE: Final = 1200.0
 _INFORMATIONAL: Final = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
-# Of the parameters that URLs have here, those that are capabilities.
+# The parameters of URLs here that are capabilities.
 _CAPABILITIES: Final = re.compile(r"(?:_state|X-Amz-Signature|uploadId)=([^&]*)")
 # Shorter ones occur by chance.
 _TELLING: Final = 8
@@ -95,7 +95,7 @@ _FRAMING: Final = ("Content-Length", "Transfer-Encoding", "Connection")
 
 
 def _login(header: str) -> str:
-    """`user:password` of Basic, else nothing."""
+    """Return `user:password` of Basic, else an empty string."""
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return ""

@@ -1,7 +1,7 @@
 """`/v2/<name>/blobs/uploads/…` as Ollama's registry has it (Ollama's server/upload.go and x/transfer).
 
-Where its client shows nothing of the server, this one is strict: parts are asked for in order, at the newest session
-URL; a used one holds for the bytes that it was used for, since that client asks again so.
+If Ollama's client does not reveal how the server behaves, this one is strict: parts must be requested in order, at the
+newest session URL; a used one is valid only for the bytes that it was used for, as that client retries so.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class OllamaUploads:
                 await self._end(found)
 
     def offset(self, session: str) -> int | None:
-        """Parts have no one offset."""
+        """Return None: parts have no single offset."""
         return None
 
     async def close(self) -> None:
@@ -137,12 +137,12 @@ class OllamaUploads:
             await self._end(session)
 
     def _announced(self, call: Call) -> Whole | None:
-        """Return what the client says of its blob, if it does. Raises `RefusedRequest`."""
+        """Return the blob that the client announces, if it does. Raises `RefusedRequest`."""
         mode, size = (call.request.headers.get(name) for name in ("X-Redirect-Uploads", "X-Content-Length"))
         text = call.request.query.get("digest")
         if mode is None and size is None and text is None:
             return None
-        # Its client sends the three together or none.
+        # Ollama's client sends all three or none.
         if mode != "2" or text is None or size is None or not (size.isascii() and size.isdecimal()):
             what = "a POST with one of digest, X-Redirect-Uploads: 2 and X-Content-Length needs all three"
             raise self._rules.refusal(call.exchange, Code.BLOB_UPLOAD_INVALID, what)
@@ -162,7 +162,7 @@ class OllamaUploads:
         return False
 
     def _find(self, call: Call) -> tuple[PartSession, int]:
-        """Return the session that the request's address means, and which of its addresses it is.
+        """Return the session of the request's URL, and which of the session's URLs that is.
 
         Raises `RefusedRequest`.
         """
@@ -197,7 +197,7 @@ class OllamaUploads:
         return redirect if isinstance(redirect, bool) else redirect(part.first, part.size)
 
     async def _take(self, call: Call, session: PartSession, part: Part) -> None:
-        """Store a part that is not redirected. One that breaks off leaves nothing."""
+        """Store a part that is not redirected; leave nothing of it if the body breaks off."""
         check_size(part.size, self._max_chunk)
         file: PartFile | None = await asyncio.to_thread(self._repositories.part_file)
         assert file is not None
@@ -212,7 +212,7 @@ class OllamaUploads:
                 await asyncio.shield(asyncio.to_thread(file.discard))
 
     def _check_commit(self, call: Call, session: PartSession, step: int) -> Digest:
-        """Return the digest to commit. Raises `RefusedRequest` unless everything is as it must be."""
+        """Return the digest to commit. Raises `RefusedRequest` if anything is wrong."""
         request, exchange, whole = call.request, call.exchange, session.whole
         invalid = Code.BLOB_UPLOAD_INVALID
         if request.body_exists:

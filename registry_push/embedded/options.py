@@ -1,4 +1,4 @@
-"""What an embedded registry is told to be like."""
+"""The options of an embedded registry."""
 
 from __future__ import annotations
 

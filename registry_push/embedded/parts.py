@@ -85,7 +85,7 @@ class Whole(Struct):
 
 
 Holder = Part | Whole
-"""What a body can be put into."""
+"""Targets for a body."""
 
 
 class PartSession:
@@ -108,13 +108,13 @@ class PartSession:
 
     @property
     def path(self) -> str:
-        """The newest address: path and query."""
+        """The newest URL: path and query."""
         query = urlencode({"_state": f"{self._secret}{len(self._asked)}"})
         return f"/v2/{self.repository}/blobs/uploads/{self.id}?{query}"
 
     @property
     def stored(self) -> int:
-        """Bytes from the start that are here without a gap."""
+        """Bytes from the start that are stored without a gap."""
         size = 0
         for part in self.parts:
             if part.file is None:
@@ -173,13 +173,13 @@ class PartSession:
 
     @property
     def files(self) -> list[PartFile]:
-        """Everything that lies here."""
+        """All stored files."""
         holders: list[Holder] = [*self.parts, *([self.whole] if self.whole is not None else [])]
         return [holder.file for holder in holders if holder.file is not None]
 
     @property
     def content(self) -> list[PartFile]:
-        """What the blob is made of: its parts, or the one body of a direct upload."""
+        """The files of the blob: its parts, or the one body of a direct upload."""
         if self.whole is not None and self.whole.file is not None and not self.parts:
             return [self.whole.file]
         return [part.file for part in self.parts if part.file is not None]

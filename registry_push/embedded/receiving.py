@@ -1,4 +1,4 @@
-"""Taking bodies in: from the socket on the event loop, to hash and disk in a thread beside it."""
+"""Receiving bodies: from the socket on the event loop, to hash and disk in a thread."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Cut:
         self._left = after
 
     def before(self, piece: bytes) -> bytes:
-        """Return what of `piece` comes before the cut."""
+        """Return the part of `piece` before the cut."""
         if self._left is None:
             return piece
         kept = piece[: self._left]
@@ -33,7 +33,7 @@ class Cut:
 
 
 class BodyReceiver:
-    """Appends bodies to sessions, under the limits and the mishaps that the options ask for."""
+    """Appends bodies to sessions, with the limits and faults of the options."""
 
     def __init__(self, options: Options, sessions: Sessions) -> None:
         self._max_chunk = options.max_chunk
@@ -104,10 +104,10 @@ def check_size(size: int, most: int | None) -> None:
 
 
 async def ask_for_body(request: web.Request) -> None:
-    """Ask for a body that waits to be asked for (RFC 9110, 10.1.1): only where it is wanted for certain."""
+    """Send `100 Continue` if the client waits for it (RFC 9110, 10.1.1). Call it only if the body is needed."""
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # aiohttp takes a writer that has written for an answer under way
+        request.writer.output_size = 0  # else aiohttp takes the 100 for the beginning of an answer
 
 
 def break_off(request: web.Request) -> NoReturn:

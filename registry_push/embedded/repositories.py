@@ -59,11 +59,11 @@ class Repositories:
         return sorted(name for folder in folders if _NAME.match(name := unquote(folder)))
 
     def spool(self) -> Spool:
-        """Return an empty upload, for any of the repositories: it lies beside them, on the same disk."""
+        """Return an empty upload for any of the repositories, on the same disk as they are."""
         return Spool(self._root)
 
     def part_file(self) -> PartFile:
-        """Return an empty part of an upload, beside the repositories too. Blocks on the disk."""
+        """Return an empty part of an upload, on the same disk as the repositories. Blocks on the disk."""
         return PartFile(self._root)
 
     async def commit(self, spool: Spool, name: str, digest: Digest) -> None:

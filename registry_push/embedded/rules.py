@@ -1,4 +1,4 @@
-"""What a client broke: kept in plain words for the tests, and turned down where a server would."""
+"""Breaches of the protocol by clients: recorded in words for the tests, and refused if a server would."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Rules:
         self.breaches: list[str] = []
 
     def broken(self, exchange: Exchange, what: str) -> None:
-        """Record a breach. Paths are told without their query, which may hold a capability."""
+        """Record a breach. Paths are recorded without their query, which may be a capability."""
         self.breaches.append(f"{exchange.method} {exchange.target.partition('?')[0]}: {what}")
 
     def unusual(self, exchange: Exchange, what: str) -> None:
@@ -27,7 +27,7 @@ class Rules:
             self.broken(exchange, what)
 
     def refusal(self, exchange: Exchange, code: Code, what: str) -> RefusedRequest:
-        """Record a breach; the answer that turns it down."""
+        """Record a breach and return the answer that refuses it."""
         self.broken(exchange, what)
         return RefusedRequest(code, what)
 

@@ -28,7 +28,7 @@ _EMBEDDING: Final = 64
 
 
 class Layer(Struct, frozen=True):
-    """Content with its media type, and Ollama's `from` and `name` where it has them."""
+    """Content with its media type, and Ollama's `from` and `name`, if any."""
 
     media_type: str
     content: bytes
@@ -73,7 +73,7 @@ def config(**fields: Any) -> dict[str, Any]:
 
 
 def write_model(root: Path, name: ModelName, config_fields: dict[str, Any], layers: list[Layer]) -> ModelName:
-    """Write blobs, then the manifest, below `root`, and returns `name`."""
+    """Write blobs, then the manifest, below `root`, and return `name`."""
     config_layer = Layer(CONFIG_TYPE, encoded(config_fields))
     blobs = root / "blobs"
     blobs.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def manifest_bytes(config: Descriptor, layers: list[Descriptor]) -> bytes:
 
 
 def encoded(document: dict[str, Any]) -> bytes:
-    """JSON as Go's `json.NewEncoder` writes it: no spaces, `<`, `>` and `&` escaped, a newline at the end."""
+    """Return JSON as Go's `json.NewEncoder` writes it: no spaces, `<`, `>` and `&` escaped, a newline at the end."""
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -140,7 +140,7 @@ def _fields(blob: Descriptor) -> dict[str, Any]:
 
 
 def _halves(generator: random.Random, count: int) -> bytes:
-    """`count` half-precision numbers between 0.25 and 0.5: random bytes could be infinite or no number."""
+    """Return `count` half-precision numbers between 0.25 and 0.5: random bytes could be infinite or NaN."""
     data = bytearray(generator.randbytes(2 * count))
     # The high byte is sign, five bits of exponent, two of fraction: keep the sign and the fraction.
     data[1::2] = data[1::2].translate(bytes(byte & 0x83 | 0x34 for byte in range(256)))

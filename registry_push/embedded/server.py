@@ -38,7 +38,7 @@ from .strict_guard import StrictGuard
 from .uploads import Uploads
 
 _VERSION: Final = {"Docker-Distribution-Api-Version": "registry/2.0"}
-# Cookies know no ports: a client that keeps them would send this one to the storage, which is a breach there.
+# Cookies ignore ports: a client that keeps them would send this one to the storage, which is a breach there.
 _COOKIE: Final = "__edge=embedded; Path=/; HttpOnly"
 _CATALOG: Final = Scope("registry", "catalog", frozenset({"*"}))
 
@@ -49,7 +49,7 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
 class Route(Struct, frozen=True):
-    """A path below `/v2/` and what can be done there."""
+    """A path below `/v2/` and its methods."""
 
     path: re.Pattern[str]
     methods: Mapping[str, Handler]
@@ -58,7 +58,7 @@ class Route(Struct, frozen=True):
 
     @classmethod
     def of(cls, path: str, **methods: Handler) -> Self:
-        """Return a route; where there is a GET there is a HEAD."""
+        """Return a route; a GET implies a HEAD."""
         if "GET" in methods:
             methods["HEAD"] = methods["GET"]
         return cls(re.compile(path), methods)
@@ -116,7 +116,7 @@ class EmbeddedRegistry:
         self._routes = _routes(blobs, manifests, self._uploads) if self._hub is None else _hub_routes(self._hub)
 
     async def __aenter__(self) -> Self:
-        """Make the folder and listens."""
+        """Create the folder and listen."""
         self._root.mkdir(parents=True, exist_ok=True)
         await self._listener.start()
         if self._storage_listener is not None:
@@ -148,7 +148,7 @@ class EmbeddedRegistry:
 
     @property
     def breaches(self) -> list[str]:
-        """What clients did against the protocol."""
+        """The breaches of the protocol by clients."""
         return self._rules.breaches
 
     @property
@@ -167,7 +167,7 @@ class EmbeddedRegistry:
         return frozenset(self._mishaps.echoed)
 
     def add_fault(self, fault: Fault) -> None:
-        """One more fault than the options said; it counts requests from now on."""
+        """Add a fault to those of the options; it counts requests from now on."""
         self._mishaps.add(fault)
 
     @property
@@ -233,7 +233,7 @@ class EmbeddedRegistry:
         return plain("404 page not found", status=404)
 
     def _check(self, call: Call) -> None:
-        """Return if the request may be handled. Raises `RefusedRequest`."""
+        """Check that the request may be handled. Raises `RefusedRequest`."""
         try:
             self._guard.check(call.request, call.exchange, _needed(call))
         except RefusedRequest as refused:
@@ -244,7 +244,7 @@ class EmbeddedRegistry:
             raise
 
     def _check_headers(self, request: web.Request, exchange: Exchange) -> None:
-        """Ollama's own headers belong to its registry only, and there no others."""
+        """Record headers of Ollama at another registry, and unknown ones at Ollama's."""
         if self._options.ollama is not None:
             self._rules.check_extensions(request, exchange, EXTENSIONS)
             return
@@ -254,7 +254,7 @@ class EmbeddedRegistry:
     async def _sign(self, _: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_VERSION)
         if isinstance(self._options.auth, Token):
-            # By the clock that signatures are held against, so that a client can see how far its own is off.
+            # By the clock that signatures are checked with, so that a client can see how far its own is off.
             response.headers["Date"] = formatdate(self._options.auth.clock(), usegmt=True)
         if self._options.ollama is not None:
             response.headers["Set-Cookie"] = _COOKIE
@@ -297,7 +297,7 @@ async def _base(_: Call) -> web.StreamResponse:
 
 
 def _needed(call: Call) -> tuple[Scope, ...]:
-    """Return what a request must be allowed to do (distribution: registry/handlers/app.go, appendAccessRecords)."""
+    """Return the scopes that a request needs (distribution: registry/handlers/app.go, appendAccessRecords)."""
     request, name = call.request, call.parts.get("name")
     if name is None:
         return (_CATALOG,) if request.path == "/v2/_catalog" else ()

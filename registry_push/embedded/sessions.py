@@ -1,4 +1,4 @@
-"""Upload sessions: the bytes that came, and the address under which the next ones are taken."""
+"""Upload sessions: the received bytes, and the URL for the next ones."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Session:
         self.repository = repository
         self.spool = spool
         self.lock = asyncio.Lock()
-        self.chunks: list[int] = []  # the sizes of the PATCHes that were taken
+        self.chunks: list[int] = []  # the sizes of the accepted PATCHes
         # With its padding it must be quoted in a query, so that a client which rebuilds Locations is found out.
         self._secret = base64.b64encode(secrets.token_bytes(16)).decode()
 
     @property
     def path(self) -> str:
-        """Where the next bytes go: path and query. It changes with the offset, and an old one is stale."""
+        """The URL for the next bytes: path and query. It changes with the offset, and old ones are stale."""
         query = urlencode({"_state": f"{self._secret}{self.spool.size}"})
         return f"/v2/{self.repository}/blobs/uploads/{self.id}?{query}"
 

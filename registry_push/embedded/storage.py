@@ -25,7 +25,7 @@ from .rules import Rules
 
 
 class Presigned(Struct, frozen=True):
-    """What one URL is good for: a PUT of `holder`'s bytes, with `headers`, until `expires`."""
+    """What one URL allows: a PUT of `holder`'s bytes, with `headers`, until `expires`."""
 
     session: PartSession
     holder: Holder
@@ -75,7 +75,7 @@ class Storage:
         return self._presign(session, whole, "&x-id=PutObject&note=a+b", headers), headers
 
     def _presign(self, session: PartSession, holder: Holder, query: str, headers: Mapping[str, str]) -> str:
-        """As R2's, but that a client which parses and prints it again shows: `%2f` and `%7E`, `+`, any order."""
+        """Return a URL like R2's that reveals a client which re-encodes it: `%2f` and `%7E`, `+`, any order."""
         began = self._options.clock()
         if self._to_expire:
             self._to_expire -= 1
@@ -141,7 +141,7 @@ class Storage:
         return _error(status, code, what)
 
 
-# A presigned URL is its own credential; what S3 says to a second one, and to a body of no stated length.
+# S3's answers to a second credential beside a presigned URL, and to a body without a length.
 _NEVER: Final = (
     ("Authorization", 400, "InvalidArgument"),
     ("Content-Range", 400, "InvalidArgument"),

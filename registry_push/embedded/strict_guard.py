@@ -20,7 +20,7 @@ _SCHEME: Final = re.compile(r"(?:basic|bearer) ", re.IGNORECASE)
 
 
 class StrictGuard:
-    """Asks another guard, and records what Ollama's client would not have sent."""
+    """Wraps another guard, and records what Ollama's client would not have sent."""
 
     def __init__(self, guard: Guard, rules: Rules) -> None:
         self._guard = guard
@@ -28,7 +28,7 @@ class StrictGuard:
         self._signed_in = False
 
     def check(self, request: web.Request, exchange: Exchange, scopes: tuple[Scope, ...]) -> None:
-        """Return if the request may do what `scopes` say. Raises `RefusedRequest`."""
+        """Check that the request may do what `scopes` say. Raises `RefusedRequest`."""
         header = request.headers.get("Authorization")
         if header is not None and _SCHEME.match(header) is None:
             self._rules.broken(exchange, "a signature, which is for the token service only")
@@ -36,7 +36,7 @@ class StrictGuard:
             self._guard.check(request, exchange, scopes)
         except RefusedRequest:
             if header is None and _uploads(request):
-                # A POST may be the first request of all, and learn so that a token is needed; a body may not.
+                # A POST may be the first request, and learn that a token is needed; a request with a body may not.
                 if self._signed_in:
                     self._rules.broken(exchange, "no token, though one was issued")
                 elif "_state" in request.query:
@@ -46,7 +46,7 @@ class StrictGuard:
     def token(self, request: web.Request, exchange: Exchange) -> web.Response:
         """Return the answer to `GET /token`. Raises `RefusedRequest`."""
         header = request.headers.get("Authorization")
-        # Who does not sign is no client of Ollama's, or tries whether this is a registry of another kind.
+        # A client that does not sign is not Ollama's, or is finding out whether this is another kind of registry.
         if header is not None and _SCHEME.match(header) is None and (flaw := _flaw(request)) is not None:
             raise self._rules.refusal(exchange, Code.UNAUTHORIZED, flaw)
         response = self._guard.token(request, exchange)

@@ -60,9 +60,9 @@ class Uploads:
         return empty(202, self._where(call, session) | self._rules.announced)
 
     async def status(self, call: Call) -> web.StreamResponse:
-        """GET: how far the session has come. An old address is answered too, with the new one.
+        """GET: the session's progress. An old URL is answered too, with the new one.
 
-        It waits for a body that is coming in, or breaking off, just now: what it says then stays true.
+        It waits for a body that is being received, so that the answer stays true.
         """
         async with self._sessions.held(call) as session:
             where = self._where(call, session, RangeReply.STATUS) | self._rules.announced_with_status
