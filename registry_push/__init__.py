@@ -7,14 +7,14 @@
     report = await rp.copy("ollama:", "oci:./models")
     report = rp.push_sync(["me/*"], to="localhost:5000/", settings=rp.Settings(jobs=4), sink=print)
 
-All raise the errors that the command exits with (`rp.RegistryPushError` and below), find what the command finds, and
-resume what was interrupted.
+They raise the errors that the command exits with (`rp.RegistryPushError` and its subclasses), use the same store, key
+and logins as the command, and resume interrupted work.
 """
 
 from __future__ import annotations
 
-# Not from `typing`: this is the first that the command imports, and until it has its own handler for Ctrl-C, that would
-# be a traceback.
+# Not imported from `typing`: this is the first module of the command, and until it handles Ctrl-C, every import is time
+# in which Ctrl-C prints a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from .verbs.open_store import OpenStore
     from .version import __version__
 
-# Where each public name lives. Imported when it is asked for: the command starts without what it does not need.
+# The module of each public name. Modules are imported on first use, so that the command starts fast.
 _PLACES = {
     "Descriptor": "model",
     "Digest": "model",
@@ -91,7 +91,7 @@ _PLACES = {
     "OllamaStore": "content.ollama.source",
     "Origin": "errors",
     "Reference": "model",
-    "Report": "api",  # not from where it lives: that would make `transfer` the room of that name
+    "Report": "api",  # not from its own module: importing that would make `transfer` the room of that name
     "Settings": "api",
     "Sink": "events",
     "BlobBody": "content.base",

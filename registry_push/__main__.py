@@ -13,7 +13,7 @@ TYPE_CHECKING = False  # not from `typing`: see `__init__.py`
 if TYPE_CHECKING:
     from typing import Final, NoReturn
 
-# What the loader says of a library for which there is no memory (glibc, dl-load.c).
+# The loader's message if there is no memory for a library (glibc, dl-load.c).
 _NO_ROOM: Final = "failed to map segment"
 # As `errors.Unavailable` has it.
 _TRY_LATER: Final = 6
@@ -30,7 +30,7 @@ def main() -> None:
 
         code = command()
         leave_on_interrupt()
-    except KeyboardInterrupt:  # after all was done that could be
+    except KeyboardInterrupt:  # after everything was cleaned up
         code = INTERRUPTED
     except (MemoryError, ImportError) as error:
         if isinstance(error, ImportError) and _NO_ROOM not in str(error):
@@ -41,17 +41,16 @@ def main() -> None:
 
 
 def _exit(code: int) -> NoReturn:
-    """End the process at once: everything is written and closed, and to take the modules apart is a tenth of a push
-    that has nothing to send (0.03 of 0.22 s)."""
+    """End the process at once. Everything is written and closed, and tearing the modules down would take 30 ms."""
     import sys
 
     try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
-    except (OSError, ValueError):  # a pipe that nobody reads: Python has its own words and code for that
+    except (OSError, ValueError):  # a broken pipe, for which Python has its own message and exit code
         sys.exit(code)
-    if sys.gettrace() or sys.getprofile() or sys.flags.interactive:  # somebody wants to see how it ended
+    if sys.gettrace() or sys.getprofile() or sys.flags.interactive:  # debugging or profiling
         sys.exit(code)
     os._exit(code)
 

@@ -1,4 +1,4 @@
-"""The library's face: what `import registry_push` offers to programs."""
+"""The library: what `import registry_push` offers to programs."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Models = str | ModelName | Iterable[str | ModelName]
 
 @dataclass(frozen=True)
 class Settings(_Settings):
-    """All that can be set, by the names of the command's flags; what is not given is as without the flag.
+    """All settings, by the names of the command's flags; each default is that of the flag.
 
     Paths may be text, in which `~` is expanded; sizes and durations may be too: `chunk_size="64MiB"`,
-    `retry_for="10m"`. Like the command, a push with them looks at this process' environment (`OLLAMA_MODELS`,
-    docker's and podman's logins, proxies) and notes uploads under way in the user's state folder, from where it, or
-    `registry-push resume`, continues. To opt out, name them: `Settings(environ={}, state_dir=None)`.
+    `retry_for="10m"`. Like the command, a push with them reads this process's environment (`OLLAMA_MODELS`, docker's
+    and podman's logins, proxies) and records uploads in the user's state folder, from where it, or `registry-push
+    resume`, continues them. To opt out: `Settings(environ={}, state_dir=None)`.
 
-    The configuration file and `REGISTRY_PUSH_…` are the command's alone. Raises `InvalidSettings`.
+    The configuration file and `REGISTRY_PUSH_…` are used by the command only. Raises `InvalidSettings`.
     """
 
     home: Setting[PathText | None, Path | None] = Setting(
@@ -60,10 +60,10 @@ async def push(
 ) -> Report:
     """Push models by name or glob to `to` (as `--to`), or to the registry in each name.
 
-    Returns what was done for each model. Raises the model's error if there is one model; `SomeFailed`, which carries
-    the report, if some of several failed; and what the command raises before it begins. Without `settings` it behaves
-    as the command does without flags: it finds the store, the key and the logins by the environment, and what is
-    interrupted is resumed when it is pushed again. Cancelling is safe.
+    Returns the result for each model. Raises the model's error if there is one model; `SomeFailed`, which carries the
+    report, if some of several failed; and what the command raises before it begins. Without `settings` it behaves as
+    the command does without flags: it finds the store, the key and the logins by the environment, and an interrupted
+    push is resumed when it is repeated. Cancelling is safe.
     """
     report = await push_all(
         _names(models),
@@ -97,9 +97,10 @@ async def pull(
     settings: _Settings | None = None,
     sink: Sink = ignore,
 ) -> Report:
-    """Pull models from registries into the local Ollama store, as the command does; `name` is what one is called here.
+    """Pull models from registries into the local Ollama store, as the command does; `name` is the local name of one.
 
-    Returns and raises as `push`. Cancelling is safe: what came is kept, and no model appears before it is whole.
+    Returns and raises as `push`. Cancelling is safe: fetched bytes are kept, and no model appears before it is
+    complete.
     """
     texts = [_text("references", each) for each in _listed("references", references)]
     report = await pull_all(texts, name=name, dry_run=dry_run, settings=_checked(settings), sink=sink)
@@ -119,7 +120,7 @@ async def copy(
 ) -> Report:
     """Copy from any place to any other, as the command does: `ollama:…`, `registry:…`, `oci:…`, `oci-archive:…`.
 
-    Returns and raises as `push`. Cancelling is safe: what came over is kept, and every manifest is put last.
+    Returns and raises as `push`. Cancelling is safe: copied content is kept, and every manifest is put last.
     """
     report = await copy_all(
         _text("source", source),
@@ -137,8 +138,8 @@ async def copy(
 async def transfer(source: str, target: str, **options: Any) -> AsyncIterator[Event]:
     """`copy`, with each event as it comes; `options` are those of `copy`, but for `sink`.
 
-    The last event is the last model's. Raises what `copy` raises, after the events. Whoever leaves the loop early stops
-    the copy: what came over is kept.
+    The last event is the last model's. Raises what `copy` raises, after the events. Leaving the loop early stops the
+    copy, and keeps copied content.
     """
     events: asyncio.Queue[Event | None] = asyncio.Queue()
 
@@ -232,7 +233,7 @@ def _names(models: Models) -> list[str]:
     names = [models] if isinstance(models, str | ModelName) else _listed("models", models)
     if not names:
         raise UsageError("no models were named to be pushed", hint='give names or globs; every model is "*"')
-    # A name is no glob and no other kind of place, whatever its host is called.
+    # Names are never taken for globs or other kinds of places, whatever their host.
     return [f"ollama:{name}" if isinstance(name, ModelName) else _text("models", name) for name in names]
 
 
@@ -250,6 +251,5 @@ def _text(what: str, value: object) -> str:
     return value
 
 
-# The room `transfer/` has the same name. Python makes it an attribute of the package when it is imported, which has
-# happened by now.
+# The room `transfer/` has the same name. Importing it, which has happened by now, makes it an attribute of the package.
 vars(sys.modules[__package__])["transfer"] = transfer

@@ -19,7 +19,7 @@ from .text.safe_text import redacted as redacted
 
 
 class UsageError(RegistryPushError):
-    """What was asked for can't be understood or can't be done."""
+    """A request that can't be understood or can't be fulfilled."""
 
     exit_code = 2
     origin = Origin.USER
@@ -38,11 +38,11 @@ class NameNotMappable(UsageError):
 
 
 class NameCollision(UsageError):
-    """Two models that would become one at the target."""
+    """Two models that would have one name at the target."""
 
 
 class InvalidSettings(UsageError):
-    """A setting, a flag, a variable or a line of the configuration file with a value that it can't have.
+    """An invalid value of a setting, a flag, a variable or a line of the configuration file.
 
     `setting` is the field of `Settings` at fault, None if it is something else; the message begins with its name.
     """
@@ -53,7 +53,7 @@ class InvalidSettings(UsageError):
         self._complaint = message
 
     def about(self, name: str) -> InvalidSettings:
-        """Return the same error about a setting that this face calls `name`."""
+        """Return the same error about a setting that is called `name` where the user set it."""
         return InvalidSettings(f"{name} {self._complaint}", hint=self.hint)
 
 
@@ -92,7 +92,7 @@ class BlobMissing(NotAtSource):
 
 
 class NothingUnderWay(NotAtSource):
-    """Something is under way, but nothing to where it was looked for."""
+    """There is unfinished work, but none for the named targets."""
 
     origin = Origin.USER
 
@@ -107,7 +107,7 @@ class KeyNotFound(NotAtSource):
 
 
 class NotAllowed(RegistryPushError):
-    """Rights are missing, here or at the registry."""
+    """Permissions are missing, here or at the registry."""
 
     exit_code = 4
     origin = Origin.TARGET
@@ -148,7 +148,7 @@ class Unauthorized(NotAllowed):
 
 
 class LoginWithheld(Unauthorized):
-    """The registry wants credentials, and those that are here may not go over http."""
+    """The registry wants credentials, and those found here may not be sent over http."""
 
     default_hint = step(
         "reach the registry by https; or, if its login may be sent in clear text: ", Setting("plain_http")
@@ -174,7 +174,7 @@ class ForeignRealm(NotAllowed):
 
 
 class Refused(RegistryPushError):
-    """The registry will not take this, however often it is asked."""
+    """The registry refuses this for good: trying again does not help."""
 
     exit_code = 5
     origin = Origin.TARGET
@@ -182,9 +182,9 @@ class Refused(RegistryPushError):
 
 
 class ManifestRefused(Refused):
-    """Every blob is at the registry, the manifest was turned down.
+    """Every blob is at the registry, but the manifest was refused.
 
-    `lacks_blobs`: because the registry does not know all that it names, which may pass.
+    `lacks_blobs`: because the registry reports missing blobs, which may pass.
     """
 
     def __init__(
@@ -195,17 +195,17 @@ class ManifestRefused(Refused):
 
 
 class TagTaken(Refused):
-    """The tag is there already and names another manifest, which is to stay (`--no-clobber`)."""
+    """The tag exists and names another manifest, which must stay (`--no-clobber`)."""
 
 
 class ProtocolViolation(Refused):
-    """The registry answered something that no version of the protocol allows."""
+    """The registry's answer is not allowed by any version of the protocol."""
 
     default_hint = "check that the address is a registry's: curl -i SCHEME://HOST/v2/"
 
 
 class ForeignAddress(ProtocolViolation):
-    """A registry sent us to an address inside a network where it has no business."""
+    """A registry sent us to an address inside a network that is not its own."""
 
     default_hint = "nothing was sent there; ask the registry's owner where its storage and token service are"
 
@@ -218,9 +218,9 @@ class NotARegistry(ProtocolViolation):
 
 
 class Unavailable(RegistryPushError):
-    """The registry or the line failed for now; what was acknowledged is kept.
+    """The registry or the line failed temporarily; acknowledged data is kept.
 
-    `retry_after`: the seconds after which the server wants to be asked again, if it says so.
+    `retry_after`: the seconds that the server asks to wait, if it does.
     """
 
     exit_code = 6
@@ -243,7 +243,7 @@ class TimedOut(Unavailable):
 
 
 class OutOfResources(Unavailable):
-    """This machine, or what this process may take of it, is short of files, memory or threads."""
+    """This machine or this process has no more files, memory or threads."""
 
     origin = Origin.LOCAL
     default_hint = step(
@@ -252,7 +252,7 @@ class OutOfResources(Unavailable):
 
 
 class SourceUnavailable(Unavailable):
-    """The disk or network file system that the source is on does not answer for now."""
+    """The source's disk or network file system does not respond at present."""
 
     origin = Origin.SOURCE
     default_hint = "check that the file system with the models is mounted and answers, then run the same command again"
@@ -288,7 +288,7 @@ class SourceChanged(IntegrityError):
 
 
 class ManifestCorrupt(IntegrityError):
-    """A manifest that is no manifest."""
+    """Content that should be a manifest and is none."""
 
 
 class ArchiveCorrupt(IntegrityError):
@@ -304,14 +304,14 @@ class StrayFile(ManifestCorrupt):
 
 
 class JournalDamaged(IntegrityError):
-    """What was under way is not known: the journal is no database any more."""
+    """The journal's database is damaged, so unfinished work is unknown."""
 
     origin = Origin.LOCAL
     default_hint = "run the pushes again: what the registries have is not sent twice"
 
 
 class RemoteMismatch(IntegrityError):
-    """The registry holds, or confirmed, something else than what was asked for."""
+    """The registry holds or confirmed other content than requested."""
 
     origin = Origin.TARGET
     default_hint = "run the same command again; if it ends so again, tell who runs the registry or the proxy before it"
@@ -321,7 +321,7 @@ class RemoteMismatch(IntegrityError):
 
 
 class SomeFailed(RegistryPushError):
-    """Some models of several failed; of each, `report` (a `Report`) says in `done` or `failed` how it ended."""
+    """Some of several models failed; `report` (a `Report`) lists each in `done` or `failed`."""
 
     exit_code = 8
 
@@ -331,7 +331,7 @@ class SomeFailed(RegistryPushError):
 
 
 class Interrupted(RegistryPushError):
-    """Stopped by SIGINT or SIGTERM; what was sent is kept where the registry keeps it."""
+    """Stopped by SIGINT or SIGTERM; sent data is kept if the registry keeps it."""
 
     exit_code = 130
     origin = Origin.USER
@@ -339,9 +339,9 @@ class Interrupted(RegistryPushError):
 
 
 def unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the one error of a TaskGroup that says why it ended: ours before foreign ones, the first of each.
+    """Return the error that ended a TaskGroup: the first of ours, else the first foreign one.
 
-    A cancellation from outside is never in a group; what is in it besides is the echo of the first failure.
+    A cancellation from outside is never in a group; other errors in it are consequences of the first.
     """
     leaves = [unwrapped(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
     return next((error for error in leaves if isinstance(error, RegistryPushError)), leaves[0])

@@ -19,7 +19,7 @@ from .model import Descriptor, Digest, LocalReference, Reference
 
 
 class Placement(StrEnum):
-    """How a blob came to be at the target."""
+    """How a blob got to the target."""
 
     PRESENT = "present"
     MOUNTED = "mounted"
@@ -27,7 +27,7 @@ class Placement(StrEnum):
 
 
 class _Told(Struct, frozen=True, kw_only=True):
-    """What every event says. In a `dry_run` nothing was done: `sent` is what would be."""
+    """The base of all events. In a `dry_run` nothing was done: `sent` is what would be sent."""
 
     dry_run: bool = False
 
@@ -52,7 +52,7 @@ class ModelStarted(_Told, frozen=True):
 
 
 class BlobWaiting(_Told, frozen=True):
-    """Another push, in this process or in another, sends the blob just now; this one waits for that."""
+    """Another push, in this process or in another, is sending the blob; this one waits for it."""
 
     name: ClassVar = "blob_waiting"
     repository: str
@@ -69,7 +69,7 @@ class BlobStarted(_Told, frozen=True):
 
 
 class BlobProgress(_Told, frozen=True):
-    """`offset` bytes of the blob have been given to the line, or are known to be there."""
+    """`offset` bytes of the blob have been sent, or are known to be there."""
 
     name: ClassVar = "blob_progress"
     repository: str
@@ -79,9 +79,9 @@ class BlobProgress(_Told, frozen=True):
 
 
 class BlobRewound(_Told, frozen=True):
-    """The `lost` bytes behind `offset` have to be sent again; `reason` says why.
+    """The `lost` bytes after `offset` have to be sent again; `reason` says why.
 
-    0 are lost where an earlier process had sent some, none of which was acknowledged.
+    `lost` is 0 if an earlier process had sent some, of which none was acknowledged.
     """
 
     name: ClassVar = "blob_rewound"
@@ -94,7 +94,7 @@ class BlobRewound(_Told, frozen=True):
 
 
 class BlobDone(_Told, frozen=True):
-    """The blob is confirmed at the target. `sent` counts its body bytes that went over the line."""
+    """The blob is confirmed at the target. `sent` counts the body bytes that were sent for it."""
 
     name: ClassVar = "blob_done"
     repository: str
@@ -104,7 +104,7 @@ class BlobDone(_Told, frozen=True):
 
 
 class Retrying(_Told, frozen=True):
-    """A request failed in a way that may pass; it is tried again after `delay` seconds."""
+    """A request failed temporarily; it is tried again after `delay` seconds."""
 
     name: ClassVar = "retrying"
     what: str
@@ -123,8 +123,8 @@ class Warned(_Told, frozen=True):
 class Stopping(_Told, frozen=True):
     """The run was told to stop, and finishes the requests under way: `left` bytes, about `seconds` (None: not known).
 
-    To stop at once instead costs `cost` bytes, which go again then; `loses_uploads` if that is because the registry
-    forgets an upload that is cut.
+    Stopping at once instead would cost `cost` bytes, which have to be sent again; `loses_uploads` if that is because
+    the registry forgets an upload that is cut.
     """
 
     name: ClassVar = "stopping"
@@ -170,7 +170,7 @@ class ModelDone(_Told, frozen=True):
 
 
 class ModelFailed(_Told, frozen=True):
-    """A model did not get to the target; others may have. `target` is None if it has no name that would do there."""
+    """A model was not copied; others may have been. `target` is None if its name is not allowed there."""
 
     name: ClassVar = "model_failed"
     model: str
@@ -190,9 +190,9 @@ class HTTPRequest(_Told, frozen=True):
 
 
 class HTTPAnswer(_Told, frozen=True):
-    """What came of the request of this `number` after so many `seconds`.
+    """The result of the request with this `number` after `seconds`.
 
-    `status` is None if there was no answer; `said` is what an error's body says, or why there was no answer.
+    `status` is None if there was no answer; `said` is an error's body, or why there was no answer.
     """
 
     name: ClassVar = "http_answer"
@@ -224,11 +224,11 @@ Sink = Callable[[Event], None]
 
 
 def ignore(_: Event) -> None:
-    """A sink for those who don't look."""
+    """Ignore an event: the default sink."""
 
 
 def error_fields(error: RegistryPushError) -> dict[str, Any]:
-    """Return what `--json` says of an error: class, message, hint, origin, URL and exit code."""
+    """Return an error as `--json` prints it: class, message, hint, origin, URL and exit code."""
     return {
         "code": type(error).__name__,
         "message": error.message,
@@ -242,7 +242,7 @@ def error_fields(error: RegistryPushError) -> dict[str, Any]:
 def as_json(event: Event) -> dict[str, Any]:
     """Return the event as `--json` prints it: `{"event": name, …}` with digests and references as strings.
 
-    What was sent and what a dry run would send are fields of their own.
+    Sent bytes, and those that a dry run would send, have separate fields.
     """
     fields = {field: _plain(value) for field, value in asdict(event).items()}
     if "sent" in fields:

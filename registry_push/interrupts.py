@@ -1,4 +1,4 @@
-"""What Ctrl-C does before there is a loop to hear of it, and after."""
+"""What Ctrl-C does while there is no event loop."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ INTERRUPTED: Final = 130
 
 
 def leave_on_interrupt() -> None:
-    """From now on Ctrl-C ends the process at once: nothing is begun that needs to be put in order.
+    """Make Ctrl-C end the process at once: nothing has begun that needs cleaning up.
 
-    While modules are imported an exception can surface anywhere, be printed, or be lost.
+    An exception raised while modules are imported could surface anywhere, be printed, or be lost.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started us wants none of it
         signal.signal(signal.SIGINT, _leave)
 
 
 def raise_on_interrupt() -> None:
-    """From now on Ctrl-C raises `KeyboardInterrupt`, as usual."""
+    """Make Ctrl-C raise `KeyboardInterrupt`, as usual."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

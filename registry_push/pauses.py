@@ -1,4 +1,4 @@
-"""`Pauses`: the tries of every piece of work, and what lies between them."""
+"""`Pauses`: the number of tries, and the pauses between them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def unless_stopped(waiting: Coroutine[Any, Any, object], stop: asyncio.Eve
 
 
 class Pauses:
-    """As the settings want them: so many `retries` without progress, for so many `seconds`."""
+    """The settings of retries: their number without progress, and `seconds` in all."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class Pauses:
         self._clock = clock
 
     def budget(self, *, least: int = 0) -> Budget:
-        """Return a fresh budget for one piece of work, of at `least` so many tries."""
+        """Return a new budget for one piece of work, of `least` tries or more."""
         return Budget(max(self._retries, least), seconds=self._seconds, growth=GROWTH, clock=self._clock)
 
     async def rest(self, seconds: float, stop: asyncio.Event | None = None) -> None:
-        """Wait so long before the next try. Raises `Interrupted` as soon as `stop` is set."""
+        """Wait before the next try. Raises `Interrupted` as soon as `stop` is set."""
         await unless_stopped(self._sleep(seconds), stop, f"stopped in a pause of {seconds:.0f} s before the next try")

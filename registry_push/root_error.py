@@ -1,4 +1,4 @@
-"""`RegistryPushError`, the root of the tree in `errors`: what every error can say of itself.
+"""`RegistryPushError`, the root of the tree in `errors`: what all errors have in common.
 
 Messages are made safe for a terminal here, once, because parts of them come from registries and from files.
 """
@@ -26,7 +26,8 @@ class RegistryPushError(Exception):
     """The root of everything this package raises on purpose.
 
     `message` says what happened and names the thing; `url` is where it happened, its query left out. `next_step` says
-    what to do about it, as data: a flag has another name in each face. `hint` is the same in the words of the command.
+    what to do about it, as data: command, service and library name a setting differently. `hint` is the same in the
+    words of the command.
     """
 
     exit_code: ClassVar[int] = 1
@@ -51,26 +52,26 @@ class RegistryPushError(Exception):
         self.next_step = given.rewritten(lambda text: printable(redacted(text))) if given is not None else None
 
     def of_model(self, name: str) -> Self:
-        """Itself; the command in its hint is that for the model `name` from now on."""
+        """Put the model's name into the command in the hint, and return the error."""
         if self.next_step is not None:
             named = f"ollama pull {printable(name)}"
             self.next_step = self.next_step.rewritten(lambda text: text.replace("ollama pull NAME", named))
         return self
 
     def rewrite(self, changed: Callable[[str], str]) -> None:
-        """Put all that the error says through `changed`."""
+        """Replace every text of the error by what `changed` returns for it."""
         self.message = changed(self.message)
         self.next_step = self.next_step.rewritten(changed) if self.next_step is not None else None
         self.url = changed(self.url) if self.url is not None else None
         self.args = (self.message,)
 
     def read_at_source(self) -> None:
-        """Note that the registry at fault is the one that was read from, not the target."""
+        """Note that the registry at fault is the source, not the target."""
         if self.origin is Origin.TARGET:
             self.origin = Origin.SOURCE
 
     def locate(self, where: str) -> None:
-        """Add to the message `where` the value at fault was set."""
+        """Add to the message `where` the wrong value was set."""
         self.message = f"{self.message} ({printable(redacted(where))})"
         self.args = (self.message,)
 

@@ -1,4 +1,4 @@
-"""`Setting`: a field of `Settings` that checks and converts what it is given."""
+"""`Setting`: a field of `Settings` that checks and converts its value."""
 
 from __future__ import annotations
 

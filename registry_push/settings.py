@@ -1,4 +1,4 @@
-"""`Settings`: what a run is told, frozen. Defaults < configuration file < environment < flags."""
+"""`Settings`: the settings of a run, frozen. Defaults < configuration file < environment < flags."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .text.user_part import without_login
 from .version import __version__
 
 Dialect = Literal["auto", "oci", "ollama"]
-# Who says something, and whose a login is: who runs this process, or who asks the service for a push.
+# Who has said something, or owns a login: whoever runs this process, or a client of the service.
 Party = Literal["runner", "request"]
-# Which files are hashed before they are committed: those that have changed since they were, all, none.
+# Which files are hashed before they are committed: those that have changed since they were hashed, all, or none.
 Verify = Literal["changed", "always", "never"]
 Mount = Literal["auto", "never"]
 PathText = str | os.PathLike[str]
