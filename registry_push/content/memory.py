@@ -60,7 +60,7 @@ class MemoryStore:
             return Placed(Placement.PRESENT)
         content = b"".join([piece async for piece in body.open(0, body.size)])
         if len(content) != blob.size or Digest.of(content) != blob.digest:
-            raise BlobCorrupt(f"what came for {blob.digest} is something else")
+            raise BlobCorrupt(f"the content received for {blob.digest} is something else")
         self.blobs[blob.digest] = content
         return Placed(Placement.UPLOADED, blob.size)
 

@@ -111,7 +111,7 @@ def _read_token(path: Path) -> str:
     if len(token) < _MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise InvalidSettings(
             f"{path} holds no token: one line of at least {_MIN_TOKEN} printable characters",
-            hint="make one: openssl rand -base64 32",
+            hint="create one: openssl rand -base64 32",
         )
     if warning := mode_warning(path):
         LOG.warning("%s", warning)

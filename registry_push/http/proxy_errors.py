@@ -51,7 +51,7 @@ def at_proxy(error: Exception, url: str, proxy: Proxy) -> RegistryPushError | No
         return None
     is_of_tls = isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError)
     is_unknown = isinstance(error, aiohttp.ClientConnectorDNSError)
-    reason = "its host is not known" if is_unknown else reason_of(error)
+    reason = "cannot resolve its host" if is_unknown else reason_of(error)
     return (TLSFailed if is_of_tls else ConnectionLost)(
         f"the proxy on the way to {HTTPOrigin.of(url).netloc} failed: {proxy} ({proxy.variable}): {reason}",
         hint=f"check {proxy.variable}; or, if no proxy is needed for this registry, name it in NO_PROXY",

@@ -72,7 +72,7 @@ def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SS
     for folder, names in _host_folders(netloc, settings):
         for name in names:
             if name.endswith(".crt") and is_there(folder / name):
-                _load_roots(context, folder / name, hint="mend it, or remove it")
+                _load_roots(context, folder / name, hint="fix it, or remove it")
     for cert, key in client_certificates(netloc, settings, is_registry=is_registry):
         _load_chain(context, cert, key, is_named=cert == settings.cert)
     return context
@@ -132,7 +132,9 @@ def _check_readable(file: Path, what: str) -> None:
 
 
 def _no_passphrase(key: Path) -> str:
-    raise InvalidSettings(f"the key {key} has a passphrase", hint="write one without: openssl pkey -in KEY -out NEW")
+    raise InvalidSettings(
+        f"the key {key} has a passphrase", hint="remove the passphrase: openssl pkey -in KEY -out NEW"
+    )
 
 
 def _load_chain(context: ssl.SSLContext, cert: Path, key: Path, *, is_named: bool) -> None:

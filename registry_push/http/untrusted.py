@@ -121,11 +121,11 @@ def _authority(code: int, chain: Sequence[x509.Certificate], netloc: str) -> Rea
             step("if it is to be trusted, name it: ", Setting("ca_file", "FILE")),
         )
     if not chain:
-        return Reason("its certificate is from a CA that is not known here", hint)
+        return Reason("its certificate is from a CA that is not trusted here", hint)
     if len(chain) == 1:
         hint = step(*hint.parts, f"; a public one's intermediate certificate is for {netloc} to send, which sends none")
     issuer = _name(chain[-1].issuer)
-    return Reason(f"its certificate is from a CA that is not known here: {issuer}", hint)
+    return Reason(f"its certificate is from a CA that is not trusted here: {issuer}", hint)
 
 
 def _name(name: x509.Name) -> str:

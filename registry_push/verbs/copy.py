@@ -121,7 +121,7 @@ async def copy_each(
             shared.journal.end(record)
     report = Report(tuple(replace(model, dry_run=dry_run) for model in models), _OUTCOMES[verb])
     if report.failed and all(isinstance(model.error, Interrupted) for model in report.failed):
-        raise report.failed[0].error if len(report.failed) == 1 else Interrupted("stopped; what came over is kept")
+        raise report.failed[0].error if len(report.failed) == 1 else Interrupted("stopped; copied content is kept")
     return report
 
 

@@ -121,7 +121,7 @@ def under_way(journal: Journal | None, targets: Sequence[str] = ()) -> UnderWay:
     if found.records or found.uploads or not (records or uploads):
         return found
     error = NothingUnderWay(
-        f"nothing that is under way goes to {' or '.join(quoted(target) for target in targets)}",
+        f"no unfinished work goes to {' or '.join(quoted(target) for target in targets)}",
         hint=step("see what is under way: ", Command("resume --list")),
     )
     return UnderWay((), (), error)

@@ -217,7 +217,7 @@ async def test_a_trap_under_the_name_of_the_partial_file(tmp_path: Path, kind: s
         case _:
             trap.mkdir()
     async with OCIArchiveWriter(tmp_path / "a.tar") as writer:
-        with pytest.raises(Unwritable, match="can't be had"):
+        with pytest.raises(Unwritable, match="can't be used"):
             await writer.put(BLOB, BytesBody(HELLO))
     assert precious.read_bytes() == b"mine"
     assert {each.name for each in tmp_path.iterdir()} == {"precious", "a.tar.partial"}

@@ -87,7 +87,7 @@ async def test_a_login_that_the_proxy_does_not_take_is_not_called_missing() -> N
 async def test_a_proxy_whose_name_is_unknown_is_blamed_and_not_the_registry(scheme: str) -> None:
     environ = {"all_proxy": "http://proxy.invalid:3128"}
     async with opened(f"{scheme}://registry.test", environ=environ) as client:
-        with pytest.raises(ConnectionLost, match=r"http://proxy\.invalid:3128 \(all_proxy\): its host is not known"):
+        with pytest.raises(ConnectionLost, match=r"http://proxy\.invalid:3128 \(all_proxy\): cannot resolve its host"):
             await client.transport.send("GET", client.url("/v2/"), {})
 
 

@@ -119,7 +119,7 @@ async def test_an_unknown_authority_is_named_and_ca_file_proposed(
     context = authority.issue(tmp_path / "server").server
     context.minimum_version, context.maximum_version = versions
     text = await failure(context)
-    assert "from a CA that is not known here: 'Old Corp CA'" in text
+    assert "from a CA that is not trusted here: 'Old Corp CA'" in text
     assert "--ca-file" in text
 
 

@@ -147,7 +147,7 @@ class OCIArchiveWriter(LocalTarget):
         if file.blobs.get(blob.digest) == blob.size:
             return Placed(Placement.PRESENT)
         if body.size != blob.size:
-            raise BlobCorrupt(f"what came for {blob.digest} has {body.size} bytes, not {blob.size}")
+            raise BlobCorrupt(f"the content received for {blob.digest} has {body.size} bytes, not {blob.size}")
         self._puts += 1
         put, is_wrong = self._puts, False
         try:
@@ -162,7 +162,7 @@ class OCIArchiveWriter(LocalTarget):
         finally:
             await asyncio.shield(in_thread(file.take_back, put, is_wrong=is_wrong))
         if is_wrong:
-            raise BlobCorrupt(f"what came for {blob.digest} has the digest {found}")
+            raise BlobCorrupt(f"the content received for {blob.digest} has the digest {found}")
         return Placed(Placement.UPLOADED, sent)
 
     async def _pour(

@@ -83,7 +83,7 @@ class OCILayout(LayoutReader, LocalTarget):
         if await self.exists(blob):
             return Placed(Placement.PRESENT)
         if body.size != blob.size:
-            raise BlobCorrupt(f"what came for {blob.digest} has {body.size} bytes, not {blob.size}")
+            raise BlobCorrupt(f"the content received for {blob.digest} has {body.size} bytes, not {blob.size}")
         spool = await self._begun(blob)
         try:
             left = spool.size
@@ -93,7 +93,7 @@ class OCILayout(LayoutReader, LocalTarget):
                 sent += await self._fill(spool, body)
             if spool.size != blob.size or spool.digest != blob.digest:
                 await discard(spool)
-                raise BlobCorrupt(f"what came for {blob.digest} has the digest {spool.digest}")
+                raise BlobCorrupt(f"the content received for {blob.digest} has the digest {spool.digest}")
             await self.adopt(spool, blob.digest)
         finally:
             await _leave(spool)

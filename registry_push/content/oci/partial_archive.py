@@ -63,7 +63,7 @@ class PartialArchive:
             self._descriptor = descriptor = open_locked(self._partial)
             if descriptor is None:
                 raise Unwritable(
-                    f"{self._partial} can't be had: another copy writes it, or it is no plain file",
+                    f"{self._partial} can't be used: another copy is writing it, or it is no plain file",
                     hint="wait for the other copy to end; or see what is there, and move it away: ls -ld",
                 )
             if os.pread(descriptor, len(self._head), 0) == self._head:

@@ -97,7 +97,9 @@ class OllamaTarget(LocalTarget):
         `Unavailable` if the disk is full, `Interrupted`, and what the body raises. Cancelling is safe.
         """
         if body.size != blob.size:
-            raise BlobCorrupt(f"what came for {blob.digest} has {body.size} bytes, not {blob.size}", hint=_TRY_AGAIN)
+            raise BlobCorrupt(
+                f"the content received for {blob.digest} has {body.size} bytes, not {blob.size}", hint=_TRY_AGAIN
+            )
         async with self._putting.setdefault(blob.digest, asyncio.Lock()):
             partial = await self._claim(blob)
             if partial is None:
@@ -181,7 +183,7 @@ class OllamaTarget(LocalTarget):
             digest = partial.digest
             await in_thread(partial.empty)
             if not kept:
-                raise BlobCorrupt(f"what came for {blob.digest} has the digest {digest}", hint=_TRY_AGAIN)
+                raise BlobCorrupt(f"the content received for {blob.digest} has the digest {digest}", hint=_TRY_AGAIN)
             kept = 0  # the kept part may be wrong, and not the new one
         await in_thread(partial.commit)
         return sent
@@ -202,7 +204,9 @@ class OllamaTarget(LocalTarget):
             async for piece in pieces:
                 left -= len(piece)
                 if left < 0:
-                    raise BlobCorrupt(f"what came for {blob.digest} has more than {blob.size} bytes", hint=_TRY_AGAIN)
+                    raise BlobCorrupt(
+                        f"the content received for {blob.digest} has more than {blob.size} bytes", hint=_TRY_AGAIN
+                    )
                 batch.append(piece)
                 size += len(piece)
                 if size >= _BATCH:
@@ -221,7 +225,7 @@ class OllamaTarget(LocalTarget):
             await closed(pieces)
         await in_thread(partial.drain)
         if partial.size != blob.size:
-            what = f"what came for {blob.digest} ended at byte {partial.size} of {blob.size}"
+            what = f"the content received for {blob.digest} ended at byte {partial.size} of {blob.size}"
             raise BlobCorrupt(what, hint=_TRY_AGAIN)
         return blob.size - start
 
