@@ -188,7 +188,7 @@ class Target(Protocol):
         ...
 
     async def lists(self, referrer: Manifest) -> bool:
-        """Whether `referrer`, which is here, is found by what it is about; True if it is about nothing.
+        """Return whether `referrer`, which is here, is found by what it is about; True if it is about nothing.
 
         A copy that was killed may have put it, and not yet listed it.
         """

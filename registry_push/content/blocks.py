@@ -41,5 +41,5 @@ class BlockBody(ABC):
 
 
 def blocks_of(body: BlobBody, offset: int, length: int) -> Blocks | None:
-    """The blocks of `body`, if it has any."""
+    """Return the blocks of `body`, if it has any."""
     return body.blocks(offset, length) if isinstance(body, BlockBody) else None

@@ -78,5 +78,5 @@ class MemoryStore:
         return self.digests.get(ref)
 
     async def lists(self, referrer: Manifest) -> bool:
-        """Whether `referrer` is here."""
+        """Return whether `referrer` is here."""
         return referrer.digest in self.manifests

@@ -186,8 +186,8 @@ class Repository(RepositoryReader):
 
     @hides_secrets
     async def lists(self, referrer: Manifest) -> bool:
-        """Whether the registry lists `referrer`, else the index under the fallback tag. What is about one manifest is
-        read once."""
+        """Return whether the registry lists `referrer`, else the index under the fallback tag. What is about one
+        manifest is read once."""
         subject = referrer.subject
         if subject is None:
             return True

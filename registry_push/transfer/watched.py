@@ -15,7 +15,7 @@ _TOLD_EVERY: Final = 0.05
 
 
 class Watched(BlockBody):
-    """As the body that it wraps. What the target does not ask for, since it has it, was read before."""
+    """Wraps a body. Bytes that the target does not ask for, since it has them, count as read."""
 
     def __init__(self, body: BlobBody, progress: Progress) -> None:
         self._body = body

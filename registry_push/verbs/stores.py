@@ -123,7 +123,7 @@ class Stores:
         return self._models[model]
 
     def _store_around(self, path: str) -> Path | None:
-        """The local store, if `path` is in it or is its folder. One that is not there has nothing in it."""
+        """Return the local store, if `path` is in it or is its folder. One that is not there has nothing in it."""
         if not (self._root / "manifests").is_dir():
             return None
         return self._root if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._root)) else None

@@ -130,7 +130,7 @@ class OCIArchiveWriter(LocalTarget):
         return found.digest if found is not None else None
 
     async def lists(self, referrer: Manifest) -> bool:
-        """Whether `referrer` is in the index, if it is about another manifest."""
+        """Return whether `referrer` is in the index, if it is about another manifest."""
         return referrer.subject is None or self._index.with_digest(referrer.digest) is not None
 
     async def finish(self) -> None:

@@ -129,7 +129,7 @@ class OCILayout(LayoutReader, LocalTarget):
         return found.digest if found is not None and await self._is_whole(found) else None
 
     async def lists(self, referrer: Manifest) -> bool:
-        """Whether `referrer` is in the index, if it is about another manifest. Raises as `digest_of`."""
+        """Return whether `referrer` is in the index, if it is about another manifest. Raises as `digest_of`."""
         try:
             return referrer.subject is None or (await self.index()).with_digest(referrer.digest) is not None
         except StoreNotFound:

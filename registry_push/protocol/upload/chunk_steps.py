@@ -21,11 +21,11 @@ from .upload_state import UploadState
 
 # How often an answer has to come before it counts as the registry's way, and not as a passing failure.
 TWICE: Final = 2
-# Cuts of one PUT after which the line counts as one that keeps breaking.
+# After so many cuts of one PUT the line counts as unreliable.
 _BREAKING: Final = 2
-# Said if a session is gone and the registry has not yet shown its kind, as after a crash of ours.
+# Reported if a session is gone before the registry has shown its kind, as after a crash of ours.
 MAYBE_NOTHING_KEPT: Final = "distribution 2, Harbor and zot lose an upload that is cut inside a chunk"
-# A registry that keeps less than one byte in so many of what it takes is making no progress.
+# A registry that keeps less than one in so many of the bytes that it accepts is making no progress.
 _LITTLE: Final = 64
 
 
@@ -77,7 +77,7 @@ class ChunkSteps(CommitSteps):
         self._suspect_size, self._refused_at, self._insisted, self._cut = False, None, False, 0
 
     def session_lost(self, answer: RegistryResponse) -> None:
-        """Begin anew: the session is lost. If the blob may have been made of it, look for the blob first."""
+        """Start again: the session is lost. If the blob may have been made of it, look for the blob first."""
         upload = self.upload
         if upload.late is not None:
             upload.late.gone()
@@ -109,7 +109,7 @@ class ChunkSteps(CommitSteps):
 
     def _move_offset(self, offset: int) -> None:
         upload = self.upload
-        # A registry that takes whole chunks and keeps next to nothing of them makes no progress either.
+        # A registry that accepts whole chunks and keeps next to nothing of them makes no progress either.
         is_little = self._is_short and (offset - upload.offset) * _LITTLE < upload.attempted - upload.offset
         upload.offset, self._suspect_size, self._refused_at, self._is_short = offset, False, None, False
         if offset > upload.furthest:  # a registry that swings to and fro makes no progress
@@ -130,7 +130,7 @@ class ChunkSteps(CommitSteps):
         self.upload.state = State.COMMITTING
 
     def acknowledged(self, answer: RegistryResponse) -> None:
-        """Go on after the chunk, or close. Ask for the status if the answer names an offset that can't be."""
+        """Continue after the chunk, or close. Ask for the status if the answer names an impossible offset."""
         upload = self.upload
         self._move_session(answer)
         start, told = upload.offset, (answer.range_end or 0) + 1
@@ -160,7 +160,7 @@ class ChunkSteps(CommitSteps):
         return self._in_one_put(answer)
 
     def chunk_missing(self, answer: RegistryResponse) -> None:
-        """Begin anew, in one PUT if first chunks are not found again and again: then it is PATCH that is unknown."""
+        """Start again; in one PUT if first chunks repeatedly get 404, since then PATCH itself is unknown."""
         if self.upload.offset or answer.says_session_lost:
             return self.session_lost(answer)
         self._patches_missing += 1
@@ -207,7 +207,7 @@ class ChunkSteps(CommitSteps):
         return True
 
     def too_large(self, answer: RegistryResponse) -> None:
-        """Send less at once, from where the status says; fail if it is no more than any registry takes."""
+        """Send shorter chunks from the offset that the status reports; fail if any registry takes them."""
         upload = self.upload
         if upload.plan.single:
             self._put_refused = str(answer)
@@ -245,12 +245,12 @@ class ChunkSteps(CommitSteps):
         upload.state = State.UNCERTAIN
 
     def _reconciled(self, answer: RegistryResponse) -> None:
-        """Go on from where the status says, weighed against what was sent and acknowledged."""
+        """Continue from the offset that the status reports, checked against what was sent and acknowledged."""
         upload = self.upload
         self._move_session(answer)
         if not (upload.plan.is_equal and upload.offset):  # R2 names them again; chunks that have begun stay as they are
             upload.plan = upload.plan.bounded(answer.minimum_chunk, answer.maximum_chunk)
-        # A status may have been too low before: what had been sent by then is ours.
+        # An earlier status may have been too low: bytes sent by then may be there.
         self._trail.reach = furthest = max(upload.attempted, self._trail.reach)
         offset = reconciled(upload.offset, furthest, self._weighed(answer.range_end))
         if offset is None or offset > upload.blob.size:
@@ -268,9 +268,9 @@ class ChunkSteps(CommitSteps):
                 offset, self._trail.one_less = offset + 1, None
             if self._trail.is_stuck or not self._shrink():
                 if self._insisted:
-                    # The offset may be wrong after all: distribution reads none and one byte alike.
+                    # The offset may be wrong after all: distribution reports no byte and one byte alike.
                     return self.session_lost(answer) if offset or not upload.restarts else self.refused(answer)
-                self._insisted = True  # it says that it has what we think it has: once more, then
+                self._insisted = True  # both sides agree on the offset: send the chunk once more
                 if not self._pause(answer):
                     return None
         elif offset > upload.offset:  # some of it was taken: another place to be right or wrong about
@@ -294,10 +294,10 @@ class ChunkSteps(CommitSteps):
         return told - 1 if self._status_is_high and told else told
 
     def _elsewhere(self) -> int | None:
-        """Where else the chunk may begin that was refused for its offset; each place is tried once."""
+        """Return another offset to try for the refused chunk; each is tried once."""
         upload = self.upload
         trail, first_time = self._trail, self._trail.elsewhere is None
-        if trail.is_stale and trail.readdressed != upload.offset:  # Quay's status does not say where it goes on
+        if trail.is_stale and trail.readdressed != upload.offset:  # Quay's status does not say where it continues
             trail.readdressed = upload.offset
             return upload.offset
         # After one chunk the end of the first is the offset, or ECR's word for any.

@@ -17,7 +17,7 @@ from .commit import LateCommit
 from .opening_steps import OpeningSteps
 from .states import State
 
-# A registry that has put a blob together wrongly says one of these.
+# The errors of a registry that has joined the chunks wrongly.
 _WRONG_CONTENT: Final = frozenset({"DIGEST_INVALID", "SIZE_INVALID", "BLOB_UPLOAD_INVALID"})
 
 
@@ -26,7 +26,7 @@ class CommitSteps(OpeningSteps):
 
     @abstractmethod
     def _not_coming(self, answer: RegistryResponse) -> None:
-        """Go on after HEAD has denied the blob, and no commit is under way."""
+        """Continue after HEAD has denied the blob, if no commit is under way."""
 
     # ── PUT ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -35,12 +35,12 @@ class CommitSteps(OpeningSteps):
         self._done(answer, Placement.UPLOADED)
 
     def confirm(self, answer: RegistryResponse) -> None:
-        """Ask whether the blob is there: the PUT was taken, but that is no promise."""
+        """Ask whether the blob is there: that the PUT was accepted is no promise."""
         self.upload.late = LateCommit.after(answer, self.upload.blob.size, is_torn=False, words=str(answer))
         self.upload.state = State.CONFIRMING
 
     def confirm_later(self, answer: RegistryResponse) -> None:
-        """Ask whether the blob is there after a pause: it is not known what came of the PUT."""
+        """Ask after a pause whether the blob is there: the outcome of the PUT is unknown."""
         upload = self.upload
         upload.late = LateCommit.after(answer, upload.blob.size, is_torn=upload.is_torn, words=upload.trouble)
         if self._pause(answer):
@@ -51,7 +51,7 @@ class CommitSteps(OpeningSteps):
         return self._redirected(answer) if answer.keeps_body else self.refused(answer)
 
     def commit_invalid(self, answer: RegistryResponse) -> None:
-        """Begin anew if the registry has put the blob together wrongly: what we hold was hashed before the PUT.
+        """Start again if the registry has put the blob together wrongly: what we hold was hashed before the PUT.
 
         A cut can do that, and so can a gap, after which distribution 2 continues.
         """
@@ -60,7 +60,7 @@ class CommitSteps(OpeningSteps):
         return self.refused(answer)
 
     def _redirected(self, answer: RegistryResponse) -> None:
-        """Send the request on to where the registry leads, with its body again if little of that has gone."""
+        """Follow the redirect, and send the body again if little of it has been sent."""
         upload = self.upload
         length, upload.hops = upload.attempted - upload.offset, upload.hops + 1
         if (upload.sent >= length > SENT_TWICE) or upload.hops > MOST_HOPS:
@@ -71,7 +71,7 @@ class CommitSteps(OpeningSteps):
     # ── HEAD: is it there? ────────────────────────────────────────────────────────────────────────
 
     def confirmed(self, answer: RegistryResponse) -> None:
-        """Be done if the blob that is there has the right length."""
+        """Finish if the blob that is there has the right length."""
         upload = self.upload
         if answer.status != 200:
             return self._no_registry(answer)

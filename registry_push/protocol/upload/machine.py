@@ -108,13 +108,13 @@ class Machine(Conversation):
                 return None
 
     def receive(self, answer: RegistryResponse | Parts, *, sent: int | None = None) -> None:
-        """Take the answer to the last request, of whose body `sent` bytes were sent, or all."""
+        """Take the answer to the last request, of whose body `sent` bytes were sent (None: all)."""
         assert not isinstance(answer, Parts), "no parts were asked for"
         upload = self.upload
         upload.redirect = None
         upload.hops = upload.hops if answer.keeps_body else 0
         upload.redirects |= upload.state in POSTING and answer.url.partition("?")[0] != upload.endpoints.uploads
-        # That a session is gone is no news after a cut, and explains nothing.
+        # After a cut, it is expected that the session is gone, and no explanation.
         is_consequence = upload.was_cut and upload.state is State.UNCERTAIN and answer.kind is not Kind.BUSY
         if answer.kind not in (Kind.CREATED, Kind.ACCEPTED) and not is_consequence:
             upload.trouble = str(answer)
@@ -133,10 +133,10 @@ class Machine(Conversation):
         self._heed(RegistryResponse(NO_ANSWER, upload.location or upload.endpoints.uploads))
 
     def unreachable(self, error: Unavailable | NotAllowed) -> bool:
-        """Note that the session can't be reached, and that no second try would help.
+        """Note that the session can't be reached, and that another try would not help.
 
-        Its host's certificate is wrong, or what an earlier process has left is closed to us. Return False if there is
-        no other session to try.
+        Its host's certificate is wrong, or the session of an earlier process is at an address that we may not use.
+        Return False if there is no other session to try.
         """
         upload = self.upload
         if isinstance(error, Unavailable):
@@ -151,7 +151,7 @@ class Machine(Conversation):
         return True
 
     def take(self, what: Kind | Event, answer: RegistryResponse) -> None:
-        """Do what the table says of `what` in this state, and check that it led where the table says."""
+        """Take the table's step for `what` in this state, and check that it led to a state that the row allows."""
         before = self.upload.state
         its_row = self.row_of(what)
         try:
@@ -167,7 +167,7 @@ class Machine(Conversation):
         self.take(answer.kind, answer)
 
     def _has_sent(self, count: int | None) -> None:
-        """Of the last request's body so many bytes have gone; None: all of it."""
+        """Note how many bytes of the last request's body were sent; None: all of it."""
         upload = self.upload
         if upload.state not in WITH_BODY:
             return
@@ -178,7 +178,7 @@ class Machine(Conversation):
             upload.budget.moved()
 
     def _body(self, request: UploadRequest) -> UploadRequest:
-        """`request` to where it was sent on to. Where redirects are usual, a long body waits to be asked for."""
+        """Return `request` to the URL of its redirect, if any. If redirects are usual, a long body waits for a 100."""
         if self.upload.redirect is not None:
             request = request.led_on(self.upload.redirect)
         is_long = request.span is not None and request.span.length > SENT_TWICE

@@ -17,7 +17,7 @@ class OCIMachine(OCISteps):
     """The requests of chunks and of one PUT. What follows from the answers is in `oci_table.py`."""
 
     def row_of(self, what: Kind | Event) -> Row[OCISteps]:
-        """Return the row for `what` happens now."""
+        """Return the row for `what` in the present state."""
         return row_of(self.upload.state, what)
 
     @property
@@ -46,7 +46,7 @@ class OCIMachine(OCISteps):
                 return super()._request(after)
 
     def receive(self, answer: RegistryResponse | Parts, *, sent: int | None = None) -> None:
-        """Take the answer to the last request, of whose body `sent` bytes were sent, or all."""
+        """Take the answer to the last request, of whose body `sent` bytes were sent (None: all)."""
         if isinstance(answer, RegistryResponse) and answer.kind is Kind.BUSY:
             self._note_unanswered()
         super().receive(answer, sent=sent)
@@ -60,7 +60,7 @@ class OCIMachine(OCISteps):
         super().connection_lost(reason, sent=sent)
 
     def _note_unanswered(self) -> None:
-        """The chunk may have been taken whole, though nobody says so."""
+        """Return whether the chunk may have been taken whole, without an answer that says so."""
         if self.upload.state is State.OPEN:
             self._trail.unanswered = self.upload.attempted
 

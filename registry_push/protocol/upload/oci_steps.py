@@ -18,12 +18,12 @@ from .states import State
 
 
 class OCISteps(ChunkSteps):
-    """The steps of PUT and HEAD that ask the session for its status, or are about chunks."""
+    """The steps of PUT and HEAD that need the session's status, or are about chunks."""
 
     # ── PUT ───────────────────────────────────────────────────────────────────────────────────────
 
     def committed(self, answer: RegistryResponse) -> None:
-        """Be done, after a look at the length if the registry has put several chunks together."""
+        """Finish; first check the length if the registry has joined several chunks."""
         upload = self.upload
         pieces = self._trail.pieces + (upload.attempted > upload.offset)
         if pieces < TWICE or answer.digest not in (None, upload.blob.digest):
@@ -35,7 +35,7 @@ class OCISteps(ChunkSteps):
     def session_unknown(self, answer: RegistryResponse) -> None:
         """Ask whether the blob is there, after which the session may be unknown.
 
-        Artifactory before 6 knows no PUT of all; if that is it, and not a lost session, it takes chunks.
+        Artifactory before 6 takes no PUT with a whole blob; if that is the reason, and not a lost session, send chunks.
         """
         upload = self.upload
         is_whole = upload.plan.single and not upload.offset and upload.attempted > 0
@@ -51,21 +51,21 @@ class OCISteps(ChunkSteps):
         return self.confirm_later(answer)
 
     def chunks_invalid(self, answer: RegistryResponse) -> None:
-        """Begin anew if the registry has put the chunks together wrongly, or wants the last one in the PUT (ECR)."""
+        """Start again if the registry has put the chunks together wrongly, or wants the last one in the PUT (ECR)."""
         is_empty = self.upload.attempted == self.upload.offset
         if is_empty and self._trail.pieces >= TWICE and answer.says_session_lost:
             self._go_by_parts()
         return self.commit_invalid(answer)
 
     def ask_after_commit(self, answer: RegistryResponse) -> None:
-        """Ask for the status: the PUT was refused for its offset. The blob may have been made all the same."""
+        """Ask for the status: the PUT was refused for its offset, though the blob may have been made."""
         self.upload.late = LateCommit.after(answer, self.upload.blob.size, is_torn=False, words=str(answer))
         self.ask(answer)
 
     # ── HEAD: is it there? ────────────────────────────────────────────────────────────────────────
 
     def not_there_yet(self, answer: RegistryResponse) -> None:
-        """Ask the session, then look for the blob for as long as its commit may take; then send it again."""
+        """Ask for the status, then look for the blob for as long as its commit may take; then send it again."""
         upload, late = self.upload, self.upload.late
         if late is not None and not late.was_asked and upload.beside is None:
             late.was_asked, upload.state = True, State.UNCERTAIN
@@ -77,7 +77,7 @@ class OCISteps(ChunkSteps):
             self.not_there(answer)
 
     def told(self, answer: RegistryResponse) -> None:
-        """Go on in the session, or look for the blob again if the session has all bytes and a commit may go on."""
+        """Continue in the session; or look for the blob again if all bytes are there and a commit may be under way."""
         upload = self.upload
         late, upload.late = upload.late, None
         held = upload.offset if answer.range_end is None else answer.range_end + 1
@@ -101,9 +101,9 @@ class OCISteps(ChunkSteps):
     # ── HEAD: is it whole? ────────────────────────────────────────────────────────────────────────
 
     def measured(self, answer: RegistryResponse) -> None:
-        """Fail if the blob that was made of the chunks has another length; anything else leaves the 201 as it is."""
+        """Fail if the blob that was made of the chunks has another length; after any other answer, believe the 201."""
         upload = self.upload
-        is_told = answer.status == 200 and not answer.is_page  # a page is some portal's
+        is_told = answer.status == 200 and not answer.is_page  # a page comes from a captive portal
         if is_told and answer.length and answer.length != upload.blob.size:
             return upload.fail(
                 RemoteMismatch(

@@ -7,7 +7,7 @@ below is what we make of that. This is why it has the rows that it has.
 The way of a blob. POST opens a session, PATCH appends a chunk to it, PUT with the digest makes a blob of it. A small
 blob goes whole in the PUT. In states: NEW, OPEN for as long as there are chunks, COMMITTING, DONE. All other states but
 one are for trouble. That one is HANDED_OVER: Ollama's registry moves bytes in other ways, and shows itself by the
-answer to a POST. The upload leaves this machine then, and Ollama's goes on with the same answer (`ollama_table.py`).
+answer to a POST. The upload leaves this machine then, and Ollama's continues with the same answer (`ollama_table.py`).
 
 Who knows the offset. A chunk that was answered with success is acknowledged: from then on it is ours to keep count of
 it. A registry's `Range` is evidence and not the truth, as registries tell it one too high, one chunk too low, or from
@@ -62,11 +62,12 @@ from .states import IN_A_SESSION, Event, State
 
 # A session has just been opened. A POST can be answered by nonsense, or by Ollama's registry.
 _BEGUN: Final = frozenset({State.OPEN, State.COMMITTING, State.HANDED_OVER, State.FAILED})
-# No try is left, or the session is of no use: a fresh one is asked for, or the upload goes on in the one that is open.
+# No try is left, or the session is of no use: a fresh one is asked for, or the upload continues in the one that is
+# open.
 _GIVEN_UP: Final = _BEGUN | {State.FRESH}
 # The session is lost: another is opened, if that may help.
 _LOST: Final = _GIVEN_UP | {State.GONE}
-# The same where a commit may be why it is lost.
+# The same if a commit may be the reason for the loss.
 _LOST_OR_COMMITTED: Final = _LOST | {State.CONFIRMING}
 
 # Every pair that has no row.
@@ -137,5 +138,5 @@ ROWS: Final[Rows[OCISteps]] = {
 
 
 def row_of(state: State, what: Kind | Event) -> Row[OCISteps]:
-    """Return the row for `what` happens in `state`: a refusal if the table has none."""
+    """Return the row for `what` in `state`; a refusal if the table has none."""
     return ROWS.get((state, what)) or (_REFUSED_IN_A_SESSION if state in IN_A_SESSION else _REFUSED)

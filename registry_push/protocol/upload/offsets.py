@@ -15,7 +15,7 @@ _NUMBER: Final = r"(?<![\w.-])[0-9]{1,19}(?![\w-])"
 def acknowledged(offset: int, sent: int, range_end: int | None) -> int | None:
     """Return the offset after a chunk that was answered with success, or None: ask for the status.
 
-    `offset` is where the chunk began, `sent` where it ended, `range_end` the last byte that the answer reports.
+    `offset` is where the chunk began, `sent` if it ended, `range_end` the last byte that the answer reports.
     """
     if range_end is None:
         return sent

@@ -16,7 +16,7 @@ class OllamaMachine(OllamaSteps):
     """The requests of parts and of a PUT to the storage. What follows from the answers is in `ollama_table.py`."""
 
     def row_of(self, what: Kind | Event) -> Row[OllamaSteps]:
-        """Return the row for `what` happens now."""
+        """Return the row for `what` in the present state."""
         return row_of(self.upload.state, what)
 
     @property
@@ -27,7 +27,7 @@ class OllamaMachine(OllamaSteps):
             return None
         if self._parts is not None:
             return self._parts.record
-        # No status is told. Only a blob that is all in the storage can be gone on with: by the commit.
+        # No status is told. Only a blob that is all in the storage can be continued: by the commit.
         return UploadRecord(upload.location, upload.offset, direct=True) if upload.offset == upload.blob.size else None
 
     def go_on(self, answer: RegistryResponse) -> None:
@@ -52,10 +52,10 @@ class OllamaMachine(OllamaSteps):
             super().receive(answer, sent=sent)
 
     def _parts_over(self, parts: Parts) -> None:
-        """Take what came of the parts."""
+        """Take the outcome of the parts."""
         upload = self.upload
         upload.location, upload.trouble = parts.location, parts.trouble
-        if len(parts.done) > len(upload.resume.done if upload.resume else ()):  # the old session goes on after all
+        if len(parts.done) > len(upload.resume.done if upload.resume else ()):  # the old session continues after all
             upload.leave_beside()
         answer = parts.lost or RegistryResponse(NO_ANSWER, parts.location)
         if isinstance(parts.failure, Unavailable):
@@ -69,7 +69,7 @@ class OllamaMachine(OllamaSteps):
             self.take(Event.PARTS_PLACED, answer)
 
     def _next_parts(self) -> Parts:
-        """All parts, but for those that an earlier process has placed in this session."""
+        """Return all parts except those that an earlier process has stored in this session."""
         upload, before = self.upload, self.upload.resume
         if before is None or not before.part:
             wanted = upload.ollama.part if upload.ollama else None

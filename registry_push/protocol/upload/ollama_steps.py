@@ -1,7 +1,7 @@
 """`OllamaSteps`: what answers do to an upload in Ollama's dialect, in parts or whole to its storage. Pure.
 
-Ollama's registry tells no status of a session. After a commit without an answer there is only HEAD to ask, and then
-the same PUT: it has no body, and the parts are where they are.
+Ollama's registry has no status of a session. After a commit without an answer there is only HEAD, and then the same PUT
+again: it has no body, and the parts stay where they are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class OllamaSteps(CommitSteps):
         super().__init__(upload)
         self._parts: Parts | None = None
         self._direct: UploadRequest | None = None  # the PUT to the storage
-        self._knows_no_session = False  # the registry has said so of a commit
+        self._knows_no_session = False  # whether the registry has answered so to a commit
 
     def _enter(self, answer: RegistryResponse) -> None:
         upload = self.upload
@@ -53,7 +53,7 @@ class OllamaSteps(CommitSteps):
         self.upload.offset, self.upload.state = self.upload.blob.size, State.COMMITTING
 
     def parts_refused(self, _: RegistryResponse) -> None:
-        """Fail as the parts did."""
+        """Fail with the error of the parts."""
         assert self._parts is not None and self._parts.failure is not None, "these parts were refused"
         self.upload.fail(self._parts.failure)
 

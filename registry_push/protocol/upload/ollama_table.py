@@ -37,7 +37,8 @@ from .states import IN_A_SESSION, Event, State
 
 # A session has just been opened. A POST can be answered by nonsense. A blob without a byte has no part.
 _BEGUN: Final = frozenset({State.PARTS, State.DIRECT, State.COMMITTING, State.FAILED})
-# No try is left, or the session is of no use: a fresh one is asked for, or the upload goes on in the one that is open.
+# No try is left, or the session is of no use: a fresh one is asked for, or the upload continues in the one that is
+# open.
 _GIVEN_UP: Final = _BEGUN | {State.FRESH}
 # The session is lost: another is opened, if that may help.
 _LOST: Final = _GIVEN_UP | {State.GONE}
@@ -98,5 +99,5 @@ ROWS: Final[Rows[OllamaSteps]] = {
 
 
 def row_of(state: State, what: Kind | Event) -> Row[OllamaSteps]:
-    """Return the row for `what` happens in `state`: a refusal if the table has none."""
+    """Return the row for `what` in `state`; a refusal if the table has none."""
     return ROWS.get((state, what)) or (_REFUSED_IN_A_SESSION if state in IN_A_SESSION else _REFUSED)

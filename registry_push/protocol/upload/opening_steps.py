@@ -1,4 +1,4 @@
-"""`OpeningSteps`: how an upload gets a session, tries again, begins anew, and ends, in both dialects. Pure."""
+"""`OpeningSteps`: how an upload gets a session, tries again, starts again, and ends, in both dialects. Pure."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class OpeningSteps(Machine):
         self._done(answer, Placement.MOUNTED if is_elsewhere else Placement.PRESENT)
 
     def without_mount(self, answer: RegistryResponse) -> None:
-        """Ask for the next mount, or for a session; a refusal of that is one."""
+        """Ask for the next mount, or for a session; if that is refused too, fail."""
         if not self.upload.mounts:
             return self.refused(answer)
         self.upload.mounts.pop(0)
@@ -84,14 +84,14 @@ class OpeningSteps(Machine):
 
     def again(self, answer: RegistryResponse) -> None:
         """Send the same request again after a pause."""
-        # Idle connections break together with the one in use, and the question after a cut may get one of them.
+        # Idle connections break together with the one in use, and the request after a cut may get one of them.
         if answer.kind is Kind.LOST and self.upload.was_cut and not self.upload.is_spared:
             self.upload.is_spared = True
         else:
             self._pause(answer)
 
     def session_lost(self, answer: RegistryResponse) -> None:
-        """Begin anew: the session is lost."""
+        """Start again: the session is lost."""
         upload = self.upload
         was_cut, upload.was_cut = upload.was_cut, False
         self._forget_session()
@@ -109,7 +109,7 @@ class OpeningSteps(Machine):
         return None
 
     def spent(self, answer: RegistryResponse) -> None:
-        """Open a fresh session if the registry is well: all tries of this one failed. There is one fresh session."""
+        """Open a fresh session after all tries of this one failed. There is at most one fresh session."""
         upload = self.upload
         in_doubt = upload.may_be_there(answer)
         if upload.beside is not None and not in_doubt:
@@ -125,14 +125,14 @@ class OpeningSteps(Machine):
             upload.in_doubt, upload.state = in_doubt, State.FRESH
 
     def leave_session(self, _: RegistryResponse) -> None:
-        """Go on in another session: this one can't be reached. It took no request, so it took no commit either."""
+        """Continue in another session: this one can't be reached, so it has taken no commit either."""
         if self.upload.beside is not None:
             self._change_session()
         else:
             self.upload.in_doubt, self.upload.state = False, State.FRESH
 
     def _change_session(self) -> None:
-        """Begin again in the session that is open beside the old one."""
+        """Start again in the session that is open beside the old one."""
         upload = self.upload
         answer, upload.beside = upload.beside, None
         assert answer is not None, "there is one to change to"
@@ -144,7 +144,7 @@ class OpeningSteps(Machine):
         self.opened(answer)
 
     def _pause(self, answer: RegistryResponse) -> bool:
-        """Take one try; False if there was none, and the upload went on or ended without it."""
+        """Take one try; return False if none was left, and the upload has continued or ended without it."""
         upload = self.upload
         upload.began = upload.began or upload.trouble
         pause = upload.budget.spend(answer.retry_after)
@@ -152,14 +152,14 @@ class OpeningSteps(Machine):
             self.spent(answer)
             return False
         upload.has_paid = True
-        # A token that ran out has been renewed by now: there is nothing to wait for.
+        # An expired token has been renewed by now: there is nothing to wait for.
         upload.after = 0.0 if answer.kind is Kind.EXPIRED else pause
         return True
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────
 
     def refused(self, answer: RegistryResponse) -> None:
-        """Fail, unless the session is one that another process has left: then begin anew."""
+        """Fail, unless the session is one that another process has left: then start again."""
         upload = self.upload
         if upload.resume is not None and not upload.is_fresh and upload.state in IN_A_SESSION:
             return self.leave_session(answer)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class UploadSession(Conversation):
-    """The upload of one blob. Not thread-safe; nothing here blocks, waits or raises on what a server answers."""
+    """The upload of one blob. Not thread-safe; nothing here blocks, waits or raises because of an answer."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class UploadSession(Conversation):
     ) -> None:
         """Begin at the POST, or where `resume` says that an earlier process stopped.
 
-        `negotiates`: become an upload in Ollama's way if the registry shows itself as one of that kind. `trouble` says
-        why an upload before this one failed.
+        `negotiates`: switch to Ollama's way if the registry turns out to be of that kind. `trouble` says why an earlier
+        upload failed.
         """
         self._upload = UploadState(
             blob,
@@ -104,7 +104,7 @@ class UploadSession(Conversation):
         return is_over
 
     def _hand_over(self) -> None:
-        """Let Ollama's machine go on if OCI's has found that the session it opened is one of Ollama's registry."""
+        """Switch to Ollama's machine if OCI's has found that the session is at Ollama's registry."""
         answer = self._upload.handed_over
         if answer is not None:
             self._upload.handed_over = None
@@ -114,19 +114,19 @@ class UploadSession(Conversation):
     # ── what the driver has to tell besides ───────────────────────────────────────────────────────
 
     def share_line(self, bodies: int) -> None:
-        """Take note that so many bodies go to the registry at once, this one among them."""
+        """Note how many bodies are sent to the registry at once, this one among them."""
         self._upload.bodies = bodies
 
     def stored_as(self, etag: str) -> None:
-        """Take note of what the storage should call the parts: the closing request names it."""
+        """Note the storage's `etag` of the parts, which the closing request names."""
         self._upload.etag = etag
 
     def others_got_through(self) -> None:
-        """The registry turns this one away, but takes others meanwhile: its turn will come, so no try is lost."""
+        """Wait without losing a try: the registry turns this upload away, but takes others meanwhile."""
         self._upload.budget.restore()
 
     def scopes(self, request: UploadRequest) -> Scopes:
-        """Return what a token has to allow for `request`."""
+        """Return the scopes that `request` needs."""
         own = f"repository:{self.repository}:pull,push"
         if not request.is_offer:
             return (own,)
@@ -138,7 +138,7 @@ class UploadSession(Conversation):
 
     @property
     def state(self) -> State:
-        """Where the upload stands."""
+        """The state of the upload."""
         return self._upload.state
 
     @property
@@ -153,7 +153,7 @@ class UploadSession(Conversation):
 
     @property
     def plan(self) -> ChunkPlan:
-        """How the blob is cut, as far as the registry has shown what it takes."""
+        """The plan of requests, as far as the registry's limits are known."""
         return self._upload.plan
 
     @property
@@ -163,17 +163,17 @@ class UploadSession(Conversation):
 
     @property
     def trouble(self) -> str:
-        """Why the last request failed, for people."""
+        """Why the last request failed, for messages."""
         return self._upload.trouble
 
     @property
     def restarts(self) -> int:
-        """How often the upload began anew."""
+        """How often the upload began again."""
         return self._upload.restarts
 
     @property
     def is_left_by_another(self) -> bool:
-        """Whether the session is one that an earlier process has begun."""
+        """Whether an earlier process has opened the session."""
         return self._upload.resume is not None
 
     @property
@@ -183,12 +183,12 @@ class UploadSession(Conversation):
 
     @property
     def placement(self) -> Placement | None:
-        """How the blob came to be there; None until it is."""
+        """How the blob got there; None until it has."""
         return self._upload.placement
 
     @property
     def failure(self) -> RegistryPushError | None:
-        """The error to raise; None as long as the upload has not failed."""
+        """The error to raise; None unless the upload has failed."""
         return self._upload.failure
 
     # ── what is to be remembered of the host ──────────────────────────────────────────────────────
@@ -205,20 +205,20 @@ class UploadSession(Conversation):
 
     @property
     def learned_whole(self) -> WholePut | None:
-        """What goes in one PUT here, if the upload has learned that."""
+        """Which blobs are sent in one PUT here, if the upload has learned that."""
         return self._upload.learned_whole
 
     @property
     def has_learned(self) -> bool:
-        """Whether there may be something to remember for the host."""
+        """Whether the upload may have learned something to remember for the host."""
         upload = self._upload
         is_plain = upload.kept is CutBehaviour.UNKNOWN and upload.ollama is None and upload.plan.limit is None
         return not is_plain or upload.limit_failed or upload.learned_whole is not None or upload.plan.last_in_put
 
     def learned_limit(self, known: int | None) -> int | None:
-        """Return the most bytes that the host takes in one chunk, if `known` is what was known of that before.
+        """Return the most bytes that the host takes in one chunk; `known` is what was known of it before.
 
-        A limit that nothing has got through under is none, nor one under which the registry refused a chunk for good.
+        A limit counts only if a chunk within it was accepted, and none was refused for good.
         """
         upload = self._upload
         if upload.limit_failed or isinstance(self.failure, Refused) or (self.failure and self._machine.was_refused):
@@ -230,35 +230,35 @@ class UploadSession(Conversation):
 
     @property
     def record(self) -> UploadRecord | None:
-        """What to keep; None while the registry holds nothing that could be gone on with."""
+        """The record to store; None while the registry holds nothing that could be continued."""
         upload, uploads = self._upload, self._upload.endpoints.uploads
-        # A login that ran out denies no byte. But there is none for a session elsewhere, which gets none of ours.
+        # An expired login does not mean that bytes are lost, except in a session elsewhere, which gets none of ours.
         is_ours = HTTPOrigin.of(upload.location or uploads) == HTTPOrigin.of(uploads)
-        # A captive portal before the registry denies none either.
+        # Nor does a captive portal in front of the registry.
         passes = Unavailable | NotARegistry | NotAllowed if is_ours else Unavailable | NotARegistry
         is_worth_it = upload.state is not State.FAILED or isinstance(upload.failure, passes)
         if upload.state in (State.DONE, State.MEASURING) or not is_worth_it:
             return None
         own = self._machine.own_record
-        # Until something is in the fresh session, the old one may be the better of the two after all.
+        # Until a fresh session holds something, the old one may still be the better.
         return own if upload.before is None or upload.has_bytes(own) else upload.before
 
     @property
     def got_nowhere(self) -> bool:
-        """Whether the registry is well and nothing got through, not in a fresh session either."""
+        """Whether nothing got through although the registry works, not even in a fresh session."""
         upload = self._upload
         return upload.is_fresh and not self.is_done and not upload.has_bytes(self._machine.own_record)
 
     @property
     def cancel_request(self) -> UploadRequest | None:
-        """What has the registry forget the session; None where there is none. Ollama's registry knows no DELETE."""
+        """The request to delete the session; None if there is none. Ollama's registry knows no DELETE."""
         if not self._upload.location or self.placement is not None or self.is_at_ollama:
             return None
         return UploadRequest("DELETE", self._upload.location, {})
 
     @property
     def left_over(self) -> list[UploadRequest]:
-        """What has the registry forget fresh sessions that were of no use; Ollama's registry knows no DELETE."""
+        """The requests to delete unused fresh sessions. Ollama's registry knows no DELETE."""
         if self.is_at_ollama:
             return []
         upload = self._upload

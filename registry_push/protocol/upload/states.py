@@ -22,7 +22,7 @@ class State(Enum):
     MEASURING = auto()  # HEAD: several chunks were committed; is the blob as long as it should be?
     GONE = auto()  # POST: the session is lost; open another, a bounded number of times
     FRESH = auto()  # POST: all tries of the session failed; is it the session, or the registry?
-    HANDED_OVER = auto()  # a session was opened at Ollama's registry: the other machine goes on, with the same answer
+    HANDED_OVER = auto()  # a session was opened at Ollama's registry: the other machine continues, with the same answer
     DONE = auto()
     FAILED = auto()
 

@@ -90,11 +90,11 @@ class UploadState:
         self.redirects = False  # there was a redirect: long bodies wait to be asked for
 
     def has_bytes(self, record: UploadRecord | None) -> bool:
-        """Whether the registry has acknowledged bytes in the session of `record`."""
+        """Return whether the registry has acknowledged bytes in the session of `record`."""
         return record is not None and record.acknowledged(self.blob.size) > 0
 
     def leave_beside(self) -> None:
-        """Stay in the session that is in use; the fresh one beside it is left over."""
+        """Stay in the current session; the fresh one beside it is not needed."""
         if self.beside is not None:
             answer, self.beside = self.beside, None
             self.left.append(resolve(answer.url, answer.upload_location or answer.location or ""))
@@ -108,23 +108,23 @@ class UploadState:
 
     @property
     def may_be_broken(self) -> bool:
-        """Whether it may be the session that does not work, which a fresh one would show."""
+        """Whether the session itself may be broken, which a fresh one would show."""
         return self.state not in (State.NEW, State.GONE) and self.budget.has_tried
 
     def may_be_there(self, answer: RegistryResponse) -> bool:
-        """Whether this trouble leaves open what came of a commit."""
+        """Return whether the outcome of a commit is unknown after this failure."""
         refused = answer.kind is Kind.EXPIRED
         return self.state is State.CONFIRMING or (self.state is State.COMMITTING and not refused)
 
     def is_worth_a_try(self, answer: RegistryResponse) -> bool:
-        """Whether the old session is tried again although a fresh one is open: not if it fails.
+        """Return whether to use the old session although a fresh one is open: not if it fails.
 
         An old session whose status is a little behind works, and still holds most of what was sent.
         """
         return answer.kind in (Kind.ACCEPTED, Kind.CREATED) or self.may_be_there(answer)
 
     def why_in_full(self, kept: str) -> str:
-        """Return why the upload is given up: the last trouble, the first one, and what is `kept` after a cut."""
+        """Return why the upload is given up: the last failure, the first one, and what is `kept` after a cut."""
         began = [f"it began with: {self.began}"] if self.began not in self.trouble else []
         return "; ".join([self.trouble, *began, *([kept] if self.was_cut and kept else [])])
 
