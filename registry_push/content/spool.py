@@ -44,7 +44,7 @@ class Spool:
         return Digest(self._hashed.hexdigest())
 
     def write(self, piece: bytes | memoryview) -> None:
-        """Appends `piece`. Raises `OSError`; after `discard` it does nothing."""
+        """Append `piece`. Raises `OSError`; does nothing after `discard`."""
         with self._lock:
             if self._ended:
                 return
@@ -55,11 +55,11 @@ class Spool:
             self._size += len(piece)
 
     def mark(self) -> tuple[int, Any]:
-        """What `rewind` needs to come back to here."""
+        """Return the state that `rewind` needs to return to this point."""
         return self._size, self._hashed.copy()
 
     def rewind(self, mark: tuple[int, Any]) -> None:
-        """Forgets what was written since `mark`. Raises `OSError`."""
+        """Forget what was written since `mark`. Raises `OSError`."""
         with self._lock:
             if self._ended:
                 return
@@ -73,7 +73,7 @@ class Spool:
         self.rewind((0, hashlib.sha256()))
 
     def commit(self, path: Path) -> None:
-        """Puts the content at `path`, whole and on the disk, in place of what is there. Raises `OSError`."""
+        """Sync the content to the disk and put it at `path`, replacing what is there. Raises `OSError`."""
         with self._lock:
             if self._ended:
                 return
@@ -93,7 +93,7 @@ class Spool:
         sync_folder(path.parent)
 
     def discard(self) -> None:
-        """Removes what was not committed. Waits for a thread that writes just now. Safe to call twice."""
+        """Remove what was not committed. Waits for a thread that is writing. Safe to call twice."""
         with self._lock:
             self._ended = True
             if self._descriptor is not None:
@@ -102,7 +102,7 @@ class Spool:
                 self._path.unlink(missing_ok=True)
 
     def leave(self) -> None:
-        """As `discard`: under a name that nobody knows nothing can be continued."""
+        """As `discard`: nobody could find a random name again."""
         self.discard()
 
     def _opened(self) -> int:
@@ -115,7 +115,7 @@ class Spool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in it as lasting as the content. Windows has no such call, and keeps names itself."""
+    """Sync the names in the folder to the disk. Windows has no such call, and does so itself."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -22,7 +22,7 @@ _SLOWEST: Final = 4 * 1024
 
 
 async def read_whole(response: aiohttp.ClientResponse, most: int, *, patience: float) -> bytes:
-    """The body; the beginning of it for an error, and for an answer to anything but GET, whose body is no content.
+    """Return the body; for an error, and for an answer to anything but GET, only its beginning.
 
     It has to come in time, whatever else the server sends meanwhile.
 
@@ -95,7 +95,7 @@ class Pieces:
 
 
 async def beginning_of(pieces: AsyncIterator[bytes]) -> bytes:
-    """As much of an error's body as is worth reading."""
+    """Return as much of an error's body as is worth reading."""
     content = bytearray()
     async for piece in pieces:
         content += piece

@@ -57,7 +57,7 @@ class AnswerReader:
         return piece
 
     async def close(self) -> None:
-        """Give the connection back. Safe to call twice."""
+        """Release the connection. Safe to call twice."""
         if self._socket is not None:
             self._socket.close()
         await self._held.aclose()

@@ -1,4 +1,4 @@
-"""`RemoteBody`: a blob at a registry, read in order, and gone on with where the line broke."""
+"""`RemoteBody`: a blob at a registry, read in order, and continued where the line broke."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class RemoteBody(BlockBody):
             raise BlobCorrupt(f"{self._blob.digest} has {self.size} bytes; {length} from {offset} were asked for")
 
     async def reader_at(self, offset: int) -> AnswerReader | None:
-        """The reader that the last part was read with, if it is at `offset`."""
+        """Return the reader of the last part, if it is at `offset`."""
         reader, self._spare = self._spare, None
         if reader is not None and reader.offset != offset:
             await reader.close()
@@ -94,7 +94,7 @@ class RemoteBody(BlockBody):
         await self.pauses.rest(pause, self._stop)
 
     async def close(self) -> None:
-        """Give the connection back. Safe to call twice."""
+        """Release the connection. Safe to call twice."""
         await self.keep(None)
 
 

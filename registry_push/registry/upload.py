@@ -82,7 +82,7 @@ class Upload:
         return self.run_of.settings.timeout
 
     async def run(self) -> Placement:
-        """Brings the blob there. Raises what keeps it from that; cancelling leaves the session open."""
+        """Upload the blob. Raises the error that prevents it; cancelling leaves the session open."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._content = Verification(
@@ -122,14 +122,14 @@ class Upload:
         return self.session.placement
 
     async def forget(self) -> None:
-        """Has the registry free what the failed upload holds there; a registry that won't is left alone."""
+        """Delete the failed upload at the registry; ignore a registry that refuses."""
         request = self.session.cancel_request
         if request is not None:
             with suppress(RegistryPushError):
                 await freed(self.host.client, request.url, self.session.scopes(request))
 
     async def tidy(self) -> None:
-        """Has the registry free the sessions that were begun in vain beside the upload's own."""
+        """Delete the unused sessions that were opened beside the upload's own."""
         for request in self.session.left_over:
             with suppress(RegistryPushError):
                 await self.host.client.attempt(
@@ -139,7 +139,7 @@ class Upload:
     # ── requests ──────────────────────────────────────────────────────────────────────────────────
 
     async def _measure(self, request: UploadRequest) -> None:
-        """Ask how long the blob is that was committed; nothing that keeps this from an answer undoes the commit."""
+        """Ask for the length of the committed blob; a failure of this request does not undo the commit."""
         await self._rest(request, self.session.trouble)
         try:
             answer = await self._send(request, None)
@@ -197,16 +197,16 @@ class Upload:
         return nullcontext() if request.span is None else held(self.blob.size)
 
     def _is_sessions_fault(self, error: TLSFailed | NotAllowed) -> bool:
-        """Whether another session may do. Rights that are missing are the registry's word, but for an old session."""
+        """Return whether another session may work: missing permissions are final, except for an old session."""
         is_candidate = isinstance(error, TLSFailed) or self.session.is_left_by_another
         return is_candidate and self.session.unreachable(error)
 
     def _is_over_at_source(self, error: Unavailable) -> bool:
-        """Whether a source that is read over a line has given up: it has had its tries, which are not multiplied."""
+        """Return whether a source that is read over a line has given up, after tries of its own."""
         return isinstance(error, SourceUnavailable) and self._content.is_streamed
 
     def _failure(self, failure: RegistryPushError) -> RegistryPushError:
-        """The error for an upload that was given up: trouble on this side says itself what to do about it."""
+        """Return the error for an upload that was given up; an error on this side has its own hint."""
         if self._here is None or not isinstance(failure, Unavailable):
             return failure
         self._here.__cause__ = failure
@@ -243,7 +243,7 @@ class Upload:
         return answer
 
     def _patience(self, request: UploadRequest) -> float:
-        """Seconds beyond the usual for an answer that takes work, or that must not be missed."""
+        """Return the seconds beyond the usual timeout for an answer that takes work, or that must not be missed."""
         work = self.blob.size / SLOWEST_COMMIT if request.closes else 0.0
         if request.span is not None and self.host.throughput.rate:
             work += _ON_THE_WAY / self.host.throughput.rate
@@ -253,7 +253,7 @@ class Upload:
     def _payload(
         self, span: Span, moved: Callable[[int], None], start: int = 0, *, closes: bool = False
     ) -> SpanPayload:
-        """The body for `span`, in the request that `closes` or not; `moved` is told `start` and how much has gone."""
+        """Return the body for `span`; `closes`: of the closing request. `moved` is called with the bytes sent."""
         is_whole = closes and span.length > SINGLE_PUT and self.session.kept is not CutBehaviour.EVERYTHING
         is_dear = self.session.kept is CutBehaviour.NOTHING or is_whole
         watch = StallDetector(self.host.throughput, window=self.stall, clock=asyncio.get_running_loop().time)
@@ -292,7 +292,7 @@ class Upload:
 
     @property
     def _goes_whole(self) -> bool:
-        """Whether each body is read into memory and hashed there before any of it is sent.
+        """Return whether each body is read into memory and hashed there before any of it is sent.
 
         So nothing else is ever sent, whatever becomes of the file: one that is written through a memory map has no new
         time. That takes a slot's worth of memory, `SINGLE_PUT` at most, as long as the body is under way.

@@ -85,45 +85,45 @@ class SpanPayload(payload.Payload):
 
     @property
     def sent(self) -> int:
-        """Bytes that were given to the kernel. A thread may be ahead of what the loop has heard of it."""
+        """Bytes that were passed to the kernel. A thread may be ahead of what the loop knows."""
         return self._counted if self._carrier is None else self._carrier.sent
 
     @property
     def length(self) -> int:
-        """Bytes of it all."""
+        """Bytes of the span."""
         return self._span.length
 
     @property
     def complete(self) -> bool:
-        """Whether every byte was given to the kernel."""
+        """Whether every byte was passed to the kernel."""
         return self.sent == self._span.length
 
     def failure(self, url: str) -> RegistryPushError | None:
-        """Why the body could not be read, or not be sent to `url`; None if it was not the body that failed."""
+        """Return why the body could not be read, or not be sent to `url`; None if it was not the body that failed."""
         if self.source_error is not None or self.broken is None:
             return self.source_error
         return ConnectionLost(f"the body could not be sent: {reason_of(self.broken)}", url=url)
 
     async def at_rest(self) -> None:
-        """Returns, in milliseconds, when `sent` is not behind what has gone."""
+        """Wait, for milliseconds, until `sent` counts everything that was sent."""
         if self._carrier is not None:
             await self._carrier.at_rest()
 
     def end(self) -> int:
-        """Nobody is told any more; gives what has gone. A thread's last turn may be heard of behind the answer."""
+        """Stop reporting progress and return the number of bytes sent."""
         self._on_sent = _ignore
         return self.sent
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """No text: required by aiohttp's interface, used by none of its paths for us."""
+        """Raise `TypeError`: aiohttp's interface requires this method, but never calls it for us."""
         raise TypeError("the body of an upload is no text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Writes the span. Cancelling breaks the connection, nothing else."""
+        """Write the span. Cancelling breaks the connection, and nothing else."""
         await self.write_with_length(writer, None)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Writes the span; its length is the request's Content-Length already."""
+        """Write the span; its length is the request's Content-Length already."""
         try:
             await self._send(writer)
         except RegistryPushError as error:
@@ -160,7 +160,7 @@ class SpanPayload(payload.Payload):
         return None
 
     async def _bare(self, writer: StreamWriter, transport: asyncio.WriteTransport) -> TransportSocket:
-        """The socket, once all before the body has left the transport's buffer: what follows goes past that."""
+        """Return the socket when the transport's buffer is empty: the body is sent past it."""
         transport.set_write_buffer_limits(0)
         writer.send_headers()
         await writer.drain()
@@ -191,7 +191,7 @@ class SpanPayload(payload.Payload):
                 await body.close()
 
     async def _pumped(self, line: int, body: LocalFile) -> bool:
-        """Sends the span by the kernel; False, and nothing sent, where this file system can't do that."""
+        """Send the span by the kernel; return False, with nothing sent, if this file system can't do that."""
         pump = SendfileSender(
             line,
             body.file.fileno(),
@@ -218,7 +218,7 @@ class SpanPayload(payload.Payload):
         return True
 
     async def _probe(self, body: LocalFile) -> None:
-        """Raise what keeps the file from being read where the kernel stopped: it does not say which end failed."""
+        """Raise the file's error at the byte where the kernel stopped, since it does not say which side failed."""
         offset = self._span.start + self.sent
         length = min(self._slice, self._span.stop - offset)
         await in_thread(probe, os.dup(body.file.fileno()), offset, length, body.name)
@@ -278,7 +278,7 @@ class SpanPayload(payload.Payload):
 
 
 def _ignore(_: int) -> None:
-    """Tells nobody."""
+    """Do nothing."""
 
 
 def _is_plain(transport: asyncio.WriteTransport) -> bool:

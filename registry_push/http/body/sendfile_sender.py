@@ -55,7 +55,7 @@ class SendfileSender:
         self._alive_at = 0.0  # the loop's time when bytes have moved last, or will again after a rest
 
     async def run(self) -> None:
-        """Returns when the kernel has taken all of it. Cancelling is safe.
+        """Send everything; return when the kernel has taken all of it. Cancelling is safe.
 
         Raises `EOFError` where the file ends early, `TimeoutError` after `stall` seconds in which the line took
         nothing, and what the kernel or `moved` raises.
@@ -72,7 +72,7 @@ class SendfileSender:
                 os.close(self._watched)
 
     def _push(self) -> None:
-        """Gives the kernel what it takes now."""
+        """Pass the kernel as much as it takes now."""
         turn = 0
         try:
             while self._offset < self._stop:
@@ -101,7 +101,7 @@ class SendfileSender:
         return None
 
     def _wait(self) -> None:
-        """Goes on when the socket takes bytes, or is broken."""
+        """Resume when the socket becomes writable or fails."""
         if self._watched is None:
             try:
                 self._watched = self._line = os.dup(self._line)

@@ -27,7 +27,7 @@ Check = Callable[[], None]
 
 
 def nothing() -> None:
-    """Checks nothing."""
+    """Check nothing."""
 
 
 class ThreadSender:
@@ -92,7 +92,7 @@ class ThreadSender:
                 await self._turns.ended()
 
     async def at_rest(self) -> None:
-        """Returns when no thread sends just now: `sent` says all then."""
+        """Wait until no thread is sending, so that `sent` counts everything."""
         await self._turns.ended()
 
     async def _run(self) -> None:
@@ -109,7 +109,7 @@ class ThreadSender:
                 self._moved(told - before)
 
     def _carry(self) -> None:
-        """In a thread: one turn, or until the line takes no more."""
+        """Run one turn in a thread, or until the line takes no more."""
         end = min(self.sent + _TURN, self._span.length)
         line = select.poll()
         line.register(self._line, select.POLLOUT)
