@@ -227,7 +227,7 @@ async def test_two_writers_of_one_archive(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     async with OCIArchiveWriter(path) as first, OCIArchiveWriter(path) as second:
         await first.put(BLOB, BytesBody(HELLO))
-        with pytest.raises(Unwritable, match="another copy writes it"):
+        with pytest.raises(Unwritable, match="another copy is writing it"):
             await second.put(BLOB, BytesBody(HELLO))
         await first.put_manifest(manifest(), "latest")
         await first.finish()
