@@ -132,7 +132,7 @@ async def test_a_self_signed_certificate_is_called_so(tmp_path: Path) -> None:
 async def test_what_ca_file_does_not_mend_comes_before_it(authority: Authority, tmp_path: Path) -> None:
     text = await failure(authority.issue(tmp_path / "server", hosts=["a.test"], last=-1).server)
     message, _, hint = text.partition(" → ")
-    assert message.index("has expired") < message.index("is for a.test") < message.index("not known here")
+    assert message.index("has expired") < message.index("is for a.test") < message.index("not trusted here")
     assert hint.index("clock") < hint.index("--ca-file")
 
 
