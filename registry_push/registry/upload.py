@@ -301,7 +301,7 @@ class Upload:
         return is_whole and isinstance(self.body, LocalFile) and not self.trust.is_blind
 
     def _settles_along(self, request: UploadRequest) -> bool:
-        """Return whether the PUT of a blob is hashed on its way: its last bytes at least wait until the digest is right.
+        """Return whether the PUT of a blob is hashed on its way: its last bytes wait until the digest is right.
 
         A body that ends before its Content-Length is committed by nobody (RFC 9112, section 6.3), and the PUT names the
         digest besides.
