@@ -73,11 +73,11 @@ async def pour(pieces: AsyncIterator[bytes], write: Write) -> None:
             held += len(piece)
             if held >= _BATCH:
                 if writing is not None:
-                    await writing
+                    await asyncio.shield(writing)  # a stop must not lose what is in its turn
                 writing = asyncio.create_task(in_thread(write, batch))
                 batch, held = [], 0
         if writing is not None:
-            await writing
+            await asyncio.shield(writing)  # a stop must not lose what is in its turn
         if batch:
             await in_thread(write, batch)
     finally:
