@@ -81,9 +81,25 @@ async def pour(pieces: AsyncIterator[bytes], write: Write) -> None:
         if batch:
             await in_thread(write, batch)
     finally:
-        if writing is not None:
-            await asyncio.gather(writing, return_exceptions=True)
-        await closed(pieces)
+        try:
+            if writing is not None:
+                await _ended(writing)
+        finally:
+            await closed(pieces)
+
+
+async def _ended(writing: asyncio.Task[None]) -> None:
+    """Return when `writing` has ended, which a thread does soon. Being cancelled waits for that too."""
+    cancelled: asyncio.CancelledError | None = None
+    while not writing.done():
+        try:
+            await asyncio.wait([writing])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not writing.cancelled():
+        writing.exception()  # it was raised already, or something else is
+    if cancelled is not None:
+        raise cancelled
 
 
 async def closed(pieces: AsyncIterator[bytes]) -> None:
