@@ -12,7 +12,7 @@ import aiohttp
 from ..errors import ProtocolViolation, TimedOut
 from ..model import HTTPOrigin
 from ..protocol.diagnostics import MAX_ERROR_BYTES
-from .aiohttp_fixes import longest
+from .aiohttp_fixes import longest, unread
 from .body.answer_line import line_of, return_line, take_line
 from .body.socket_reader import SocketReader
 
@@ -68,6 +68,10 @@ class Pieces:
                 piece = await self._response.content.read(_PIECE)
         except TimeoutError as error:
             raise _too_slow(self._response, "sends nothing more of the content") from error
+        except (aiohttp.ClientError, OSError):
+            piece = unread(self._response.content)
+            if not piece:
+                raise
         if not piece:
             raise StopAsyncIteration
         self._count += len(piece)
