@@ -24,7 +24,7 @@ from tests.support.registries import DockerRegistry
 from .stage import Content, Request, damaged, requests_at, wrong_at
 
 # Bytes. Smaller blobs are sent again sooner than they are looked up: once for each repository.
-WORTH_REMEMBERING: Final = 1024 * 1024
+WORTH_REMEMBERING: Final = 4096
 # Of heads, for each request, and of the manifests beside.
 _HEAD: Final = 1500
 _BLOCK: Final = 512  # the kernel's unit of ru_oublock and st_blocks, in bytes

@@ -46,7 +46,7 @@ def test_each_blob_goes_over_each_wire_once(
     moved = migrate(source, target, content, tmp_path / "run")
     assert moved.faults == []
     assert twice(moved, content) == []
-    assert moved.mounted == 4, "two blobs are shared by three repositories"
+    assert moved.mounted == 6, "three blobs are shared by three repositories"
     assert moved.written < JOURNAL * moved.starts and moved.left < JOURNAL
 
 
