@@ -181,6 +181,6 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: half a key is none
         path.unlink()
         raise

@@ -13,7 +13,7 @@ from .write_errors import writing
 try:
     import fcntl
 except ImportError:  # Windows: processes take no turns there
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 _HAS_LOCKS: Final[bool] = fcntl is not None
 

@@ -12,7 +12,7 @@ from .spool import BLOB_MODE, Spool
 try:
     import fcntl
 except ImportError:  # Windows: nothing is continued there
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 _HAS_LOCKS: Final[bool] = fcntl is not None
 # Bytes. A smaller part is quickly fetched again, so it is not kept: a cancelled copy should leave no litter.

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.other_user import command_as_other, public_folder
+
 pytestmark = pytest.mark.attack("S15")
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "ollama"
@@ -69,8 +71,9 @@ def test_a_configuration_is_read(tmp_path: Path) -> None:
     assert listed("--config", str(tmp_path / "mine.toml"), home=tmp_path).stdout.startswith("{")
 
 
-@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may read everything")
-def test_one_that_is_closed_to_us_is_not_allowed(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text("")
-    (tmp_path / "mine.toml").chmod(0)
-    assert listed("--config", str(tmp_path / "mine.toml"), home=tmp_path).returncode == 4
+async def test_one_that_is_closed_to_us_is_not_allowed() -> None:
+    with public_folder() as folder:
+        (folder / "mine.toml").write_text("")
+        (folder / "mine.toml").chmod(0)
+        done = await command_as_other("list", "--config", str(folder / "mine.toml"), home=str(folder))
+    assert done.code == 4 and "mine.toml" in done.err

@@ -80,7 +80,7 @@ class OCIArchive(LayoutReader):
                 file = self._open()
                 try:
                     self._opened = file, self._scanned(file)
-                except BaseException:
+                except BaseException:  # cancelled or broken, nobody else closes it
                     file.close()
                     raise
             return self._opened

@@ -216,7 +216,7 @@ class OCIArchiveWriter(LocalTarget):
                 await in_thread(file.begin)
                 while await in_thread(file.take_over):
                     self._check_stop()
-            except BaseException:
+            except BaseException:  # cancelled too: the lock on it must go
                 await asyncio.shield(in_thread(file.leave))
                 raise
             self._file = file

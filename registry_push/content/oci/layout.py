@@ -197,7 +197,7 @@ class OCILayout(LayoutReader, LocalTarget):
                 while await in_thread(self._take_over, file):
                     pass
                 return file
-        except BaseException:
+        except BaseException:  # cancelled too: the lock on it must go
             await _leave(file)
             raise
         return Spool(self.path)

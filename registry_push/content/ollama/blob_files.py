@@ -67,7 +67,7 @@ class BlobFiles:
         except OSError as error:
             file.close()
             raise self._unusable(blob, path, error) from error
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else closes it
             file.close()
             raise
         return file

@@ -85,7 +85,7 @@ class Folder:
         descriptor = os.open(self._at(name), flags, FILE_MODE, dir_fd=self._descriptor)
         try:
             self.adopt(descriptor, FILE_MODE)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else closes it
             os.close(descriptor)
             raise
         return descriptor

@@ -59,7 +59,7 @@ class PartialBlob:
             descriptor = _claimed(work, name)
             try:
                 return cls(files, blob, descriptor)
-            except BaseException:
+            except BaseException:  # Ctrl-C too: nobody else closes it
                 os.close(descriptor)
                 raise
 
@@ -196,7 +196,7 @@ def _claimed(work: Folder, name: str) -> int:
             now, ours = work.status(name), os.fstat(descriptor)
             if now is not None and (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino):
                 return descriptor
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else closes it
             os.close(descriptor)
             raise
         os.close(descriptor)  # its previous holder has made it the blob, or removed it

@@ -117,7 +117,7 @@ def regular_descriptor(path: Path) -> int:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise OSError(f"is {kind_of(mode)}, not a file")  # noqa: TRY301  # the descriptor is closed below
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nobody else closes it
         os.close(descriptor)
         raise
     return descriptor
