@@ -18,10 +18,13 @@ from . import leaks
 from .command import Finished
 
 UID: Final = 54_321
-# Imports all of the package before root's rights are gone: the interpreter may lie in root's own home.
+# Imports all of the package, and what it imports late, before root's rights are gone: the interpreter and the
+# environment may lie in folders that only root may enter.
 _DROP: Final = f"""
-import encodings.idna, encodings.utf_8_sig, importlib, json, os, pkgutil, sys, tomllib
-import aiohttp, cryptography.x509, registry_push
+import difflib, encodings.idna, encodings.utf_8_sig, fcntl, getpass, grp, importlib, json, os, pkgutil, pwd, resource
+import sys, tomllib
+import aiofiles, aiohttp, cryptography.x509, platformdirs.unix, registry_push, rich.console
+import cryptography.hazmat.primitives.asymmetric.ed25519, cryptography.hazmat.primitives.serialization
 for module in pkgutil.walk_packages(registry_push.__path__, "registry_push."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
