@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import RegistryPushError, printable, redacted
 from ..events import HTTPAnswer, HTTPRequest, Sink
 from ..protocol.secrets import Secrets
 from ..text.user_part import without_user_parts
-from .body.payload import SpanPayload
 from .response import Response
+
+if TYPE_CHECKING:
+    from .body.payload import SpanPayload
 
 _HIDDEN: Final = "…"
 # Headers whose values are secrets, though their names don't end as those do that `is_secret` knows.

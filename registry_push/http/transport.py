@@ -27,7 +27,6 @@ from .address_judge import judged
 from .address_rules import AddressRules
 from .aiohttp_fixes import Connector, ImpatientRequest, TimedResponse
 from .answering_hosts import AnsweringHosts
-from .body.payload import SpanPayload
 from .exchanges import Exchanges
 from .proxies import Proxies, Proxy
 from .response import MAX_BODY_BYTES, Response
@@ -36,6 +35,7 @@ from .sockets import socket_factory
 from .tls import TLSContexts
 
 if TYPE_CHECKING:
+    from .body.payload import SpanPayload
     from .tls_trouble import Circumstances
 
 # Servers close idle connections after 60 s or more (nginx 75, Go none); being first spares a lost request.

@@ -18,7 +18,6 @@ from ..errors import (
     Unauthorized,
     Unavailable,
 )
-from ..http.body.payload import SpanPayload
 from ..http.response import Response
 from ..http.transport import Transport
 from ..model import HTTPOrigin
@@ -32,6 +31,7 @@ from .root import Root
 
 if TYPE_CHECKING:
     from ..auth.tokens import Authenticator
+    from ..http.body.payload import SpanPayload
     from ..protocol.auth.challenge import Scopes
 
 # How a registry may refuse anonymous requests besides 401: private content is forbidden, or not found.

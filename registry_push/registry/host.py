@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -12,13 +13,15 @@ from ..content.base import Traits
 from ..model import HTTPOrigin
 from ..protocol.cut_behaviour import CutBehaviour
 from ..protocol.throughput import Throughput
-from ..protocol.upload.session import UploadSession
 from ..settings import Settings
 from .client import Client
 from .keeper import Keeper
 from .limits import Limits
 from .profile import Profile, known_profile
 from .traits import traits_at
+
+if TYPE_CHECKING:
+    from ..protocol.upload.session import UploadSession
 
 
 class Host:

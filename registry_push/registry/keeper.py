@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..content.base import FileIdentity
 from ..model import Digest, UploadKey
-from ..protocol.upload.requests import UploadRecord
 from .profile import Profile
+
+if TYPE_CHECKING:
+    from ..protocol.upload.requests import UploadRecord
 
 
 class Keeper(Protocol):

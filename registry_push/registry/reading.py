@@ -15,13 +15,11 @@ from ..model import Descriptor, Digest, HTTPOrigin, Manifest
 from ..model.manifest import MANIFEST_TYPES
 from ..protocol.response import Kind, RegistryResponse
 from .host import Host
-from .referrer_list import ReferrerList
-from .remote_body import RemoteBody
 from .run import Run
-from .tag_list import TagList
 
 if TYPE_CHECKING:
     from ..protocol.auth.challenge import Scopes
+    from .tag_list import TagList
 
 # Ollama's registry serves Ollama manifests only to those who accept docker's type; the spec wants the rest named.
 ACCEPT: Final = {"Accept": ", ".join(MANIFEST_TYPES)}
@@ -97,13 +95,15 @@ class RepositoryReader:
 
         Raises `ManifestCorrupt` if it is no list.
         """
-        return await TagList(self.client, self.name).first()
+        return await self._tag_list().first()
 
     @hides_secrets
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         """Return the registry's list of manifests about `subject`; None if it has no such list."""
         if self._host.lists_no_referrers:
             return None
+        from .referrer_list import ReferrerList  # as `_tag_list`
+
         found = await ReferrerList(self.client, self.name).of(subject)
         self._host.lists_no_referrers = found is None
         return found
@@ -111,10 +111,12 @@ class RepositoryReader:
     @hides_secrets
     async def every_tag(self) -> tuple[str, ...]:
         """Return all tags. Raises `ModelNotFound`, `Refused`, `ProtocolViolation`, `ManifestCorrupt`."""
-        return await TagList(self.client, self.name).every()
+        return await self._tag_list().every()
 
     async def open(self, blob: Descriptor) -> BlobBody:
         """Return the blob's body. If the blob is not there, reading the body raises."""
+        from .remote_body import RemoteBody  # as `_tag_list`
+
         return RemoteBody(
             blob,
             lambda offset: self._content(blob, offset),
@@ -154,6 +156,13 @@ class RepositoryReader:
             raise RemoteMismatch(f"{self} gives {answer.digest} where {blob.digest} was asked for", url=url)
         if answer.length is not None and answer.length != left:
             raise RemoteMismatch(f"{self} gives {answer.length} of {left} bytes of {blob.digest}", url=url)
+
+    def _tag_list(self) -> TagList:
+        # A push reads nothing from its target. What only readers need is imported by them: with the same in `records`,
+        # `session` and `push`, that takes 20 modules off each push, and 4 % of one that has nothing to send.
+        from .tag_list import TagList
+
+        return TagList(self.client, self.name)
 
     def _blob_url(self, digest: Digest) -> str:
         return self.client.url(f"/v2/{self.name}/blobs/{digest}")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..model import UploadKey
 from ..protocol.cut_behaviour import CutBehaviour
 from ..protocol.upload.chunks import MiB
 from ..protocol.upload.requests import UploadRecord
-from ..protocol.upload.session import UploadSession
 from .host import Host
 from .keeper import Keeper
+
+if TYPE_CHECKING:
+    from ..protocol.upload.session import UploadSession
 
 # To send a smaller blob again in one PUT is faster than to ask how much of it arrived.
 WORTH_A_RECORD: Final = 1 * MiB

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from ..content.base import Traits
@@ -15,6 +16,7 @@ _REQUESTS_PER_JOB_NEAR: Final = 2
 _MOST_REQUESTS: Final = 64
 
 
+@lru_cache(16)  # asked four times for each blob
 def traits_at(jobs: int, *, is_near: bool, is_encrypted: bool, mounts_itself: bool) -> Traits:
     """Return how to fill a registry with `jobs` bodies at once; `is_near` if it answers at once."""
     if is_near and is_encrypted:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from ..events import Stopping
-from ..http.body.payload import SpanPayload
 from ..protocol.cut_behaviour import CutBehaviour
 from ..protocol.throughput import Throughput
-from ..protocol.upload.session import UploadSession
+
+if TYPE_CHECKING:
+    from ..http.body.payload import SpanPayload
+    from ..protocol.upload.session import UploadSession
 
 # Seconds. A shorter measurement says more about buffers than about the line.
 _TELLING: Final = 1.0

@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import astuple
 
 from ..content.base import FileIdentity
 from ..events import Sink, Warned
 from ..model import Digest, UploadKey
-from ..protocol.upload.requests import UploadRecord
 from ..registry.profile import Profile
 from .database import Database
 from .known_places import KnownPlaces
@@ -28,6 +27,9 @@ from .private_files import exposed, private_folder
 from .records import Record
 from .rows import Entry as Entry
 from .rows import is_name, write_profile, write_record
+
+if TYPE_CHECKING:
+    from ..protocol.upload.requests import UploadRecord
 
 _OF_KEY: Final = "WHERE origin = ? AND repository = ? AND digest = ?"
 _FORGET: Final = "DELETE FROM uploads WHERE origin = ? AND repository = ? AND digest = ?"

@@ -5,6 +5,7 @@ These are hints: a wrong one costs a request, and is forgotten.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -15,7 +16,15 @@ LIFE: Final = 180 * 24 * 3600.0
 # Repositories that are tried for one blob: each wrong one costs a round trip.
 _MOST: Final = 3
 
-_LATEST: Final = "WHERE origin = ? AND digest = ? AND repository <> ? ORDER BY saved DESC LIMIT ?"
+# The latest few of each digest, in one question: one a blob took 5 % of the time of a push of 400 small ones.
+_LATEST: Final = """
+    WHERE rowid IN (
+        SELECT place FROM (
+            SELECT rowid AS place, row_number() OVER (PARTITION BY digest ORDER BY saved DESC) AS number FROM places
+            WHERE origin = ? AND digest IN (SELECT value FROM json_each(?)) AND repository <> ? AND saved >= ?
+        ) WHERE number <= ?
+    ) ORDER BY saved DESC
+"""
 _INSERT: Final = "INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?)"
 _DELETE: Final = "DELETE FROM places WHERE origin = ? AND digest = ? AND repository = ?"
 
@@ -39,10 +48,13 @@ class KnownPlaces:
         seen = [(_INSERT, (origin, str(digest), repository, now)) for digest in digests]
         self._write([*seen, ("DELETE FROM places WHERE saved < ?", (now - LIFE,))])
 
-    def of(self, origin: str, digest: Digest, *, but: str) -> list[str]:
-        """Return the repositories other than `but` in which the blob was seen, the latest first."""
-        found: list[tuple[str, float]] = self._rows("places", _LATEST, origin, str(digest), but, _MOST)
-        return [repository for repository, saved in found if saved >= self._now() - LIFE]
+    def of(self, origin: str, digests: Iterable[Digest], *, but: str) -> dict[Digest, list[str]]:
+        """Return the repositories other than `but` in which each blob was seen, the latest first."""
+        texts = json.dumps([str(digest) for digest in digests])
+        places: dict[Digest, list[str]] = {}
+        for digest, repository in self._rows("places", _LATEST, origin, texts, but, self._now() - LIFE, _MOST):
+            places.setdefault(digest, []).append(repository)
+        return places
 
     def forget(self, origin: str, repository: str, digest: Digest) -> None:
         """Note that the blob could not be mounted from `repository`."""

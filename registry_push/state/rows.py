@@ -105,14 +105,15 @@ def read_file(row: Sequence[Any], now: float) -> Digest | None:
         return None
 
 
-def read_place(row: Sequence[Any], now: float) -> tuple[str, float] | None:
-    """Parse `origin, digest, repository, saved`: a repository that holds the blob, and when it was seen there."""
+def read_place(row: Sequence[Any], now: float) -> tuple[Digest, str] | None:
+    """Parse `origin, digest, repository, saved`: a blob and a repository that holds it."""
     try:
-        origin, digest, repository, saved = row
-        is_one = is_name(origin, repository) and str(Digest.parse(digest)) == digest and _is_time(saved, now)
+        origin, text, repository, saved = row
+        digest = Digest.parse(text)
+        is_one = is_name(origin, repository) and str(digest) == text and _is_time(saved, now)
     except _UNREADABLE:
         return None
-    return (repository, saved) if is_one else None
+    return (digest, repository) if is_one else None
 
 
 def _record(text: str) -> UploadRecord:

@@ -8,20 +8,15 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
-from msgspec import Struct, field
-
 from ..content.base import Placed, Target, Traits
 from ..content.progress import Progress
-from ..errors import Interrupted, ManifestRefused, RegistryPushError, Unavailable, UsageError, unwrapped
+from ..errors import Interrupted, ManifestRefused, RegistryPushError, Unavailable, unwrapped
 from ..events import BlobDone, BlobWaiting, ManifestPushed, ModelDone, Placement, Retrying, TagSet, Warned
-from ..model import Descriptor, Digest, ModelName, Reference, UploadKey
+from ..model import Descriptor, Digest, UploadKey
 from ..state.locks import held, slot_of
 from .context import BlobSource, Context
 from .job import AnyJob, Referrer
-from .watched import Watched
-
-# Bytes. Sending a smaller blob is as fast as mounting it; templates and parameters have some hundred bytes.
-_WORTH_REMEMBERING = 4096
+from .mount_places import MountPlaces
 
 Step = Callable[[], Awaitable[None]]
 
@@ -30,15 +25,17 @@ async def _nothing() -> None:
     """Put nothing."""
 
 
-class ModelCopy(Struct):
+class ModelCopy:
     """The copy of one model of a run to `target`."""
 
-    context: Context
-    model: AnyJob
-    target: Target
-    placements: dict[Digest, Placement] = field(default_factory=dict)
-    sent: int = 0
-    _begun: set[Digest] = field(default_factory=set)  # large blobs whose turn has come, or that need none
+    def __init__(self, context: Context, model: AnyJob, target: Target) -> None:
+        self.context = context
+        self.model = model
+        self.target = target
+        self.placements: dict[Digest, Placement] = {}
+        self.sent = 0
+        self._begun: set[Digest] = set()  # large blobs whose turn has come, or that need none
+        self._mounts = MountPlaces(context, model.blobs, target)
 
     async def run(self) -> ModelDone:
         """Copy the model and return the result. Cancelling is safe: the manifest is put after its blobs."""
@@ -64,7 +61,7 @@ class ModelCopy(Struct):
             for referrer in new:
                 await self._put_referrer(referrer)
         await self._put_tags(there, before)
-        self._remember()
+        self._mounts.remember(self.placements)
         counts = Counter(self.placements.values())
         return ModelDone(
             self.model.called,
@@ -171,8 +168,8 @@ class ModelCopy(Struct):
 
     async def _place(self, blob: Descriptor) -> Placed:
         run, name = self.context, self.target.name
-        holders = self._holders(blob)
-        candidates = self._mount_candidates(blob, holders)
+        holders = self._mounts.holders(blob)
+        candidates = self._mounts.candidates(blob, holders)
         if run.holders.is_confirmed(self.target.origin, name, blob.digest):
             return Placed(Placement.PRESENT)
         traits = self.target.traits
@@ -185,14 +182,14 @@ class ModelCopy(Struct):
         if placed.placement is Placement.MOUNTED:
             run.holders.mounts_again(self.target.origin)
         elif holders and candidates == holders[-1:]:
-            run.holders.mount_refused(self.target.origin)
-            if run.journal is not None:
-                run.journal.places.forget(self.target.origin, holders[-1], blob.digest)
+            self._mounts.refused(holders[-1], blob)
         return placed
 
     async def _send(self, blob: Descriptor, candidates: Collection[str]) -> Placed:
         body = await self._source.open(blob)
         if self.target.traits.is_local:
+            from .watched import Watched  # uploaders tell their progress themselves
+
             body = Watched(body, Progress(self.context.sink, self.target.name, blob, begun=None))
         try:
             placed = await self.target.put(blob, body, candidates=candidates)
@@ -205,36 +202,6 @@ class ModelCopy(Struct):
         self.placements[blob.digest] = placed.placement
         self.sent += placed.sent
         self.context.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
-
-    def _mount_candidates(self, blob: Descriptor, holders: list[str]) -> list[str]:
-        """Return the repositories to mount from: where a run has just seen the blob, else where its model came from."""
-        if not self._mounts:
-            return []
-        if holders:
-            return holders[-1:] if self.context.holders.mounts(self.target.origin) else []
-        if blob.from_model is None:
-            return []
-        try:
-            reference = Reference.for_model(ModelName.parse(blob.from_model))
-        except UsageError:  # a local path, as `ollama create` writes it, which the registry must not learn
-            return []
-        return [reference.repository] if reference.repository != self.target.name else []
-
-    @property
-    def _mounts(self) -> bool:
-        return self.context.mounts and self.target.traits.mounts
-
-    def _holders(self, blob: Descriptor) -> list[str]:
-        """Return the other repositories at this registry in which a run has just seen the blob, the latest last; if
-        this process has seen none, the one into which another has put it since this run began."""
-        run = self.context
-        seen = [name for name in run.holders.blob(self.target.origin, blob.digest).holders if name != self.target.name]
-        if seen or run.journal is None or not self._mounts:
-            return seen
-        elsewhere = run.journal.placed_in(self._key(blob), run.began)
-        if elsewhere is None and blob.size >= _WORTH_REMEMBERING:
-            return run.journal.places.of(self.target.origin, blob.digest, but=self.target.name)[::-1]
-        return [elsewhere] if elsewhere is not None else []
 
     async def _look(self) -> dict[str, Digest | None]:
         """As `_digests`, while the target prepares for the blobs."""
@@ -251,13 +218,6 @@ class ModelCopy(Struct):
         """Return the digest that the target has under each of the tags."""
         tags = [reference.tag or "" for reference in self.model.references]
         return {tag: await self.target.digest_of(tag) for tag in tags}
-
-    def _remember(self) -> None:
-        """Note where the large blobs are, if any was put there: later models can have them mounted."""
-        large = [blob.digest for blob in self.model.blobs if blob.size >= _WORTH_REMEMBERING]
-        is_news = any(self.placements[digest] is not Placement.PRESENT for digest in large)
-        if is_news and self.target.traits.mounts and self.context.journal is not None:
-            self.context.journal.places.remember(self.target.origin, self.target.name, large)
 
     def _all_present(self) -> None:
         for blob in self.model.blobs:

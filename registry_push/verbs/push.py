@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -21,12 +21,13 @@ from ..settings import Settings
 from ..state.push_record import PushRecord
 from ..text.hint import Login, step
 from ..transfer.copy import Copier
-from ..transfer.dry_run import DryRun, marked
 from ..transfer.job import AnyJob, PushJob
-from ..transfer.kept_tags import KeptTags
 from ..transfer.report import Report
 from .selection import Selection, planned
 from .shared import Shared, sharing
+
+if TYPE_CHECKING:
+    from ..transfer.dry_run import CheckableTarget
 
 # Errors after which a push may be continued later. A captive portal has not removed anything.
 PASSING: Final = Unavailable | NotARegistry | Interrupted
@@ -60,7 +61,11 @@ async def push(
     settings = settings or Settings()
     Proxies.of(settings.environ)  # raises for an unusable proxy before anything else is checked
     selection = Selection(models, every, exclude, Renaming.parse(rename, lowercase=lowercase))
-    told = marked(sink) if dry_run else sink
+    told = sink
+    if dry_run:
+        from ..transfer.dry_run import marked
+
+        told = marked(sink)
     store = open_store(settings)
     plan = await planned(store, selection, to=to, tags=tags, sink=told)
     told = _telling(told, plan.left_out)
@@ -143,9 +148,16 @@ async def push_planned(
 
         def target_of(reference: Reference | LocalReference) -> Target:
             assert isinstance(reference, Reference), "a push goes to registries"
-            repository = registries.repository(reference)
-            target = KeptTags(repository, tags[reference]) if settings.no_clobber else repository
-            return DryRun(target) if dry_run else target
+            target: CheckableTarget = registries.repository(reference)
+            if settings.no_clobber:
+                from ..transfer.kept_tags import KeptTags
+
+                target = KeptTags(target, tags[reference])
+            if dry_run:
+                from ..transfer.dry_run import DryRun
+
+                target = DryRun(target)
+            return target
 
         copier = Copier(
             lambda _: store,

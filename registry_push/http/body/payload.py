@@ -7,7 +7,7 @@ import errno
 import os
 from asyncio.trsock import TransportSocket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import payload
 from aiohttp.abc import AbstractStreamWriter
@@ -20,12 +20,14 @@ from ...content.read_errors import shortage
 from ...content.threads import in_thread
 from ...errors import ConnectionLost, RegistryPushError, SourceChanged
 from ...protocol.bandwidth import Bandwidth
-from ...protocol.upload.chunks import Span
 from ..reasons import reason_of
 from ..sockets import prepare_for
 from .encryption import ENCRYPTED_AT_ONCE
 from .sendfile_sender import SendfileSender
 from .thread_sender import Check, ThreadSender, nothing
+
+if TYPE_CHECKING:
+    from ...protocol.upload.chunks import Span
 
 # What one call to the kernel may send. The socket's buffer bounds it too (2.5 MiB on loopback); more would hold up the
 # loop where the file is not in the page cache.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ...protocol.upload.chunks import Span
+if TYPE_CHECKING:
+    from ...protocol.upload.chunks import Span
+
 
 # What may go before the loop serves the others, as long as the line takes it: some milliseconds. A turn of the loop for
 # each call cost 0.3 s of CPU a GiB.

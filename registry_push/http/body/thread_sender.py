@@ -7,13 +7,15 @@ import os
 import select
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...content.base import LocalFile
 from ...content.blocks import EMPTY, Blocks
 from ...content.hashing import Hasher, RunningHash, scratch, take_all, take_next
-from ...protocol.upload.chunks import Span
 from ..descriptors import writable
+
+if TYPE_CHECKING:
+    from ...protocol.upload.chunks import Span
 
 # Bytes read, hashed and sent in one go: they are still in the second-level cache when the kernel copies them.
 _PIECE: Final = 256 * 1024

@@ -25,7 +25,6 @@ from ..throughput import Throughput
 from .chunks import ChunkPlan, WholePut
 from .machine import Conversation
 from .oci import OCIMachine
-from .ollama import OllamaMachine
 from .parts import Parts
 from .requests import Endpoints, OllamaWay, UploadRecord, UploadRequest
 from .states import State
@@ -33,6 +32,7 @@ from .upload_state import UploadState
 
 if TYPE_CHECKING:
     from ..auth.challenge import Scopes
+    from .ollama import OllamaMachine
 
 
 class UploadSession(Conversation):
@@ -72,7 +72,7 @@ class UploadSession(Conversation):
             trouble=trouble,
         )
         is_ollamas = resume.is_ollamas if resume is not None else ollama is not None
-        self._machine: OCIMachine | OllamaMachine = (OllamaMachine if is_ollamas else OCIMachine)(self._upload)
+        self._machine: OCIMachine | OllamaMachine = self._ollama_machine() if is_ollamas else OCIMachine(self._upload)
 
     # ── the conversation ──────────────────────────────────────────────────────────────────────────
 
@@ -108,8 +108,13 @@ class UploadSession(Conversation):
         answer = self._upload.handed_over
         if answer is not None:
             self._upload.handed_over = None
-            self._machine = OllamaMachine(self._upload)
-            self._machine.go_on(answer)
+            self._machine = machine = self._ollama_machine()
+            machine.go_on(answer)
+
+    def _ollama_machine(self) -> OllamaMachine:
+        from .ollama import OllamaMachine  # most registries don't speak this dialect
+
+        return OllamaMachine(self._upload)
 
     # ── what the driver has to tell besides ───────────────────────────────────────────────────────
 
