@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..errors import ManifestCorrupt, ProtocolViolation
+from ..errors import ManifestCorrupt
+from ..http.response import Response
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import OCI_INDEX
 from ..model.referrers import listed
-from ..protocol.pages import MOST_EMPTY, next_page
 from .client import Client
+from .paged_list import every_entry
 
 # Referrers of one manifest that are read. They are held in memory; a mirror of many builds has some dozens.
 _MOST: Final = 10_000
@@ -29,29 +30,28 @@ class ReferrerList:
 
         Raises `ManifestCorrupt`, `ProtocolViolation` if the pages have no end, `Refused`.
         """
-        url, found, pages = self._client.url(f"/v2/{self._name}/referrers/{subject}"), list[Descriptor](), set[str]()
-        empty = 0
-        while url not in pages:
-            pages.add(url)
-            response = await self._client.request("GET", url, self._scopes, _ACCEPT)
+        is_first = True
+
+        def read(response: Response) -> tuple[Descriptor, ...]:
+            nonlocal is_first
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
             # A registry without the list answers 404; some answer every unknown path with a page.
-            if len(pages) == 1 and (response.status != 200 or media_type != OCI_INDEX):
-                return None
+            if is_first and (response.status != 200 or media_type != OCI_INDEX):
+                raise _NoListError
+            is_first = False
             if response.status != 200:
                 raise self._client.refusal(response, f"to list what is about {subject}", reading=True)
-            on_page = listed(response.body, f"the list of what is about {subject}")
-            found += on_page
-            empty += not on_page
-            if empty > MOST_EMPTY:
-                raise ProtocolViolation(f"the referrers of {subject} are listed on pages without end", url=url)
-            if len(found) > _MOST:
-                raise ProtocolViolation(f"{self._name} lists more than {_MOST} referrers of {subject}", url=url)
-            following = next_page(response.url, response.headers.get("Link"))
-            if following is None:
-                return tuple(found)
-            url = following
-        raise ProtocolViolation(f"the referrers of {subject} are listed in a circle", url=url)
+            return listed(response.body, what)
+
+        what, url = f"the list of what is about {subject}", self._client.url(f"/v2/{self._name}/referrers/{subject}")
+        try:
+            return await every_entry(self._client, url, self._scopes, read, what=what, most=_MOST, headers=_ACCEPT)
+        except _NoListError:
+            return None
+
+
+class _NoListError(Exception):
+    """The registry has no list of referrers."""
 
 
 def read_index(manifest: Manifest, subject: Digest) -> tuple[Descriptor, ...]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from ..errors import ModelNotFound, ProtocolViolation
+from ..errors import ModelNotFound
 from ..http.response import Response
 from ..model.json_document import decoded
-from ..protocol.pages import MOST_EMPTY, next_page
 from .client import Client
+from .paged_list import every_entry
 
 # Tags among which similar ones are looked for; with this many, that takes a quarter of a second.
 _MOST_AT_ONCE: Final = 10_000
@@ -38,30 +38,16 @@ class TagList:
         Raises `ModelNotFound` if there is no such repository, `Refused` if the registry lists none, `ProtocolViolation`
         if the pages have no end, `ManifestCorrupt`.
         """
-        url, found, pages, empty = self._url, dict[str, None](), set[str](), 0
-        while url not in pages:
-            pages.add(url)
-            response = await self._client.request("GET", url, self._scopes)
-            if response.status == 404:
-                raise ModelNotFound(
-                    f"there is no repository {self._name}",
-                    hint="check how it is spelt, and that you may read it",
-                    url=url,
-                )
-            if response.status != 200:
-                raise self._client.refusal(response, "to list its tags", reading=True)
-            before = len(found)
-            found |= dict.fromkeys(self._read(response))
-            empty += len(found) == before
-            if empty > MOST_EMPTY:
-                raise ProtocolViolation(f"the tags of {self._name} are listed on pages without end", url=url)
-            if len(found) > _MOST_IN_ALL:
-                raise ProtocolViolation(f"{self._name} lists more than {_MOST_IN_ALL} tags", url=url)
-            following = next_page(response.url, response.headers.get("Link"))
-            if following is None:
-                return tuple(found)
-            url = following
-        raise ProtocolViolation(f"the tags of {self._name} are listed in a circle", url=url)
+        what = f"the list of tags of {self._name}"
+        return await every_entry(self._client, self._url, self._scopes, self._page, what=what, most=_MOST_IN_ALL)
+
+    def _page(self, response: Response) -> Iterator[str]:
+        if response.status == 404:
+            hint = "check how it is spelt, and that you may read it"
+            raise ModelNotFound(f"there is no repository {self._name}", hint=hint, url=response.url)
+        if response.status != 200:
+            raise self._client.refusal(response, "to list its tags", reading=True)
+        return self._read(response)
 
     def _read(self, response: Response) -> Iterator[str]:
         found = decoded(response.body, f"the list of tags of {self._name}").get("tags")

@@ -13,6 +13,7 @@ from registry_push.content.oci.archive_writer import OCIArchiveWriter
 from registry_push.content.oci.layout import OCILayout
 from registry_push.content.oci.subjects import referrers_in
 from registry_push.model import Digest
+from registry_push.registry.referrer_index import ReferrerIndex
 from registry_push.registry.repository import Repository
 from tests.support.registries import Registry
 
@@ -67,7 +68,7 @@ async def test_between_a_signature_and_its_list(
     await filled(tmp_path, host, f"{name}/from")
     source, target = f"registry:{host}/{name}/from:v1", f"registry:{host}/{name}/to:v1"
     await copied(tmp_path, source, target, referrers="none")
-    await killed(monkeypatch, Repository, "_list_referrer", 1, tmp_path, source, target, referrers="all")
+    await killed(monkeypatch, ReferrerIndex, "add", 1, tmp_path, source, target, referrers="all")
     report = await copied(tmp_path, source, target, referrers="all")
     assert report.error is None
     assert await referrers(tmp_path, host, f"{name}/to", IMAGE) == {SIGNATURE.digest, BILL.digest}
