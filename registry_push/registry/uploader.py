@@ -27,6 +27,7 @@ from ..protocol.upload.chunks import ChunkPlan, WholePut
 from ..protocol.upload.parts import part_on
 from ..protocol.upload.requests import Endpoints, OllamaWay, UploadRecord
 from ..protocol.upload.session import UploadSession
+from ..protocol.upload.upload_state import UploadState
 from .hash_cache import HashCache
 from .host import Host
 from .record_writer import WORTH_A_RECORD, RecordWriter
@@ -126,17 +127,19 @@ class Uploader:
             plan = plan.in_chunks(WholePut.FIRST)
         writer = RecordWriter(self._run.keeper, host, task.key, blob.size, is_there=resume is not None)
         session = UploadSession(
-            blob,
-            task.endpoints,
-            plan,
-            budget=host.client.transport.pauses.budget(),
-            mount_from=mount_from,
-            ollama=self._ollama_way(blob),
-            negotiates=self._run.settings.dialect == "auto",
-            resume=resume,
-            pace=host.throughput,
-            kept=host.profile.kept,
-            trouble=after.message if after is not None else "",
+            UploadState(
+                blob,
+                task.endpoints,
+                plan,
+                budget=host.client.transport.pauses.budget(),
+                mount_from=mount_from,
+                ollama=self._ollama_way(blob),
+                negotiates=self._run.settings.dialect == "auto",
+                resume=resume,
+                pace=host.throughput,
+                kept=host.profile.kept,
+                trouble=after.message if after is not None else "",
+            )
         )
         return Upload(
             host,

@@ -23,6 +23,7 @@ from registry_push.protocol.upload.parts import Parts
 from registry_push.protocol.upload.requests import OllamaWay, UploadRecord, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
 from registry_push.protocol.upload.states import Event, State
+from registry_push.protocol.upload.upload_state import UploadState
 from tests.support.simulated import ENDPOINTS
 
 SIZE: Final = 10 * MiB
@@ -69,13 +70,15 @@ class Talk:
         plan = plan or ChunkPlan(SIZE, CHUNK, single=single)
         self.size = plan.size
         self.session = UploadSession(
-            Descriptor("a/b", Digest.of(b"x"), plan.size),
-            ENDPOINTS,
-            plan,
-            budget=Budget(retries, seconds=seconds, clock=lambda: 0.0, dice=lambda: 0.5),
-            mount_from=mounts,
-            resume=resume,
-            ollama=ollama,
+            UploadState(
+                Descriptor("a/b", Digest.of(b"x"), plan.size),
+                ENDPOINTS,
+                plan,
+                budget=Budget(retries, seconds=seconds, clock=lambda: 0.0, dice=lambda: 0.5),
+                mount_from=mounts,
+                resume=resume,
+                ollama=ollama,
+            )
         )
         self._asked: UploadRequest | None = None
 

@@ -19,6 +19,7 @@ from registry_push.protocol.upload.chunks import ChunkPlan
 from registry_push.protocol.upload.parts import Parts
 from registry_push.protocol.upload.requests import Endpoints, UploadRecord, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
+from registry_push.protocol.upload.upload_state import UploadState
 
 ORIGIN = "http://registry.test"
 ENDPOINTS = Endpoints(f"{ORIGIN}/v2/a/b/blobs/x", f"{ORIGIN}/v2/a/b/blobs/uploads/")
@@ -164,7 +165,7 @@ def answered(session: UploadSession, *answers: RegistryResponse) -> UploadReques
 def session_of(plan: ChunkPlan, *, resume: UploadRecord | None = None, retries: int = 5) -> UploadSession:
     """An upload by `plan`; a test answers its requests itself."""
     blob = Descriptor("a/b", Digest.of(b""), plan.size)
-    return UploadSession(blob, ENDPOINTS, plan, budget=Budget(retries, dice=lambda: 0.0), resume=resume)
+    return UploadSession(UploadState(blob, ENDPOINTS, plan, budget=Budget(retries, dice=lambda: 0.0), resume=resume))
 
 
 @dataclass
@@ -201,7 +202,7 @@ def upload(
     """Drives an upload of `content` to its end, or for `stop_after` requests. A `plan` goes before the chunk's size."""
     blob = Descriptor("application/vnd.ollama.image.model", Digest.of(content), len(content))
     plan = plan or ChunkPlan(len(content), chunk, single=single or len(content) < 2)
-    session = UploadSession(blob, ENDPOINTS, plan, budget=Budget(retries, dice=lambda: 0.5), resume=resume)
+    session = UploadSession(UploadState(blob, ENDPOINTS, plan, budget=Budget(retries, dice=lambda: 0.5), resume=resume))
     run = Run(session, [], [])
     while len(run.requests) < stop_after and (request := asked(session)) is not None:
         run.requests.append(request)

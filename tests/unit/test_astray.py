@@ -20,6 +20,7 @@ from registry_push.protocol.upload.parts import Parts
 from registry_push.protocol.upload.requests import Endpoints, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
 from registry_push.protocol.upload.states import State
+from registry_push.protocol.upload.upload_state import UploadState
 from registry_push.settings import Settings
 from registry_push.transfer.report import Report
 from registry_push.verbs.push import push
@@ -37,7 +38,7 @@ Reply = Callable[[UploadRequest], "tuple[int, int] | int | TLSFailed"]  # a stat
 
 def _upload(location: str, reply: Reply, *, retries: int = 5, single: bool = False) -> tuple[UploadSession, list[str]]:
     """Run an upload whose POSTs are answered with `location`, HEAD with 404, and all else by `reply`."""
-    session = UploadSession(BLOB, ENDPOINTS, ChunkPlan(SIZE, SIZE, single=single), budget=Budget(retries))
+    session = UploadSession(UploadState(BLOB, ENDPOINTS, ChunkPlan(SIZE, SIZE, single=single), budget=Budget(retries)))
     methods: list[str] = []
     while (request := session.next_request()) is not None:
         assert not isinstance(request, Parts)
@@ -111,7 +112,7 @@ def test_what_else_fails_is_told_as_ever(
 
 
 def test_a_registry_that_goes_away_is_not_said_to_lead_astray() -> None:
-    session = UploadSession(BLOB, ENDPOINTS, ChunkPlan(SIZE, SIZE), budget=Budget(1))
+    session = UploadSession(UploadState(BLOB, ENDPOINTS, ChunkPlan(SIZE, SIZE), budget=Budget(1)))
     opened = 0
     while (request := session.next_request()) is not None:
         assert isinstance(request, UploadRequest)
@@ -191,6 +192,6 @@ async def test_a_push_that_is_led_out_of_the_path_prefix_says_so(tmp_path: Path)
 
 
 def test_a_registry_that_cannot_be_trusted_before_there_is_a_session_leads_nowhere() -> None:
-    session = UploadSession(BLOB, ENDPOINTS, ChunkPlan(SIZE, SIZE), budget=Budget(1))
+    session = UploadSession(UploadState(BLOB, ENDPOINTS, ChunkPlan(SIZE, SIZE), budget=Budget(1)))
     assert session.next_request() is not None
     assert not session.unreachable(TLSFailed("no trusted TLS connection")), "the error is for the driver to raise"

@@ -18,6 +18,7 @@ from registry_push.protocol.upload.parts import Parts
 from registry_push.protocol.upload.requests import OllamaWay, UploadRecord, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
 from registry_push.protocol.upload.states import State
+from registry_push.protocol.upload.upload_state import UploadState
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, asked, upload
 
 pytestmark = pytest.mark.attack("S1")
@@ -216,7 +217,9 @@ def test_a_lost_session_is_followed_by_another_where_a_mount_is_refused(status: 
     blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
     resume = UploadRecord(f"{ENDPOINTS.uploads}0", 5000)
     session = UploadSession(
-        blob, ENDPOINTS, ChunkPlan(len(CONTENT), 1000), budget=Budget(5), mount_from=["other/repo"], resume=resume
+        UploadState(
+            blob, ENDPOINTS, ChunkPlan(len(CONTENT), 1000), budget=Budget(5), mount_from=["other/repo"], resume=resume
+        )
     )
     asked(session)
     session.receive(RegistryResponse(404, resume.location))
@@ -238,7 +241,7 @@ def at_ollama(
 ) -> UploadSession:
     blob = Descriptor("a/b", Digest.of(b""), size)
     way, budget = OllamaWay(direct=direct, part=MB), Budget(retries, dice=lambda: 0.0)
-    return UploadSession(blob, ENDPOINTS, ChunkPlan(size, MB), budget=budget, ollama=way, resume=resume)
+    return UploadSession(UploadState(blob, ENDPOINTS, ChunkPlan(size, MB), budget=budget, ollama=way, resume=resume))
 
 
 def asked_parts(session: UploadSession) -> Parts:

@@ -17,6 +17,7 @@ from registry_push.protocol.upload.parts import Parts, composite_etag
 from registry_push.protocol.upload.requests import Endpoints, OllamaWay, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
 from registry_push.protocol.upload.states import State
+from registry_push.protocol.upload.upload_state import UploadState
 
 EXCHANGES = sorted((Path(__file__).parents[2] / "fixtures/exchanges").glob("*.json"))
 ORIGIN = "https://registry.ollama.ai"
@@ -58,12 +59,14 @@ def test_our_client_says_what_ollamas_says(file: Path) -> None:
     )
     replay = Replay(record["steps"])
     session = UploadSession(
-        blob,
-        Endpoints(f"{ORIGIN}/v2/me/model/blobs/{blob.digest}", f"{ORIGIN}/v2/me/model/blobs/uploads/"),
-        ChunkPlan.for_blob(blob.size),
-        budget=Budget(5),
-        mount_from=record.get("mount", []),
-        ollama=OllamaWay(direct=blob.kind == "tensor"),
+        UploadState(
+            blob,
+            Endpoints(f"{ORIGIN}/v2/me/model/blobs/{blob.digest}", f"{ORIGIN}/v2/me/model/blobs/uploads/"),
+            ChunkPlan.for_blob(blob.size),
+            budget=Budget(5),
+            mount_from=record.get("mount", []),
+            ollama=OllamaWay(direct=blob.kind == "tensor"),
+        )
     )
     while (request := session.next_request()) is not None:
         if isinstance(request, Parts):

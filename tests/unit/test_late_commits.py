@@ -13,6 +13,7 @@ from registry_push.protocol.upload.chunks import ChunkPlan
 from registry_push.protocol.upload.requests import UploadRecord, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
 from registry_push.protocol.upload.states import State
+from registry_push.protocol.upload.upload_state import UploadState
 from tests.support.simulated import ENDPOINTS, Fault, Run, SimulatedRegistry, asked, upload
 
 CONTENT = bytes(range(256)) * 40
@@ -84,7 +85,7 @@ def test_the_patience_is_by_size() -> None:
     """50 MB a second, and a minute at least."""
     for size, least in ((10**6, 60), (10**10, 200), (10**11, 2000)):
         blob = Descriptor("a/b", Digest.of(b""), size)
-        session = UploadSession(blob, ENDPOINTS, ChunkPlan(size, single=True), budget=Budget(1))
+        session = UploadSession(UploadState(blob, ENDPOINTS, ChunkPlan(size, single=True), budget=Budget(1)))
         waited = 0.0
         for _ in range(1000):
             request = asked(session)
@@ -113,7 +114,7 @@ def test_a_commit_is_looked_for_before_any_new_session() -> None:
 def test_what_was_torn_off_is_not_waited_for() -> None:
     """Of less than its Content-Length no registry makes a blob."""
     blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
-    session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(CONTENT), single=True), budget=Budget(5))
+    session = UploadSession(UploadState(blob, ENDPOINTS, ChunkPlan(len(CONTENT), single=True), budget=Budget(5)))
     asked(session)
     session.receive(RegistryResponse(202, ENDPOINTS.uploads, location="/s"))
     asked(session)

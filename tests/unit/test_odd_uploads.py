@@ -11,6 +11,7 @@ from registry_push.protocol.retry import Budget
 from registry_push.protocol.upload.chunks import ChunkPlan, MiB
 from registry_push.protocol.upload.requests import UploadRequest
 from registry_push.protocol.upload.session import UploadSession
+from registry_push.protocol.upload.upload_state import UploadState
 from tests.support.simulated import ENDPOINTS
 
 from .test_upload import CONTENT, mounting
@@ -27,7 +28,8 @@ def test_201_to_everything_is_no_registrys_word() -> None:
 @pytest.mark.attack("S7")
 def test_a_registry_that_keeps_next_to_nothing_of_each_chunk_ends_the_upload() -> None:
     blob = Descriptor("a/b", Digest.of(CONTENT), 1000 * MiB)
-    session = UploadSession(blob, ENDPOINTS, ChunkPlan.for_blob(blob.size, chunk=8 * MiB), budget=Budget(5))
+    plan = ChunkPlan.for_blob(blob.size, chunk=8 * MiB)
+    session = UploadSession(UploadState(blob, ENDPOINTS, plan, budget=Budget(5)))
     held = requests = 0
     while (request := session.next_request()) is not None and requests < 1000:
         requests += 1

@@ -17,6 +17,7 @@ from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.retry import CAP_SECONDS, RETRY_AFTER_CAP_SECONDS, Budget, parse_retry_after
 from registry_push.protocol.upload.chunks import ChunkPlan
 from registry_push.protocol.upload.session import UploadSession
+from registry_push.protocol.upload.upload_state import UploadState
 from registry_push.settings import DEFAULT_RETRIES, DEFAULT_RETRY_FOR
 from registry_push.text.quantities import parse_duration
 from tests.support.simulated import ENDPOINTS, asked
@@ -207,7 +208,7 @@ def test_a_budget_gives_as_many_pauses_as_tries(retries: int, rolled: float, ask
 @pytest.mark.parametrize("others", [True, False])
 def test_turned_away_while_others_are_let_in_costs_no_try(others: bool) -> None:
     blob = Descriptor("a/b", Digest.of(_CONTENT), len(_CONTENT))
-    session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(_CONTENT)), budget=Budget(1))
+    session = UploadSession(UploadState(blob, ENDPOINTS, ChunkPlan(len(_CONTENT)), budget=Budget(1)))
     asked(session)
     session.receive(RegistryResponse(202, ENDPOINTS.uploads, location="/s"))
     bodies = 0

@@ -17,6 +17,7 @@ from registry_push.protocol.upload.opening_steps import MAX_RESTARTS
 from registry_push.protocol.upload.requests import UploadRequest
 from registry_push.protocol.upload.session import UploadSession
 from registry_push.protocol.upload.states import State
+from registry_push.protocol.upload.upload_state import UploadState
 from tests.support.simulated import ENDPOINTS, Fault, OnCut, Run, SimulatedRegistry, asked, upload
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes: eleven chunks of 1,000
@@ -184,7 +185,7 @@ def test_a_minimum_chunk_is_honoured_and_a_maximum_too() -> None:
     blob = Descriptor("a/b", Digest.of(CONTENT), 100 * MiB)
     for limits, expected in (((40, None), 40), ((None, 3), 3), ((40, 50), 40), ((60, 50), 60), ((None, None), 10)):
         minimum, maximum = (limit and limit * MiB for limit in limits)
-        session = UploadSession(blob, ENDPOINTS, ChunkPlan(blob.size, 10 * MiB), budget=Budget(0))
+        session = UploadSession(UploadState(blob, ENDPOINTS, ChunkPlan(blob.size, 10 * MiB), budget=Budget(0)))
         asked(session)
         session.receive(RegistryResponse(202, ENDPOINTS.uploads, "/s", minimum_chunk=minimum, maximum_chunk=maximum))
         request = asked(session)
@@ -246,7 +247,7 @@ def test_progress_restores_the_budget() -> None:
 
 def test_retry_after_is_waited_for() -> None:
     blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
-    session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(CONTENT)), budget=Budget(5, dice=lambda: 0.0))
+    session = UploadSession(UploadState(blob, ENDPOINTS, ChunkPlan(len(CONTENT)), budget=Budget(5, dice=lambda: 0.0)))
     asked(session)
     session.receive(RegistryResponse(429, ENDPOINTS.uploads, retry_after=17.0))
     request = asked(session)
@@ -256,7 +257,7 @@ def test_retry_after_is_waited_for() -> None:
 def mounting(*answers: RegistryResponse) -> UploadSession:
     blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
     plan = ChunkPlan(len(CONTENT), 1000)
-    session = UploadSession(blob, ENDPOINTS, plan, budget=Budget(5), mount_from=["other/repo"])
+    session = UploadSession(UploadState(blob, ENDPOINTS, plan, budget=Budget(5), mount_from=["other/repo"]))
     for answer in answers:
         assert asked(session) is not None
         session.receive(answer)
@@ -274,7 +275,7 @@ def test_a_mount_needs_rights_at_the_other_repository_and_names_the_targets_last
     blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
     endpoints = replace(ENDPOINTS, repository="a/b")
     session = UploadSession(
-        blob, endpoints, ChunkPlan(len(CONTENT), 1000), budget=Budget(5), mount_from=["other/repo", "a/b"]
+        UploadState(blob, endpoints, ChunkPlan(len(CONTENT), 1000), budget=Budget(5), mount_from=["other/repo", "a/b"])
     )
     request = asked(session)
     assert request is not None
@@ -313,7 +314,7 @@ def test_201_to_a_plain_post_counts_if_the_blob_is_there() -> None:
 
 def closing_answer(answer: RegistryResponse) -> UploadSession:
     blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
-    session = UploadSession(blob, ENDPOINTS, ChunkPlan(len(CONTENT), single=True), budget=Budget(5))
+    session = UploadSession(UploadState(blob, ENDPOINTS, ChunkPlan(len(CONTENT), single=True), budget=Budget(5)))
     for each in (RegistryResponse(202, ENDPOINTS.uploads, location="/s"), answer):
         asked(session)
         session.receive(each)

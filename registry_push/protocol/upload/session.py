@@ -1,6 +1,6 @@
 """`UploadSession`: one blob on its way into a repository. Pure: it returns the next request, and takes the answer.
 
-    session = UploadSession(blob, endpoints, plan, budget=Budget(5))
+    session = UploadSession(UploadState(blob, endpoints, plan, budget=Budget(5)))
     while (request := session.next_request()) is not None:
         …send it after `request.after` seconds, then session.receive(answer) or session.connection_lost(reason)…
 
@@ -12,7 +12,6 @@ how the blob came to be there; after FAILED, `failure` is the error to raise.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ...errors import NotAllowed, NotARegistry, Refused, RegistryPushError, Unavailable
@@ -20,13 +19,11 @@ from ...events import Placement
 from ...model import Descriptor, HTTPOrigin
 from ..cut_behaviour import CutBehaviour
 from ..response import RegistryResponse
-from ..retry import Budget
-from ..throughput import Throughput
 from .chunks import ChunkPlan, WholePut
 from .machine import Conversation
 from .oci import OCIMachine
 from .parts import Parts
-from .requests import Endpoints, OllamaWay, UploadRecord, UploadRequest
+from .requests import UploadRecord, UploadRequest
 from .states import State
 from .upload_state import UploadState
 
@@ -38,41 +35,10 @@ if TYPE_CHECKING:
 class UploadSession(Conversation):
     """The upload of one blob. Not thread-safe; nothing here blocks, waits or raises because of an answer."""
 
-    def __init__(
-        self,
-        blob: Descriptor,
-        endpoints: Endpoints,
-        plan: ChunkPlan,
-        *,
-        budget: Budget,
-        mount_from: Collection[str] = (),
-        ollama: OllamaWay | None = None,
-        negotiates: bool = True,
-        resume: UploadRecord | None = None,
-        pace: Throughput | None = None,
-        kept: CutBehaviour = CutBehaviour.UNKNOWN,
-        trouble: str = "",
-    ) -> None:
-        """Begin at the POST, or where `resume` says that an earlier process stopped.
-
-        `negotiates`: switch to Ollama's way if the registry turns out to be of that kind. `trouble` says why an earlier
-        upload failed.
-        """
-        self._upload = UploadState(
-            blob,
-            endpoints,
-            plan,
-            budget=budget,
-            mount_from=mount_from,
-            ollama=ollama,
-            negotiates=negotiates,
-            resume=resume,
-            pace=pace,
-            kept=kept,
-            trouble=trouble,
-        )
-        is_ollamas = resume.is_ollamas if resume is not None else ollama is not None
-        self._machine: OCIMachine | OllamaMachine = self._ollama_machine() if is_ollamas else OCIMachine(self._upload)
+    def __init__(self, upload: UploadState) -> None:
+        self._upload = upload
+        is_ollamas = upload.resume.is_ollamas if upload.resume is not None else upload.ollama is not None
+        self._machine: OCIMachine | OllamaMachine = self._ollama_machine() if is_ollamas else OCIMachine(upload)
 
     # ── the conversation ──────────────────────────────────────────────────────────────────────────
 

@@ -40,6 +40,11 @@ class UploadState:
         kept: CutBehaviour = CutBehaviour.UNKNOWN,
         trouble: str = "",
     ) -> None:
+        """Begin at the POST, or where `resume` says that an earlier process stopped.
+
+        `negotiates`: switch to Ollama's way if the registry turns out to be of that kind. `trouble` says why an earlier
+        upload failed.
+        """
         self.state = _begin(resume)
         self.kept = kept  # what the registry keeps of a cut chunk, as far as it has shown
         self.offset = resume.offset if resume else 0
