@@ -255,8 +255,7 @@ def test_retry_after_is_waited_for() -> None:
 
 
 def mounting(*answers: RegistryResponse) -> UploadSession:
-    blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
-    plan = ChunkPlan(len(CONTENT), 1000)
+    blob, plan = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT)), ChunkPlan(len(CONTENT), 1000)
     session = UploadSession(UploadState(blob, ENDPOINTS, plan, budget=Budget(5), mount_from=["other/repo"]))
     for answer in answers:
         assert asked(session) is not None
@@ -313,8 +312,8 @@ def test_201_to_a_plain_post_counts_if_the_blob_is_there() -> None:
 
 
 def closing_answer(answer: RegistryResponse) -> UploadSession:
-    blob = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT))
-    session = UploadSession(UploadState(blob, ENDPOINTS, ChunkPlan(len(CONTENT), single=True), budget=Budget(5)))
+    blob, plan = Descriptor("a/b", Digest.of(CONTENT), len(CONTENT)), ChunkPlan(len(CONTENT), single=True)
+    session = UploadSession(UploadState(blob, ENDPOINTS, plan, budget=Budget(5)))
     for each in (RegistryResponse(202, ENDPOINTS.uploads, location="/s"), answer):
         asked(session)
         session.receive(each)
