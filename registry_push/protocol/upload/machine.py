@@ -1,7 +1,7 @@
 """`Machine`: asks what the state of an upload wants asked, and does what its table says of the answer. Pure.
 
-Each dialect is a machine of its own, with a table of its own: `oci.py` and `ollama.py`. Whoever drives one needs three
-methods, which are those of `Conversation`.
+Each dialect is a machine of its own, with a table of its own: `oci.py` and `ollama.py`. Whoever drives one needs the
+methods of `Conversation`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class Conversation(Protocol):
     """What a driver does with an upload, until `next_request` returns None."""
 
     def next_request(self) -> UploadRequest | Parts | None:
-        """Return what to send now; None when DONE or FAILED."""
+        """Return what to send now; None when DONE or FAILED.
+
+        `Parts` are many requests at once. When they are over, they are the answer to `receive`.
+        """
         ...
 
     def receive(self, answer: RegistryResponse | Parts, *, sent: int | None = None) -> None:
@@ -38,6 +41,14 @@ class Conversation(Protocol):
 
     def connection_lost(self, reason: str, *, sent: int = 0) -> None:
         """Note that the last request got no answer that can be relied on, after `sent` bytes of its body."""
+        ...
+
+    def unreachable(self, error: Unavailable | NotAllowed) -> bool:
+        """Note that the session can't be reached, and that another try would not help.
+
+        Its host's certificate is wrong, or the session of an earlier process is at an address that we may not use.
+        Return False if there is no other session to try: then `error` is to be raised.
+        """
         ...
 
 
@@ -133,11 +144,7 @@ class Machine(Conversation):
         self._heed(RegistryResponse(NO_ANSWER, upload.location or upload.endpoints.uploads))
 
     def unreachable(self, error: Unavailable | NotAllowed) -> bool:
-        """Note that the session can't be reached, and that another try would not help.
-
-        Its host's certificate is wrong, or the session of an earlier process is at an address that we may not use.
-        Return False if there is no other session to try.
-        """
+        """As `Conversation.unreachable`."""
         upload = self.upload
         if isinstance(error, Unavailable):
             upload.where.saw(RegistryResponse(NO_ANSWER, upload.location), error.message)

@@ -43,28 +43,21 @@ class UploadSession(Conversation):
     # ── the conversation ──────────────────────────────────────────────────────────────────────────
 
     def next_request(self) -> UploadRequest | Parts | None:
-        """Return what to send now; None when DONE or FAILED.
-
-        `Parts` are many requests at once. When they are over, they are the answer to `receive`.
-        """
+        """As `Conversation.next_request`."""
         return self._machine.next_request()
 
     def receive(self, answer: RegistryResponse | Parts, *, sent: int | None = None) -> None:
-        """Take the answer to the last request, of whose body `sent` bytes were sent, or all; or the parts, answered."""
+        """As `Conversation.receive`."""
         self._machine.receive(answer, sent=sent)
         self._hand_over()
 
     def connection_lost(self, reason: str, *, sent: int = 0) -> None:
-        """Note that the last request got no answer that can be relied on, after `sent` bytes of its body."""
+        """As `Conversation.connection_lost`."""
         self._machine.connection_lost(reason, sent=sent)
         self._hand_over()
 
     def unreachable(self, error: Unavailable | NotAllowed) -> bool:
-        """Note that the session can't be reached, and that another try would not help.
-
-        Its host's certificate is wrong, or the session of an earlier process is at an address that we may not use.
-        Return False if there is no other session to try.
-        """
+        """As `Conversation.unreachable`."""
         is_over = self._machine.unreachable(error)
         self._hand_over()
         return is_over
