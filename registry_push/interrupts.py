@@ -19,7 +19,7 @@ def leave_on_interrupt() -> None:
 
     An exception raised while modules are imported could surface anywhere, be printed, or be lost.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started us wants none of it
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else our parent process has chosen to ignore it
         signal.signal(signal.SIGINT, _leave)
 
 

@@ -18,7 +18,7 @@ from .text.user_part import without_login
 from .version import __version__
 
 Dialect = Literal["auto", "oci", "ollama"]
-# Who has said something, or owns a login: whoever runs this process, or a client of the service.
+# Who gave a setting or owns a login: the user who runs this process, or a client of the service.
 Party = Literal["runner", "request"]
 # Which files are hashed before they are committed: those that have changed since they were hashed, all, or none.
 Verify = Literal["changed", "always", "never"]
@@ -31,7 +31,7 @@ DEFAULT_JOBS: Final = 8
 # Longer than a busy registry takes between two reads, shorter than anyone waits at a dead line.
 DEFAULT_TIMEOUT: Final = 60.0
 DEFAULT_RETRIES: Final = 5
-# Seconds. Who has waited for so long in vain is told, rather than kept.
+# Seconds. After this time without progress, an error is better than more waiting.
 DEFAULT_RETRY_FOR: Final = 300.0
 # Bytes. A chunk of one byte can't be told from none (distribution 2); 1 MiB costs twice the time already.
 SMALLEST_CHUNK_SIZE: Final = 64 * 1024

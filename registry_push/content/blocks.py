@@ -37,7 +37,7 @@ class BlockBody(ABC):
 
     @abstractmethod
     def blocks(self, offset: int, length: int) -> Blocks | None:
-        """Exactly `length` bytes from `offset`; None if they are to be had by `open` only."""
+        """Exactly `length` bytes from `offset`; None if only `open` gives them."""
 
 
 def blocks_of(body: BlobBody, offset: int, length: int) -> Blocks | None:

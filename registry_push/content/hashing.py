@@ -133,7 +133,7 @@ class Hasher:
                 ready = [await asyncio.shield(ahead)]
                 offset += len(ready[0])
                 ahead = reading(offset) if offset < end else None  # one at a time: they are hashed in their order
-                yield ready.pop()  # kept by whom it is for, as long as he needs it
+                yield ready.pop()  # its receiver keeps it as long as it needs it
         finally:
             turns.close()
 

@@ -11,7 +11,7 @@ from .threads import in_thread
 
 # Bytes that go to a thread at once: networks deliver far shorter pieces, and a hop costs as much as hashing 50 KB.
 _BATCH: Final = 1024 * 1024
-# Bytes that a thread takes off a line itself until others have their turn, and progress is told.
+# Bytes that a thread reads before others have their turn and progress is reported.
 _TURN: Final = 8 * 1024 * 1024
 
 # Writes pieces, which it must not keep: they may lie in a buffer of the thread.

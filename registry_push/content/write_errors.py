@@ -13,7 +13,7 @@ from ..errors import RegistryPushError, Unavailable, Unwritable
 from .read_errors import owner_of, shortage, words
 
 _CLOSED: Final = frozenset({errno.EACCES, errno.EPERM})
-# Something else is in the place of a file or folder of ours.
+# Something else is in the place of one of our files or folders.
 _IN_THE_WAY: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENOTEMPTY})
 
 

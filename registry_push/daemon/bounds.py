@@ -1,4 +1,4 @@
-"""`Bounds`: the service's limits on simultaneous work. Clients beyond them are told when to come again."""
+"""`Bounds`: the service's limits on simultaneous work. Clients beyond them get 503 and a Retry-After."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Bounds(Struct, frozen=True):
     push uses that many: its 64 requests without a body, and its bodies). `pushes`: under way in all, with some thirty
     open files each; `pushes_per_registry`: to one, more than one machine can usefully send. Clients that wait for one
     push count once. `clients`: connections of clients; a hundred clients need a tenth of it. `clients_per_push`: that
-    wait for one push; more are told to come again. `retry_after`: seconds, about the time of a small push.
+    wait for one push; more get 503. `retry_after`: seconds, about the time of a small push.
 
     No registry can take all pushes or all waiting clients: it gets no more than are left for the others. So each
     registry that hangs leaves half, and ten have to hang before another is turned away.

@@ -68,7 +68,7 @@ class _TurnedAway(asyncio.Protocol):
     """Answers 503 before any request."""
 
     def __init__(self, retry_after: int) -> None:
-        body = b'{"error":"too many clients are connected; come again"}'
+        body = b'{"error":"too many clients are connected; try again later"}'
         head = (
             "HTTP/1.1 503 Service Unavailable",
             f"Retry-After: {retry_after}",

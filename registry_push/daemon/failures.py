@@ -37,17 +37,17 @@ class TooBusy(Unavailable):
 
 
 _HINTS: Final[tuple[tuple[type[RegistryPushError], str], ...]] = (
-    # The command's next steps are for who calls it; over HTTP the same is done otherwise.
+    # The command's hints name flags; a client of the service does the same over HTTP.
     (Interrupted, "push again when the service is back: what the registry has acknowledged is not sent twice"),
     (BlobCorrupt, "the file is damaged; have the model fetched again on the machine of the service: ollama pull NAME"),
     (Denied, "check that this account may write there"),
-    (LoginWithheld, "send username and password, which are yours to send so; or have it reached by https"),
+    (LoginWithheld, "send your own username and password, or have the service reach the registry by https"),
     (Unauthorized, "send username and password, or, on the machine of the service: docker login HOST"),
     (ModelNotFound, "see what is here: GET /api/tags"),
     (TooBusy, "push again a little later"),
     (
         TLSFailed,
-        "who runs this service has to settle how that registry is reached: http or https, and which certificates",
+        "ask the operator of this service how it reaches that registry: http or https, and with which certificates",
     ),
     (Unavailable, "push again: what is already there is not sent twice"),
 )
@@ -81,7 +81,7 @@ def words_of(error: RegistryPushError) -> str:
 
 
 def _for_a_client(part: Setting | Command | Login) -> str:
-    """Return a part of a hint in words for the caller of the service, or for whoever runs it."""
+    """Return a part of a hint in words for the caller of the service, or for its operator."""
     match part:
         case Setting("username" | "password_stdin"):
             return "username and password in the request"

@@ -48,7 +48,7 @@ class Metrics:
                 pass
 
     def answered(self, route: str, status: int) -> None:
-        """Count an answer; `route` is a path of ours, or `other`."""
+        """Count an answer; `route` is one of the service's paths, or `other`."""
         self._requests.labels(route, str(status)).inc()
 
     def text(self) -> bytes:

@@ -45,7 +45,7 @@ _MIN_TOKEN: Final = 16
 
 
 class ServeOptions(Struct, frozen=True):
-    """Where the service listens and whom it serves."""
+    """Where the service listens and which clients it serves."""
 
     address: Address = field(default_factory=Address)
     unix: Path | None = None

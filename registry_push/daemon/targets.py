@@ -49,7 +49,5 @@ class AllowedTargets(Struct, frozen=True):
         if self.globs and not any(fnmatchcase(host, at) and fnmatchcase(path, below) for at, below in self.globs):
             raise TargetNotAllowed(
                 f"this service does not push to {name.host}/{name.namespace}/{name.model}",
-                hint=step(
-                    "whoever runs it can allow that with ", Setting("allow_target", "HOST"), " or HOST/NAMESPACE/*"
-                ),
+                hint=step("its operator can allow that with ", Setting("allow_target", "HOST"), " or HOST/NAMESPACE/*"),
             )

@@ -43,7 +43,7 @@ class Blobs:
         return await self._content(call, digest)
 
     async def stored(self, call: Call) -> web.StreamResponse:
-        """GET and HEAD at the storage, for whoever has the signed URL."""
+        """GET and HEAD at the storage, for all who have the signed URL."""
         if self._quirks.storage_head is None or "X-Amz-Signature" not in call.request.query:
             return html("AccessDenied", status=403)
         if call.exchange.authorization is not None:

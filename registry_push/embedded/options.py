@@ -106,7 +106,7 @@ class HuggingFace(Struct, frozen=True):
 class Options(Struct, frozen=True):
     """The honest defaults: no sign-in, absolute Locations, no limits, and every byte kept.
 
-    `min_chunk` (bytes) is told as `OCI-Chunk-Min-Length`; a body over `max_chunk` is answered 413, as a proxy in
+    `min_chunk` (bytes) is sent as `OCI-Chunk-Min-Length`; a body over `max_chunk` is answered 413, as a proxy in
     front would. `cut_after`: the connection breaks, once, when that many bytes of upload bodies have come in.
     `hook` sees each request first, and may answer it. `zot_like`: a POST with a digest must hold the whole blob,
     else it is answered 415 or 400 as by zot. `ollama`: another kind of registry, for which `min_chunk` and `on_cut`

@@ -78,7 +78,7 @@ class Pieces:
         return piece
 
     def rest(self) -> SocketReader | None:
-        """The rest, to be read by threads from now on; None if it is to be had in pieces only."""
+        """Return a reader with which threads read the rest; None if the rest comes in pieces only."""
         line, length = line_of(self._response), self._response.content_length
         if line is None or length is None:
             return None

@@ -1,6 +1,6 @@
 """Servers with one worker per connection, such as gunicorn: an idle connection blocks the worker for other requests.
 
-A request on a new connection may wait for a worker that listens to an idle connection of ours. If it waits long, idle
+A request on a new connection may wait for a worker that listens to one of our idle connections. If it waits long, idle
 connections are closed; if there are none, the next one that would become idle. A connection that has had an answer has
 its worker.
 """

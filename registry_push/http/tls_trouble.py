@@ -40,7 +40,7 @@ class Circumstances(Struct, frozen=True):
         return await look(self.origin.host, self.origin.port, patience=patience) if self.may_look else None
 
     async def own_certificate(self) -> Path | None:
-        """Return the certificate of ours that the server sees if it asks for one."""
+        """Return our certificate, which the server sees if it asks for one."""
         own = await in_thread(client_certificates, self.origin.netloc, self.settings, is_registry=self.is_registry)
         return own[-1][0] if own else None
 

@@ -131,7 +131,7 @@ class Transport:
         """Send one request, once, and read the answer. Redirects are answers like any other.
 
         The answer may take `patience` seconds longer than usual, and have `most` bytes. Of an error's body only the
-        beginning is read, and secrets of ours that it quotes are hidden. `named_by` is the registry that named `url`,
+        beginning is read, and our secrets are hidden where it quotes them. `named_by` is the registry that named `url`,
         None if the user did: see `AddressRules`.
         Raises `ConnectionLost`, `TimedOut`, `TLSFailed`, `ProtocolViolation` (`ForeignAddress` is one), and what
         reading the source raises.

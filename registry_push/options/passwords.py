@@ -18,7 +18,7 @@ def password_of(flags: Mapping[str, Any], environ: Mapping[str, str]) -> str | N
     """Return the password that goes with the `username` in `flags`; None without one.
 
     With `--password-stdin` it is a line of standard input, else the variable's, else it is asked for. Somebody at a
-    terminal types it, without an echo. Raises `InvalidSettings` if there is none to be had.
+    terminal types it, without an echo. Raises `InvalidSettings` if there is none.
     """
     username = flags.get("username")
     check_text("user name", username or "", "--username")

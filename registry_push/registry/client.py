@@ -229,7 +229,7 @@ class Client:
             response = await self.root.answer()
         if (
             response is None or HTTPOrigin.of(response.url) != self.origin
-        ):  # where a redirect leads, none of ours is due
+        ):  # a login of ours is not for the target of a redirect
             return None
         return response if response.status == 401 and "WWW-Authenticate" in response.headers else None
 

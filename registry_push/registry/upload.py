@@ -45,7 +45,7 @@ from .run import Run
 from .verification import Verification
 
 _TAKEN: Final = (Kind.CREATED, Kind.ACCEPTED)
-# What kernels and proxies on the way may hold of a body that is all given to the line.
+# Bytes of a body that kernels and proxies on the way may still hold when all of it was sent.
 _ON_THE_WAY: Final = 8 * MiB
 # Where hanging up costs the whole upload, an answer is waited for this many times as long.
 _PATIENCE: Final = 5

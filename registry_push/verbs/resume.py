@@ -191,7 +191,7 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
     forgotten, with a warning, in the order of `wanted`; the registry will expire it. Ollama's knows no request for it.
     Cancelling is safe.
     """
-    # The service records uploads over http that its clients allowed: whoever runs this command has not allowed it.
+    # The service records uploads over http that its clients allowed: the user who runs this command has not allowed it.
     wary = replace(settings, username=None, password=None, http_said_by="request")
     said = frozenset(record.origin for record, _ in journal.records())
     turns = asyncio.Semaphore(_AT_ONCE)

@@ -128,7 +128,7 @@ def test_small_blobs_get_no_row_and_the_screen_never_gets_lower() -> None:
     with screen.bars as sink:
         tensors = [blob(n, 10**6 + n, "tensor") for n in range(20)]
         begin(sink, *tensors)
-        assert screen.frame()[2].startswith("looking what is there already")
+        assert screen.frame()[2].startswith("checking what is already there")
         for tensor in tensors:
             sink(BlobStarted(REPO, tensor, 0))
         screen.clock.now += 0.2

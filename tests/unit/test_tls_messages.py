@@ -298,5 +298,5 @@ async def test_a_certificate_of_a_proxy_is_told_to_be_the_proxys(tmp_path: Path)
 def test_a_client_of_the_service_is_told_of_no_flags() -> None:
     for hint in (step("if it is to be trusted, name its CA: ", Setting("ca_file", "FILE")), None):
         words = words_of(TLSFailed("no trusted TLS connection to r.example", hint=hint))
-        assert "who runs this service" in words
+        assert "the operator of this service" in words
         assert "--" not in words

@@ -99,7 +99,7 @@ class Bars:
         self._live.start()
         if self._every is not None:
             thread = threading.Thread(target=self._draw_on, name="registry-push bars", daemon=True)
-            with suppress(RuntimeError):  # there is none to be had: nothing is drawn, and what stays is printed
+            with suppress(RuntimeError):  # no thread can be started: nothing is drawn, only lasting lines are printed
                 thread.start()
                 self._thread = thread
         return self
@@ -327,7 +327,7 @@ class Bars:
         if run.waiting:
             facts.append((f"{len(run.waiting):,} {self._verb.moved} by another {self._verb.name}", ""))
         elif not run.active and not run.moved and run.blobs_done < run.blobs:
-            facts.append(("looking what is there already", ""))
+            facts.append(("checking what is already there", ""))
         if rate is not None and width < _WITH_SPEED:
             facts.append((units.speed(rate), "bold"))
         if left and width < _WITH_LEFT:

@@ -46,7 +46,7 @@ class FreshBlobs:
     async def _touch(self) -> None:
         while True:
             await self._sleep(_EVERY)
-            with suppress(RegistryPushError):  # whoever needs the blob will get the error
+            with suppress(RegistryPushError):  # a copy that needs the blob gets the error
                 await in_thread(self._touch_all, tuple(self._noted))
 
     def _touch_all(self, digests: tuple[Digest, ...]) -> None:

@@ -93,7 +93,7 @@ class SocketReader:
                 return
             waiting = select.poll()
             waiting.register(self._line, select.POLLIN)
-            is_quiet = not waiting.poll(0)  # else what is there would be taken for the next answer
+            is_quiet = not waiting.poll(0)  # else bytes left on the line would be taken for the next answer
             os.close(self._line)
             self._line = None
         if is_quiet and not self._left and not self._come:

@@ -23,7 +23,7 @@ from .upload_state import UploadState
 TWICE: Final = 2
 # After so many cuts of one PUT the line counts as unreliable.
 _BREAKING: Final = 2
-# Reported if a session is gone before the registry has shown its kind, as after a crash of ours.
+# Reported if a session is gone before the registry has shown its kind, as after a crash of this program.
 MAYBE_NOTHING_KEPT: Final = "distribution 2, Harbor and zot lose an upload that is cut inside a chunk"
 # A registry that keeps less than one in so many of the bytes that it accepts is making no progress.
 _LITTLE: Final = 64

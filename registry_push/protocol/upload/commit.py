@@ -1,4 +1,4 @@
-"""How long a commit may continue after whoever waited for it has given up. Pure.
+"""How long a commit may continue after the client that waited for it has given up. Pure.
 
 A registry that joins, copies or hashes a large blob can need longer than the gateway before it waits. The gateway
 then answers 504, or cuts the line, while the registry continues; often its session is gone at once, and the blob

@@ -63,7 +63,7 @@ Rows: TypeAlias = Mapping[Key, Row[M]]
 
 
 class NotInTable(AssertionError):
-    """A step has led to a state that its row does not name: a bug of ours."""
+    """A step has led to a state that its row does not name: a bug in this program."""
 
 
 def row(step: Callable[[M, RegistryResponse], None], *to: State | frozenset[State]) -> Row[M]:

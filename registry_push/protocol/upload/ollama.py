@@ -27,7 +27,7 @@ class OllamaMachine(OllamaSteps):
             return None
         if self._parts is not None:
             return self._parts.record
-        # No status is told. Only a blob that is all in the storage can be continued: by the commit.
+        # The registry reports no status. Only a blob that is all in the storage can be continued: by the commit.
         return UploadRecord(upload.location, upload.offset, direct=True) if upload.offset == upload.blob.size else None
 
     def go_on(self, answer: RegistryResponse) -> None:

@@ -156,7 +156,7 @@ class Parts:
                 self._refused(answer)
 
     def got_no_answer(self, reason: str) -> None:
-        """Note why the line broke, before `asked` or `placed` is told that there is no answer."""
+        """Note why the line broke, before `asked` or `placed` learns that there is no answer."""
         self.trouble = reason
 
     def _placed(self, number: int) -> None:

@@ -20,7 +20,7 @@ class Trail:
         self.unanswered: int | None = None  # where a chunk ends that had gone when its answer was lost
         self.named: int | None = None  # the offset that the words of a refusal named
         self.elsewhere: list[int] | None = None  # offsets that are still to be tried; None: nothing was refused yet
-        self.is_stuck = False  # the Range that is told is no offset
+        self.is_stuck = False  # the Range in the answer is no offset
         self.one_less: int | None = None  # one byte before what a status said, where the chunk was tried again
         self.is_stale = False  # a refusal has told another address
         self.readdressed: int | None = None  # where the chunk began that was sent once more for that
