@@ -90,13 +90,21 @@ def test_a_session_that_is_lost_once_is_no_registry_without_patch() -> None:
         assert run.session.learned_whole is None and run.methods.count("PATCH") == 12
 
 
+@pytest.mark.parametrize("status", [404, 405, 411, 415, 501])
 @pytest.mark.parametrize("single", [True, False])
-def test_old_artifactory_knows_no_put_of_all_and_gets_chunks(single: bool) -> None:
-    registry = refusing("PUT", 404)
+def test_old_artifactory_knows_no_put_of_all_and_gets_chunks(single: bool, status: int) -> None:
+    """404 is its answer; the others are those of firewalls."""
+    registry = refusing("PUT", status)
     run = upload(registry, CONTENT, single=single)
     assert is_done(run, registry)
     assert run.session.learned_whole is (WholePut.NEVER if single else None)
     assert sum(request.method == "PUT" and request.span is not None for request in run.requests) == int(single)
+
+
+def test_a_put_of_all_that_is_denied_is_a_refusal() -> None:
+    run = upload(refusing("PUT", 403, "DENIED"), CONTENT, single=True)
+    assert run.session.failure is not None and run.session.failure.exit_code == 4
+    assert "PATCH" not in run.methods
 
 
 def test_a_session_that_is_lost_before_its_put_is_no_registry_without_puts() -> None:
@@ -109,7 +117,7 @@ def test_a_session_that_is_lost_before_its_put_is_no_registry_without_puts() -> 
 
 
 @pytest.mark.parametrize("single", [True, False])
-@pytest.mark.parametrize("put", [404, 413])
+@pytest.mark.parametrize("put", [404, 405, 413])
 @pytest.mark.parametrize("patch", [404, 405])
 def test_neither_patch_nor_put_ends_soon(single: bool, put: int, patch: int) -> None:
     registry = Fronted()
@@ -119,8 +127,9 @@ def test_neither_patch_nor_put_ends_soon(single: bool, put: int, patch: int) -> 
     content = b"x" * (9 * MiB)
     run = upload(registry, content, chunk=4 * MiB, single=single)
     assert run.session.failure is not None
-    # Where neither is found, it may be the sessions that are lost.
-    assert run.session.failure.exit_code == (6 if patch == 404 else 5)
+    # Where the last one is not found, it may be the session that is lost.
+    is_lost = patch == 404 and (single or put != 405)
+    assert run.session.failure.exit_code == (6 if is_lost else 5)
     assert str(put) in run.session.failure.message or str(patch) in run.session.failure.message
     whole = [request for request in run.requests if request.span and request.span.length == len(content)]
     assert len(whole) == 1

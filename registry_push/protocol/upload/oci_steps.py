@@ -11,7 +11,7 @@ from ...errors import RemoteMismatch
 from ...events import Placement
 from ...text.hint import Setting, step
 from ..response import RegistryResponse
-from .chunk_steps import TWICE, ChunkSteps
+from .chunk_steps import TWICE, ChunkSteps, is_about_method
 from .chunks import WholePut
 from .commit import LateCommit
 from .states import State
@@ -38,17 +38,36 @@ class OCISteps(ChunkSteps):
         Artifactory before 6 takes no PUT with a whole blob; if that is the reason, and not a lost session, send chunks.
         """
         upload = self.upload
-        is_whole = upload.plan.single and not upload.offset and upload.attempted > 0
-        if is_whole and not answer.says_session_lost:
+        if not self._sent_whole or answer.says_session_lost:
+            return self.confirm_later(answer)
+        if self._patches_missing:
             self._put_refused = str(answer)
-            if self._patches_missing:
-                upload.plan, upload.learned_whole = upload.plan.in_chunks(WholePut.SMALL), None
-                return self.session_lost(answer)
-            if self._patch_refused:
-                upload.trouble = f"{self._patch_refused} to a PATCH, {answer} to a PUT of all of it"
-                return self.refused(answer)
-            upload.plan, upload.learned_whole = upload.plan.in_chunks(WholePut.NEVER), WholePut.NEVER
-        return self.confirm_later(answer)
+            upload.plan, upload.learned_whole = upload.plan.in_chunks(WholePut.SMALL), None
+            return self.session_lost(answer)
+        return self.confirm_later(answer) if self._plan_chunks(answer) else self.refused(answer)
+
+    def commit_refused(self, answer: RegistryResponse) -> None:
+        """As for every dialect; but where a PUT with a whole blob is refused for its method, send chunks."""
+        is_about_put = self._sent_whole and not answer.is_redirect and is_about_method(answer)
+        if not is_about_put:
+            return super().commit_refused(answer)
+        return self.session_lost(answer) if self._plan_chunks(answer) else self.refused(answer)
+
+    @property
+    def _sent_whole(self) -> bool:
+        """Whether the PUT that was answered had the whole blob in it."""
+        upload = self.upload
+        return upload.plan.single and not upload.offset and upload.attempted > 0
+
+    def _plan_chunks(self, answer: RegistryResponse) -> bool:
+        """Plan chunks instead of the PUT that was refused; return False if PATCH was refused as well."""
+        upload = self.upload
+        self._put_refused = str(answer)
+        if self._patch_refused:
+            upload.trouble = f"{self._patch_refused} to a PATCH, {answer} to a PUT of all of it"
+            return False
+        upload.plan, upload.learned_whole = upload.plan.in_chunks(WholePut.NEVER), WholePut.NEVER
+        return True
 
     def chunks_invalid(self, answer: RegistryResponse) -> None:
         """Start again if the registry has put the chunks together wrongly, or wants the last one in the PUT (ECR)."""

@@ -107,7 +107,8 @@ ROWS: Final[Rows[OCISteps]] = {
     (State.COMMITTING, Kind.CREATED): row(OCISteps.committed, State.DONE, State.MEASURING, State.FAILED),
     (State.COMMITTING, Kind.ACCEPTED): row(OCISteps.confirm, State.CONFIRMING),
     (State.COMMITTING, Kind.MISSING): row(OCISteps.session_unknown, _LOST_OR_COMMITTED),
-    (State.COMMITTING, Kind.REFUSED): row(OCISteps.commit_refused, _GIVEN_UP),
+    # a whole blob in a PUT, where none is taken
+    (State.COMMITTING, Kind.REFUSED): row(OCISteps.commit_refused, _LOST),
     (State.COMMITTING, Kind.WRONG_OFFSET): row(OCISteps.ask_after_commit, State.UNCERTAIN, State.FAILED),
     (State.COMMITTING, Kind.TOO_LARGE): row(OCISteps.too_large, State.UNCERTAIN, _LOST_OR_COMMITTED),
     (State.COMMITTING, Kind.INVALID): row(OCISteps.chunks_invalid, _LOST_OR_COMMITTED),
