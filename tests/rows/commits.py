@@ -81,8 +81,14 @@ def artifactory_5_knows_no_put_of_all_and_gets_chunks() -> None:
 
 @takes(State.COMMITTING, Kind.REFUSED)
 def a_commit_that_is_refused_fails_the_upload() -> None:
-    committing().is_told(403).has_failed(Denied)
-    committing().is_told(405).has_failed(Refused)
+    committing().is_told(403, "DENIED").has_failed(Denied)
+    committing_chunks().is_told(405).has_failed(Refused)
+
+
+@takes(State.COMMITTING, Kind.REFUSED)
+def a_put_of_all_that_is_refused_for_its_method_is_followed_by_chunks() -> None:
+    talk = committing().is_told(405).opens("/second").asks("PATCH", span=(0, CHUNK))
+    assert talk.session.learned_whole is WholePut.NEVER
 
 
 @takes(State.COMMITTING, Kind.REFUSED)
@@ -211,6 +217,7 @@ def trouble_with_the_question_forgets_nothing_of_the_commit(told: Told) -> None:
     talk = confirming().is_told(404).asks("GET", FIRST).is_told(204, end=SIZE).asks("HEAD").is_told(told)
     talk.asks("HEAD", ENDPOINTS.blob).is_told(404)
     talk.asks("HEAD", ENDPOINTS.blob, waits=True).is_told(200, length=SIZE).is_done()
+    assert talk.session.learned_whole is None
 
 
 @takes(State.CONFIRMING, Kind.EXPIRED)
