@@ -333,7 +333,7 @@ def test_head_with_another_size_is_never_success() -> None:
     assert isinstance(session.failure, RemoteMismatch)
 
 
-@pytest.mark.parametrize(("status", "error"), [(403, Denied), (405, Refused), (422, Refused), (307, Refused)])
+@pytest.mark.parametrize(("status", "error"), [(403, Denied), (409, Refused), (422, Refused), (307, Refused)])
 def test_a_refusal_for_good_is_named(status: int, error: type[Exception]) -> None:
     session = closing_answer(RegistryResponse(status, "http://registry.test/s"))
     assert type(session.failure) is error

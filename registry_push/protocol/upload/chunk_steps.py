@@ -155,7 +155,7 @@ class ChunkSteps(CommitSteps):
         """Follow a redirect; send all in one PUT if it is the method that is refused; else fail."""
         if answer.keeps_body:
             return self._redirected(answer)
-        if self.upload.offset or answer.is_redirect or not is_about_method(answer):
+        if self.upload.offset or answer.is_redirect or not _is_about_method(answer):
             return self.refused(answer)
         return self._in_one_put(answer)
 
@@ -317,7 +317,7 @@ def _is_ecrs(answer: RegistryResponse) -> bool:
     return answer.kind is Kind.CREATED
 
 
-def is_about_method(answer: RegistryResponse) -> bool:
-    """Return whether the PATCH or PUT is refused and not the upload: by a firewall's page, or an error that says so."""
+def _is_about_method(answer: RegistryResponse) -> bool:
+    """Return whether the PATCH is refused and not the upload: by a firewall's page, or an error that says so."""
     codes = answer.diagnosis.codes
     return not codes or "UNSUPPORTED" in codes or answer.status in (405, 501)

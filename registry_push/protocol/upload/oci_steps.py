@@ -7,14 +7,19 @@ session.
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...errors import RemoteMismatch
 from ...events import Placement
 from ...text.hint import Setting, step
 from ..response import RegistryResponse
-from .chunk_steps import TWICE, ChunkSteps, is_about_method
+from .chunk_steps import TWICE, ChunkSteps
 from .chunks import WholePut
 from .commit import LateCommit
 from .states import State
+
+# Answers that say that the method or the form of the request is refused, and not the blob.
+_NO_PUT_OF_ALL: Final = (405, 411, 415, 501)
 
 
 class OCISteps(ChunkSteps):
@@ -48,8 +53,7 @@ class OCISteps(ChunkSteps):
 
     def commit_refused(self, answer: RegistryResponse) -> None:
         """As for every dialect; but where a PUT with a whole blob is refused for its method, send chunks."""
-        is_about_put = self._sent_whole and not answer.is_redirect and is_about_method(answer)
-        if not is_about_put:
+        if not self._sent_whole or answer.status not in _NO_PUT_OF_ALL:
             return super().commit_refused(answer)
         return self.session_lost(answer) if self._plan_chunks(answer) else self.refused(answer)
 
