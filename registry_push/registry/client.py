@@ -69,7 +69,7 @@ class Client:
         self._has_asked = False  # at /v2/, how to sign in
         self._has_met = False
         self._is_warm = False
-        self._questions = Questions()
+        self.questions = Questions()
         self._sign_in = sign_in
         self._may_log_in = may_log_in
         self._authenticator: Authenticator | None = None
@@ -176,7 +176,7 @@ class Client:
         while True:
             used = await self._authorization(url, scopes)
             told = _with(headers, used)
-            only_asks = self._questions.asking(self.origin.netloc) if method in _ASKING else nullcontext()
+            only_asks = self.questions.asking(self.origin.netloc) if method in _ASKING else nullcontext()
             try:
                 with only_asks:
                     response = await self.transport.request(
@@ -259,10 +259,6 @@ class Client:
             self._is_warm = True
             if await self.transport.answered.keeps_connections(self.origin):
                 await self.transport.open_connections(self.url("/v2/"), connections)
-
-    def stop_asking(self) -> None:
-        """End the requests under way that change nothing at the registry; they raise `Interrupted`."""
-        self._questions.stop()
 
     def _signing_in(self) -> Authenticator:
         self._authenticator = self._authenticator or self._sign_in()

@@ -123,6 +123,7 @@ class RepositoryReader:
             pauses=self.client.transport.pauses,
             sink=self._run.sink,
             stop=self._run.stop,
+            reading=self.client.questions.reading,
             is_plain=self.client.origin.scheme == "http",
         )
 

@@ -65,7 +65,7 @@ class Registries:
         if (stopping := under_way.stopping()) is not None:
             self._sink(stopping)
         for host in self._hosts.values():
-            host.client.stop_asking()
+            host.client.questions.stop()
 
     async def __aexit__(self, *_: object) -> None:
         if self._stopping is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from ..content.blocks import EMPTY, BlockBody, Blocks
 from ..errors import BlobCorrupt, Interrupted, RegistryPushError, SourceUnavailable, TLSFailed, Unavailable
@@ -11,6 +11,7 @@ from ..events import Retrying, Sink
 from ..model import Descriptor
 from ..pauses import Pauses
 from .answer_reader import AnswerReader, Opener
+from .questions import Reading
 
 
 class RemoteBody(BlockBody):
@@ -18,7 +19,8 @@ class RemoteBody(BlockBody):
 
     One answer serves parts that follow each other, so a source that knows no ranges is read once. If the line breaks,
     the rest is asked for from where it broke, as often as `pauses` allow without a byte between; an address that a
-    redirect led to is asked for anew each time, since it expires. Raises `SourceUnavailable` if that does not help.
+    redirect led to is asked for anew each time, since it expires. Raises `SourceUnavailable` if that does not help, and
+    `Interrupted` if the run is stopped and the source sends nothing.
     Threads can take what does not come encrypted (`is_plain`).
     """
 
@@ -30,6 +32,7 @@ class RemoteBody(BlockBody):
         pauses: Pauses,
         sink: Sink,
         stop: asyncio.Event,
+        reading: Callable[[], Reading],
         is_plain: bool = False,
     ) -> None:
         self._blob = blob
@@ -37,6 +40,7 @@ class RemoteBody(BlockBody):
         self.pauses = pauses
         self._sink = sink
         self._stop = stop
+        self.reading = reading
         self._is_plain = is_plain
         self._spare: AnswerReader | None = None  # whose last part was read to its end
 
@@ -130,10 +134,11 @@ class _Part(Blocks):
         self._known = self._position
         while self.left:
             try:
-                if self._reader is None:
-                    self._reader = AnswerReader(self._offset)
-                    await self._reader.open(self._body.opener)
-                await self._reader.ready(in_threads=self._in_threads)
+                with self._body.reading():
+                    if self._reader is None:
+                        self._reader = AnswerReader(self._offset)
+                        await self._reader.open(self._body.opener)
+                    await self._reader.ready(in_threads=self._in_threads)
             except Interrupted:
                 raise
             except TLSFailed as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from registry_push.embedded import EmbeddedRegistry, OnCut, Options
 from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
@@ -13,6 +16,7 @@ from registry_push.errors import Interrupted
 from registry_push.events import BlobProgress, BlobRewound, Event, Stopping
 from registry_push.model import ModelName
 from registry_push.settings import Settings
+from registry_push.verbs.copy import copy
 from registry_push.verbs.push import push
 from tests.faults.clock import run
 
@@ -67,3 +71,75 @@ def test_what_is_waited_for_is_told_and_what_it_costs_not_to(tmp_path: Path) -> 
     (stopping,) = [event for event in told if isinstance(event, Stopping)]
     assert 0 < stopping.left < 4_000_000 and 0 < stopping.cost < 4_000_000 and not stopping.loses_uploads
     assert stopping.seconds == pytest.approx(stopping.left / 1_000_000, rel=0.3)
+
+
+class Silent:
+    """Serves content up to a byte, calls `fell_silent`, and sends nothing more until `go_on`."""
+
+    def __init__(self, content: bytes, at: int) -> None:
+        self._content, self._at = content, at
+        self._digest = hashlib.sha256(content).hexdigest()
+        self.fell_silent: Callable[[], None] = lambda: None
+        self.go_on = asyncio.Event()
+
+    async def hook(self, request: web.Request) -> web.StreamResponse | None:
+        if request.method != "GET" or self._digest not in request.path or self.go_on.is_set():
+            return None
+        response = web.StreamResponse(headers={"Content-Length": str(len(self._content))})
+        if self._at:
+            await response.prepare(request)
+            await response.write(self._content[: self._at])
+        self.fell_silent()
+        await self.go_on.wait()
+        return response
+
+
+async def stopped_in_silence(folder: Path, at: int, chunk: int | None) -> tuple[float, int]:
+    """Stop a copy from a source that sends nothing after `at` bytes.
+
+    Return the seconds that it took to end, and the bytes that the target got when it was continued.
+    """
+    content = bytes(20_000_000)
+    write_model(folder / "models", ModelName.parse("me/tiny"), config(), [Layer(LAYER_TYPE + "model", content)])
+    silent, stop, asked = Silent(content, at), asyncio.Event(), list[float]()
+    bodies = at // chunk + 1 if chunk else 1  # the last of them is never whole
+
+    def ask() -> None:
+        asked.append(asyncio.get_running_loop().time())
+        stop.set()
+
+    async def count(request: web.Request) -> web.StreamResponse | None:
+        nonlocal bodies
+        bodies -= request.method in ("PATCH", "PUT") and (request.content_length or 0) > 1_000_000
+        if bodies == 0 and not stop.is_set():
+            ask()
+        return None
+
+    if at == 0:
+        silent.fell_silent = ask
+    source_options, target_options = Options(hook=silent.hook), Options(on_cut=OnCut.ACKNOWLEDGED, hook=count)
+    async with (
+        EmbeddedRegistry(folder / "source", source_options) as source,
+        EmbeddedRegistry(folder / "target", target_options) as target,
+    ):
+        settings = Settings(models=folder / "models", home=folder, state_dir=folder / "state", chunk_size=chunk)
+        await push(["me/tiny"], to=f"{source.host}/", settings=settings)
+        places = f"registry:{source.host}/me/tiny:latest", f"registry:{target.host}/me/tiny:latest"
+        with pytest.raises(Interrupted):
+            await copy(*places, settings=settings, stop=stop)
+        seconds = asyncio.get_running_loop().time() - asked[0]
+        silent.go_on.set()
+        before = sum(each.received for each in target.log)
+        assert (await copy(*places, settings=settings)).error is None
+        return seconds, sum(each.received for each in target.log) - before
+
+
+@pytest.mark.parametrize("at", [0, 11_000_000], ids=["before its answer", "in the content"])
+@pytest.mark.parametrize("chunk", [None, 4_000_000])
+def test_the_first_stop_does_not_wait_for_a_source_that_sends_nothing(
+    tmp_path: Path, at: int, chunk: int | None
+) -> None:
+    seconds, after = run(stopped_in_silence(tmp_path, at, chunk))
+    assert seconds < PATIENCE
+    if chunk is not None:
+        assert after < 20_000_000 - at + chunk + 10_000, "what the target has acknowledged is kept"
