@@ -107,10 +107,14 @@ async def copy_each(
         stores.check_target(to)
         if not dry_run:
             await stores.prepare(to)
-        found = [(each, source) for source in map(stores.source, places) for each in await source.names()]
+        listed = [(each, source) for source in map(stores.source, places) for each in await source.names()]
+        found = [(each, source) for each, source in listed if not isinstance(each, ModelFailed)]
         wanted = _without_attached(found, options, sink)
         plan = CopyPlan(stores, settings, options, sink, all_or_nothing=isinstance(to, ArchivePlace))
-        await plan.of(where_each_goes(wanted, to, options.tags))
+        plan.leave_out([each for each, _ in listed if isinstance(each, ModelFailed)])
+        going, failed = where_each_goes(wanted, to, options.tags, named=len(wanted) == len(places))
+        plan.leave_out(failed)
+        await plan.of(going)
         stores.expect(plan.jobs)
         copier = _copier(plan, stores, shared, record, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
         report = await copier.copy(plan.jobs)

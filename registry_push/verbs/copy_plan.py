@@ -8,7 +8,15 @@ from typing import Final, Self
 
 from msgspec.structs import replace
 
-from ..errors import NameCollision, RegistryPushError, RemoteMismatch, UsageError, unwrapped
+from ..errors import (
+    InvalidName,
+    NameCollision,
+    NameNotMappable,
+    RegistryPushError,
+    RemoteMismatch,
+    UsageError,
+    unwrapped,
+)
 from ..events import Event, ModelDone, ModelFailed, RunStarted, Sink, TagSet, Warned
 from ..model import Digest, Manifest, ModelName
 from ..model.mapping import AnyName, CopyTarget, Mapped, mapped
@@ -25,9 +33,12 @@ _AT_ONCE: Final = 8
 
 
 def where_each_goes(
-    wanted: Sequence[tuple[AnyName, CopySource]], to: CopyTarget, tags: Sequence[str]
-) -> list[tuple[Mapped, CopySource]]:
-    """Return where each goes, with its source. Raises `UsageError`, `NameCollision`."""
+    wanted: Sequence[tuple[AnyName, CopySource]], to: CopyTarget, tags: Sequence[str], *, named: bool
+) -> tuple[list[tuple[Mapped, CopySource]], list[ModelFailed]]:
+    """Return where each goes, with its source; and those whose names are not allowed there.
+
+    Raises `UsageError`, `NameCollision`; and what is wrong with a name, if they were all `named`, or none is allowed.
+    """
     if len(wanted) > 1 and _names_one(to):
         raise UsageError(
             f"{len(wanted)} models can't all become one",
@@ -35,7 +46,16 @@ def where_each_goes(
         )
     if len(wanted) > 1 and tags:
         raise UsageError("--tag is for one model, and several are copied", hint="copy them one by one")
-    found, taken = [(mapped(name, to, tags), source) for name, source in wanted], dict[object, AnyName]()
+    found, failed, taken = list[tuple[Mapped, CopySource]](), list[ModelFailed](), dict[object, AnyName]()
+    for name, source in wanted:
+        try:
+            found.append((mapped(name, to, tags), source))
+        except (InvalidName, NameNotMappable) as error:
+            if named:
+                raise
+            failed.append(ModelFailed(_called(name), None, error.of_model(_called(name))))
+    if failed and not found:
+        raise failed[0].error
     for each, _ in found:
         for reference in each.references:
             # Names that differ only in case are one name to a store.
@@ -45,7 +65,7 @@ def where_each_goes(
                 raise NameCollision(
                     f"{other} and {each.name} would both become {reference}", hint="copy them one by one"
                 )
-    return found
+    return found, failed
 
 
 def _names_one(to: CopyTarget) -> bool:
@@ -93,8 +113,8 @@ class CopyPlan:
                     return await self._look(each, source)
                 except RegistryPushError as error:
                     if len(wanted) == 1 or self._all_or_nothing:
-                        raise error.of_model(_called(each)) from error.__cause__
-                    return ModelFailed(_called(each), each.references[0], error.of_model(_called(each)))
+                        raise error.of_model(_called(each.name)) from error.__cause__
+                    return ModelFailed(_called(each.name), each.references[0], error.of_model(_called(each.name)))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -112,6 +132,12 @@ class CopyPlan:
             self.jobs.sort(key=lambda job: str(job.target))
         return self
 
+    def leave_out(self, failed: Sequence[ModelFailed]) -> None:
+        """Report `failed` with the others. Raises the first one's error if all or nothing has to be copied."""
+        if failed and self._all_or_nothing:
+            raise failed[0].error
+        self.settled += failed
+
     def source_of(self, job: AnyJob) -> CopySource:
         """Return the source of `job`."""
         return self._sources[job.target]
@@ -123,7 +149,7 @@ class CopyPlan:
             if digest is not None and await self._is_there(each, digest):
                 tags = tuple(TagSet(ref.tag or "", digest) for ref in each.references)
                 return ModelDone(
-                    _called(each), each.references[0], digest, uploaded=0, mounted=0, present=0, sent=0, tags=tags
+                    _called(each.name), each.references[0], digest, uploaded=0, mounted=0, present=0, sent=0, tags=tags
                 )
         manifest = await source.resolve(each.name)
         if digest not in (None, manifest.digest) and await source.digest_of(each.name) != manifest.digest:
@@ -140,7 +166,7 @@ class CopyPlan:
     async def _referrers(self, each: Mapped, source: CopySource, manifests: Sequence[Manifest]) -> tuple[Referrer, ...]:
         options = self._options
         if options.only_counts and (count := len(await source.about(manifests[0].digest))):
-            what = f"{count} {'referrer' if count == 1 else 'referrers'} of {_called(each)}"
+            what = f"{count} {'referrer' if count == 1 else 'referrers'} of {_called(each.name)}"
             self._sink(Warned(f"{what} left behind: an Ollama store has no place for them"))
         if not options.wants_any and options.required is None:
             return ()
@@ -163,5 +189,5 @@ class CopyPlan:
         return told
 
 
-def _called(each: Mapped) -> str:
-    return each.name.short if isinstance(each.name, ModelName) else str(each.name)
+def _called(name: AnyName) -> str:
+    return name.short if isinstance(name, ModelName) else str(name)

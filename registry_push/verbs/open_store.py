@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from ..content.base import BlobBody
 from ..errors import ModelNotFound, quoted
-from ..events import Sink, ignore
+from ..events import ModelFailed, Sink, ignore
 from ..model import Descriptor, LocalReference, Manifest, ModelName
 from ..model.mapping import AnyName
 from ..model.place import parse_readable
@@ -26,14 +26,18 @@ class OpenStore:
 
     async def names(self) -> tuple[str, ...]:
         """Return the names of all manifests: models as Ollama shows them, tags of a repository, names in a layout."""
-        return tuple(map(_shown, await self._source.names()))
+        return tuple(map(_shown, await self._names()))
+
+    async def _names(self) -> list[AnyName]:
+        """Return what can be asked for; a registry may list what is no tag."""
+        return [each for each in await self._source.names() if not isinstance(each, ModelFailed)]
 
     async def resolve(self, name: str | None = None) -> Manifest:
         """Return the manifest called `name`, one of `names`; None: the only one.
 
         Raises `ModelNotFound`, `ManifestCorrupt`.
         """
-        found = {_shown(each): each for each in await self._source.names()}
+        found = {_shown(each): each for each in await self._names()}
         if name is None and len(found) == 1:
             return await self._source.resolve(next(iter(found.values())))
         if name is None or name not in found:

@@ -10,13 +10,23 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from ..content.base import BlobBody
 from ..content.oci.subjects import IndexReader, referrers_in
 from ..content.ollama.source import OllamaStore
-from ..errors import InvalidName, ModelNotFound, NothingToPush, ProtocolViolation, RegistryPushError, unwrapped
+from ..errors import (
+    IntegrityError,
+    InvalidName,
+    ModelNotFound,
+    NothingToPush,
+    ProtocolViolation,
+    RegistryPushError,
+    unwrapped,
+)
+from ..events import ModelFailed
 from ..model import Descriptor, Digest, LocalReference, Manifest, ModelName, Reference
 from ..model.manifest import MAX_CHILDREN_BYTES
 from ..model.mapping import AnyName
 from ..model.referrers import cosign_tags, fallback_tag, is_attached
 from ..registry.referrer_list import read_index
 from ..registry.repository import Repository
+from ..text.safe_text import printable
 
 # Manifests of a list that are read at once.
 _AT_ONCE = 8
@@ -25,8 +35,11 @@ _AT_ONCE = 8
 class CopySource(Protocol):
     """A store, or the selected part of one."""
 
-    async def names(self) -> tuple[AnyName, ...]:
-        """Return the names to copy. Raises `ModelNotFound` if there are none."""
+    async def names(self) -> tuple[AnyName | ModelFailed, ...]:
+        """Return the names to copy; and a failure for each that the store lists, and that can't be a name.
+
+        Raises `ModelNotFound` if there are none.
+        """
         ...
 
     async def digest_of(self, name: AnyName) -> Digest | None:
@@ -102,6 +115,8 @@ class OllamaSource:
             await self.resolve(name)
         except NothingToPush:
             return True
+        except IntegrityError:  # it is raised again where it concerns this model only
+            return False
         return False
 
 
@@ -134,19 +149,25 @@ class RepositorySource:
         self.check = repository.check
 
     @_at_source
-    async def names(self) -> tuple[AnyName, ...]:
+    async def names(self) -> tuple[AnyName | ModelFailed, ...]:
         """Return what is named, else every tag."""
         if not self._names_all:
             return (self._reference,)
         tags = await self._repository.every_tag()
         if not tags:
             raise ModelNotFound(f"{self._reference} has no tags", hint="check the name, or name a tag: …:TAG")
+        return tuple(map(self._at, tags))
+
+    def _at(self, tag: str) -> Reference | ModelFailed:
         try:
-            return tuple(self._reference.at(tag=tag) for tag in tags)
+            return self._reference.at(tag=tag)
         except InvalidName as error:
-            raise ProtocolViolation(
-                f"{self._reference} lists what is no tag: {error.message}", hint="copy the tags one by one: …:TAG"
-            ) from error
+            violation = ProtocolViolation(
+                f"{self._reference} lists what is no tag: {error.message}",
+                hint="have it deleted at that registry, or tagged anew: nobody can ask for it",
+            )
+            violation.read_at_source()
+            return ModelFailed(printable(f"{self._reference}:{tag}", limit=200), None, violation)
 
     @_at_source
     async def digest_of(self, name: AnyName) -> Digest | None:

@@ -9,13 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.errors import ManifestCorrupt, NameCollision, Origin, ProtocolViolation, RemoteMismatch, UsageError
-from registry_push.events import ModelDone
+from registry_push.errors import (
+    ManifestCorrupt,
+    NameCollision,
+    NameNotMappable,
+    Origin,
+    ProtocolViolation,
+    RemoteMismatch,
+    SomeFailed,
+    UsageError,
+)
+from registry_push.events import Event, ModelDone, ModelFailed
 from registry_push.model import Digest, Manifest
 from registry_push.model.manifest import OCI_INDEX, OCI_MANIFEST
 from registry_push.settings import Settings
 from registry_push.transfer.report import Report
 from registry_push.verbs.copy import copy
+from registry_push.verbs.open_store import open_store
 from registry_push.verbs.pull import pull
 from tests.support.artifacts import EMPTY, artifact
 from tests.support.command import command
@@ -138,12 +148,57 @@ async def test_tags_that_differ_in_case_only_are_one_model_to_ollama(source: Sou
 
 
 @pytest.mark.parametrize("tag", ["../x", "a\nb", "", "a" * 129])
-async def test_what_is_no_tag_is_the_source_s_fault(source: Source, tmp_path: Path, tag: str) -> None:
+async def test_what_is_no_tag_is_the_source_s_fault_and_the_others_are_copied(
+    source: Source, tmp_path: Path, tag: str
+) -> None:
     source.lists("v1", tag)
-    with pytest.raises(ProtocolViolation, match="lists what is no tag") as raised:
-        await copied(tmp_path, source.place, f"oci:{tmp_path}/layout")
-    assert raised.value.origin is Origin.SOURCE
-    assert not (tmp_path / "layout").exists()
+    told: list[Event] = []
+    settings = Settings(home=tmp_path, models=tmp_path / "models", state_dir=None, retries=0)
+    for already in (False, True):
+        report = await copy(source.place, f"oci:{tmp_path}/layout", settings=settings, sink=told.append)
+        (done,), (failed,) = report.done, report.failed
+        assert done.model.endswith(":v1") and (done.sent == 0) is already
+        assert isinstance(failed.error, ProtocolViolation) and failed.error.origin is Origin.SOURCE
+        assert "lists what is no tag" in failed.error.message and repr(tag)[:20] in failed.error.message
+        assert failed.error.hint and isinstance(report.error, SomeFailed)
+    assert sum(isinstance(event, ModelFailed) for event in told) == 2
+    async with open_store(source.place, settings=settings) as store:
+        assert await store.names() == ("v1",)
+
+
+async def test_an_archive_is_not_written_without_a_tag_that_is_listed(source: Source, tmp_path: Path) -> None:
+    source.lists("v1", "../x")
+    with pytest.raises(ProtocolViolation, match="lists what is no tag"):
+        await copied(tmp_path, source.place, f"oci-archive:{tmp_path}/a.tar")
+    assert not list(tmp_path.glob("*.tar*"))
+
+
+async def test_a_repository_with_nothing_but_what_is_no_tag(source: Source, tmp_path: Path) -> None:
+    source.lists("../x")
+    report = await copied(tmp_path, source.place, f"oci:{tmp_path}/layout")
+    assert isinstance(report.error, ProtocolViolation) and report.error.exit_code == 5
+
+
+async def test_a_damaged_manifest_in_an_ollama_store_leaves_the_others(source: Source, tmp_path: Path) -> None:
+    for name in ("me/good:v1", "me/bad:v1"):
+        assert (await copied(tmp_path, f"{source.place}:v1", f"ollama:{name}")).error is None
+    (bad,) = tmp_path.glob("models/manifests/*/me/bad/v1")
+    bad.write_bytes(b"{")
+    report = await copied(tmp_path, "ollama:", f"oci:{tmp_path}/layout")
+    assert [each.model for each in report.done] == ["me/good:v1"]
+    assert isinstance(report.failed[0].error, ManifestCorrupt)
+
+
+async def test_a_name_that_the_target_does_not_allow_leaves_the_others(source: Source, tmp_path: Path) -> None:
+    """In a layout, a name is any text."""
+    assert (await copied(tmp_path, f"{source.place}:v1", f"oci:{tmp_path}/layout:me/good:v1")).error is None
+    assert (await copied(tmp_path, f"{source.place}:v1", f"oci:{tmp_path}/layout:me/b ad:v1")).error is None
+    report = await copied(tmp_path, f"oci:{tmp_path}/layout", "ollama:")
+    assert [each.model for each in report.done] == [f"oci:{tmp_path}/layout:me/good:v1"]
+    (failed,) = report.failed
+    assert "me/b ad:v1" in failed.model and isinstance(failed.error, NameNotMappable) and failed.error.hint
+    with pytest.raises(NameNotMappable):
+        await copied(tmp_path, f"oci:{tmp_path}/layout:me/b ad:v1", "ollama:")
 
 
 @pytest.mark.parametrize("algorithm", ["sha512", "blake3"])
