@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from .root_error import Origin as Origin
 from .root_error import RegistryPushError as RegistryPushError
+from .root_error import unwrapped as unwrapped
 from .text.hint import Command, Hint, Login, Setting, step
 from .text.safe_text import printable as printable
 from .text.safe_text import quoted as quoted
@@ -33,6 +34,12 @@ class InvalidDigest(UsageError):
     """A digest that is not `sha256:` and 64 hexadecimal digits."""
 
 
+class UnsupportedDigest(InvalidDigest):
+    """A digest of another algorithm than sha256, such as sha512."""
+
+    default_hint = "have it pushed with sha256 digests, as nearly everything is"
+
+
 class NameNotMappable(UsageError):
     """A model name that is no OCI repository or tag; it is never changed silently."""
 
@@ -42,10 +49,7 @@ class NameCollision(UsageError):
 
 
 class InvalidSettings(UsageError):
-    """An invalid value of a setting, a flag, a variable or a line of the configuration file.
-
-    `setting` is the field of `Settings` at fault, None if it is something else; the message begins with its name.
-    """
+    """An invalid value, wherever it was set. The message begins with `setting`, its field of `Settings`, if any."""
 
     def __init__(self, message: str, *, hint: str | Hint | None = None, setting: str | None = None) -> None:
         super().__init__(f"{setting} {message}" if setting else message, hint=hint)
@@ -291,6 +295,13 @@ class ManifestCorrupt(IntegrityError):
     """Content that should be a manifest and is none."""
 
 
+class UnsupportedManifest(ManifestCorrupt):
+    """A manifest that may be sound, and names content by a digest of another algorithm than sha256."""
+
+    exit_code = 2
+    default_hint = UnsupportedDigest.default_hint
+
+
 class ArchiveCorrupt(IntegrityError):
     """A tar file that is cut off or damaged, or has entries that no image layout has."""
 
@@ -336,12 +347,3 @@ class Interrupted(RegistryPushError):
     exit_code = 130
     origin = Origin.USER
     default_hint = step("to resume, run the same command again, or: ", Command("resume"))
-
-
-def unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that ended a TaskGroup: the first of ours, else the first foreign one.
-
-    A cancellation from outside is never in a group; other errors in it are consequences of the first.
-    """
-    leaves = [unwrapped(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
-    return next((error for error in leaves if isinstance(error, RegistryPushError)), leaves[0])

@@ -1,4 +1,4 @@
-"""`RegistryPushError`, the root of the tree in `errors`: what all errors have in common.
+"""`RegistryPushError`, the root of the tree in `errors`: what all errors have in common; and `unwrapped`.
 
 Messages are made safe for a terminal here, once, because parts of them come from registries and from files.
 """
@@ -77,3 +77,12 @@ class RegistryPushError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+def unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that ended a TaskGroup: the first of ours, else the first foreign one.
+
+    A cancellation from outside is never in a group; other errors in it are consequences of the first.
+    """
+    leaves = [unwrapped(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
+    return next((error for error in leaves if isinstance(error, RegistryPushError)), leaves[0])

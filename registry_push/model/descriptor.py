@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from msgspec import Struct
 
-from ..errors import InvalidDigest, ManifestCorrupt, printable
+from ..errors import InvalidDigest, ManifestCorrupt, UnsupportedDigest, UnsupportedManifest, printable
 from .digest import Digest
 from .json_document import refuse_lookalikes
 
@@ -34,7 +34,10 @@ class Descriptor(Struct, frozen=True):
 
     @classmethod
     def parse(cls, fields: object, *, where: str = "descriptor") -> Self:
-        """Return the descriptor in a decoded JSON object. Raises `ManifestCorrupt`, which names `where`."""
+        """Return the descriptor in a decoded JSON object. Raises `ManifestCorrupt`, which names `where`.
+
+        For a digest of another algorithm than sha256 that is an `UnsupportedManifest`.
+        """
         if not isinstance(fields, dict):
             raise ManifestCorrupt(f"{where} is not a JSON object")
         refuse_lookalikes(fields, _KEYS, where)
@@ -46,6 +49,8 @@ class Descriptor(Struct, frozen=True):
             raise ManifestCorrupt(f"{where} has no valid size: {printable(repr(size), limit=40)}")
         try:
             digest = Digest.parse(fields.get("digest"))
+        except UnsupportedDigest as error:
+            raise UnsupportedManifest(f"{where}: {error}") from error
         except InvalidDigest as error:
             raise ManifestCorrupt(f"{where}: {error}") from error
         rest = {key: value for key, value in fields.items() if key not in ("mediaType", "digest", "size")}

@@ -8,7 +8,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from ..errors import InvalidDigest, printable, quoted
+from ..errors import InvalidDigest, UnsupportedDigest, printable, quoted
 
 # Ollama accepts both separators and both cases (manifest/paths.go, BlobsPath); OCI only `sha256:` and
 # lower case. `\Z`, not `$`: `$` would let a newline through (CVE-2024-37032 and CVE-2026-7020 began there).
@@ -27,13 +27,14 @@ class Digest(Struct, frozen=True, order=True):
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Return the digest that `text` spells, with `:` or `-`. Raises `InvalidDigest` for anything else."""
+        """Return the digest that `text` spells, with `:` or `-`. Raises `InvalidDigest` for anything else,
+        `UnsupportedDigest` if that is the digest of another algorithm.
+        """
         match = _GRAMMAR.match(text) if isinstance(text, str) else None
         if match is None:
             shown = quoted(text, limit=90) if isinstance(text, str) else printable(repr(text), limit=90)
             if isinstance(text, str) and (other := _OTHERS.match(text)) is not None:
-                hint = "have it pushed with sha256 digests, as nearly everything is"
-                raise InvalidDigest(f"{other[1]} digests are not supported: {shown}", hint=hint)
+                raise UnsupportedDigest(f"{other[1]} digests are not supported: {shown}")
             raise InvalidDigest(f"not a sha256 digest: {shown}", hint="a digest is sha256: and 64 hex digits")
         return cls(match[1].lower())
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from ..content.base import BlobBody
-from ..errors import BlobMissing, ManifestCorrupt, ModelNotFound, RegistryPushError, RemoteMismatch, Unavailable
+from ..errors import (
+    BlobMissing,
+    ManifestCorrupt,
+    ModelNotFound,
+    RegistryPushError,
+    RemoteMismatch,
+    Unavailable,
+    UnsupportedManifest,
+)
 from ..http.response import Response
 from ..model import Descriptor, Digest, HTTPOrigin, Manifest
 from ..model.manifest import MANIFEST_TYPES
@@ -81,6 +89,8 @@ class RepositoryReader:
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         try:
             manifest = Manifest.parse(response.body, media_type=media_type if media_type in MANIFEST_TYPES else None)
+        except UnsupportedManifest as error:
+            raise UnsupportedManifest(f"what {self} has under {ref} can't be copied: {error}", url=url) from error
         except ManifestCorrupt as error:
             hint = "push the model there again; or name another tag"
             raise ManifestCorrupt(f"what {self} has under {ref} is no manifest: {error}", hint=hint, url=url) from error

@@ -201,14 +201,6 @@ async def test_a_name_that_the_target_does_not_allow_leaves_the_others(source: S
         await copied(tmp_path, f"oci:{tmp_path}/layout:me/b ad:v1", "ollama:")
 
 
-@pytest.mark.parametrize("algorithm", ["sha512", "blake3"])
-async def test_another_algorithm_is_named(source: Source, tmp_path: Path, algorithm: str) -> None:
-    raw = IMAGE.raw.replace(str(Digest.of(CONTENT)).encode(), f"{algorithm}:{'a' * 128}".encode())
-    source.on("GET", f"/v2/{REPOSITORY}/manifests/v2", Says(200, (("Content-Type", OCI_MANIFEST),), raw))
-    with pytest.raises(ManifestCorrupt, match=f"{algorithm} digests are not supported"):
-        await copied(tmp_path, f"{source.place}:v2", f"oci:{tmp_path}/layout")
-
-
 async def test_a_tag_does_not_act_on_the_terminal(source: Source, tmp_path: Path) -> None:
     source.lists("v1", "a\x1b[31mb\nc")
     shown = await command("tags", source.place, home=tmp_path)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final, Self
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from ...errors import ManifestCorrupt, printable
+from ...errors import InvalidDigest, ManifestCorrupt, UnsupportedDigest, UnsupportedManifest, printable
 from ...model import Descriptor, Digest
 from ...model.json_document import decoded
 from ...model.manifest import OCI_INDEX
@@ -80,6 +81,15 @@ class LayoutIndex(Struct, frozen=True):
                 yield Descriptor.parse(entry)
             except ManifestCorrupt:
                 continue
+
+    def refuse_unsupported(self) -> None:
+        """Raise `UnsupportedManifest` for the first entry with a digest of another algorithm than sha256."""
+        for entry in self.entries:
+            with suppress(InvalidDigest):
+                try:
+                    Digest.parse(entry.get("digest"))
+                except UnsupportedDigest as error:
+                    raise UnsupportedManifest(f"index.json: {error}") from error
 
     def added(self, manifest: Descriptor) -> Self:
         """Return the index with `manifest` listed, without a name if it was not there."""

@@ -15,6 +15,7 @@ from ...errors import (
     ManifestCorrupt,
     ModelNotFound,
     RegistryPushError,
+    UnsupportedDigest,
     printable,
 )
 from ...model import Descriptor, Digest, Manifest
@@ -134,6 +135,8 @@ class LayoutReader(ABC):
         try:
             digest = Digest.parse(ref)
             raw = self._read_blob(digest)
+        except UnsupportedDigest:
+            raise
         except (InvalidDigest, BlobMissing) as error:
             known = printable(", ".join(index.refs[:8]), limit=300) or "nothing by name"
             what = f"there is no {printable(repr(ref), limit=140)} in {self.path}"
@@ -149,6 +152,8 @@ class LayoutReader(ABC):
             named = [index.named(ref) for ref in index.refs if is_attached(ref.rpartition(":")[2])]
             attached |= {entry.digest for entry in named if entry is not None}
             manifests = {digest: entry for digest, entry in manifests.items() if digest not in attached}
+        if not manifests:
+            index.refuse_unsupported()
         if len(manifests) != 1:
             known = printable(", ".join(index.refs[:8]), limit=300)
             hint = f"name one, as in {self.origin}:REF; it has {known}" if known else None

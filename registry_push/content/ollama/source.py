@@ -17,6 +17,7 @@ from ...errors import (
     StrayFile,
     Unavailable,
     Unreadable,
+    UnsupportedManifest,
 )
 from ...model import Descriptor, Manifest, ModelName
 from ...model.manifest import MAX_MANIFEST_BYTES
@@ -157,6 +158,8 @@ class OllamaStore:
     def _parsed(self, name: ModelName, path: Path, real: Path, raw: bytes) -> Manifest:
         try:
             manifest = Manifest.parse(raw)
+        except UnsupportedManifest as error:
+            raise UnsupportedManifest(f"{name.short}: {error}") from error
         except ManifestCorrupt as error:
             if is_stray(path.name, raw):
                 raise StrayFile(f"{path} is a stray file, not a manifest") from error
