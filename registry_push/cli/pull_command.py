@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from ..events import Warned
 from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from .candidates import hosts
@@ -43,8 +42,6 @@ def command(names: tuple[str, ...], name: str | None, **flags: Any) -> None:
         load_aiohttp(os.environ)
         from ..verbs.pull import pull
 
-        if settings.bwlimit is not None:
-            show(Warned("--bwlimit holds uploads to a rate, and a pull has none: it takes what the line gives"))
         report = await pull(names, name=name, dry_run=flags["dry_run"], settings=settings, sink=show, stop=stop)
         return outcome_of(report, PULL, dry_run=flags["dry_run"], quiet=flags["quiet"])
 

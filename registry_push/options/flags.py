@@ -152,7 +152,7 @@ _TRANSFER: Final = (
         "--bwlimit",
         type=Rate(),
         metavar="RATE",
-        help="Bytes a second of all uploads together: 20MB, 20MiB/s, or off for no limit. Downloads are not limited.",
+        help="Bytes a second of all uploads together, and of all downloads: 20MB, 20MiB/s, or off for no limit.",
     ),
     option(
         "--verify",

@@ -134,6 +134,7 @@ class RepositoryReader:
             sink=self._run.sink,
             stop=self._run.stop,
             reading=self.client.questions.reading,
+            bandwidth=self._run.downloads,
             is_plain=self.client.origin.scheme == "http",
         )
 

@@ -56,7 +56,15 @@ class Registries:
             await self._held.enter_async_context(self._means)
         self._slots = self._held.enter_context(self._means.slots.run())
         under_way = UnderWay(asyncio.get_running_loop().time)
-        self._run = Run(self._settings, self._means.hasher, self._sink, self._keeper, self._stop, under_way)
+        self._run = Run(
+            self._settings,
+            self._means.hasher,
+            self._sink,
+            self._keeper,
+            self._stop,
+            under_way,
+            self._means.downloads,
+        )
         self._stopping = asyncio.create_task(self._heed_stop(under_way))
         return self
 

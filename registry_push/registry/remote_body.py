@@ -9,7 +9,8 @@ from ..content.blocks import EMPTY, BlockBody, Blocks
 from ..errors import BlobCorrupt, Interrupted, RegistryPushError, SourceUnavailable, TLSFailed, Unavailable
 from ..events import Retrying, Sink
 from ..model import Descriptor
-from ..pauses import Pauses
+from ..pauses import Pauses, loop_time
+from ..protocol.bandwidth import Bandwidth
 from .answer_reader import AnswerReader, Opener
 from .questions import Reading
 
@@ -21,7 +22,7 @@ class RemoteBody(BlockBody):
     the rest is asked for from where it broke, as often as `pauses` allow without a byte between; an address that a
     redirect led to is asked for anew each time, since it expires. Raises `SourceUnavailable` if that does not help, and
     `Interrupted` if the run is stopped and the source sends nothing.
-    Threads can take what does not come encrypted (`is_plain`).
+    Threads can take what does not come encrypted (`is_plain`), if no `bandwidth` limits it.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class RemoteBody(BlockBody):
         sink: Sink,
         stop: asyncio.Event,
         reading: Callable[[], Reading],
+        bandwidth: Bandwidth | None = None,
         is_plain: bool = False,
     ) -> None:
         self._blob = blob
@@ -41,7 +43,8 @@ class RemoteBody(BlockBody):
         self._sink = sink
         self._stop = stop
         self.reading = reading
-        self._is_plain = is_plain
+        self._bandwidth = bandwidth
+        self._is_plain = is_plain and bandwidth is None
         self._spare: AnswerReader | None = None  # whose last part was read to its end
 
     @property
@@ -55,7 +58,9 @@ class RemoteBody(BlockBody):
         try:
             while part.left:
                 await part.ready()
-                if piece := part.take(part.left):
+                if piece := part.take(min(part.left, self._bandwidth.slice) if self._bandwidth else part.left):
+                    if self._bandwidth and (pause := self._bandwidth.turn(len(piece), loop_time())):
+                        await asyncio.sleep(pause)  # meanwhile the line fills up, and the source waits too
                     whole = piece.obj
                     yield whole if isinstance(whole, bytes) and len(whole) == len(piece) else bytes(piece)
         except BaseException:

@@ -25,6 +25,8 @@ class Runtime:
         self.hasher = Hasher()
         self.refreshed = RefreshTokens()
         self.slots = Slots(settings.jobs, Bandwidth(settings.bwlimit) if settings.bwlimit else None)
+        # A limit of its own: between two registries, each byte comes once and goes once.
+        self.downloads = Bandwidth(settings.bwlimit) if settings.bwlimit else None
 
     async def __aenter__(self) -> Self:
         await self.transport.__aenter__()

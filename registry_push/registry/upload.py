@@ -267,9 +267,9 @@ class Upload:
             if self.run_of.stop.is_set() and self.session.kept is CutBehaviour.EVERYTHING:
                 raise ConnectionLost("stopped in a long chunk: what arrived of it is kept")
 
-        whole = self._goes_whole
+        whole, limits = self._goes_whole, self.host.limits
         # What fits in one request but was refused so is hashed as it passes: nothing else of it is sent then either.
-        if self.host.limits.bandwidth is not None and not self.exact and self.blob.size > SINGLE_PUT:
+        if self._has_time and not self.exact and self.blob.size > SINGLE_PUT:
             self._content.hash_beside()
         running = self._content.sending_whole() if whole else self._content.sending(span)
         check = self._content.check_file if running is None else partial(self._content.check, running)
@@ -280,12 +280,10 @@ class Upload:
             running,
             stall=self.stall,
             on_sent=on_sent,
-            bandwidth=self.host.limits.bandwidth,
+            bandwidth=limits.bandwidth,
             check=check if closes else nothing,
             encrypted=encrypted_at_once(
-                bodies=self.host.limits.under_way,
-                is_first_chunk=span.start == 0,
-                is_near=self.host.throughput.is_near,
+                bodies=limits.under_way, is_first_chunk=span.start == 0, is_near=self.host.throughput.is_near
             ),
             whole=whole,
         )
@@ -309,8 +307,12 @@ class Upload:
         span = request.span
         if span is None or self._goes_whole:
             return span is not None
-        is_worth_it = self.exact or not self.host.limits.bandwidth
-        return is_worth_it and self._content.may_settle_along(span.start)
+        return (self.exact or not self._has_time) and self._content.may_settle_along(span.start)
+
+    @property
+    def _has_time(self) -> bool:
+        """Return whether a file can be hashed sooner than a limit lets it go."""
+        return self.host.limits.bandwidth is not None and not self._content.is_streamed
 
     # ── parts ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from registry_push.embedded import EmbeddedRegistry
 from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.model import ModelName
 from registry_push.settings import Settings
+from registry_push.verbs.copy import copy
 from registry_push.verbs.push import push
 from tests.faults.clock import run
 from tests.support.tls import self_signed
@@ -56,6 +58,34 @@ def test_a_push_does_not_exceed_the_limit(tmp_path: Path, kind: str, jobs: int, 
     count, size, chunk = KINDS[kind]
     written(tmp_path, count, size)
     rate = run(rate_of_a_push(tmp_path, jobs, secure=secure, chunk=chunk))
+    assert rate <= LIMIT * 1.05, "a busy machine may make it slower, never faster"
+
+
+async def rate_of_a_copy(folder: Path, target: str, *, secure: bool) -> float:
+    """Bytes a second, by the loop's clock; of a copy to another registry, in each direction."""
+    made = self_signed(folder) if secure else None
+    tls = made.server if made else None
+    async with (
+        EmbeddedRegistry(folder / "registry", tls=tls) as source,
+        EmbeddedRegistry(folder / "other", tls=tls) as other,
+    ):
+        free = Settings(models=folder / "models", home=folder, ca_file=made.cert if made else None)
+        await push(["me/tiny"], to=f"{source.origin}/", settings=free)
+        limited = dataclasses.replace(free, models=folder / "to", bwlimit=LIMIT)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        places = f"registry:{source.origin}/me/tiny:latest", target.format(folder=folder, other=other.origin)
+        report = await copy(*places, settings=limited)
+        assert report.error is None and report.done[0].sent > 6_000_000
+        return report.done[0].sent / (loop.time() - began)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("kind", ["one blob", "small blobs"])
+@pytest.mark.parametrize("target", ["oci:{folder}/l", "oci-archive:{folder}/a.tar", "ollama:", "registry:{other}/x/"])
+def test_nor_does_a_download(tmp_path: Path, target: str, kind: str, secure: bool) -> None:
+    written(tmp_path, *KINDS[kind][:2])
+    rate = run(rate_of_a_copy(tmp_path, target, secure=secure))
     assert rate <= LIMIT * 1.05, "a busy machine may make it slower, never faster"
 
 

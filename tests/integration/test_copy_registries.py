@@ -93,11 +93,14 @@ async def test_and_back_to_a_real_one(registry: Registry, embedded: EmbeddedRegi
     assert await manifests(tmp_path, registry.host, "copies/back-again", "v1") == here
 
 
-async def test_each_blob_goes_over_each_line_once(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [None, 200_000_000])
+async def test_each_blob_goes_over_each_line_once(
+    embedded_with: EmbeddedFactory, tmp_path: Path, limit: int | None
+) -> None:
     source, target = await embedded_with(Options()), await embedded_with(Options())
     await filled(source, tmp_path, "me/a:latest")
     source.log.clear()
-    await copied(tmp_path, f"{source.host}/me/a:latest", f"{target.host}/me/b:latest")
+    await copied(tmp_path, f"{source.host}/me/a:latest", f"{target.host}/me/b:latest", bwlimit=limit)
     read = asked(source, "GET", "/blobs/")
     assert len(read) == len(set(read)) == len(SIZES) + 1
     assert sum(SIZES) < received(target) < sum(SIZES) + 1000

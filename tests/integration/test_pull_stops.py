@@ -104,12 +104,3 @@ async def test_the_first_stop_keeps_all_that_has_come(embedded: EmbeddedRegistry
     await pulls.check(f"{embedded.host}/me/tiny", "me/tiny")
     started = [event.offset for event in pulls.events if isinstance(event, BlobStarted) and event.blob.size == SIZES[0]]
     assert started == [0, kept]
-
-
-async def test_a_pull_says_that_it_obeys_no_bwlimit(embedded: EmbeddedRegistry, pulls: Stage) -> None:
-    await pulls.push(embedded, "me/tiny:latest")
-    done = await command("pull", f"{embedded.host}/me/tiny", "--bwlimit", "1MB", home=pulls.home)
-    assert done.code == 0, done.err
-    assert "warning: --bwlimit" in done.err
-    done = await command("pull", f"{embedded.host}/me/tiny", home=pulls.home)
-    assert "warning" not in done.err
