@@ -45,6 +45,11 @@ def command(
       registry-push copy registry:example.com/ai/llama registry:localhost:5000/
       registry-push copy ollama: oci:./models
     """
+    from ..verbs.copy_request import check_copy
+
+    check_copy(
+        source, target, tags=tags, referrers=referrers, required=required, username=flags["username"]
+    )  # before a password is asked for
     settings = settings_of(flags)
 
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:

@@ -14,7 +14,7 @@ import click
 from ..errors import BlobMissing, IntegrityError, ModelNotFound, RegistryPushError, StoreNotFound, UsageError
 from ..model import Descriptor, Manifest, ModelName, Reference
 from ..model.name import DEFAULT_TAG
-from ..model.place import ArchivePlace, LayoutPlace, OllamaPlace, RegistryPlace, names_host, parse_readable
+from ..model.place import ArchivePlace, LayoutPlace, OllamaPlace, Place, RegistryPlace, names_host, parse_readable
 from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from ..settings import Settings
@@ -66,10 +66,13 @@ def command(place: str, raw: bool, **flags: Any) -> None:
       registry-push inspect registry:localhost:5000/me/model:v2
       registry-push inspect --raw me/model:v2 | sha256sum
     """
+    wanted = _wanted(place)
+    if raw and flags["as_json"]:
+        raise UsageError("--raw and --json exclude each other", hint="leave one of them out")
     settings = settings_of(flags)
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
-        name, manifest, rows, error, referrers = await _look(place, settings, show, referrers=not raw)
+        name, manifest, rows, error, referrers = await _look(place, wanted, settings, show, referrers=not raw)
         if raw:
             sys.stdout.buffer.write(manifest.raw)
             sys.stdout.buffer.flush()
@@ -78,17 +81,20 @@ def command(place: str, raw: bool, **flags: Any) -> None:
         view = ModelView(name, manifest.digest, manifest.media_type, size, rows, referrers)
         return Outcome(inspect_lines(view, verbose=flags["verbose"]), _fields(view), error)
 
-    if raw and flags["as_json"]:
-        raise UsageError("--raw and --json exclude each other", hint="leave one of them out")
     run(flags, work)
 
 
-async def _look(text: str, settings: Settings, show: Renderer, *, referrers: bool) -> _Seen:
-    match parse_readable(text):
-        case OllamaPlace(None):
-            raise UsageError("ollama: is the whole store", hint="list it: registry-push list; or name one model")
+def _wanted(text: str) -> Place:
+    place = parse_readable(text)
+    if place == OllamaPlace(None):
+        raise UsageError("ollama: is the whole store", hint="list it: registry-push list; or name one model")
+    return place
+
+
+async def _look(text: str, wanted: Place, settings: Settings, show: Renderer, *, referrers: bool) -> _Seen:
+    match wanted:
         case OllamaPlace(name):
-            assert name is not None
+            assert name is not None, "the whole store is refused before"
             try:
                 return await _in_store(name, settings)
             except (StoreNotFound, ModelNotFound) as error:

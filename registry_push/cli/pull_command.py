@@ -34,6 +34,9 @@ def command(names: tuple[str, ...], name: str | None, **flags: Any) -> None:
       registry-push pull localhost:5000/me/model:v2
       registry-push pull registry:example.com/ml/deep/path/model:v2 --as model:v2
     """
+    from ..verbs.copy_request import check_pull
+
+    check_pull(names, name, username=flags["username"])  # before a password is asked for
     settings = settings_of(flags)
 
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:

@@ -42,16 +42,16 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
       registry-push resume
       registry-push resume --cancel 'localhost:5000/*'
     """
-    settings = settings_of(flags)
     if flags["no_resume"]:
         raise UsageError("--no-resume and resume exclude each other", hint="leave --no-resume out")
+    if lists and cancels:
+        raise UsageError("--list and --cancel exclude each other", hint="leave one of them out")
+    settings = settings_of(flags)
     if settings.state_dir is None:
         raise UsageError(
             "this user has no home folder, where uploads under way are noted",
             hint="name the folder that the push noted them in: --state-dir DIR; or set HOME",
         )
-    if lists and cancels:
-        raise UsageError("--list and --cancel exclude each other", hint="leave one of them out")
     state_dir = settings.state_dir
 
     async def listing(show: Renderer, _stop: asyncio.Event) -> Outcome:

@@ -29,7 +29,7 @@ def command(repository: str, **flags: Any) -> None:
       registry-push tags localhost:5000/me/model
       registry-push tags registry:registry.example.com/ml/deep/path/model
     """
-    settings, reference = settings_of(flags), _reference(repository)
+    reference, settings = _reference(repository), settings_of(flags)
 
     async def work(show: Renderer, stop: asyncio.Event) -> Outcome:
         from ..http.loading import load_aiohttp

@@ -9,17 +9,14 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ..content.base import Target
-from ..errors import Interrupted, ModelNotFound, StoreNotFound, UsageError
+from ..errors import Interrupted, ModelNotFound, StoreNotFound
 from ..events import ModelDone, ModelFailed, Sink, Warned, ignore
 from ..http.proxies import Proxies
 from ..model.mapping import AnyName, CopyTarget, parse_copy_target
 from ..model.place import (
     ArchivePlace,
-    Below,
-    Exactly,
     OllamaPlace,
     Place,
-    RegistryPlace,
     names_host,
     parse_place,
     parse_readable,
@@ -29,7 +26,6 @@ from ..registry.registries import Registries
 from ..settings import Settings
 from ..state.copy_record import CopyRecord
 from ..state.journal import Journal
-from ..text.hint import Login, step
 from ..transfer.copy import Copier
 from ..transfer.dry_run import CheckableTarget, DryRun, marked
 from ..transfer.job import AnyJob, AnyReference
@@ -37,6 +33,7 @@ from ..transfer.kept_tags import KeptTags
 from ..transfer.report import Report
 from .copy_options import CopyOptions
 from .copy_plan import CopyPlan, where_each_goes
+from .copy_request import check_login
 from .push import PASSING
 from .shared import Shared, sharing
 from .sources import CopySource
@@ -92,7 +89,7 @@ async def copy_each(
 ) -> Report:
     """As `copy`, from each of `places`; it is recorded as `verb`, to be resumed."""
     settings, stop = settings or Settings(), stop or asyncio.Event()
-    _check_login(settings, places, to)
+    check_login(settings.username, places, to)
     Proxies.of(settings.environ)  # raises for an unusable proxy before anything else is checked
     record = CopyRecord.of(
         verb, local_store(settings), places, to, settings, tags=options.tags, referrers=options.referrers
@@ -141,18 +138,6 @@ def _without_attached(
         what = "1 tag of a signature or the like is" if count == 1 else f"{count} tags of signatures and the like are"
         sink(Warned(f"{what} left behind: an Ollama store has no place for them"))
     return wanted
-
-
-def _check_login(settings: Settings, places: Sequence[Place], to: CopyTarget) -> None:
-    """Raise `UsageError` if a login that was given would be shown to two registries."""
-    hosts = {place.reference.host for place in places if isinstance(place, RegistryPlace)}
-    if isinstance(to, Below | Exactly):
-        hosts.add(to.host if isinstance(to, Below) else to.reference.host)
-    if settings.username is not None and len(hosts) > 1:
-        raise UsageError(
-            f"--username is one registry's login, and {' and '.join(sorted(hosts))} are asked",
-            hint=step("log in to each of them: ", Login()),
-        )
 
 
 async def carry_out_again(record: CopyRecord, *, settings: Settings, sink: Sink, stop: asyncio.Event) -> Report:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from ..errors import NameNotMappable, UsageError
+from ..errors import NameNotMappable
 from ..events import Sink, ignore
-from ..model import ModelName, Reference
-from ..model.name import DEFAULT_TAG
-from ..model.place import OllamaPlace, RegistryPlace, parse_readable
 from ..settings import Settings
 from ..text.hint import Setting, step
 from ..transfer.report import Report
 from .copy import copy_each
 from .copy_options import NONE, CopyOptions
+from .copy_request import pulled_from, pulled_to
 
 
 async def pull(
@@ -30,10 +28,7 @@ async def pull(
 
     Raises as `copy`. Cancelling is safe: fetched bytes are kept, and no model appears before it is complete.
     """
-    if name is not None and len(names) != 1:
-        raise UsageError("--as names one model, and several are pulled", hint="pull them one by one")
-    wanted = OllamaPlace(ModelName.parse(name)) if name is not None else OllamaPlace(None)
-    sources = [RegistryPlace(_reference(text)) for text in names]
+    wanted, sources = pulled_to(names, name), pulled_from(names)
     options = CopyOptions.of((), NONE, None, wanted)
     try:
         return await copy_each(
@@ -43,17 +38,3 @@ async def pull(
         raise NameNotMappable(
             error.message, hint=step("say what to call it here: ", Setting("as", "NAME[:TAG]"))
         ) from error
-
-
-def _reference(text: str) -> Reference:
-    place = parse_readable(text)
-    match place:
-        case RegistryPlace(reference):
-            found = reference
-        case OllamaPlace(ModelName() as model) if not text.startswith("ollama:"):
-            found = Reference.to_read(model)
-        case _:
-            raise UsageError(
-                "pull reads from a registry", hint="copy reads from everything: registry-push copy SRC DST"
-            )
-    return found if found.tag is not None or found.digest is not None else found.at(tag=DEFAULT_TAG)

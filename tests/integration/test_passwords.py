@@ -126,6 +126,30 @@ async def test_without_a_terminal_the_error_names_both_ways(tmp_path: Path) -> N
     assert "--password-stdin" in done.err and "REGISTRY_PUSH_PASSWORD" in done.err
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (("copy", "registry:a.example/me/x:v1", "registry:b.example/y/"), "one registry's login"),
+        (("copy", "a.example//", "registry:b.example/y/"), "error"),
+        (("copy", "registry:a.example/me/x", "ollama:", "--referrers", "all"), "no place for referrers"),
+        (("pull", "a.example/me/x", "b.example/me/x"), "one registry's login"),
+        (("pull", "a.example/me/x", "a.example/me/y", "--as", "z"), "--as names one model"),
+        (("pull", "oci:x"), "pull reads from a registry"),
+        (("tags", "a.example/me/x:v1"), "names one manifest"),
+        (("inspect", "ollama:"), "whole store"),
+        (("inspect", "registry:a.example/me/x", "--raw", "--json"), "exclude each other"),
+        (("resume", "--list", "--cancel"), "exclude each other"),
+    ],
+)
+async def test_no_password_is_asked_for_where_the_command_is_refused_anyway(
+    tmp_path: Path, line: tuple[str, ...], said: str
+) -> None:
+    """Here nobody could type one, so an attempt would be the error."""
+    done = await command(*line, "--username", "me", home=tmp_path)
+    assert done.code == 2
+    assert said in done.err + done.out and "there is no password" not in done.err + done.out
+
+
 async def test_an_empty_password_is_none_wherever_it_comes_from(tmp_path: Path) -> None:
     line = ("push", "me/tiny", "--to", "localhost:1/", "--username", "me")
     by_stdin = await command(*line, "--password-stdin", home=tmp_path)
