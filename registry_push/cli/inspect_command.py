@@ -5,13 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from ..errors import BlobMissing, IntegrityError, ModelNotFound, RegistryPushError, StoreNotFound, UsageError
+from ..errors import (
+    BlobMissing,
+    IntegrityError,
+    ModelNotFound,
+    RegistryPushError,
+    StoreNotFound,
+    Unavailable,
+    UsageError,
+    printable,
+)
+from ..events import Warned
 from ..model import Descriptor, Manifest, ModelName, Reference
 from ..model.name import DEFAULT_TAG
 from ..model.place import ArchivePlace, LayoutPlace, OllamaPlace, Place, RegistryPlace, names_host, parse_readable
@@ -21,7 +32,7 @@ from ..settings import Settings
 from ..text.suggestions import did_you_mean
 from .candidates import model_names
 from .render import Renderer
-from .render.tables import BlobRow, ModelView, ReferrerRow, inspect_lines
+from .render.tables import BlobRow, ModelRow, ModelView, ReferrerRow, inspect_lines, list_lines, terminal_width
 from .running import Outcome, run
 
 if TYPE_CHECKING:
@@ -58,7 +69,8 @@ def command(place: str, raw: bool, **flags: Any) -> None:
 
     PLACE is a model in the local store (llama3.2:3b), a tag at a registry (registry:HOST/PATH:TAG), or a name in an OCI
     image layout, be it a folder (oci:DIR:REF) or a tar file (oci-archive:FILE.tar:REF). A name that begins with a host
-    is looked for in the store, then at that host.
+    is looked for in the store, then at that host. A layout or an archive with several models is listed, if none of them
+    is named.
 
     \b
     Examples:
@@ -72,6 +84,10 @@ def command(place: str, raw: bool, **flags: Any) -> None:
     settings = settings_of(flags)
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
+        if isinstance(wanted, LayoutPlace | ArchivePlace) and wanted.ref is None and not raw:
+            async with _opened(wanted) as layout:
+                if len(refs := await layout.models()) > 1:
+                    return await _listing(place, layout, refs, show)
         name, manifest, rows, error, referrers = await _look(place, wanted, settings, show, referrers=not raw)
         if raw:
             sys.stdout.buffer.write(manifest.raw)
@@ -103,15 +119,42 @@ async def _look(text: str, wanted: Place, settings: Settings, show: Renderer, *,
                 return await _elsewhere(text, settings, show, error, referrers=referrers)
         case RegistryPlace(reference):
             return await _at_registry(reference, settings, show, referrers=referrers)
-        case LayoutPlace(path, ref):
-            from ..content.oci.layout import OCILayout
+        case LayoutPlace(_, ref) | ArchivePlace(_, ref) as layout:
+            async with _opened(layout) as opened:
+                return await _in_layout(text, opened, ref)
 
-            return await _in_layout(text, OCILayout(Path(path)), ref)
-        case ArchivePlace(path, ref):
-            from ..content.oci.archive import OCIArchive
 
-            async with OCIArchive(Path(path)) as archive:
-                return await _in_layout(text, archive, ref)
+@asynccontextmanager
+async def _opened(place: LayoutPlace | ArchivePlace) -> AsyncIterator[OCILayout | OCIArchive]:
+    if isinstance(place, LayoutPlace):
+        from ..content.oci.layout import OCILayout
+
+        yield OCILayout(Path(place.path))
+        return
+    from ..content.oci.archive import OCIArchive
+
+    async with OCIArchive(Path(place.path)) as archive:
+        yield archive
+
+
+async def _listing(text: str, layout: OCILayout | OCIArchive, refs: Iterable[str], show: Renderer) -> Outcome:
+    """Return the models of a layout or an archive that has several."""
+    rows: list[ModelRow] = []
+    for ref in sorted(refs):
+        try:
+            manifest = await layout.resolve(ref)
+            size = sum(blob.size for blob in _content(manifest, await layout.children(manifest)))
+        except Unavailable:  # a shortage here: to leave the model out would be to say that it is not there
+            raise
+        except RegistryPushError as error:
+            show(Warned(f"{ref}: {error.message}", error.hint))
+        else:
+            rows.append(ModelRow(printable(ref), manifest.digest, size))
+    form = "REF" if any(not row.name.startswith("sha256:") for row in rows) else "/:DIGEST"
+    see = f"to see what one of them is made of: registry-push inspect {text}:{form}".replace(":/:", "/:")
+    lines = list_lines(rows, now=0.0, width=terminal_width(sys.stdout))
+    models = [{"name": row.name, "digest": str(row.digest), "size": row.size} for row in rows]
+    return Outcome([*lines, "", printable(see)], {"place": text, "models": models})
 
 
 async def _in_layout(text: str, layout: OCILayout | OCIArchive, ref: str | None) -> _Seen:

@@ -117,6 +117,11 @@ def _name(entry: Mapping[str, Any], key: str = REF_NAME) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
+def has_name(entry: Mapping[str, Any]) -> bool:
+    """Return whether a manifest has a name here."""
+    return _name(entry) is not None
+
+
 def _entry(manifest: Descriptor, annotations: Mapping[str, str]) -> dict[str, Any]:
     entry = {"mediaType": manifest.media_type, "digest": str(manifest.digest), "size": manifest.size}
     return {**entry, "annotations": dict(annotations)} if annotations else entry

@@ -22,7 +22,7 @@ from ...model import Descriptor, Digest, Manifest
 from ...model.manifest import MANIFEST_TYPES
 from ...model.referrers import is_attached
 from ..threads import in_thread
-from .index import LayoutIndex
+from .index import LayoutIndex, has_name
 from .subjects import referrers_in
 
 # At most so many missing blobs are named in a message.
@@ -145,17 +145,36 @@ class LayoutReader(ABC):
             raise ManifestCorrupt(f"{digest} in {self.path} is something else", hint=COPY_AGAIN)
         return Manifest.parse(raw)
 
-    async def _only(self, index: LayoutIndex) -> Descriptor:
+    async def models(self) -> tuple[str, ...]:
+        """Return what to ask for: the name of each manifest, the digest of one without; none that are about others.
+
+        One manifest under several names is returned once, by its digest. Raises as `tags`.
+        """
+        index = await self.index()
+        meant = [str(digest) for digest in await self._meant(index)]
+        if len(meant) == 1:
+            return tuple(meant)
+        named = {entry.get("digest") for entry in index.entries if has_name(entry)}
+        names = [ref for ref in index.refs if not is_attached(ref.rpartition(":")[2])]
+        return (*names, *(digest for digest in meant if digest not in named))
+
+    async def _meant(self, index: LayoutIndex) -> dict[Digest, Descriptor]:
+        """Return the manifests in the index; if there are several, without those that are about another one."""
         manifests = {entry.digest: entry for entry in index.readable() if entry.media_type in MANIFEST_TYPES}
-        if len(manifests) > 1:  # those that are about another one are not meant
-            attached = {each for digests in (await referrers_in(self)).values() for each in digests}
-            named = [index.named(ref) for ref in index.refs if is_attached(ref.rpartition(":")[2])]
-            attached |= {entry.digest for entry in named if entry is not None}
-            manifests = {digest: entry for digest, entry in manifests.items() if digest not in attached}
+        if len(manifests) < 2:
+            return manifests
+        attached = {each for digests in (await referrers_in(self)).values() for each in digests}
+        named = [index.named(ref) for ref in index.refs if is_attached(ref.rpartition(":")[2])]
+        attached |= {entry.digest for entry in named if entry is not None}
+        return {digest: entry for digest, entry in manifests.items() if digest not in attached}
+
+    async def _only(self, index: LayoutIndex) -> Descriptor:
+        manifests = await self._meant(index)
         if not manifests:
             index.refuse_unsupported()
         if len(manifests) != 1:
-            known = printable(", ".join(index.refs[:8]), limit=300)
-            hint = f"name one, as in {self.origin}:REF; it has {known}" if known else None
+            known = printable(", ".join((await self.models())[:8]), limit=900)
+            form = "REF" if index.refs else "/:DIGEST"
+            hint = f"name one, as in {self.origin}:{form}; it has {known}".replace(":/:", "/:") if known else None
             raise ModelNotFound(f"{self.path} has {len(manifests)} manifests, not one", hint=hint)
         return next(iter(manifests.values()))

@@ -1,0 +1,73 @@
+"""`inspect` of a layout or an archive with several models: they are listed, and how to ask for one is said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from registry_push.embedded.sample import write_sample_store
+from registry_push.settings import Settings
+from registry_push.verbs.copy import copy
+from tests.support.command import command
+
+NAMES = ("registry.ollama.ai/me/a:v1", "registry.ollama.ai/me/b:v2")
+
+
+async def filled(home: Path, target: str, *, alike: bool = False) -> None:
+    for weights, name in zip((70_000, 90_000), NAMES, strict=True):
+        write_sample_store(home / "models", name=name, weights=70_000 if alike else weights)
+    settings = Settings(home=home, models=home / "models", state_dir=None)
+    assert (await copy("ollama:", target, settings=settings)).error is None
+
+
+@pytest.mark.parametrize("place", ["oci:{}/l", "oci-archive:{}/a.tar"])
+async def test_several_models_are_listed(tmp_path: Path, place: str) -> None:
+    place = place.format(tmp_path)
+    await filled(tmp_path, place)
+    shown = await command("inspect", place, home=tmp_path)
+    assert shown.code == 0, shown.err
+    assert [line.split()[0] for line in shown.out.splitlines()[1:3]] == list(NAMES)
+    assert f"registry-push inspect {place}:REF" in shown.out
+    listed = json.loads((await command("inspect", place, "--json", home=tmp_path)).out)
+    assert [model["name"] for model in listed["models"]] == list(NAMES)
+    assert all(model["size"] > 70_000 and model["digest"].startswith("sha256:") for model in listed["models"])
+    one = await command("inspect", f"{place}:{NAMES[0]}", home=tmp_path)
+    assert one.code == 0 and "present" in one.out
+    raw = await command("inspect", place, "--raw", home=tmp_path)
+    assert raw.code == 3 and NAMES[1] in raw.err
+
+
+async def test_models_without_names_are_listed_by_their_digests(tmp_path: Path) -> None:
+    await filled(tmp_path, f"oci:{tmp_path}/l")
+    index = json.loads((tmp_path / "l/index.json").read_text())
+    for entry in index["manifests"]:
+        del entry["annotations"]
+    (tmp_path / "l/index.json").write_text(json.dumps(index))
+    shown = await command("inspect", f"oci:{tmp_path}/l", home=tmp_path)
+    digests = [line.split()[0] for line in shown.out.splitlines()[1:3]]
+    assert digests == sorted(entry["digest"] for entry in index["manifests"])
+    assert f"registry-push inspect oci:{tmp_path}/l/:DIGEST" in shown.out
+    one = await command("inspect", f"oci:{tmp_path}/l/:{digests[0]}", home=tmp_path)
+    assert one.code == 0 and "present" in one.out
+
+
+async def test_one_model_under_two_names_is_shown(tmp_path: Path) -> None:
+    await filled(tmp_path, f"oci:{tmp_path}/l", alike=True)
+    shown = await command("inspect", f"oci:{tmp_path}/l", home=tmp_path)
+    assert shown.code == 0 and "present" in shown.out
+
+
+async def test_a_damaged_one_is_named_and_the_others_are_listed(tmp_path: Path) -> None:
+    await filled(tmp_path, f"oci:{tmp_path}/l")
+    index = json.loads((tmp_path / "l/index.json").read_text())
+    (entry,) = [each for each in index["manifests"] if NAMES[0] in each["annotations"].values()]
+    (tmp_path / "l/blobs/sha256" / entry["digest"].partition(":")[2]).unlink()
+    shown = await command("inspect", f"oci:{tmp_path}/l", home=tmp_path)
+    assert "warning" in shown.err and NAMES[0] in shown.err
+    assert [line.split()[0] for line in shown.out.splitlines()[1:2]] == [NAMES[1]]
+    shutil.rmtree(tmp_path / "l/blobs")
+    shown = await command("inspect", f"oci:{tmp_path}/l", home=tmp_path)
+    assert shown.err.count("warning") == 2
