@@ -168,6 +168,12 @@ class ModelDone(_Told, frozen=True):
     tags: tuple[TagSet, ...] = ()
     referrers: int = 0
 
+    @property
+    def is_there_already(self) -> bool:
+        """Whether nothing had to be done: the target had the model under all of its tags."""
+        is_new = self.uploaded or self.mounted or self.referrers
+        return not is_new and all(each.previous == self.digest for each in self.tags)
+
 
 class ModelFailed(_Told, frozen=True):
     """A model was not copied; others may have been. `target` is None if its name is not allowed there."""

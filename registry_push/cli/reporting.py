@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..events import as_json
 from ..model import Reference
-from .render import Verb
+from .render import Verb, words
 from .running import Outcome
 
 if TYPE_CHECKING:
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 def outcome_of(report: Report, verb: Verb, *, dry_run: bool, quiet: bool) -> Outcome:
     """Return the report for people and for programs; for a dry run, with what it did not check."""
     fields: dict[str, object] = {"dry_run": dry_run, "models": [as_json(model) for model in report.models]}
+    closing = [] if quiet else words.closing(report.models, verb)
     if not dry_run:
-        return Outcome(fields=fields, error=report.error)
+        return Outcome(closing, fields, report.error)
     from ..transfer.dry_run import NOT_CHECKED, NOT_CHECKED_HERE
 
     goes_to_registry = any(isinstance(model.target, Reference) for model in report.models)
     unchecked = NOT_CHECKED if goes_to_registry else NOT_CHECKED_HERE
     begin = f"This was a dry run: nothing was {verb.moved}. It did not check:"
-    lines = ["", begin, *(f"- {each}" for each in unchecked)]
+    lines = [*closing, "", begin, *(f"- {each}" for each in unchecked)]
     fields["not_checked"] = list(unchecked)
     return Outcome([] if quiet else lines, fields, report.error)

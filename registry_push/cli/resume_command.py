@@ -15,7 +15,7 @@ from ..events import Warned, as_json
 from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from .candidates import hosts
-from .render import RESUME, Renderer
+from .render import RESUME, Renderer, words
 from .render.tables import BegunRow, UploadRow, terminal_width, under_way_lines
 from .running import Outcome, run
 
@@ -94,7 +94,8 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
 
         report = await go_on(targets, settings=settings, sink=show, stop=stop)
         models = [as_json(model) for model in report.models]
-        lines = [] if report.models else ["nothing is under way"]
+        closing = [] if flags["quiet"] else words.closing(report.models, RESUME)
+        lines = closing if report.models else ["nothing is under way"]
         return Outcome(lines, {"models": models}, report.error)
 
     run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ...errors import RegistryPushError, printable
 from ...events import (
@@ -60,6 +60,23 @@ def summary(event: ModelDone, seconds: float, verb: Verb = PUSH) -> tuple[str, s
         counts.append(units.count(event.referrers, "referrer"))
     names = printable(f"{event.model} → {event.target}")
     return names, f"sha256:{event.digest.short}", ", ".join([*(counts or ["there already"]), took])
+
+
+def closing(models: Sequence[ModelDone | ModelFailed], verb: Verb = PUSH) -> list[str]:
+    """Return `30 models: 28 copied, 1 there already, 1 failed; 1.20 GB copied`; nothing for a single model."""
+    done = [model for model in models if isinstance(model, ModelDone)]
+    if len(models) < 2:
+        return []
+    there = sum(model.is_there_already for model in done)
+    dry_run = any(model.dry_run for model in done)
+    counts = (
+        (len(done) - there, f"would be {verb.done}" if dry_run else verb.done),
+        (there, "there already"),
+        (len(models) - len(done), "failed"),
+    )
+    facts = ", ".join(f"{number:,} {what}" for number, what in counts if number)
+    size = f"{units.size(sum(model.sent for model in done))} {'would be ' if dry_run else ''}{verb.moved}"
+    return [f"{units.count(len(models), 'model')}: {facts}; {size}"]
 
 
 def would(event: ModelDone, verb: Verb = PUSH) -> tuple[str, str, str]:
