@@ -155,7 +155,10 @@ class TagSet(Struct, frozen=True):
 
 
 class ModelDone(_Told, frozen=True):
-    """All of a model is at the target."""
+    """All of a model is at the target. `uploaded`, `mounted` and `present` count its blobs by how they got there.
+
+    `present` is None if the target has the manifest under its tags: then all blobs are there, and were not counted.
+    """
 
     name: ClassVar = "model_done"
     model: str
@@ -163,7 +166,7 @@ class ModelDone(_Told, frozen=True):
     digest: Digest
     uploaded: int
     mounted: int
-    present: int
+    present: int | None
     sent: int
     tags: tuple[TagSet, ...] = ()
     referrers: int = 0

@@ -149,7 +149,14 @@ class CopyPlan:
             if digest is not None and await self._is_there(each, digest):
                 tags = tuple(TagSet(ref.tag or "", digest) for ref in each.references)
                 return ModelDone(
-                    _called(each.name), each.references[0], digest, uploaded=0, mounted=0, present=0, sent=0, tags=tags
+                    _called(each.name),
+                    each.references[0],
+                    digest,
+                    uploaded=0,
+                    mounted=0,
+                    present=None,
+                    sent=0,
+                    tags=tags,
                 )
         manifest = await source.resolve(each.name)
         if digest not in (None, manifest.digest) and await source.digest_of(each.name) != manifest.digest:

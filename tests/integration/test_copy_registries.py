@@ -116,6 +116,7 @@ async def test_what_is_there_costs_two_requests(embedded_with: EmbeddedFactory, 
     report = await copied(tmp_path, f"{source.host}/me/a:latest", f"{target.host}/me/a:latest")
     assert [each.method for each in (*source.log, *target.log)] == ["HEAD", "HEAD"]
     assert isinstance(report.models[0], ModelDone) and report.models[0].sent == 0
+    assert report.models[0].present is None, "all of it, which nobody has counted"
     await copied(tmp_path, f"{source.host}/me/a:latest", f"{target.host}/me/a:latest", recheck=True)
     assert asked(target, "HEAD", "/blobs/"), "--recheck looks at every blob"
 

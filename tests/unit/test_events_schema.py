@@ -51,6 +51,7 @@ EVENTS: list[Event] = [
     Stopping(100, 2.5, 50, loses_uploads=True),
     ManifestPushed(TARGET, MANIFEST, True),
     ModelDone("me/big:latest", TARGET, MANIFEST, uploaded=1, mounted=0, present=1, sent=150),
+    ModelDone("me/big:latest", TARGET, MANIFEST, uploaded=0, mounted=0, present=None, sent=0),
     ModelFailed("me/big:latest", TARGET, Denied("no", url="http://localhost:5000/v2/")),
     HTTPRequest(1, "PUT", "http://localhost:5000/v2/", {"Authorization": "Basic …"}, 100),
     HTTPAnswer(1, 403, {"Content-Length": "0"}, "no", 0.25),
