@@ -28,7 +28,7 @@ from .running import Outcome, run
 )
 @option("--require-referrer", "required", metavar="TYPE", help="Copy nothing that lacks a referrer of this type.")
 @option("-n", "--dry-run", is_flag=True, help="Ask what is there, say what would be copied, write nothing.")
-@options("store", "registry", "transfer", "output")
+@options("store", "registry", "transfer", "uploads", "output")
 def command(
     source: str, target: str, tags: tuple[str, ...], referrers: str | None, required: str | None, **flags: Any
 ) -> None:

@@ -38,7 +38,7 @@ from .running import Outcome, run
     "--lowercase", is_flag=True, help="Put NAMESPACE/MODEL in lower case for the target, as OCI registries want it."
 )
 @option("-n", "--dry-run", is_flag=True, help="Ask the registry what is there, say what would be sent, send nothing.")
-@options("store", "registry", "transfer", "output")
+@options("store", "registry", "transfer", "uploads", "output")
 def command(names: tuple[str, ...], **flags: Any) -> None:
     """Push models from the local Ollama store to a registry.
 

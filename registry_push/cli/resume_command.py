@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.argument("targets", nargs=-1, metavar="[TARGET]…", shell_complete=hosts)
 @option("--list", "lists", is_flag=True, help="Only show what is under way.")
 @option("--cancel", "cancels", is_flag=True, help="Cancel it: free what the registries hold, and forget it.")
-@options("registry", "transfer", "output")
+@options("registry", "transfer", "uploads", "output")
 def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) -> None:
     """Resume the pushes, pulls and copies that were interrupted: by Ctrl-C, a crash, a reboot, a registry that went
     away.

@@ -11,7 +11,7 @@ from ..options.grouped_help import GroupedCommand
 
 
 @click.command("serve", cls=GroupedCommand)
-@options("service", "store", "registries", "transfer")
+@options("service", "store", "registries", "transfer", "uploads")
 def command(**flags: Any) -> None:
     """Serve Ollama's POST /api/push: programs that push through Ollama's API work unchanged.
 

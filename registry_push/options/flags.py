@@ -137,6 +137,33 @@ _REGISTRY: Final = (
 _TRANSFER: Final = (
     option("-j", "--jobs", type=int, default=DEFAULT_JOBS, show_default=True, help="Blobs to transfer at once."),
     option(
+        "--bwlimit",
+        type=Rate(),
+        metavar="RATE",
+        help="Bytes a second of all uploads together, and of all downloads: 20MB, 20MiB/s, or off for no limit.",
+    ),
+    option(
+        "--no-clobber",
+        is_flag=True,
+        help="Replace no tag: if a tag is there and names another manifest, fail with exit code 5.",
+    ),
+    option(
+        "--recheck",
+        is_flag=True,
+        help="Ask for every blob, even if the manifest is there already: repairs a target that lost some.",
+    ),
+    option("--no-resume", is_flag=True, help="Resume nothing, and keep no journal to resume from."),
+    option(
+        "--state-dir",
+        type=FILE,
+        metavar="DIR",
+        help="Where the journal of unfinished work is kept. Else the user's state directory.",
+    ),
+)
+
+# What says how content is sent to a registry.
+_UPLOADS: Final = (
+    option(
         "--chunk-size",
         type=Size(),
         metavar="SIZE",
@@ -147,12 +174,6 @@ _TRANSFER: Final = (
         is_flag=True,
         help="Send each blob in one request, for registries and proxies that take no chunks. "
         "Few of them can resume it after a broken connection.",
-    ),
-    option(
-        "--bwlimit",
-        type=Rate(),
-        metavar="RATE",
-        help="Bytes a second of all uploads together, and of all downloads: 20MB, 20MiB/s, or off for no limit.",
     ),
     option(
         "--verify",
@@ -170,28 +191,11 @@ _TRANSFER: Final = (
         help="TCP congestion control; auto asks for BBR if the kernel allows it to everyone.",
     ),
     option(
-        "--no-clobber",
-        is_flag=True,
-        help="Replace no tag: if a tag is there and names another manifest, fail with exit code 5.",
-    ),
-    option(
-        "--recheck",
-        is_flag=True,
-        help="Ask for every blob, even if the manifest is there already: repairs a registry that lost some.",
-    ),
-    option(
         "--mount",
         type=click.Choice(["auto", "never"]),
         default="auto",
         show_default=True,
         help="Whether to ask a registry to take blobs from its other repositories, instead of sending them.",
-    ),
-    option("--no-resume", is_flag=True, help="Resume nothing, and keep no journal to resume from."),
-    option(
-        "--state-dir",
-        type=FILE,
-        metavar="DIR",
-        help="Where the journal of unfinished work is kept. Else the user's state directory.",
     ),
 )
 
@@ -271,6 +275,7 @@ _GROUPS: Final = {
     "registry": (*_LOGIN, *_REGISTRY),
     "registries": _REGISTRY,
     "transfer": _TRANSFER,
+    "uploads": _UPLOADS,
     "service": _SERVICE,
     "output": _OUTPUT,
     "config": _CONFIG,

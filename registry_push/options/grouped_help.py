@@ -17,21 +17,8 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
         *("plain_http", "tls_verify", "ca_file", "cert", "key_file", "allow_addresses", "dialect"),
         *("timeout", "retries", "retry_for", "user_agent"),
     ),
-    "Transfer options": (
-        *(
-            "jobs",
-            "chunk_size",
-            "one_put",
-            "bwlimit",
-            "verify",
-            "congestion",
-            "no_clobber",
-            "recheck",
-            "mount",
-            "no_resume",
-            "state_dir",
-        ),
-    ),
+    "Transfer options": ("jobs", "bwlimit", "no_clobber", "recheck", "no_resume", "state_dir"),
+    "Upload options": ("chunk_size", "one_put", "verify", "congestion", "mount"),
     "Output options": ("quiet", "verbose", "debug", "as_json", "no_progress", "log_file"),
     "General options": ("config", "help"),
 }

@@ -173,7 +173,7 @@ def _target(case: Case, folder: Path, stack: ExitStack) -> tuple[Target, list[st
 async def _copy(
     case: Case, model: Model, line: Line, target: Target, arguments: list[str], folder: Path, done: Run
 ) -> None:
-    chunk = ["--chunk-size", str(case.chunk)] if case.chunk else []
+    chunk = ["--chunk-size", str(case.chunk)] if case.chunk and case.way is not Way.PULL else []
     arguments = [*arguments, "--json", "--state-dir", str(folder / "state"), *chunk]
     marks = points(case.draw("points"), model.size)
     finished: set[str] = set()

@@ -299,3 +299,13 @@ async def test_what_is_no_registry_is_copied(pulls: Stage, name: str) -> None:
 async def test_an_unknown_model_raises_in_the_library(embedded: EmbeddedRegistry, pulls: Stage) -> None:
     with pytest.raises(ModelNotFound, match="me/none"):
         await pulls.pull(f"{embedded.host}/me/none")
+
+
+async def test_what_says_how_to_upload_is_no_flag_of_pull(embedded: EmbeddedRegistry, pulls: Stage) -> None:
+    uploads = ("--chunk-size", "--one-put", "--verify", "--congestion", "--mount")
+    for verb, has_them in (("push", True), ("copy", True), ("resume", True), ("pull", False)):
+        shown = (await command(verb, "--help", home=pulls.home)).out
+        assert "--bwlimit" in shown and [flag in shown for flag in uploads] == [has_them] * len(uploads), verb
+    await pulls.push(embedded, "me/tiny:latest")
+    done = await command("pull", f"{embedded.host}/me/tiny", home=pulls.home, REGISTRY_PUSH_CHUNK_SIZE="1MiB")
+    assert done.code == 0, "a setting for all commands is no error here"

@@ -59,7 +59,8 @@ def test_options_of_push_are_in_groups() -> None:
     shown = called("push", "--help").output
     headings = re.findall(r"^(\w[\w -]*options|Options):$", shown, re.MULTILINE)
     assert headings == [
-        *("Options", "Store options", "Sign-in options", "Connection options", "Transfer options", "Output options"),
+        *("Options", "Store options", "Sign-in options", "Connection options", "Transfer options"),
+        *("Upload options", "Output options"),
         "General options",
     ]
 
