@@ -110,9 +110,9 @@ def _listed(found: UnderWay) -> Outcome:
     from ..state.copy_record import CopyRecord
     from ..state.push_record import PushRecord
 
-    begun = [(record, BegunRow(record.short, record.target, saved)) for record, saved in found.records]
+    begun = [(record, BegunRow(record.short, record.target, saved, record.store)) for record, saved in found.records]
     pushes = [row for record, row in begun if isinstance(record, PushRecord)]
-    copies = [row for record, row in begun if isinstance(record, CopyRecord)]
+    copied = [(record, row) for record, row in begun if isinstance(record, CopyRecord)]
     uploads = [
         UploadRow(
             each.key.digest,
@@ -123,12 +123,23 @@ def _listed(found: UnderWay) -> Outcome:
         )
         for each in found.uploads
     ]
-    lines = under_way_lines(pushes, copies, uploads, now=time.time(), width=terminal_width(sys.stdout))
+    lines = under_way_lines(
+        pushes, [row for _, row in copied], uploads, now=time.time(), width=terminal_width(sys.stdout)
+    )
     if not lines and found.error is None:
         lines = ["nothing is under way"]
     fields = {
-        "pushes": [{"model": row.what, "target": row.target, "begun": row.begun} for row in pushes],
-        "copies": [{"source": row.what, "target": row.target, "begun": row.begun} for row in copies],
+        "pushes": [{"model": row.what, "store": row.store, "target": row.target, "begun": row.begun} for row in pushes],
+        "copies": [
+            {
+                "source": row.what,
+                "sources": list(record.sources),
+                "target": row.target,
+                "store": row.store if "ollama:" in {each[:7] for each in (*record.sources, row.target)} else None,
+                "begun": row.begun,
+            }
+            for record, row in copied
+        ],
         "uploads": [
             {
                 "digest": str(row.digest),

@@ -20,6 +20,8 @@ from .kept_options import LONGEST, Kept, is_path, kept_of, read_kept, with_kept
 _VERBS: Final = ("copy", "pull")
 # Places of one command, and tags that it sets.
 _MOST: Final = 1000
+# Places that a message names.
+_NAMED: Final = 3
 
 
 class CopyRecord(Struct, frozen=True):
@@ -55,7 +57,8 @@ class CopyRecord(Struct, frozen=True):
     @property
     def short(self) -> str:
         """What is copied, for messages."""
-        return self.sources[0] if len(self.sources) == 1 else f"{self.sources[0]} and {len(self.sources) - 1} more"
+        more = len(self.sources) - _NAMED
+        return ", ".join(self.sources[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
     @property
     def origin(self) -> HTTPOrigin | None:

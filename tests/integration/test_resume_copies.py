@@ -54,7 +54,12 @@ async def test_what_was_killed_is_listed_and_continued(
     listed = (await command("resume", "--list", "--json", home=tmp_path)).events[-1]
     assert [each["source"] for each in listed["copies"]] == [place]
     assert listed["copies"][0]["target"] == ("ollama:" if verb == "pull" else where)
-    assert "COPY" in (await command("resume", "--list", home=tmp_path)).out
+    assert listed["copies"][0]["sources"] == [place]
+    shown = (await command("resume", "--list", home=tmp_path)).out
+    assert "COPY" in shown and place in shown
+    store = str(tmp_path / ".ollama/models")
+    assert listed["copies"][0]["store"] == (store if verb == "pull" else None)
+    assert (f"ollama: in {store}" if verb == "pull" else where) in shown
     held.open.set()
     done = await command("resume", "--json", home=tmp_path)
     assert done.code == 0, done.err

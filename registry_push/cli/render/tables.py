@@ -60,11 +60,14 @@ class ModelView(Struct, frozen=True):
 
 
 class BegunRow(Struct, frozen=True):
-    """A push, pull or copy that was begun; `begun` in seconds since the epoch."""
+    """A push, pull or copy that was begun; `begun` in seconds since the epoch. `store`: the folder of the Ollama store
+    at either end.
+    """
 
     what: str
     target: str
     begun: float
+    store: str | None = None
 
 
 class UploadRow(Struct, frozen=True):
@@ -139,16 +142,20 @@ def under_way_lines(
     ]
     tables = []
     for title, rows in (("PUSH", pushes), ("COPY", copies)):
-        begun = [(row.what, _short(row.target), _modified(row.begun, now)) for row in rows]
+        begun = [
+            (_short(row.what, row.store), _short(row.target, row.store), _modified(row.begun, now)) for row in rows
+        ]
         tables += [_table((title, "TO", "BEGUN"), begun, right=(), width=width)] if begun else []
     tables += [_table(("BLOB", "THERE", "AT", "LAST"), held, right=(1,), width=width)] if held else []
     return [line for number, table in enumerate(tables) for line in ([""] if number else []) + table]
 
 
-def _short(target: str) -> str:
-    """Return a model of the local store as Ollama shows it."""
-    name = target.removeprefix("ollama:")
-    return f"ollama:{ModelName.parse(name).short}" if name and name != target else target
+def _short(place: str, store: str | None) -> str:
+    """Return a model of the local store as Ollama shows it, or the store; with the folder `store` if that is known."""
+    if not place.startswith("ollama:"):
+        return place
+    name = place.removeprefix("ollama:")
+    return f"ollama:{ModelName.parse(name).short if name else ''}{f' in {store}' if store else ''}"
 
 
 def inspect_lines(view: ModelView, *, verbose: bool = False) -> list[str]:
