@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from .errors import UsageError, quoted
-from .events import Event, Sink, ignore
+from msgspec.structs import replace
+
+from .errors import RegistryPushError, UsageError, quoted
+from .events import Event, ModelFailed, Sink, Warned, ignore
 from .model import ModelName
 from .setting import Setting
 from .settings import PathText, as_environ, as_path
 from .settings import Settings as _Settings
+from .text.library_words import LibraryWords
 from .transfer.report import Report
 from .usual_folders import home_of, usual_state
 from .verbs.copy import copy as copy_all
@@ -65,15 +68,16 @@ async def push(
     the command does without flags: it finds the store, the key and the logins by the environment, and an interrupted
     push is resumed when it is repeated. Cancelling is safe.
     """
-    report = await push_all(
-        _names(models),
-        to=None if to is None else _text("to", to),
-        tags=[_text("tags", tag) for tag in _listed("tags", tags)],
-        dry_run=dry_run,
-        settings=_checked(settings),
-        sink=sink,
-    )
-    return _without_error(report)
+    with _in_our_words():
+        report = await push_all(
+            _names(models),
+            to=None if to is None else _text("to", to),
+            tags=[_text("tags", tag) for tag in _listed("tags", tags)],
+            dry_run=dry_run,
+            settings=_checked(settings),
+            sink=_wording(sink),
+        )
+        return _without_error(report)
 
 
 def push_sync(
@@ -103,8 +107,9 @@ async def pull(
     complete.
     """
     texts = [_text("references", each) for each in _listed("references", references)]
-    report = await pull_all(texts, name=name, dry_run=dry_run, settings=_checked(settings), sink=sink)
-    return _without_error(report)
+    with _in_our_words():
+        report = await pull_all(texts, name=name, dry_run=dry_run, settings=_checked(settings), sink=_wording(sink))
+        return _without_error(report)
 
 
 async def copy(
@@ -122,17 +127,18 @@ async def copy(
 
     Returns and raises as `push`. Cancelling is safe: copied content is kept, and every manifest is put last.
     """
-    report = await copy_all(
-        _text("source", source),
-        _text("target", target),
-        tags=[_text("tags", tag) for tag in _listed("tags", tags)],
-        referrers=referrers,
-        require_referrer=require_referrer,
-        dry_run=dry_run,
-        settings=_checked(settings),
-        sink=sink,
-    )
-    return _without_error(report)
+    with _in_our_words():
+        report = await copy_all(
+            _text("source", source),
+            _text("target", target),
+            tags=[_text("tags", tag) for tag in _listed("tags", tags)],
+            referrers=referrers,
+            require_referrer=require_referrer,
+            dry_run=dry_run,
+            settings=_checked(settings),
+            sink=_wording(sink),
+        )
+        return _without_error(report)
 
 
 async def transfer(source: str, target: str, **options: Any) -> AsyncIterator[Event]:
@@ -163,7 +169,14 @@ def open_store(
     place: str, *, settings: _Settings | None = None, sink: Sink = ignore
 ) -> AbstractAsyncContextManager[OpenStore]:
     """Open a place for reading: `async with rp.open_store("oci:./models") as store`. See `OpenStore`."""
-    return open_place(_text("place", place), settings=_checked(settings), sink=sink)
+    return _opened(open_place(_text("place", place), settings=_checked(settings), sink=_wording(sink)))
+
+
+@asynccontextmanager
+async def _opened(place: AbstractAsyncContextManager[OpenStore]) -> AsyncIterator[OpenStore]:
+    with _in_our_words():
+        async with place as store:
+            yield store
 
 
 def pull_sync(
@@ -213,6 +226,36 @@ def _run(name: str, work: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
     raise UsageError(
         f"{name}_sync was called inside a running event loop, as notebooks have one: use await rp.{name}(…)"
     )
+
+
+_WORDS: Final = LibraryWords({each.name for each in fields(_Settings)})
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Name the arguments, instead of the command's flags, in the error that is raised, and in those of its report."""
+    try:
+        yield
+    except RegistryPushError as error:
+        for each in (error, *(failed.error for failed in getattr(getattr(error, "report", None), "failed", ()))):
+            each.worded(_WORDS.text, _WORDS.part)
+        raise
+
+
+def _wording(sink: Sink) -> Sink:
+    """Return `sink`, told of errors and warnings in the same words."""
+
+    def told(event: Event) -> None:
+        match event:
+            case ModelFailed():
+                event.error.worded(_WORDS.text, _WORDS.part)
+            case Warned(message=message, hint=hint):
+                event = replace(event, message=_WORDS.text(message), hint=_WORDS.text(hint) if hint else hint)
+            case _:
+                pass
+        sink(event)
+
+    return told
 
 
 def _without_error(report: Report) -> Report:

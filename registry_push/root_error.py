@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import ClassVar, Self
 
-from .text.hint import Hint, step
+from .text.hint import Command, Hint, Login, Setting, step
 from .text.safe_text import printable, redacted
 
 
@@ -64,6 +64,13 @@ class RegistryPushError(Exception):
         self.next_step = self.next_step.rewritten(changed) if self.next_step is not None else None
         self.url = changed(self.url) if self.url is not None else None
         self.args = (self.message,)
+
+    def worded(self, text: Callable[[str], str], part: Callable[[Setting | Command | Login], str]) -> None:
+        """Put the message, and the hint and its parts, into the words that `text` and `part` return for them."""
+        self.message = text(self.message)
+        self.args = (self.message,)
+        if self.next_step is not None:
+            self.next_step = step(text(self.next_step.worded(part)))
 
     def read_at_source(self) -> None:
         """Note that the registry at fault is the source, not the target."""

@@ -190,7 +190,8 @@ async def _chosen(store: OllamaStore, selection: Selection, sink: Sink) -> dict[
 def _propose_lowercase(error: UsageError, name: ModelName, renaming: Renaming) -> None:
     has_capitals = (name.namespace, name.model) != (name.namespace.lower(), name.model.lower())
     if isinstance(error, NameNotMappable) and has_capitals and not renaming.lowercase:
-        error.hint = step(f"{error.hint}; or, for all of them: ", Setting("lowercase"))
+        before = error.next_step.parts if error.next_step is not None else ()
+        error.hint = step(*before, "; or, for all of them: ", Setting("lowercase"))
 
 
 def _check_target(names: Sequence[ModelName], destination: Destination | None) -> None:
