@@ -21,7 +21,7 @@ from registry_push.errors import BlobCorrupt, ConnectionLost, ManifestRefused, U
 from registry_push.model import Manifest
 from registry_push.model.manifest import OCI_MANIFEST
 
-from ..support.archive_writing import BIG, BIG_BLOB, BOTH, EXPECTED, Failing, write
+from ..support.archive_writing import BIG, BIG_BLOB, BOTH, EXPECTED, Failing, Unread, write
 from ..support.layouts import BLOB, HELLO, described, manifest
 
 
@@ -148,6 +148,59 @@ async def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="is there already"):
             await writer.finish()
     assert path.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+async def test_nor_is_what_appears_at_the_last_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """After the last look, while the content goes to the disk; and what is written can still be continued."""
+    path, sync = tmp_path / "a.tar", os.fsync
+
+    def appears(descriptor: int) -> None:
+        sync(descriptor)
+        if kind == "file":
+            path.write_bytes(b"mine")
+        else:
+            path.symlink_to("nowhere")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", appears)
+        with pytest.raises(UsageError, match="is there already"):
+            await write(path)
+    assert path.read_bytes() == b"mine" if kind == "file" else path.is_symlink()
+    path.unlink()
+    async with OCIArchiveWriter(path) as writer:
+        writer.expect(EXPECTED)
+        placed = [await writer.put(BIG_BLOB, Unread(BIG)), await writer.put(BLOB, Unread(HELLO))]
+        assert [each.sent for each in placed] == [0, 0]
+        await writer.put_manifest(BOTH, "both")
+        await writer.finish()
+    assert [each.name for each in tmp_path.iterdir()] == ["a.tar"]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+async def test_an_archive_where_a_file_has_one_name_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    path, sync = tmp_path / "a.tar", os.fsync
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    def appears(descriptor: int) -> None:
+        sync(descriptor)
+        path.write_bytes(b"mine")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", appears)
+        with pytest.raises(UsageError, match="is there already"):
+            await write(path)
+    assert path.read_bytes() == b"mine"
+    path.unlink()
+    await write(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.tar"]
 
 
 @pytest.mark.parametrize("blobs", [0, 1])

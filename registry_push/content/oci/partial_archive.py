@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shlex
@@ -173,7 +174,13 @@ class PartialArchive:
             self._write(tar.END, self._end)
             os.ftruncate(self._descriptor, self._end + len(tar.END))
             os.fsync(self._descriptor)
-            self._partial.rename(self._path)
+            try:
+                move_to_new(self._partial, self._path)
+            except FileExistsError:  # since it was looked for; the archive can still be continued
+                self._write(self._head, 0)
+                os.ftruncate(self._descriptor, self._end)
+                refuse_existing(self._path)
+                raise
             self._close()
         with writing(self._path):
             sync_folder(self._path.parent)
@@ -229,6 +236,23 @@ class PartialArchive:
 def partial_path(path: Path) -> Path:
     """Return where the archive `path` is written."""
     return path.with_name(f"{path.name}.partial")
+
+
+def move_to_new(path: Path, target: Path) -> None:
+    """Rename a file. Raises `FileExistsError` if there is something at `target`, which `rename` would replace.
+
+    Where a file can't have two names, such as on FAT, something that is made at this very moment is replaced.
+    """
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        path.rename(target)
+    else:
+        path.unlink()
 
 
 def refuse_existing(path: Path) -> None:
