@@ -46,6 +46,12 @@ class Halting:
         return response
 
 
+def blobs(pulls: Stage) -> int:
+    """How many are whole: all but the largest, in the end."""
+    folder = pulls.store / "blobs"
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGINT twice", "SIGTERM twice"])
 @pytest.mark.parametrize("then", ["pull", "resume"])
 async def test_what_was_stopped_goes_on_where_it_was(
@@ -57,8 +63,9 @@ async def test_what_was_stopped_goes_on_where_it_was(
     process = await start_command("pull", f"{registry.host}/me/tiny", home=pulls.home)
     assert process.stderr is not None
     await halting.halted.wait()
-    while not any(size >= 6_000_000 for size in partials(pulls).values()):
-        await asyncio.sleep(0.01)  # another process writes it: there is nothing to wait on
+    # Another process writes them: there is nothing to wait on.
+    while blobs(pulls) < len(SIZES) or not any(size >= 6_000_000 for size in partials(pulls).values()):
+        await asyncio.sleep(0.01)
     match how:
         case "SIGKILL":
             process.kill()
@@ -99,8 +106,8 @@ async def test_the_first_stop_keeps_all_that_has_come(embedded: EmbeddedRegistry
     with pytest.raises(Interrupted):
         await pull([f"{embedded.host}/me/tiny"], settings=settings, sink=sink, stop=stop)
     kept = max(partials(pulls).values())
-    assert 0 < reached <= kept < SIZES[0]
+    assert 0 < reached <= kept <= SIZES[0], "a turn of a thread may have brought the rest"
     await pulls.pull(f"{embedded.host}/me/tiny")
     await pulls.check(f"{embedded.host}/me/tiny", "me/tiny")
     started = [event.offset for event in pulls.events if isinstance(event, BlobStarted) and event.blob.size == SIZES[0]]
-    assert started == [0, kept]
+    assert started == ([0, kept] if kept < SIZES[0] else [0])
