@@ -26,7 +26,7 @@ LARGE = 120_000_000
 
 
 class Trickle:
-    """A line on which the connection with the second chunk rests for `pause` seconds after each 64 KiB. Others are fast."""
+    """A line whose connection with the second chunk rests for `pause` seconds after each 64 KiB; others are fast."""
 
     def __init__(self, target: str, pause: float) -> None:
         self._pause = pause
