@@ -21,10 +21,11 @@ class Blocks(ABC):
         """Return when `take` has something to return. Raises what keeps it from that. Cancelling is safe."""
 
     @abstractmethod
-    def take(self, most: int) -> memoryview:
+    def take(self, most: int, buffer: memoryview | None = None) -> memoryview:
         """Return the next bytes, `most` at most; none if there are none just now: `ready` says why, or waits.
 
-        They may lie in a buffer of the calling thread, and last until its next call or the end of its turn.
+        They lie in `buffer`, which bounds them too, or in memory that does not change. Without one they may lie in a
+        buffer of the calling thread, and last until its next call or the end of its turn.
         """
 
     @abstractmethod

@@ -44,15 +44,21 @@ class Spool:
         return Digest(self._hashed.hexdigest())
 
     def write(self, piece: bytes | memoryview) -> None:
-        """Append `piece`. Raises `OSError`; does nothing after `discard`."""
+        """Append `piece`, and hash it. Raises `OSError`; does nothing after `discard`."""
         with self._lock:
-            if self._ended:
-                return
-            descriptor, rest = self._opened(), memoryview(piece)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            self._hashed.update(piece)
-            self._size += len(piece)
+            if not self._ended:
+                self._append(piece)
+                self._hashed.update(piece)
+
+    def append(self, piece: bytes | memoryview) -> None:
+        """As `write`, but leave hashing to the caller, who calls `hash` for each piece."""
+        with self._lock:
+            if not self._ended:
+                self._append(piece)
+
+    def hash(self, piece: bytes | memoryview) -> None:
+        """Hash `piece`, which comes after what was hashed. May run beside `append`."""
+        self._hashed.update(piece)
 
     def mark(self) -> tuple[int, Any]:
         """Return the state that `rewind` needs to return to this point."""
@@ -104,6 +110,12 @@ class Spool:
     def leave(self) -> None:
         """As `discard`: nobody could find a random name again."""
         self.discard()
+
+    def _append(self, piece: bytes | memoryview) -> None:
+        descriptor, rest = self._opened(), memoryview(piece)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        self._size += len(piece)
 
     def _opened(self) -> int:
         if self._descriptor is None:

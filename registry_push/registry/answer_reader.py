@@ -47,12 +47,13 @@ class AnswerReader:
         if not self._rest:
             raise Unavailable("the answer ended early")
 
-    def take(self, most: int) -> memoryview:
+    def take(self, most: int, buffer: memoryview | None = None) -> memoryview:
         """As `Blocks.take`."""
         if self._rest:
+            most = min(most, len(buffer)) if buffer is not None else most
             piece, self._rest = self._rest[:most], self._rest[most:] or EMPTY
         else:
-            piece = self._socket.take(most) if self._socket is not None else EMPTY
+            piece = self._socket.take(most, buffer) if self._socket is not None else EMPTY
         self.offset += len(piece)
         return piece
 

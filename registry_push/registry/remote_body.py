@@ -158,10 +158,10 @@ class _Part(Blocks):
             else:
                 return
 
-    def take(self, most: int) -> memoryview:
+    def take(self, most: int, buffer: memoryview | None = None) -> memoryview:
         """As `Blocks.take`."""
         reader = self._reader
-        return reader.take(min(most, self._end - reader.offset)) if reader is not None else EMPTY
+        return reader.take(min(most, self._end - reader.offset), buffer) if reader is not None else EMPTY
 
     async def abandon(self) -> None:
         """Close the answer, and stay where it was."""

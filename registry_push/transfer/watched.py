@@ -65,9 +65,9 @@ class _WatchedBlocks(Blocks):
         self._tell()
         await self._blocks.ready()
 
-    def take(self, most: int) -> memoryview:
+    def take(self, most: int, buffer: memoryview | None = None) -> memoryview:
         """As the wrapped blocks."""
-        piece = self._blocks.take(most)
+        piece = self._blocks.take(most, buffer)
         self._offset += len(piece)
         return piece
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import hashlib
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -166,7 +169,58 @@ async def test_what_comes_later_on_a_resting_line_ends_it() -> None:
     assert wrong == []
 
 
-async def test_a_cancelled_call_leaves_no_thread_that_writes() -> None:
+async def test_all_is_hashed_in_its_order_when_it_ends() -> None:
+    async with Scripted() as server:
+        server.on("GET", PATH, WHOLE)
+        async with _repository(server) as repository:
+            body, hashed, is_written = await repository.open(BLOB), hashlib.sha256(), threading.Event()
+            blocks, written, taken = blocks_of(body, 0, len(CONTENT)), 0, 0
+            assert blocks is not None
+
+            def write(pieces: Sequence[bytes | memoryview]) -> None:
+                nonlocal written
+                written += sum(map(len, pieces))
+                if written == len(CONTENT):
+                    is_written.set()
+
+            def take(piece: memoryview) -> None:
+                nonlocal taken
+                taken += len(piece)
+                if taken == len(CONTENT) and threading.current_thread().name == "hash-beside":
+                    is_written.wait()  # the last piece is hashed after it is written, which takes a while
+                    for _ in range(100):
+                        hashlib.sha256(piece)
+                hashed.update(piece)
+
+            await pour_blocks(blocks, len(CONTENT), write, take)
+            assert hashed.hexdigest() == BLOB.digest.hex
+            await body.close()
+
+
+async def test_a_write_that_fails_ends_it_though_pieces_wait_to_be_hashed() -> None:
+    async with Scripted() as server:
+        server.on("GET", PATH, WHOLE)
+        async with _repository(server) as repository:
+            body = await repository.open(BLOB)
+            blocks = blocks_of(body, 0, len(CONTENT))
+            assert blocks is not None
+
+            def write(_: Sequence[bytes | memoryview]) -> None:
+                raise OSError(errno.ENOSPC, "full")
+
+            with pytest.raises(OSError, match="full"):
+                await pour_blocks(blocks, len(CONTENT), write, hashlib.sha256().update)
+            await body.close()
+    assert not [each for each in threading.enumerate() if each.name == "hash-beside" and not _ends(each)]
+
+
+def _ends(thread: threading.Thread) -> bool:
+    thread.join(10)
+    return not thread.is_alive()
+
+
+@pytest.mark.parametrize("hashing", [None, hashlib.sha256().update], ids=["written only", "hashed too"])
+async def test_a_cancelled_call_leaves_no_thread_that_writes(hashing: Callable[[memoryview], None] | None) -> None:
     async with Scripted() as server:
         server.on("GET", PATH, WHOLE)
         async with _repository(server) as repository:
@@ -180,7 +234,7 @@ async def test_a_cancelled_call_leaves_no_thread_that_writes() -> None:
                 written += sum(map(len, pieces))
                 loop.call_soon_threadsafe(begun.set)
 
-            pouring = asyncio.create_task(pour_blocks(blocks, len(CONTENT), write))
+            pouring = asyncio.create_task(pour_blocks(blocks, len(CONTENT), write, hashing))
             await begun.wait()
             pouring.cancel()
             await asyncio.gather(pouring, return_exceptions=True)

@@ -205,9 +205,10 @@ class OCILayout(LayoutReader, LocalTarget):
     async def _fill(self, spool: Spool, body: BlobBody) -> int:
         """Write what `spool` misses of `body`, unless told to stop, and return the number of bytes."""
         missing = body.size - spool.size
-        write = partial(self._write_all, spool)
-        blocks = blocks_of(body, spool.size, missing)
-        pouring = pour_blocks(blocks, missing, write) if blocks else pour(body.open(spool.size, missing), write)
+        if (blocks := blocks_of(body, spool.size, missing)) is not None:
+            pouring = pour_blocks(blocks, missing, partial(self._append_all, spool), spool.hash)
+        else:
+            pouring = pour(body.open(spool.size, missing), partial(self._write_all, spool))
         await unless_stopped(pouring, self._stop, f"stopped while {self.path} was written; what there is of it is kept")
         return missing
 
@@ -282,6 +283,11 @@ class OCILayout(LayoutReader, LocalTarget):
         with writing(self.path):
             for piece in pieces:
                 spool.write(piece)
+
+    def _append_all(self, spool: Spool, pieces: Sequence[bytes | memoryview]) -> None:
+        with writing(self.path):
+            for piece in pieces:
+                spool.append(piece)
 
     def _write(self, spool: Spool, piece: bytes) -> None:
         with writing(self.path):

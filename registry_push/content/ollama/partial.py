@@ -47,6 +47,7 @@ class PartialBlob:
         self._lock = threading.Lock()
         self._added: deque[bytes] = deque()
         self._hashed = RunningHash()
+        self._written = 0  # bytes up to which `append` has written; they may not be hashed yet
         self._length = os.fstat(descriptor).st_size
         if self._length > blob.size:
             self._cut()
@@ -98,12 +99,17 @@ class PartialBlob:
             self._drain()
 
     def append(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """Write and hash `pieces` at once; what can't be written is not kept."""
+        """Write `pieces` at once, which the caller gives to `hash` too; what can't be written is not kept."""
         with self._lock, writing(self._files.root, kept="what has come of the blob is kept, and not fetched again"):
             for piece in pieces:
                 if self._descriptor is not None:
-                    write_all(self._descriptor, piece, self.size)
-                    self._hashed.take(self.size, memoryview(piece))
+                    self._written = max(self._written, self.size)
+                    write_all(self._descriptor, piece, self._written)
+                    self._written += len(piece)
+
+    def hash(self, piece: memoryview) -> None:
+        """Hash `piece`, which comes after what was hashed. May run beside `append`."""
+        self._hashed.take(self.size, piece)
 
     def empty(self) -> None:
         """Forget all content: it is wrong."""
@@ -156,7 +162,7 @@ class PartialBlob:
         with writing(self._files.root):
             os.ftruncate(self._descriptor, 0)
         self._added.clear()
-        self._length, self._hashed = 0, RunningHash()
+        self._length, self._written, self._hashed = 0, 0, RunningHash()
 
     def _close(self) -> None:
         if self._descriptor is not None:

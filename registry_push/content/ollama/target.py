@@ -195,7 +195,7 @@ class OllamaTarget(LocalTarget):
         if not left:
             return 0
         if (blocks := blocks_of(body, start, left)) is not None:
-            await pour_blocks(blocks, left, partial.append)
+            await pour_blocks(blocks, left, partial.append, partial.hash)
             return left
         batch: list[bytes] = []
         size, turn = 0, None

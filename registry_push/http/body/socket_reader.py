@@ -53,15 +53,17 @@ class SocketReader:
         except TimeoutError as error:
             raise TimedOut(f"{self._netloc} sends nothing more of the content") from error
 
-    def take(self, most: int) -> memoryview:
+    def take(self, most: int, buffer: memoryview | None = None) -> memoryview:
         """As `Blocks.take`."""
         with self._lock:
             if self._come:
+                most = min(most, len(buffer)) if buffer is not None else most
                 piece, self._come = self._come[:most], self._come[most:]
                 return piece
             if not self._left or self._line is None:
                 return EMPTY
-            buffer = scratch(min(_PIECE, most, self._left))
+            most = min(most, self._left)
+            buffer = buffer[:most] if buffer is not None else scratch(min(_PIECE, most))
             try:
                 count = self._read(self._line, buffer)
             except OSError as error:
