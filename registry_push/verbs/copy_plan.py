@@ -145,8 +145,8 @@ class CopyPlan:
     async def _look(self, each: Mapped, source: CopySource) -> AnyJob | ModelDone:
         digest = None
         if not (self._recheck or self._options.looks_always):
-            digest = await source.digest_of(each.name)
-            if digest is not None and await self._is_there(each, digest):
+            digest, is_there = await self._compared(each, source)
+            if digest is not None and is_there:
                 tags = tuple(TagSet(ref.tag or "", digest) for ref in each.references)
                 return ModelDone(
                     _called(each.name),
@@ -166,9 +166,21 @@ class CopyPlan:
         self._sources[each.references[0]] = source
         return Job(each.name, manifest, each.references, children, referrers)
 
-    async def _is_there(self, each: Mapped, digest: Digest) -> bool:
-        before = [await self._stores.target(ref).digest_of(ref.tag or "") for ref in each.references]
-        return all(there == digest for there in before)
+    async def _compared(self, each: Mapped, source: CopySource) -> tuple[Digest | None, bool]:
+        """Return the digest that the source has, and whether the target has it too. Asks both at once.
+
+        What goes wrong at the source is raised first; if it does not know the digest, the target does not matter.
+        """
+        asking = asyncio.ensure_future(self._there(each))
+        try:
+            digest = await source.digest_of(each.name)
+            return digest, digest is not None and await asking == {digest}
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _there(self, each: Mapped) -> set[Digest | None]:
+        return {await self._stores.target(ref).digest_of(ref.tag or "") for ref in each.references}
 
     async def _referrers(self, each: Mapped, source: CopySource, manifests: Sequence[Manifest]) -> tuple[Referrer, ...]:
         options = self._options

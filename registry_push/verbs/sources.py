@@ -208,18 +208,26 @@ class RepositorySource:
     @_at_source
     async def about(self, subject: Digest) -> tuple[str, ...]:
         """Use the registry's list, or else the index under the fallback tag; and cosign's tags."""
-        found = await self._repository.referrers(subject)
         if self._names_all:
-            return tuple(str(each.digest) for each in found or ())
-        if found is None:
-            try:
-                found = read_index(await self._repository.resolve(fallback_tag(subject)), subject)
-            except ModelNotFound:
-                found = ()
+            return tuple(str(each.digest) for each in await self._repository.referrers(subject) or ())
         tags = cosign_tags(subject)
-        there = await asyncio.gather(*map(self._repository.digest_of, tags))
-        attached = [tag for tag, digest in zip(tags, there, strict=True) if digest is not None]
-        return (*(str(each.digest) for each in found), *attached)
+        try:
+            async with asyncio.TaskGroup() as group:
+                listed = group.create_task(self._listed(subject))
+                there = [group.create_task(self._repository.digest_of(tag)) for tag in tags]
+        except BaseExceptionGroup as error:
+            raise unwrapped(error) from None
+        attached = [tag for tag, digest in zip(tags, there, strict=True) if digest.result() is not None]
+        return (*(str(each.digest) for each in listed.result()), *attached)
+
+    async def _listed(self, subject: Digest) -> tuple[Descriptor, ...]:
+        found = await self._repository.referrers(subject)
+        if found is not None:
+            return found
+        try:
+            return read_index(await self._repository.resolve(fallback_tag(subject)), subject)
+        except ModelNotFound:
+            return ()
 
 
 def _ref(name: AnyName) -> str:

@@ -121,6 +121,45 @@ async def test_what_is_there_costs_two_requests(embedded_with: EmbeddedFactory, 
     assert asked(target, "HEAD", "/blobs/"), "--recheck looks at every blob"
 
 
+async def test_both_ends_are_asked_at_once(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:
+    """On a long line, what is asked one after the other costs a round trip each."""
+    is_filled, target_is_asked, attached_is_asked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def of_source(request: web.Request) -> web.StreamResponse | None:
+        if not is_filled.is_set():
+            return None
+        if request.method == "HEAD" and request.path.endswith("/manifests/latest"):
+            await target_is_asked.wait()
+        elif request.method == "HEAD" and request.path.endswith(".sig"):
+            attached_is_asked.set()
+        elif "/referrers/" in request.path:
+            await attached_is_asked.wait()
+        return None
+
+    async def of_target(request: web.Request) -> web.StreamResponse | None:
+        if request.method == "HEAD" and request.path.endswith("/manifests/latest"):
+            target_is_asked.set()
+        return None
+
+    source = await embedded_with(Options(hook=of_source))
+    await filled(source, tmp_path, "me/a", sizes=(5_000,))
+    is_filled.set()
+    target = await embedded_with(Options(hook=of_target))
+    await copied(tmp_path, f"{source.host}/me/a:latest", f"{target.host}/me/a:latest")
+    assert attached_is_asked.is_set()
+
+
+async def test_a_target_that_fails_does_not_hide_what_the_source_says(
+    embedded_with: EmbeddedFactory, tmp_path: Path
+) -> None:
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=403)
+
+    source, target = await embedded_with(Options()), await embedded_with(Options(hook=refuse))
+    with pytest.raises(ModelNotFound):
+        await copied(tmp_path, f"{source.host}/me/none:latest", f"{target.host}/me/a:latest")
+
+
 async def test_blobs_that_are_shared_are_mounted(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:
     source, target = await embedded_with(Options()), await embedded_with(Options())
     name = make_mixed_store(tmp_path / "models", SIZES, name="me/a:latest")
