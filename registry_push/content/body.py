@@ -26,11 +26,11 @@ class Closable(Protocol):
         ...
 
 
-Opened = TypeVar("Opened", bound=Closable)
+Opened = TypeVar("Opened", bound=Closable | None)
 
 
 async def opened(open_file: Callable[[], Opened]) -> Opened:
-    """Return what `open_file` opens, in a thread. A call that is cancelled meanwhile leaves no file open behind it."""
+    """Return what `open_file` opens, if anything, in a thread. A cancelled call leaves no file open behind it."""
     handover = _Handover(open_file)
     try:
         return await in_thread(handover.open)
@@ -55,7 +55,7 @@ class _Handover(Generic[Opened]):
         file = self._open_file()
         with self._lock:
             self._file = file
-            if self._abandoned:
+            if self._abandoned and file is not None:
                 file.close()
         return file
 

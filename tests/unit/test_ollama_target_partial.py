@@ -21,7 +21,7 @@ from registry_push.content.ollama.partial import PartialBlob, remove_stale
 from registry_push.content.ollama.target import OllamaTarget
 from registry_push.errors import BlobCorrupt, ConnectionLost, Interrupted, Unavailable, Unwritable
 from registry_push.events import Placement
-from registry_push.model import ModelName
+from registry_push.model import Descriptor, Digest, ModelName
 
 from ..support.bodies import CountedBody, HaltingBody
 from ..support.layouts import BLOB, HELLO, described, manifest
@@ -55,6 +55,34 @@ def left(root: Path, content: bytes | bytearray) -> Path:
 
 def stored(root: Path) -> bytes:
     return (root / "blobs" / BIG_BLOB.digest.path_name).read_bytes()
+
+
+async def test_a_blob_that_comes_between_the_look_and_the_lock_is_taken_as_it_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = PartialBlob.claim
+
+    def late(files: StoreFiles, blob: Descriptor) -> PartialBlob:
+        partial = claim(files, blob)
+        (root / "blobs" / blob.digest.path_name).write_bytes(BIG)
+        return partial
+
+    monkeypatch.setattr(PartialBlob, "claim", late)
+    noted, body = Noted(root), CountedBody(BIG)
+    assert await model(root, fresh=noted).put(BIG_BLOB, body) == Placed(Placement.PRESENT)
+    assert (body.asked, noted.digests) == ([], [BIG_BLOB.digest])
+    claim(StoreFiles(root), BIG_BLOB).close()  # raises if it were held still
+
+
+class Noted(FreshBlobs):
+    """Keeps what is noted."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.digests: list[Digest] = []
+
+    def note(self, digest: Digest) -> None:
+        self.digests.append(digest)
 
 
 # ── resumed ───────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...errors import BlobCorrupt, BlobMissing, ManifestCorrupt, StoreNotFound, Unreadable
@@ -21,6 +21,14 @@ from .reader import COPY_AGAIN
 def blob_path(folder: Path, digest: Digest) -> Path:
     """Return where the layout in `folder` has the blob `digest`, or would have it."""
     return folder / "blobs" / "sha256" / digest.hex
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 class LayoutFiles:
@@ -68,6 +76,9 @@ class LayoutFiles:
 
     def size(self, digest: Digest) -> int | None:
         """Return the size of a blob; None if it is not here."""
+        with suppress(OSError):  # the next look says what is wrong
+            if not _is_there(blob_path(self.path, digest)):
+                return None
         try:
             with self.open(digest) as file:
                 return os.fstat(file.fileno()).st_size

@@ -70,15 +70,20 @@ class PartialBlob:
         return self._hashed.offset
 
     @property
+    def is_behind(self) -> bool:
+        """Whether `hash_on` has more to do."""
+        return self._descriptor is not None and self.size < self._length
+
+    @property
     def digest(self) -> Digest:
         """Of these bytes."""
         return self._hashed.digest
 
-    def hash_on(self) -> bool:
-        """Hash some of what was there before. Returns whether more is left."""
+    def hash_on(self) -> None:
+        """Hash some of what was there before."""
         with self._lock:
             if self._descriptor is None:
-                return False
+                return
             end = min(self._length, self.size + _TURN)
             buffer, name = scratch(_BUFFER), f"the partial content of {self._blob.digest}"
             try:
@@ -87,7 +92,6 @@ class PartialBlob:
                     take_next(self._descriptor, part, self.size, self._hashed, name)
             except IntegrityError:  # the disk has lost some of it: that is fetched again
                 self._cut()
-            return self.size < self._length
 
     def add(self, pieces: Sequence[bytes]) -> None:
         """Append `pieces`, which `drain` writes. Does not block."""

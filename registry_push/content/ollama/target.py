@@ -103,14 +103,14 @@ class OllamaTarget(LocalTarget):
         async with self._putting.setdefault(blob.digest, asyncio.Lock()):
             partial = await self._claim(blob)
             if partial is None:
+                self._note(blob.digest)
                 return Placed(Placement.PRESENT)
             try:
-                if await self.exists(blob):  # it has come between the look and the lock
-                    return Placed(Placement.PRESENT)
                 sent = await self._fill_unless_stopped(partial, blob, body)
-            finally:
+            except BaseException:
                 # To its end, even if the caller is cancelled once more.
                 await asyncio.shield(in_thread(partial.close))
+                raise
         self._note(blob.digest)
         return Placed(Placement.UPLOADED, sent)
 
@@ -146,13 +146,27 @@ class OllamaTarget(LocalTarget):
     async def _claim(self, blob: Descriptor) -> PartialBlob | None:
         """Return the blob's partial content, locked; None if the blob is here, perhaps from a process we waited for."""
         while True:
-            if await self.exists(blob):
+            if not self._is_ready and await self.exists(blob):
                 return None
             await self._make_ready()
             with suppress(BlobHeldError):
-                return await opened(lambda: PartialBlob.claim(self._files, blob))
+                return await opened(lambda: self._claimed(blob))
             waiting = "stopped while another process was fetching the same blob"
             await unless_stopped(self._sleep(_LOOK_AGAIN), self._stop, waiting)
+
+    def _claimed(self, blob: Descriptor) -> PartialBlob | None:
+        if self._files.has(blob.digest, blob.size):
+            return None
+        partial = PartialBlob.claim(self._files, blob)
+        try:
+            if not self._files.has(blob.digest, blob.size):
+                partial.hash_on()
+                return partial
+        except BaseException:
+            partial.close()
+            raise
+        partial.close()  # the blob has come between the look and the lock
+        return None
 
     async def _make_ready(self) -> None:
         if not self._is_ready:
@@ -173,8 +187,8 @@ class OllamaTarget(LocalTarget):
 
     async def _fill(self, partial: PartialBlob, blob: Descriptor, body: BlobBody) -> int:
         """Fetch what is missing and make it the blob. Returns how many bytes were fetched."""
-        while await in_thread(partial.hash_on):
-            pass
+        while partial.is_behind:
+            await in_thread(partial.hash_on)
         kept, sent = partial.size, 0
         while True:
             sent += await self._receive(partial, blob, body)
