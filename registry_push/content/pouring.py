@@ -10,7 +10,7 @@ from typing import Final
 
 from .blocks import Blocks
 from .hash_thread import HashThread
-from .threads import in_thread
+from .threads import ended, in_thread
 
 # Bytes that go to a thread at once: networks deliver far shorter pieces, and a hop costs as much as hashing 50 KB.
 _BATCH: Final = 1024 * 1024
@@ -118,23 +118,9 @@ async def pour(pieces: AsyncIterator[bytes], write: Write) -> None:
     finally:
         try:
             if writing is not None:
-                await _ended(writing)
+                await ended(writing)
         finally:
             await closed(pieces)
-
-
-async def _ended(writing: asyncio.Task[None]) -> None:
-    """Return when `writing` has ended, which a thread does soon. Being cancelled waits for that too."""
-    cancelled: asyncio.CancelledError | None = None
-    while not writing.done():
-        try:
-            await asyncio.wait([writing])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if not writing.cancelled():
-        writing.exception()  # it was raised already, or something else is
-    if cancelled is not None:
-        raise cancelled
 
 
 async def closed(pieces: AsyncIterator[bytes]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .ollama.paths import regular_descriptor
-from .threads import no_thread
+from .threads import ended, no_thread
 
 # Opens a file for reading and returns its descriptor.
 Opener = Callable[[Path], int]
@@ -20,7 +20,7 @@ def linked_descriptor(path: Path) -> int:
 
 
 async def read_small_file(path: Path, limit: int, opener: Opener = regular_descriptor) -> bytes:
-    """Return the content of `path`. Cancelling is safe: the file is closed when the read under way has ended.
+    """Return the content of `path`. Cancelling is safe: it waits until the file is closed.
 
     Raises `OSError`, `OutOfResources` if no thread can be started, what `opener` raises, and `ValueError` if there are
     more than `limit` bytes.
@@ -28,6 +28,9 @@ async def read_small_file(path: Path, limit: int, opener: Opener = regular_descr
     reading = asyncio.ensure_future(_read(path, limit, opener))
     try:
         content = await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        await ended(reading)  # else a loop that closes now would leave the file open
+        raise
     except RuntimeError as error:
         if (short := no_thread(error)) is not None:
             raise short from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from ..errors import OutOfResources
 
@@ -31,6 +31,20 @@ async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs)
         if (short := no_thread(error)) is not None:
             raise short from error
         raise
+
+
+async def ended(work: asyncio.Future[Any]) -> None:
+    """Return when `work` of a thread has ended, however it does, which is soon. Being cancelled waits for that too."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not work.cancelled():
+        work.exception()  # it was raised already, or something else is
+    if cancelled is not None:
+        raise cancelled
 
 
 def start_in(pool: Executor, work: Callable[[], T]) -> asyncio.Future[T]:
