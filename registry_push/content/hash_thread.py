@@ -15,8 +15,8 @@ _BUFFERS: Final = 3
 # Bytes. Of a shorter body, such a thread has hardly begun when all is written.
 _WORTH_A_THREAD: Final = 16 * 1024 * 1024
 
-# How many there may be: with as many bodies as processors under way, all of these are busy without such a thread.
-_processors: Final = threading.Semaphore(os.cpu_count() or 1)
+# How many there may be: a body that has one keeps two processors busy.
+_room: Final = threading.Semaphore(max(1, (os.cpu_count() or 1) // 2))
 
 Hash = Callable[[], None]
 
@@ -42,12 +42,12 @@ class HashThread:
     @classmethod
     def worth(cls, length: int) -> Self | None:
         """Return one for a body of `length` bytes; None if it gains nothing, or no thread can be started."""
-        if length < _WORTH_A_THREAD or os.cpu_count() == 1 or not _processors.acquire(blocking=False):
+        if length < _WORTH_A_THREAD or os.cpu_count() == 1 or not _room.acquire(blocking=False):
             return None
         try:
             return cls()
         except RuntimeError:  # no more threads are allowed
-            _processors.release()
+            _room.release()
             return None
 
     def buffer(self, most: int) -> memoryview:
@@ -85,4 +85,4 @@ class HashThread:
             except BaseException as error:  # raised by `finish`, in the thread that waits for the digest
                 self._error = error
             self._free.put(work[1])
-        _processors.release()
+        _room.release()

@@ -14,11 +14,20 @@ from registry_push.content.hash_thread import HashThread
 LONG = 64 * 1024 * 1024
 
 
+pytestmark = pytest.mark.skipif(os.cpu_count() == 1, reason="one processor hashes or writes")
+
+
 def _begun() -> HashThread:
+    _wait_for_others()
     thread = HashThread.worth(LONG)
-    if thread is None:
-        pytest.skip("there is one processor, or all are busy")
+    assert thread is not None
     return thread
+
+
+def _wait_for_others() -> None:
+    for each in threading.enumerate():
+        if each.name == "hash-beside":
+            each.join()
 
 
 def test_it_hashes_what_goes_through_more_buffers_than_there_are() -> None:
@@ -61,10 +70,12 @@ def test_what_hashing_raises_ends_the_wait_for_it_and_no_buffer_is_lost() -> Non
     thread.close()
 
 
-def test_there_are_no_more_than_processors_and_none_for_a_short_body() -> None:
-    assert HashThread.worth(1024) is None
-    threads = [HashThread.worth(LONG) for _ in range((os.cpu_count() or 1) + 1)]
-    began = [thread for thread in threads if thread is not None]
-    assert len(began) <= (os.cpu_count() or 1)
-    for thread in began:
-        thread.close()
+def test_there_are_half_as_many_as_processors_and_none_for_a_short_body() -> None:
+    for _ in range(2):  # those that end make room
+        _wait_for_others()
+        assert HashThread.worth(1024) is None
+        threads = [HashThread.worth(LONG) for _ in range((os.cpu_count() or 1) + 1)]
+        began = [thread for thread in threads if thread is not None]
+        assert len(began) == max(1, (os.cpu_count() or 1) // 2)
+        for thread in began:
+            thread.close()
