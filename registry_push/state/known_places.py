@@ -5,7 +5,6 @@ These are hints: a wrong one costs a request, and is forgotten.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -16,12 +15,15 @@ LIFE: Final = 180 * 24 * 3600.0
 # Repositories that are tried for one blob: each wrong one costs a round trip.
 _MOST: Final = 3
 
-# The latest few of each digest, in one question: one a blob took 5 % of the time of a push of 400 small ones.
+# Digests in one question: SQLite's limit of values is 999 in some builds.
+_AT_ONCE: Final = 500
+# The latest few of each digest, for many digests in one question: one a blob took 5 % of the time of a push of 400
+# small ones. Not by `json_each`, which some builds lack, and for which the digests of 14,000 blobs are too long.
 _LATEST: Final = """
     WHERE rowid IN (
         SELECT place FROM (
             SELECT rowid AS place, row_number() OVER (PARTITION BY digest ORDER BY saved DESC) AS number FROM places
-            WHERE origin = ? AND digest IN (SELECT value FROM json_each(?)) AND repository <> ? AND saved >= ?
+            WHERE origin = ? AND digest IN ({}) AND repository <> ? AND saved >= ?
         ) WHERE number <= ?
     ) ORDER BY saved DESC
 """
@@ -50,10 +52,13 @@ class KnownPlaces:
 
     def of(self, origin: str, digests: Iterable[Digest], *, but: str) -> dict[Digest, list[str]]:
         """Return the repositories other than `but` in which each blob was seen, the latest first."""
-        texts = json.dumps([str(digest) for digest in digests])
         places: dict[Digest, list[str]] = {}
-        for digest, repository in self._rows("places", _LATEST, origin, texts, but, self._now() - LIFE, _MOST):
-            places.setdefault(digest, []).append(repository)
+        texts = [str(digest) for digest in digests]
+        for start in range(0, len(texts), _AT_ONCE):
+            some = texts[start : start + _AT_ONCE]
+            where = _LATEST.format(", ".join("?" * len(some)))
+            for digest, repository in self._rows("places", where, origin, *some, but, self._now() - LIFE, _MOST):
+                places.setdefault(digest, []).append(repository)
         return places
 
     def forget(self, origin: str, repository: str, digest: Digest) -> None:

@@ -58,6 +58,18 @@ def test_few_are_named_however_many_there_are(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_a_model_of_very_many_blobs_does_not_cost_the_journal(tmp_path: Path) -> None:
+    """A mixture of experts has a blob for each tensor of each expert."""
+    told: list[Event] = []
+    journal = opened(tmp_path, Clock(), told)
+    digests = [Digest(f"{number:064x}") for number in range(15_000)]
+    journal.places.remember(HERE, "me/a", [digests[0], digests[-1]])
+    found = journal.places.of(HERE, digests, but="x")
+    assert found == {digests[0]: ["me/a"], digests[-1]: ["me/a"]}
+    assert told == [] and journal.moved_aside is None
+    journal.close()
+
+
 def test_what_is_old_is_forgotten(tmp_path: Path) -> None:
     clock = Clock()
     journal = opened(tmp_path, clock)
