@@ -15,6 +15,7 @@ from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
 from multidict import CIMultiDict
 from yarl import URL
 
+from ..content.read_errors import shortage
 from ..content.threads import no_thread
 from ..errors import RegistryPushError, TLSFailed, Unavailable, redacted
 from ..events import Retrying, Sink, ignore
@@ -297,6 +298,9 @@ class Transport:
         return frozenset(reached[registry])
 
     async def _explained(self, error: Exception, url: str, named_by: HTTPOrigin | None) -> RegistryPushError:
+        system = getattr(error, "os_error", error)
+        if isinstance(system, OSError) and (short := shortage(system, f"no connection to {HTTPOrigin.of(url).netloc}")):
+            return short  # where no file can be opened, no module can be imported either
         from .tls_trouble import explained
 
         return await explained(error, self._circumstances(url, named_by), self._proxy_of(url))
