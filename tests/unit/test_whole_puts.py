@@ -101,6 +101,20 @@ def test_old_artifactory_knows_no_put_of_all_and_gets_chunks(single: bool, statu
     assert sum(request.method == "PUT" and request.span is not None for request in run.requests) == int(single)
 
 
+def test_another_form_is_no_further_try() -> None:
+    for method, single in (("PUT", True), ("PATCH", False)):
+        registry = refusing(method, 405)
+        assert is_done(upload(registry, CONTENT, single=single, retries=0), registry)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405])
+def test_what_an_earlier_upload_has_learned_of_puts_may_not_be_true_any_more(status: int) -> None:
+    registry = refusing("PATCH", status)
+    run = upload(registry, CONTENT, plan=ChunkPlan(SIZE, 1000, whole=WholePut.NEVER))
+    assert is_done(run, registry)
+    assert run.session.learned_whole is WholePut.ONLY
+
+
 def test_a_put_of_all_that_is_denied_is_a_refusal() -> None:
     run = upload(refusing("PUT", 403, "DENIED"), CONTENT, single=True)
     assert run.session.failure is not None and run.session.failure.exit_code == 4

@@ -200,8 +200,8 @@ class ChunkSteps(CommitSteps):
     def _plan_one_put(self, answer: RegistryResponse) -> bool:
         upload = self.upload
         self._patch_refused = str(answer)
-        if self._put_refused or upload.plan.whole is WholePut.NEVER:
-            upload.trouble = f"{answer} to a PATCH, {self._put_refused or 'and before that'} to a PUT of all of it"
+        if self._put_refused:  # in this upload: what an earlier one has learned may not be true any more
+            upload.trouble = f"{answer} to a PATCH, {self._put_refused} to a PUT of all of it"
             return False
         upload.plan, upload.learned_whole = upload.plan.in_one_put(), WholePut.ONLY
         return True

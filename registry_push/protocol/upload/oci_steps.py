@@ -55,7 +55,10 @@ class OCISteps(ChunkSteps):
         """As for every dialect; but where a PUT with a whole blob is refused for its method, send chunks."""
         if not self._sent_whole or answer.status not in _NO_PUT_OF_ALL:
             return super().commit_refused(answer)
-        return self.session_lost(answer) if self._plan_chunks(answer) else self.refused(answer)
+        if not self._plan_chunks(answer):
+            return self.refused(answer)
+        self.upload.has_paid = True  # the other form is no further try, as it is none after a refused PATCH
+        return self.session_lost(answer)
 
     @property
     def _sent_whole(self) -> bool:
