@@ -107,6 +107,7 @@ async def pull(
     complete.
     """
     texts = [_text("references", each) for each in _listed("references", references)]
+    name = None if name is None else _text("name", name)
     with _in_our_words():
         report = await pull_all(texts, name=name, dry_run=dry_run, settings=_checked(settings), sink=_wording(sink))
         return _without_error(report)
@@ -132,8 +133,8 @@ async def copy(
             _text("source", source),
             _text("target", target),
             tags=[_text("tags", tag) for tag in _listed("tags", tags)],
-            referrers=referrers,
-            require_referrer=require_referrer,
+            referrers=None if referrers is None else _text("referrers", referrers),
+            require_referrer=None if require_referrer is None else _text("require_referrer", require_referrer),
             dry_run=dry_run,
             settings=_checked(settings),
             sink=_wording(sink),
@@ -228,7 +229,10 @@ def _run(name: str, work: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
     )
 
 
-_WORDS: Final = LibraryWords({each.name for each in fields(_Settings)})
+_WORDS: Final = LibraryWords(
+    {each.name for each in fields(_Settings)},
+    {each.name for each in fields(_Settings) if isinstance(each.default, bool)},
+)
 
 
 @contextmanager

@@ -20,14 +20,19 @@ _FIELDS: Final[Mapping[str, str]] = {
     "allow_address": "allow_addresses",
     "password_stdin": "password",
 }
-_FLAG: Final = r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)(?![\w-])"
+# Not within a path or a name that a user has given.
+_FLAG: Final = r"(?<![^\s(])--([a-z]+(?:-[a-z]+)*)(?![\w/-])"
 
 
 class LibraryWords:
-    """Puts hints and messages into a program's words; `fields` are the names of the fields of `Settings`."""
+    """Puts hints and messages into a program's words.
 
-    def __init__(self, fields: Collection[str]) -> None:
+    `fields` are the names of the fields of `Settings`, `switches` those that are true or false.
+    """
+
+    def __init__(self, fields: Collection[str], switches: Collection[str]) -> None:
         self._fields = fields
+        self._switches = switches
 
     def part(self, part: Setting | Command | Login) -> str:
         """Return a part of a hint. What only the command has stays as it is typed there."""
@@ -39,7 +44,9 @@ class LibraryWords:
         name = _FIELDS.get(part.name, part.name)
         if name not in self._fields:
             return f"{for_the_command(part)} of the command"
-        return f"Settings({name}={value or ('…' if name == 'password' else 'True')})"
+        if value is None and name in self._switches:
+            value = "True"
+        return f"Settings({name}={value})" if value is not None else f"Settings.{name}"
 
     def text(self, text: str) -> str:
         """Return `text` with the flags in it named as a program does."""

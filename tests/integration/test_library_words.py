@@ -61,6 +61,15 @@ CASES: dict[str, tuple[Work, str]] = {
         lambda home: rp.copy("ollama:", f"oci:{home}/l", tags=["v1"], settings=at(home)),
         "tags= is for one model",
     ),
+    "a CA that is not there": (
+        lambda home: rp.push("me/x", to="a.example/", settings=at(home, ca_file=home / "none")),
+        "check Settings.ca_file",
+    ),
+    "a name that is no text": (lambda home: rp.pull("a.example/me/x", name=5, settings=at(home)), "name can't be '5'"),  # type: ignore[arg-type]
+    "referrers that are no text": (
+        lambda home: rp.copy("ollama:me/x", f"oci:{home}/l", referrers=5, settings=at(home)),  # type: ignore[arg-type]
+        "referrers can't be '5'",
+    ),
     "no place for them": (
         lambda home: rp.copy("registry:a.example/me/x:v1", "ollama:", referrers="all", settings=at(home)),
         "leave referrers=",
@@ -98,7 +107,14 @@ async def test_one_of_several_too_and_what_is_told_of_it(embedded: EmbeddedRegis
 
 
 def test_what_programs_lack_stays_as_it_is() -> None:
-    words = LibraryWords({"jobs", "plain_http"})
+    words = LibraryWords({"jobs", "plain_http", "password", "cert"}, {"plain_http"})
     assert words.part(Setting("token_file", "FILE")) == "--token-file FILE of the command"
     assert words.part(Setting("plain_http")) == "Settings(plain_http=True)"
     assert words.text("give --jobs, not --token-file or x--jobs") == "give Settings.jobs, not --token-file or x--jobs"
+    assert words.part(Setting("cert")) == "Settings.cert"
+    assert words.part(Setting("password_stdin")) == "Settings.password"
+
+
+@pytest.mark.parametrize("given", ["/data/--to/x is no layout", "'--jobs' is not a tag", "there is no --to/x"])
+def test_what_the_user_has_written_stays_as_it_is(given: str) -> None:
+    assert LibraryWords({"jobs"}, ()).text(given) == given
