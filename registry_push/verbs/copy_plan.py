@@ -102,9 +102,11 @@ class CopyPlan:
     async def of(self, wanted: Sequence[tuple[Mapped, CopySource]]) -> Self:
         """Plan the copy of all of `wanted`.
 
-        Raises the error of a model that can't be read if it is the only one, or if all or nothing has to be copied. In
-        that case the jobs are sorted, so that the same models result in the same bytes.
+        Raises the error of a model that can't be read if it is the only one, those that were left out counted too, or
+        if all or nothing has to be copied. In that case the jobs are sorted, so that the same models result in the same
+        bytes.
         """
+        is_only_one = len(wanted) == 1 and not self.settled
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def looked_at(each: Mapped, source: CopySource) -> AnyJob | ModelDone | ModelFailed:
@@ -112,7 +114,7 @@ class CopyPlan:
                 try:
                     return await self._look(each, source)
                 except RegistryPushError as error:
-                    if len(wanted) == 1 or self._all_or_nothing:
+                    if is_only_one or self._all_or_nothing:
                         raise error.of_model(_called(each.name)) from error.__cause__
                     return ModelFailed(_called(each.name), each.references[0], error.of_model(_called(each.name)))
 

@@ -166,6 +166,14 @@ async def test_what_is_no_tag_is_the_source_s_fault_and_the_others_are_copied(
         assert await store.names() == ("v1",)
 
 
+async def test_what_is_no_tag_is_reported_beside_the_only_tag_if_that_fails_too(source: Source, tmp_path: Path) -> None:
+    source.lists("v9", "../x")
+    done = await command("copy", source.place, f"oci:{tmp_path}/layout", home=tmp_path)
+    assert done.code == 8, done.err
+    assert "2 of 2 models were not copied" in done.err
+    assert "v9" in done.err and "lists what is no tag" in done.err
+
+
 async def test_an_archive_is_not_written_without_a_tag_that_is_listed(source: Source, tmp_path: Path) -> None:
     source.lists("v1", "../x")
     with pytest.raises(ProtocolViolation, match="lists what is no tag"):
