@@ -17,6 +17,7 @@ from ..errors import (
     IntegrityError,
     ModelNotFound,
     RegistryPushError,
+    SomeFailed,
     StoreNotFound,
     Unavailable,
     UsageError,
@@ -138,8 +139,12 @@ async def _opened(place: LayoutPlace | ArchivePlace) -> AsyncIterator[OCILayout 
 
 
 async def _listing(text: str, layout: OCILayout | OCIArchive, refs: Iterable[str], show: Renderer) -> Outcome:
-    """Return the models of a layout or an archive that has several."""
+    """Return the models of a layout or an archive that has several. Raises the first one's error if none is readable.
+
+    If only some of them are, the outcome has the others, and `SomeFailed`.
+    """
     rows: list[ModelRow] = []
+    failed: dict[str, RegistryPushError] = {}
     for ref in sorted(refs):
         try:
             manifest = await layout.resolve(ref)
@@ -147,14 +152,26 @@ async def _listing(text: str, layout: OCILayout | OCIArchive, refs: Iterable[str
         except Unavailable:  # a shortage here: to leave the model out would be to say that it is not there
             raise
         except RegistryPushError as error:
-            show(Warned(f"{ref}: {error.message}", error.hint))
+            failed[ref] = error
         else:
             rows.append(ModelRow(printable(ref), manifest.digest, size))
+    first = next(iter(failed), None) if not rows else None
+    for ref, why in failed.items():
+        if ref != first:
+            show(Warned(f"{ref}: {why.message}", why.hint))
+    if first is not None:
+        raise failed[first]
     form = "REF" if any(not row.name.startswith("sha256:") for row in rows) else "/:DIGEST"
     see = f"to see what one of them is made of: registry-push inspect {text}:{form}".replace(":/:", "/:")
     lines = list_lines(rows, now=0.0, width=terminal_width(sys.stdout))
     models = [{"name": row.name, "digest": str(row.digest), "size": row.size} for row in rows]
-    return Outcome([*lines, "", printable(see)], {"place": text, "models": models})
+    lacking = None
+    if failed:
+        lacking = SomeFailed(
+            f"{len(failed)} of {len(rows) + len(failed)} models can't be read: {', '.join(failed)}",
+            hint="the warnings say why; copy those again from where they came",
+        )
+    return Outcome([*lines, "", printable(see)], {"place": text, "models": models}, lacking)
 
 
 async def _in_layout(text: str, layout: OCILayout | OCIArchive, ref: str | None) -> _Seen:

@@ -66,8 +66,18 @@ async def test_a_damaged_one_is_named_and_the_others_are_listed(tmp_path: Path) 
     (entry,) = [each for each in index["manifests"] if NAMES[0] in each["annotations"].values()]
     (tmp_path / "l/blobs/sha256" / entry["digest"].partition(":")[2]).unlink()
     shown = await command("inspect", f"oci:{tmp_path}/l", home=tmp_path)
-    assert "warning" in shown.err and NAMES[0] in shown.err
+    assert shown.code == 8
+    assert "warning" in shown.err and f"1 of 2 models can't be read: {NAMES[0]}" in shown.err
     assert [line.split()[0] for line in shown.out.splitlines()[1:2]] == [NAMES[1]]
+    listed = (await command("inspect", f"oci:{tmp_path}/l", "--json", home=tmp_path)).events[-1]
+    assert listed["exit_code"] == 8 and [model["name"] for model in listed["models"]] == [NAMES[1]]
+
+
+async def test_if_all_are_damaged_it_ends_as_for_one_of_them(tmp_path: Path) -> None:
+    await filled(tmp_path, f"oci:{tmp_path}/l")
     shutil.rmtree(tmp_path / "l/blobs")
     shown = await command("inspect", f"oci:{tmp_path}/l", home=tmp_path)
-    assert shown.err.count("warning") == 2
+    one = await command("inspect", f"oci:{tmp_path}/l:{NAMES[0]}", home=tmp_path)
+    assert (shown.code, shown.out) == (one.code, "") and one.code == 3
+    assert one.err in shown.err
+    assert shown.err.count("warning") == 1 and f"warning: {NAMES[1]}" in shown.err
