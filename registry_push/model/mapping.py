@@ -100,7 +100,19 @@ def _below(name: AnyName, target: Below) -> Reference:
             prefix = f"{target.prefix}/" if target.prefix else ""
             return Reference(target.host, prefix + name.repository, _tag_of(name), scheme=target.scheme)
         case LocalReference():
-            return target.reference(_model_name(name))
+            return target.reference(_listed_name(name, target))
+
+
+def _listed_name(name: LocalReference, target: Below) -> ModelName:
+    """Return the model's name that a layout's manifest has, to keep it below `target`. Raises `NameNotMappable`."""
+    below = f"{target.host}/{target.prefix}/" if target.prefix else f"{target.host}/"
+    try:
+        return ModelName.parse(name.tag or "")
+    except InvalidName as error:
+        raise NameNotMappable(
+            f"{quoted(str(name))} can't keep its name at {below}: {error.message}",
+            hint=f"give it a name there: registry:{below}NAME:TAG",
+        ) from error
 
 
 def _tag_of(name: AnyName) -> str:

@@ -72,6 +72,21 @@ def test_a_name_that_has_no_place_there_is_an_error_with_the_next_step(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("target", "said", "next_step"),
+    [
+        ("ollama:", "can't be called so in an Ollama store", "give it a name: ollama:NAME[:TAG]"),
+        ("localhost:5000/", "can't keep its name at localhost:5000/", "registry:localhost:5000/NAME:TAG"),
+        ("localhost:5000/ml/", "can't keep its name at localhost:5000/ml/", "registry:localhost:5000/ml/NAME:TAG"),
+    ],
+)
+def test_a_name_that_is_not_allowed_is_refused_in_words_for_the_target(target: str, said: str, next_step: str) -> None:
+    with pytest.raises(NameNotMappable) as caught:
+        mapped(LocalReference("oci:dir", "me/b ad:v1"), parse_copy_target(target))
+    assert said in caught.value.message
+    assert caught.value.hint is not None and caught.value.hint.endswith(next_step)
+
+
 @pytest.mark.parametrize("text", ["llama3.2:3b", "me/model:v2", "localhost:5000/me/model:v2"])
 def test_a_model_of_the_store_is_found_by_its_reference(text: str) -> None:
     assert model_name(local_reference(ModelName.parse(text))) == ModelName.parse(text)
