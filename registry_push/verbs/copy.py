@@ -113,12 +113,15 @@ async def copy_each(
         plan.leave_out(failed)
         await plan.of(going)
         stores.expect(plan.jobs)
-        copier = _copier(plan, stores, shared, record, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
+        begins = _Beginning(shared.journal, record)
+        copier = _copier(plan, stores, shared, begins, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
         report = await copier.copy(plan.jobs)
         if report.error is None and not dry_run:
             await stores.finish()
         models = (*plan.settled, *report.models)
-        if shared.journal is not None and not any(map(_goes_on, models)):
+        if any(map(_goes_on, models)):
+            begins.note()
+        elif shared.journal is not None:
             shared.journal.end(record)
     report = Report(tuple(replace(model, dry_run=dry_run) for model in models), _OUTCOMES[verb])
     if report.failed and all(isinstance(model.error, Interrupted) for model in report.failed):
@@ -152,7 +155,7 @@ def _copier(
     plan: CopyPlan,
     stores: Stores,
     shared: Shared,
-    record: CopyRecord,
+    begins: _Beginning,
     *,
     dry_run: bool,
     settings: Settings,
@@ -175,12 +178,15 @@ def _copier(
         in_flight=shared.places,
         recheck=settings.recheck,
         mounts=settings.mount == "auto",
-        begins=_Beginning(shared.journal, record),
+        begins=begins,
     )
 
 
 class _Beginning:
-    """Records the copy once something is found to be missing at the target; with nothing to do, nothing is written."""
+    """Records the copy once something is found to be missing at the target, or has failed in a way that may pass.
+
+    With nothing to do, nothing is written.
+    """
 
     def __init__(self, journal: Journal | None, record: CopyRecord) -> None:
         self._journal = journal
@@ -188,6 +194,10 @@ class _Beginning:
         self._is_noted = False
 
     def __call__(self, _: AnyJob) -> None:
+        self.note()
+
+    def note(self) -> None:
+        """Record the copy, once."""
         if self._journal is not None and not self._is_noted:
             self._is_noted = True
             self._journal.begin(self._record)

@@ -88,3 +88,28 @@ async def test_what_can_never_end_well_is_not_kept(embedded: EmbeddedRegistry, t
     done = await command("copy", f"registry:{embedded.host}/me/none:v1", f"oci:{tmp_path / 'l'}", home=tmp_path)
     assert done.code == 3
     assert (await command("resume", "--list", home=tmp_path)).out == "nothing is under way\n"
+
+
+async def test_what_failed_before_anything_was_missing_is_kept_if_it_may_pass(
+    embedded_with: EmbeddedFactory, tmp_path: Path
+) -> None:
+    away = False
+
+    async def hook(request: web.Request) -> web.StreamResponse | None:
+        return web.Response(status=503) if away and request.path.endswith("/manifests/v2") else None
+
+    source = await embedded_with(Options(hook=hook))
+    await filled(source, tmp_path)
+    settings = Settings(home=tmp_path, models=tmp_path / "origin", state_dir=None)
+    assert (await push(["me/tiny"], to=f"{source.host}/me/tiny:v2", settings=settings)).error is None
+    arguments = ["copy", f"registry:{source.host}/me/tiny", f"oci:{tmp_path / 'l'}", "--retries", "0"]
+    assert (await command("copy", f"{arguments[1]}:v1", arguments[2], home=tmp_path)).code == 0
+    assert (await command("resume", "--list", home=tmp_path)).out == "nothing is under way\n"
+    away = True
+    done = await command(*arguments, home=tmp_path)
+    assert done.code == 8 and "1 of 2 models was not copied" in done.err
+    listed = (await command("resume", "--list", "--json", home=tmp_path)).events[-1]
+    assert [each["source"] for each in listed["copies"]] == [arguments[1]]
+    away = False
+    assert (await command("resume", home=tmp_path)).code == 0
+    assert (await command("resume", "--list", home=tmp_path)).out == "nothing is under way\n"
