@@ -26,6 +26,8 @@ from .render import PUSH, Renderer, Verb, choose, renderer
 
 # As a shell reports a program killed by SIGPIPE: the output did not reach its reader.
 _BROKEN_PIPE: Final = 141
+# The next step if nothing was noted.
+_AGAIN: Final = "to resume, run the same command again"
 
 
 class Outcome(Struct, frozen=True):
@@ -69,7 +71,8 @@ def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bo
             progress=not flags.get("no_progress", False),
             verb=verb,
             on_lost=lost.append,
-        )
+        ),
+        is_noted=not flags.get("no_resume", True) and not flags.get("dry_run", False),
     )
     log_lost: list[OSError] = []
     if (log_file := flags.get("log_file")) is not None:
@@ -100,10 +103,14 @@ def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bo
 
 
 class _Locating:
-    """A renderer that adds to an error about a value where the value was set."""
+    """A renderer that adds to an error about a value where the value was set.
 
-    def __init__(self, shown: Renderer) -> None:
+    `is_noted`: what is interrupted is noted to be resumed; else no message says so.
+    """
+
+    def __init__(self, shown: Renderer, *, is_noted: bool) -> None:
         self._shown = shown
+        self._is_noted = is_noted
 
     def __enter__(self) -> Self:
         self._shown.__enter__()
@@ -116,16 +123,21 @@ class _Locating:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ModelFailed):
-            located(event.error)
+            self._located(event.error)
         self._shown(event)
 
     def error(
         self, error: RegistryPushError, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None
     ) -> None:
-        self._shown.error(located(error), lines, fields)
+        self._shown.error(self._located(error), lines, fields)
 
     def result(self, lines: Iterable[str] = (), fields: Mapping[str, object] | None = None) -> None:
         self._shown.result(lines, fields)
+
+    def _located(self, error: RegistryPushError) -> RegistryPushError:
+        if isinstance(error, Interrupted) and not self._is_noted:
+            error.hint = _AGAIN
+        return located(error)
 
 
 def _nowhere() -> TextIO:

@@ -138,6 +138,27 @@ async def test_no_resume_notes_nothing(embedded_with: EmbeddedFactory, tmp_path:
     assert not (tmp_path / ".local/state/registry-push").exists()
 
 
+@pytest.mark.parametrize("is_noted", [True, False])
+async def test_resume_is_proposed_only_for_what_was_noted(
+    embedded_with: EmbeddedFactory, tmp_path: Path, is_noted: bool
+) -> None:
+    gate = Gate(at=3)
+    registry = await embedded_with(Options(hook=gate.hook))
+    weights(tmp_path)
+    how = [] if is_noted else ["--no-resume"]
+    running = await start_command(*arguments(registry)[:-1], *how, home=tmp_path)
+    assert running.stderr is not None
+    await gate.arrived.wait()
+    running.send_signal(signal.SIGINT)
+    while b"again to stop" not in await running.stderr.readline():
+        pass
+    gate.open.set()
+    _, err = await running.communicate()
+    assert running.returncode == 130
+    assert "to resume, run the same command again" in err.decode()
+    assert ("registry-push resume" in err.decode()) is is_noted
+
+
 async def test_two_processes_send_a_blob_once(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:
     gate = Gate(at=3)
     registry = await embedded_with(Options(hook=gate.hook))
