@@ -51,6 +51,10 @@ class Settings(_Settings):
     )
     state_dir: Setting[PathText | None, Path | None] = Setting(as_path, usual_state)
 
+    def __post_init__(self) -> None:
+        with _in_our_words():
+            super().__post_init__()
+
 
 async def push(
     models: Models,

@@ -58,7 +58,7 @@ class InvalidSettings(UsageError):
 
     def about(self, name: str) -> InvalidSettings:
         """Return the same error about a setting that is called `name` where the user set it."""
-        return InvalidSettings(f"{name} {self._complaint}", hint=self.hint)
+        return InvalidSettings(f"{name} {self._complaint}", hint=self.next_step)
 
 
 # ── 3: not at the source ──────────────────────────────────────────────────────────────────────────

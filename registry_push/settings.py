@@ -12,6 +12,8 @@ from typing import Any, Final, Literal, get_args
 
 from .errors import InvalidSettings, printable
 from .setting import Setting
+from .text.hint import Setting as Flag
+from .text.hint import step
 from .text.patterns import LazyPattern
 from .text.quantities import parse_duration, parse_rate, parse_size, spelt_duration, spelt_size
 from .text.user_part import without_login
@@ -311,7 +313,7 @@ class Settings:
             _check_range("chunk_size", self.chunk_size, SMALLEST_CHUNK_SIZE, LARGEST_CHUNK_SIZE, spelt_size)
             if self.one_put:
                 raise InvalidSettings(
-                    "says how long chunks are, and one-put sends none",
+                    "says how long chunks are, and --one-put sends none",
                     hint="leave one of them out",
                     setting="chunk_size",
                 )
@@ -321,7 +323,7 @@ class Settings:
             if getattr(self, one) is not None and getattr(self, other) is None:
                 raise InvalidSettings(
                     "is half of a client certificate",
-                    hint=f"give {other.replace('_', '-')} too: a client certificate needs both its file and its key",
+                    hint=step("give ", Flag(other), " too: a client certificate needs both its file and its key"),
                     setting=one,
                 )
         if (self.username is None) != (self.password is None):

@@ -24,6 +24,10 @@ def at(home: Path, **given: Any) -> rp.Settings:
 Work = Callable[[Path], Coroutine[Any, Any, Any]]
 
 
+async def make(home: Path, **given: Any) -> None:
+    at(home, **given)
+
+
 async def read(home: Path) -> None:
     async with rp.open_store("ollama:me/x", settings=at(home, models=home / "none")) as store:
         await store.resolve()
@@ -65,6 +69,12 @@ CASES: dict[str, tuple[Work, str]] = {
         lambda home: rp.push("me/x", to="a.example/", settings=at(home, ca_file=home / "none")),
         "check Settings.ca_file",
     ),
+    "half of a client certificate": (lambda home: make(home, cert="x.crt"), "give Settings.key_file too"),
+    "the other half": (lambda home: make(home, key_file="x.key"), "give Settings.cert too"),
+    "no chunks, and their size": (
+        lambda home: make(home, one_put=True, chunk_size="1MiB"),
+        "chunk_size says how long chunks are, and Settings.one_put sends none",
+    ),
     "a name that is no text": (lambda home: rp.pull("a.example/me/x", name=5, settings=at(home)), "name can't be '5'"),  # type: ignore[arg-type]
     "referrers that are no text": (
         lambda home: rp.copy("ollama:me/x", f"oci:{home}/l", referrers=5, settings=at(home)),  # type: ignore[arg-type]
@@ -86,7 +96,7 @@ async def test_an_error_names_the_argument(tmp_path: Path, case: str) -> None:
         await work(tmp_path)
     text = f"{caught.value} {caught.value.hint}"
     assert said in text
-    assert not re.search(r"--[a-z]", text)
+    assert not re.search(r"--[a-z]|one-put|key-file", text)
     assert caught.value.args == (caught.value.message,)
 
 

@@ -44,5 +44,5 @@ def test_what_was_learned_goes_before_what_is_known_but_for_ollamas_ways() -> No
 
 
 def test_one_put_and_a_chunk_size_contradict_each_other() -> None:
-    with pytest.raises(InvalidSettings, match="says how long chunks are, and one-put sends none"):
+    with pytest.raises(InvalidSettings, match="says how long chunks are, and --one-put sends none"):
         Settings(one_put=True, chunk_size=MiB)
