@@ -103,7 +103,7 @@ class RepositoryReader:
     async def tags(self) -> tuple[str, ...]:
         """Return the tags that the registry lists at once, if it lists any.
 
-        Raises `ManifestCorrupt` if it is no list.
+        Raises `ProtocolViolation` if it is no list.
         """
         return await self._tag_list().first()
 
@@ -120,7 +120,7 @@ class RepositoryReader:
 
     @hides_secrets
     async def every_tag(self) -> tuple[str, ...]:
-        """Return all tags. Raises `ModelNotFound`, `Refused`, `ProtocolViolation`, `ManifestCorrupt`."""
+        """Return all tags. Raises `ModelNotFound`, `Refused`, `ProtocolViolation`."""
         return await self._tag_list().every()
 
     async def open(self, blob: Descriptor) -> BlobBody:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from ..errors import ModelNotFound
+from ..errors import ManifestCorrupt, ModelNotFound, ProtocolViolation
 from ..http.response import Response
 from ..model.json_document import decoded
 from .client import Client
@@ -28,7 +28,7 @@ class TagList:
         self._scopes = (f"repository:{name}:pull",)
 
     async def first(self) -> tuple[str, ...]:
-        """Return the first page of tags; none if there is no list. Raises `ManifestCorrupt` if it is no list."""
+        """Return the first page of tags; none if there is no list. Raises `ProtocolViolation` if it is no list."""
         response = await self._client.request("GET", self._url, self._scopes)
         return tuple(islice(self._read(response), _MOST_AT_ONCE)) if response.status == 200 else ()
 
@@ -36,7 +36,7 @@ class TagList:
         """Return all pages of tags, each tag once, in the registry's order.
 
         Raises `ModelNotFound` if there is no such repository, `Refused` if the registry lists none, `ProtocolViolation`
-        if the pages have no end, `ManifestCorrupt`.
+        if it is no list, or if the pages have no end.
         """
         what = f"the list of tags of {self._name}"
         return await every_entry(self._client, self._url, self._scopes, self._page, what=what, most=_MOST_IN_ALL)
@@ -50,5 +50,12 @@ class TagList:
         return self._read(response)
 
     def _read(self, response: Response) -> Iterator[str]:
-        found = decoded(response.body, f"the list of tags of {self._name}").get("tags")
-        return (tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else iter(())
+        what = f"the list of tags of {self._name}"
+        try:
+            found = decoded(response.body, what).get("tags")
+        except ManifestCorrupt as error:
+            raise ProtocolViolation(error.message, url=response.url) from error
+        tags = found if found is not None else []  # distribution writes null if there are none
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise ProtocolViolation(f"{what} has tags that are no list of text", url=response.url)
+        return iter(tags)

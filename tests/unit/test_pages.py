@@ -82,6 +82,28 @@ async def test_a_repository_without_tags_has_none() -> None:
         assert await TagList(client, "a").every() == ()
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b'["v1"]',
+        b'{"tags": {"v1": 1}}',
+        b'{"tags": "v1"}',
+        b'{"tags": ["v1", 2]}',
+        b'{"tags": [null]}',
+        b"{",
+        b"",
+    ],
+)
+async def test_what_is_no_list_of_tags_is_the_registry_s_fault(body: bytes) -> None:
+    async with Scripted() as server, opened(server.origin) as client:
+        server.on("GET", PATH, Says(200, body=body))
+        for asked in (TagList(client, "a").every, TagList(client, "a").first):
+            with pytest.raises(ProtocolViolation, match="the list of tags of ") as caught:
+                await asked()
+            assert "ollama pull" not in (caught.value.hint or "") and caught.value.url is not None
+
+
 async def test_pages_of_nothing_end() -> None:
     """Each has another address, so that it is no circle."""
     pages = 0
