@@ -46,6 +46,7 @@ class RemoteBody(BlockBody):
         self._bandwidth = bandwidth
         self._is_plain = is_plain and bandwidth is None
         self._spare: AnswerReader | None = None  # whose last part was read to its end
+        self._is_closed = False
 
     @property
     def size(self) -> int:
@@ -86,10 +87,11 @@ class RemoteBody(BlockBody):
         return reader
 
     async def keep(self, reader: AnswerReader | None) -> None:
-        """Keep `reader`, whose part was read to its end, for the next one."""
-        before, self._spare = self._spare, reader
-        if before is not None:
-            await before.close()
+        """Keep `reader`, whose part was read to its end, for the next one; close it if there will be none."""
+        # A request that is cancelled leaves its part after the body is closed: aiohttp does not wait for its writer.
+        unused, self._spare = (reader, None) if self._is_closed else (self._spare, reader)
+        if unused is not None:
+            await unused.close()
 
     async def rest(self, error: Unavailable, pause: float | None) -> None:
         """Rest after `error`. Raises `SourceUnavailable` if there is no other try."""
@@ -104,7 +106,9 @@ class RemoteBody(BlockBody):
 
     async def close(self) -> None:
         """Release the connection. Safe to call twice."""
-        await self.keep(None)
+        spare, self._spare, self._is_closed = self._spare, None, True
+        if spare is not None:
+            await spare.close()
 
 
 class _Part(Blocks):
