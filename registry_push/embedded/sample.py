@@ -78,7 +78,10 @@ def write_model(root: Path, name: ModelName, config_fields: dict[str, Any], laye
     blobs = root / "blobs"
     blobs.mkdir(parents=True, exist_ok=True)
     for layer in (*layers, config_layer):
-        (blobs / layer.descriptor.digest.path_name).write_bytes(layer.content)
+        # Under its name when it is whole, as Ollama does: other models have it too, and may be read now.
+        whole, blob = blobs / f"{layer.descriptor.digest.path_name}.part", blobs / layer.descriptor.digest.path_name
+        whole.write_bytes(layer.content)
+        whole.replace(blob)
     manifest = root.joinpath("manifests", *name.path_parts)
     manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.write_bytes(manifest_bytes(config_layer.descriptor, [layer.descriptor for layer in layers]))
