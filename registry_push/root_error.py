@@ -87,7 +87,7 @@ class RegistryPushError(Exception):
 
 
 def unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that ended a TaskGroup: the first of ours, else the first foreign one.
+    """Return the error that ended a TaskGroup: the first typed one, or else the first.
 
     A cancellation from outside is never in a group; other errors in it are consequences of the first.
     """

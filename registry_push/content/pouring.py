@@ -64,7 +64,7 @@ class _Turn:
             with self._working:
                 self._take(self._beside)
         finally:
-            if self.is_over:  # nobody waits for this thread any more
+            if self.is_over:  # the caller may have stopped waiting
                 self._end()
 
     def close(self) -> None:

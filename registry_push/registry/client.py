@@ -227,9 +227,7 @@ class Client:
                 return None
             self._has_asked = True
             response = await self.root.answer()
-        if (
-            response is None or HTTPOrigin.of(response.url) != self.origin
-        ):  # a login of ours is not for the target of a redirect
+        if response is None or HTTPOrigin.of(response.url) != self.origin:  # the target of a redirect gets no login
             return None
         return response if response.status == 401 and "WWW-Authenticate" in response.headers else None
 

@@ -106,7 +106,7 @@ async def test_a_stop_does_not_wait_for_a_long_chunks_end(stage: Stage, embedded
             stage.stop.set()
 
     stage.seen = stop_in_the_middle  # type: ignore[method-assign]
-    with pytest.raises(Interrupted):  # the limit keeps what is told of the line in step with the line
+    with pytest.raises(Interrupted):  # with a limit, progress keeps pace with the line
         await stage.push(registry, "me/next", jobs=1, bwlimit=100_000_000)
     before = sum(each.received for each in registry.log)
     assert 0 < before < LARGE

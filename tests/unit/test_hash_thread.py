@@ -14,7 +14,10 @@ from registry_push.content.hash_thread import HashThread
 LONG = 64 * 1024 * 1024
 
 
-pytestmark = pytest.mark.skipif(os.cpu_count() == 1, reason="one processor hashes or writes")
+@pytest.fixture(autouse=True)
+def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One processor alone either hashes or writes: no thread is made there."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
 
 def _begun() -> HashThread:

@@ -86,7 +86,7 @@ class OCILayout(LayoutReader, LocalTarget):
         try:
             sent = await self._filled(spool, blob, body)
             await self.adopt(spool, blob.digest)
-        except BaseException:
+        except BaseException:  # cancelled too: the lock on it must go
             await _leave(spool)
             raise
         return Placed(Placement.UPLOADED, sent)
