@@ -18,11 +18,12 @@ class Alarm:
         self._ring = ring
         self._due: float | None = None
         self._entry: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0  # when the entry is due
 
     def set(self, seconds: float) -> None:
         """Ring in so many seconds, and not at the time set before."""
-        self._due = self._loop.time() + seconds
-        if self._entry is None or self._entry.when() > self._due:
+        self._due = due = self._loop.time() + seconds
+        if self._entry is None or self._looks_at > due:
             self._enter()
 
     def stop(self) -> None:
@@ -40,6 +41,7 @@ class Alarm:
         assert self._due is not None
         if self._entry is not None:
             self._entry.cancel()
+        self._looks_at = self._due
         self._entry = self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:

@@ -23,10 +23,12 @@ class AnsweringHosts:
 
     def add(self, origin: HTTPOrigin, answer: aiohttp.ClientResponse) -> None:
         """Note that `origin` has answered with `answer`."""
+        is_first = origin not in self._keeps
         said = answer.headers.get("Connection", "").lower()
         is_new = answer.version is None or answer.version >= HttpVersion11
         self._keeps[origin] = "close" not in said and (is_new or "keep-alive" in said)
-        self._first[origin].set()
+        if is_first:
+            self._first[origin].set()
 
     async def keeps_connections(self, origin: HTTPOrigin) -> bool:
         """Return whether the last answer of `origin` leaves its connection open; waits for the first one."""

@@ -12,9 +12,10 @@ import aiohttp
 from ..errors import ProtocolViolation, TimedOut
 from ..model import HTTPOrigin
 from ..protocol.diagnostics import MAX_ERROR_BYTES
-from .aiohttp_fixes import longest, unread
+from .aiohttp_fixes import unread
 from .body.answer_line import line_of, return_line, take_line
 from .body.socket_reader import SocketReader
+from .bounded_handler import longest
 
 _PIECE: Final = 256 * 1024
 # Bytes a second. An answer that is read whole may take as long as its bytes would at the speed of an old modem.

@@ -9,7 +9,7 @@ from ..errors import ConnectionLost, ProtocolViolation, RegistryPushError, Timed
 from ..model import HTTPOrigin
 from ..text.hint import Setting, step
 from .address_judge import AddressRefused
-from .aiohttp_fixes import HeadTooLate, TooManyInformational
+from .bounded_handler import HeadTooLate, TooManyInformational
 from .proxies import Proxy
 from .proxy_errors import at_proxy
 from .reasons import reason_of

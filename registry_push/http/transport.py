@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _KEEP_ALIVE: Final = 45.0
 # The answers of a registry that is too busy.
 _NOT_NOW: Final = (429, 503)
+_client_timeout = lru_cache(64)(aiohttp.ClientTimeout)  # most requests have the same
 
 
 class _Opened(Exception):
@@ -72,6 +74,7 @@ class Transport:
         self.pauses = Pauses(settings.retries, settings.retry_for, sleep=sleep, clock=clock)
         self.secrets = Secrets()
         self._settings = settings
+        self._timeout = settings.timeout
         self._sink = sink
         self._exchanges = Exchanges(sink, self.secrets, clock) if settings.debug else None
         self._connections = connections
@@ -157,13 +160,13 @@ class Transport:
         rules = await self._rules.of(url, named_by)
         span = None if body is None or isinstance(body, bytes) else body
         try:
-            async with self._request(method, url, headers, body, self._settings.timeout + patience, rules) as response:
+            async with self._request(method, url, headers, body, self._timeout + patience, rules) as response:
                 if response.status == 400:
                     from .tls_trouble import check_refusal  # what only trouble needs is imported when there is some
 
                     await check_refusal(self._circumstances(url, named_by))
                 self.answered.add(HTTPOrigin.of(url), response)
-                content = b"" if method == "HEAD" else await read_whole(response, most, patience=self._settings.timeout)
+                content = b"" if method == "HEAD" else await read_whole(response, most, patience=self._timeout)
                 if span is not None:
                     await span.at_rest()
                     if not span.complete:
@@ -245,10 +248,10 @@ class Transport:
         with self.secrets:
             rules = await self._rules.of(url, named_by)
             try:
-                async with self._request("GET", url, headers, None, self._settings.timeout, rules) as response:
+                async with self._request("GET", url, headers, None, self._timeout, rules) as response:
                     self.answered.add(HTTPOrigin.of(url), response)
                     self._judge_proxy(response, url, b"")
-                    yield Response(response.status, url, response.headers), Pieces(response, self._settings.timeout)
+                    yield Response(response.status, url, response.headers), Pieces(response, self._timeout)
             except RegistryPushError:
                 raise
             except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
@@ -276,7 +279,7 @@ class Transport:
             await asyncio.gather(*[self._open_connection(url) for _ in range(count)])
 
     async def _open_connection(self, url: str) -> None:
-        session, timeout = self._session, aiohttp.ClientTimeout(sock_connect=self._settings.timeout)
+        session, timeout = self._session, aiohttp.ClientTimeout(sock_connect=self._timeout)
         assert session is not None and isinstance(session.connector, Connector), "Transport is used inside `async with`"
         connector = session.connector
 
@@ -331,8 +334,7 @@ class Transport:
         if proxy and proxy.authorization:
             self.secrets.sent_credential(proxy.authorization)
         # aiohttp takes one TLS context: the origin's, or the proxy's if only the proxy speaks TLS.
-        ends = (origin, proxy.origin) if proxy else (origin,)
-        encrypted = next((end for end in ends if end.scheme == "https"), None)
+        encrypted = origin if origin.scheme == "https" or proxy is None else proxy.origin
         return self._session.request(
             method,
             URL(url, encoded=True),  # presigned and session URLs are sent byte for byte
@@ -340,9 +342,9 @@ class Transport:
             # As a file: a manifest may have 4 MiB, and aiohttp warns of `bytes` over 1 MiB.
             data=io.BytesIO(body) if isinstance(body, bytes) else body,
             allow_redirects=False,
-            ssl=self._tls.of(encrypted) if encrypted else True,
+            ssl=self._tls.of(encrypted) if encrypted.scheme == "https" else True,
             proxy=str(proxy) if proxy else None,
             proxy_headers=for_proxy or None,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout, sock_read=patience),
+            timeout=_client_timeout(total=None, sock_connect=self._timeout, sock_read=patience),
             middlewares=middlewares,
         )

@@ -30,6 +30,7 @@ class HTTPOrigin(Struct, frozen=True, dict=True):
     port: int
 
     @staticmethod
+    @lru_cache(256)  # each request asks for the origin of its URL a dozen times
     def of(url: str) -> HTTPOrigin:
         """Return the origin of an absolute http or https URL. Raises `InvalidName` for anything else."""
         try:
@@ -81,7 +82,7 @@ def beginning(url: str) -> str:
 def _parsed(url: str) -> HTTPOrigin:
     """Return the origin of `url`. Raises `ValueError`.
 
-    Cached: each request asks for the origin of its URL a dozen times.
+    Cached: the URLs of a push have one or two beginnings.
     """
     parts = urlsplit(url)
     host, port = parts.hostname, parts.port

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum, auto
+from functools import cached_property
 from typing import Final, Self
 
 from msgspec import Struct
@@ -63,7 +64,7 @@ _KINDS: Final[Mapping[int, Kind]] = {
 }
 
 
-class RegistryResponse(Struct, frozen=True):
+class RegistryResponse(Struct, frozen=True, dict=True):
     """Status and the headers that steer an upload; `url` is where it was asked, for relative Locations."""
 
     status: int
@@ -102,11 +103,11 @@ class RegistryResponse(Struct, frozen=True):
             diagnosis=diagnose(body) if status >= 400 else Diagnosis((), ""),
         )
 
-    @property
+    @cached_property  # asked six times of each answer
     def kind(self) -> Kind:
         """What the status means."""
-        if self.status in _KINDS:
-            return _KINDS[self.status]
+        if (known := _KINDS.get(self.status)) is not None:
+            return known
         if 200 <= self.status < 300:
             return Kind.NO_REGISTRY if self.is_page else Kind.ACCEPTED
         return Kind.BUSY if self.status >= 500 else Kind.REFUSED

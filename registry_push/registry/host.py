@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
 from ..content.base import Traits
-from ..model import HTTPOrigin
 from ..protocol.cut_behaviour import CutBehaviour
 from ..protocol.throughput import Throughput
 from ..settings import Settings
@@ -33,6 +32,7 @@ class Host:
 
     def __init__(self, client: Client, limits: Limits, keeper: Keeper, settings: Settings) -> None:
         self.client = client
+        self.origin: Final = client.origin
         self.limits = limits
         self.jobs = settings.jobs
         # The share of `--bwlimit` of each body, if all are sent at once, in bytes a second; None: no limit.
@@ -43,11 +43,6 @@ class Host:
         self._has_warned = False
         self.lists_no_referrers = False  # whether the registry turned out to have no list of referrers
         self.listing = asyncio.Lock()  # held while an index of referrers is read and written
-
-    @property
-    def origin(self) -> HTTPOrigin:
-        """The registry's origin."""
-        return self.client.origin
 
     @property
     def profile(self) -> Profile:
@@ -78,12 +73,12 @@ class Host:
         is_first, self._has_warned = not self._has_warned, True
         return is_first
 
+    def counted(self, session: UploadSession) -> AbstractContextManager[None]:
+        """Count the session, while entered, among those that send chunks, and tell all of them the number."""
+        return nullcontext() if session.plan.single else self._counted(session)
+
     @contextmanager
-    def counted(self, session: UploadSession) -> Iterator[None]:
-        """While entered, count the session among those that send chunks, and tell all of them the number."""
-        if session.plan.single:
-            yield
-            return
+    def _counted(self, session: UploadSession) -> Iterator[None]:
         self._chunked.add(session)
         self._tell_bodies()
         try:

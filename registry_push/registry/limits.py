@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from ..protocol.aimd import AIMD
@@ -98,11 +98,9 @@ class Limits:
         """Return a context manager that holds a slot for one body of a blob of `blob_size` bytes."""
         return self._small if blob_size <= SINGLE_PUT else self._large
 
-    @asynccontextmanager
-    async def body_in_memory(self, size: int) -> AsyncIterator[None]:
-        """Hold a slot, and room in memory, for all of a blob of `size` bytes."""
-        async with self.body(size), self._memory.room(size):
-            yield
+    def body_in_memory(self, size: int) -> _BodyInMemory:
+        """Return a context manager that holds a slot, and room in memory, for all of a blob of `size` bytes."""
+        return _BodyInMemory(self.body(size), self._memory.room(size))
 
     def part(self) -> Lane:
         """Return a context manager that holds a slot for a part sent to a storage."""
@@ -136,29 +134,77 @@ class Memory:
         self._taken = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    @asynccontextmanager
-    async def room(self, count: int) -> AsyncIterator[None]:
-        """Hold room for `count` bytes. Cancelling is safe."""
+    def room(self, count: int) -> Room:
+        """Return a context manager that holds room for `count` bytes."""
+        return Room(self, count)
+
+    async def take(self, count: int) -> None:
+        """Take room for `count` bytes, which have to be given back. Cancelling takes nothing."""
+        if not self._waiting and self._has(count):
+            self._taken += count
+            return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((count, turn))
-        self._let_in()
         try:
             await turn
-            yield
-        finally:
-            if turn.done() and not turn.cancelled():
-                self._taken -= count
-            self._let_in()
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._let_in()  # those behind it
+            else:  # it got the room and was cancelled at once
+                self.give_back(count)
+            raise
+
+    def give_back(self, count: int) -> None:
+        """Give `count` bytes to those that wait."""
+        self._taken -= count
+        self._let_in()
+
+    def _has(self, count: int) -> bool:
+        return not self._taken or self._taken + count <= self._size
 
     def _let_in(self) -> None:
         while self._waiting:
             count, turn = self._waiting[0]
             if not turn.done():
-                if self._taken and self._taken + count > self._size:
+                if not self._has(count):
                     return
                 self._taken += count
                 turn.set_result(None)
             self._waiting.popleft()
+
+
+class Room:
+    """Room for `count` bytes in `memory`, held inside `async with`. Cancelling is safe."""
+
+    def __init__(self, memory: Memory, count: int) -> None:
+        self._memory, self._count = memory, count
+
+    async def __aenter__(self) -> None:
+        await self._memory.take(self._count)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._memory.give_back(self._count)
+
+
+class _BodyInMemory:
+    """A slot and then room, held inside `async with`. Cancelling is safe."""
+
+    def __init__(self, lane: Lane, room: Room) -> None:
+        self._lane, self._room = lane, room
+
+    async def __aenter__(self) -> None:
+        await self._lane.__aenter__()
+        try:
+            await self._room.__aenter__()
+        except BaseException:
+            await self._lane.__aexit__()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._room.__aexit__()
+        finally:
+            await self._lane.__aexit__()
 
 
 class Lane:

@@ -32,13 +32,13 @@ class RecordWriter:
 
     def write(self, session: UploadSession, record: UploadRecord | None) -> None:
         """Store `record`; None removes it. Nothing is written for an upload that is over in a moment."""
-        if record is None or not self._is_keepable(record):
-            if self._is_there or not session.plan.single:
-                self._keeper.save(self._key, self._size, None)
-            self._is_there = False
-        elif self._is_there or not session.plan.single or self._is_worth_it(session):
+        may_be_there = self._is_there or not session.plan.single
+        if record is not None and (may_be_there or self._is_worth_it(session)) and self._is_keepable(record):
             self._keeper.save(self._key, self._size, record)
             self._is_there = True
+        elif may_be_there:
+            self._keeper.save(self._key, self._size, None)
+            self._is_there = False
 
     def _is_worth_it(self, session: UploadSession) -> bool:
         """Return whether to record a blob in one PUT: some registries keep all that arrived before a cut."""

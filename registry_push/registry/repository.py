@@ -42,10 +42,11 @@ _NOT_FOR_HEAD: Final = (400, 401, 403, 405, 501)
 
 
 class Repository(RepositoryReader):
-    """Also `Target`. Cancelling any call is safe."""
+    """Also `Target`; `origin` is the registry's `scheme://host[:port]`. Cancelling any call is safe."""
 
     def __init__(self, host: Host, name: str, run: Run) -> None:
         super().__init__(host, name, run)
+        self.origin: Final = str(host.origin)
         self._uploader: Uploader | None = None
         self._push: Scopes = (f"repository:{name}:pull,push",)
         self._expected = 0  # blobs of the model that is put here
@@ -107,11 +108,6 @@ class Repository(RepositoryReader):
             with suppress(RegistryPushError):  # then nothing changes
                 await self._try_mounting_itself(blob)
         return placed
-
-    @property
-    def origin(self) -> str:
-        """The registry's `scheme://host[:port]`."""
-        return str(self.client.origin)
 
     @property
     def traits(self) -> Traits:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -21,10 +21,19 @@ _TELLING: Final = 1.0
 
 
 class _Body(Struct, frozen=True, eq=False):
+    """A body that is one of `bodies` while its request is under way: inside `with`."""
+
+    bodies: set[_Body]
     payload: SpanPayload
     session: UploadSession
     pace: Throughput
     began: float
+
+    def __enter__(self) -> None:
+        self.bodies.add(self)
+
+    def __exit__(self, *_: object) -> None:
+        self.bodies.discard(self)
 
     @property
     def left(self) -> int:
@@ -53,15 +62,11 @@ class UnderWay:
         self._clock = clock
         self._bodies: set[_Body] = set()
 
-    @contextmanager
-    def body(self, payload: SpanPayload, session: UploadSession, pace: Throughput) -> Iterator[None]:
-        """Count a body of `session` while its request is under way."""
-        body = _Body(payload, session, pace, self._clock())
-        self._bodies.add(body)
-        try:
-            yield
-        finally:
-            self._bodies.discard(body)
+    def body(
+        self, payload: SpanPayload, session: UploadSession, pace: Throughput
+    ) -> AbstractContextManager[None, None]:
+        """Return a context manager that counts a body of `session` while its request is under way."""
+        return _Body(self._bodies, payload, session, pace, self._clock())
 
     def stopping(self) -> Stopping | None:
         """Return the event about what a stop waits for; None if it waits for nothing."""

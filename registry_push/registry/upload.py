@@ -67,19 +67,18 @@ class Upload:
     save: Callable[[UploadRecord | None], None]
     exact: bool = False  # what is sent is hashed as it passes: before, the file was touched meanwhile
     sent: int = field(default=0, init=False)
+    blob: Descriptor = field(init=False)
+    stall: float = field(init=False)  # seconds in which a line that works moves something
+    _fits_memory: bool = field(init=False)  # see `_goes_whole`
     _taken: int = field(default=0, init=False)  # bodies of the run that had been taken when this one was turned away
     _content: Verification = field(init=False)
     _here: Unavailable | None = field(default=None, init=False)  # the last trouble, if it was on this side
 
-    @property
-    def blob(self) -> Descriptor:
-        """What is uploaded."""
-        return self.session.blob
-
-    @property
-    def stall(self) -> float:
-        """Seconds in which a line that works moves something."""
-        return self.run_of.settings.timeout
+    def __post_init__(self) -> None:
+        self.blob = self.session.blob
+        self.stall = self.run_of.settings.timeout
+        is_small_file = 0 < self.blob.size <= SINGLE_PUT and isinstance(self.body, LocalFile)
+        self._fits_memory = is_small_file and not self.trust.is_blind
 
     async def run(self) -> Placement:
         """Upload the blob. Raises the error that prevents it; cancelling leaves the session open."""
@@ -295,8 +294,7 @@ class Upload:
         So nothing else is ever sent, whatever becomes of the file: one that is written through a memory map has no new
         time. That takes a slot's worth of memory, `SINGLE_PUT` at most, as long as the body is under way.
         """
-        is_whole = self.session.plan.single and 0 < self.blob.size <= SINGLE_PUT
-        return is_whole and isinstance(self.body, LocalFile) and not self.trust.is_blind
+        return self._fits_memory and self.session.plan.single
 
     def _settles_along(self, request: UploadRequest) -> bool:
         """Return whether the PUT of a blob is hashed on its way: its last bytes wait until the digest is right.

@@ -76,14 +76,15 @@ class Uploader:
         if body.size != blob.size:
             raise BlobCorrupt(f"what is here for {blob.digest} has {body.size} bytes, not {blob.size}")
         key = UploadKey(str(self._host.origin), endpoints.repository, blob.digest)
-        is_worth_it = blob.size >= WORTH_A_RECORD or not self._plan(blob).single
+        plan = self._plan(blob)
+        is_worth_it = blob.size >= WORTH_A_RECORD or not plan.single
         resume = self._run.keeper.load(key) if is_worth_it else None
         if resume is not None and not resume.fits(blob.size):
             resume = None
         begun = resume.acknowledged(blob.size) if resume else 0
         progress = Progress(self._run.sink, endpoints.repository, blob, begun=begun if resume else None)
         task = _Task(key, endpoints, blob, body, progress)
-        upload = self._begin(task, tuple(mount_from), resume)
+        upload = self._begin(task, plan, tuple(mount_from), resume)
         sent, doubts = 0, 0
         while True:
             try:
@@ -94,7 +95,7 @@ class Uploader:
                     raise SourceChanged(f"{doubt.message}, {doubts} times") from doubt
                 await self._check_again(blob, body, doubt)
                 # Not by a mount, which may find what was sent before.
-                upload = self._begin(task, (), None, after=doubt)
+                upload = self._begin(task, self._plan(blob), (), None, after=doubt)
 
     async def _check_again(self, blob: Descriptor, body: BlobBody, doubt: InDoubt) -> None:
         """Raise `SourceChanged` if the content is no longer the blob's, so that the file was not just touched."""
@@ -119,10 +120,16 @@ class Uploader:
         return plan
 
     def _begin(
-        self, task: _Task, mount_from: tuple[str, ...], resume: UploadRecord | None, *, after: InDoubt | None = None
+        self,
+        task: _Task,
+        plan: ChunkPlan,
+        mount_from: tuple[str, ...],
+        resume: UploadRecord | None,
+        *,
+        after: InDoubt | None = None,
     ) -> Upload:
         """Return a new upload, with its session. `after` says why the one before does not count."""
-        host, blob, plan = self._host, task.blob, self._plan(task.blob)
+        host, blob = self._host, task.blob
         if resume is not None and resume.offset and plan.whole is WholePut.FIRST:  # its line kept breaking
             plan = plan.in_chunks(WholePut.FIRST)
         writer = RecordWriter(self._run.keeper, host, task.key, blob.size, is_there=resume is not None)

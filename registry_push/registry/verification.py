@@ -48,7 +48,8 @@ class Verification:
         self._hasher = hasher
         self._trust = trust
         self._exact = exact
-        self._file = (body.identity if exact else body.opened_as) if isinstance(body, LocalFile) else None
+        self._local = body if isinstance(body, LocalFile) else None
+        self._file = (self._local.identity if exact else self._local.opened_as) if self._local else None
         self._ends: Sequence[int] = ()
         self._running = RunningHash()
         self._is_right = False  # hashed, and found to be the blob
@@ -124,7 +125,9 @@ class Verification:
 
     def check_file(self) -> None:
         """Raise `InDoubt` if the file has changed since it was hashed, and is not hashed while it is sent."""
-        if self._identity() != self._file and not self._trust.is_blind and not self._is_proved:
+        if self._local is None or self._trust.is_blind or self._is_proved:
+            return
+        if self._local.identity != self._file:
             raise InDoubt(f"the file of {self._blob.digest} was changed or touched while it was sent")
 
     def remember(self) -> None:
@@ -183,7 +186,7 @@ class Verification:
     @property
     def is_streamed(self) -> bool:
         """Whether the content is read over a line."""
-        return not isinstance(self._body, LocalFile | BytesBody)
+        return self._local is None and not isinstance(self._body, BytesBody)
 
     @property
     def _is_proved(self) -> bool:
@@ -211,8 +214,8 @@ class Verification:
 
     def _corrupt(self, running: RunningHash) -> BlobCorrupt:
         path: str | Path | None = None
-        if isinstance(self._body, LocalFile):
-            path = str(self._body.file.name)
+        if self._local is not None:
+            path = str(self._local.file.name)
         elif isinstance(self._body, BytesBody):
             path = self._body.path
         return BlobCorrupt(
@@ -221,4 +224,4 @@ class Verification:
         )
 
     def _identity(self) -> FileIdentity | None:
-        return self._body.identity if isinstance(self._body, LocalFile) else None
+        return self._local.identity if self._local is not None else None

@@ -22,7 +22,7 @@ from ..model import Digest, UploadKey
 from ..registry.profile import Profile
 from .database import Database
 from .known_places import KnownPlaces
-from .locks import LockFile, held, is_held, slot_of
+from .locks import Held, LockFile, is_held, slot_of
 from .private_files import exposed, private_folder
 from .records import Record
 from .rows import Entry as Entry
@@ -171,8 +171,8 @@ class Journal:
     def held(
         self, key: UploadKey, waiting: Callable[[], None], stop: asyncio.Event | None = None
     ) -> AbstractAsyncContextManager[None]:
-        """Hold the upload against all others, in this process and in others; see `locks.held`."""
-        return held(slot_of(key.origin, key.digest), self._locks, waiting, stop)
+        """Hold the upload against all others, in this process and in others; see `locks.Held`."""
+        return Held(slot_of(key.origin, key.digest), self._locks, waiting, stop)
 
     def note_placed(self, key: UploadKey) -> None:
         """Tell other processes that the blob is in this repository now; one that holds it next can mount it."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -137,23 +137,28 @@ class LockFile:
                 fcntl.lockf(self._opened.descriptor, fcntl.LOCK_UN, 1, slot)
 
 
-@asynccontextmanager
-async def held(
-    slot: int, file: LockFile | None, waiting: Callable[[], None], stop: asyncio.Event | None = None
-) -> AsyncIterator[None]:
-    """Hold the slot against all others in this process, and against other processes if there is a lock file.
+class Held:
+    """Holds the slot against all others in this process, and against other processes if there is a lock file.
 
-    `waiting` is called once if another has it. Raises `Interrupted` if `stop` is set before it is free. Cancelling is
-    safe; a process that dies releases its locks.
+    `waiting` is called once if another has it. Entering raises `Interrupted` if `stop` is set before it is free.
+    Cancelling is safe; a process that dies releases its locks.
     """
-    while not _take(slot, file):
-        waiting()
-        waiting = _nothing
-        await unless_stopped(_until_free(slot), stop, "stopped while another push was sending the same blob")
-    try:
-        yield
-    finally:
-        _give_back(slot, file)
+
+    def __init__(
+        self, slot: int, file: LockFile | None, waiting: Callable[[], None], stop: asyncio.Event | None = None
+    ) -> None:
+        self._slot, self._file = slot, file
+        self._waiting, self._stop = waiting, stop
+
+    async def __aenter__(self) -> None:
+        while not _take(self._slot, self._file):
+            self._waiting()
+            self._waiting = _nothing
+            told = "stopped while another push was sending the same blob"
+            await unless_stopped(_until_free(self._slot), self._stop, told)
+
+    async def __aexit__(self, *_: object) -> None:
+        _give_back(self._slot, self._file)
 
 
 def is_held(slot: int, file: LockFile | None) -> bool:

@@ -24,7 +24,10 @@ class Holders:
 
     def blob(self, origin: str, digest: Digest) -> BlobInFlight:
         """Return the state of `digest` at `origin`, which is kept until the run ends."""
-        return self._blobs.setdefault((origin, digest), self._in_flight.at(origin, digest))
+        place = self._blobs.get((origin, digest))
+        if place is None:
+            place = self._blobs[origin, digest] = self._in_flight.at(origin, digest)
+        return place
 
     def is_confirmed(self, origin: str, repository: str, digest: Digest) -> bool:
         """Return whether this run has seen the blob in `repository`. Other runs don't count: it may be gone."""

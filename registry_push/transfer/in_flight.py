@@ -29,4 +29,5 @@ class InFlight:
 
     def at(self, origin: str, digest: Digest) -> BlobInFlight:
         """Return the state of `digest` at `origin`; it exists while somebody holds a reference."""
-        return self._places.setdefault((origin, digest), BlobInFlight())
+        place = self._places.get((origin, digest))
+        return place if place is not None else self._places.setdefault((origin, digest), BlobInFlight())

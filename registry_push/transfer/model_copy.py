@@ -13,7 +13,7 @@ from ..content.progress import Progress
 from ..errors import Interrupted, ManifestRefused, RegistryPushError, Unavailable, unwrapped
 from ..events import BlobDone, BlobWaiting, ManifestPushed, ModelDone, Placement, Retrying, TagSet, Warned
 from ..model import Descriptor, Digest, UploadKey
-from ..state.locks import held, slot_of
+from ..state.locks import Held, slot_of
 from .context import BlobSource, Context
 from .job import AnyJob, Referrer
 from .mount_places import MountPlaces
@@ -160,7 +160,7 @@ class ModelCopy:
             self.context.sink(BlobWaiting(self.target.name, blob))
 
         if self.context.journal is None:
-            return held(slot_of(self.target.origin, blob.digest), None, waiting, self.context.stop)
+            return Held(slot_of(self.target.origin, blob.digest), None, waiting, self.context.stop)
         return self.context.journal.held(self._key(blob), waiting, self.context.stop)
 
     def _key(self, blob: Descriptor) -> UploadKey:

@@ -24,6 +24,7 @@ class MountPlaces:
         self._target = target
         self._large = [blob.digest for blob in blobs if blob.size >= _WORTH_REMEMBERING]
         self._known: dict[Digest, list[str]] | None = None  # by earlier runs, once that was asked
+        self._mounts = context.mounts and target.traits.mounts
 
     def holders(self, blob: Descriptor) -> list[str]:
         """Return the other repositories in which a run has just seen the blob, the latest last.
@@ -65,10 +66,6 @@ class MountPlaces:
         is_news = any(placements[digest] is not Placement.PRESENT for digest in self._large)
         if is_news and self._target.traits.mounts and self._context.journal is not None:
             self._context.journal.places.remember(self._target.origin, self._target.name, self._large)
-
-    @property
-    def _mounts(self) -> bool:
-        return self._context.mounts and self._target.traits.mounts
 
     def _known_places(self, journal: Journal) -> dict[Digest, list[str]]:
         if self._known is None:

@@ -41,7 +41,7 @@ async def _talking(talk: Talk, *, timeout_seconds: float = _TIMEOUT) -> AsyncIte
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         async with opened(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
             # Less than the command allows.
-            object.__setattr__(client.transport._settings, "timeout", timeout_seconds)
+            client.transport._timeout = timeout_seconds
             async with asyncio.timeout(20):  # for ever, without what is tested here
                 yield client
         await asyncio.gather(*filter(None, talks))  # they end with their connections

@@ -14,7 +14,7 @@ import pytest
 
 from registry_push.model import Digest, UploadKey
 from registry_push.state.journal import Journal
-from registry_push.state.locks import held, is_held, slot_of
+from registry_push.state.locks import Held, is_held, slot_of
 
 pytestmark = pytest.mark.attack("S15")
 
@@ -111,7 +111,7 @@ async def test_the_last_journal_that_is_closed_lets_go(tmp_path: Path) -> None:
 
 async def test_without_a_journal_a_process_keeps_itself_from_sending_twice(journals: list[Journal]) -> None:
     slot = slot_of(KEY.origin, KEY.digest)
-    async with held(slot, None, never):
+    async with Held(slot, None, never):
         assert is_held(slot, None) and journals[0].is_held(KEY)
     async with journals[0].held(KEY, never):
         assert is_held(slot, None)

@@ -10,7 +10,7 @@ import pytest
 from registry_push.content.hashing import Hasher
 from registry_push.events import ignore
 from registry_push.http.transport import Transport
-from registry_push.model import Digest
+from registry_push.model import Digest, HTTPOrigin
 from registry_push.registry.host import Host
 from registry_push.registry.repository import Repository
 from registry_push.settings import Settings
@@ -63,6 +63,7 @@ class Warmed:
 
     def __init__(self, jobs: int) -> None:
         self.client, self.jobs = self, jobs
+        self.origin = HTTPOrigin.of("https://registry.example")
         self.wanted: list[int] = []
 
     async def warm(self, connections: int) -> None:

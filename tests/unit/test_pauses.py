@@ -11,7 +11,7 @@ from registry_push.events import Event, Retrying
 from registry_push.http.transport import Transport
 from registry_push.pauses import Pauses, unless_stopped
 from registry_push.settings import Settings
-from registry_push.state.locks import held
+from registry_push.state.locks import Held
 from tests.support.scripted import NOWHERE, Says, Scripted
 
 
@@ -76,11 +76,11 @@ async def test_a_retry_after_of_minutes_is_not_waited_for_when_told_to_stop() ->
 
 async def test_waiting_for_another_push_ends_when_told_to_stop() -> None:
     stop = asyncio.Event()
-    async with held(7, None, lambda: None):
+    async with Held(7, None, lambda: None):
         with pytest.raises(Interrupted, match="another push"):
-            async with held(7, None, stop.set, stop):
+            async with Held(7, None, stop.set, stop):
                 raise AssertionError("it is held")
-    async with held(7, None, lambda: None):
+    async with Held(7, None, lambda: None):
         """It is free again."""
 
 

@@ -7,7 +7,7 @@ import socket
 
 import aiohttp
 
-from ..aiohttp_fixes import BoundedHandler, stop_waiting
+from ..bounded_handler import BoundedHandler
 
 
 def line_of(response: aiohttp.ClientResponse) -> socket.socket | None:
@@ -30,11 +30,11 @@ def line_of(response: aiohttp.ClientResponse) -> socket.socket | None:
 
 def take_line(response: aiohttp.ClientResponse) -> bytes:
     """Have aiohttp read no more of a body that has a `line_of`, and return what it has read."""
-    assert response.connection is not None and response.connection.protocol is not None, "it has a line"
-    protocol = response.connection.protocol
+    protocol = response.connection.protocol if response.connection is not None else None
+    assert isinstance(protocol, BoundedHandler), "it has a line"
     come = response.content.read_nowait()  # also what its parser holds
     if not response.content.is_eof():
-        stop_waiting(protocol)
+        protocol.exchange_is_over()
         if protocol.transport is not None:
             protocol.transport.pause_reading()
     return come

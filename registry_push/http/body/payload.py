@@ -79,7 +79,7 @@ class SpanPayload(payload.Payload):
         self._told_at = 0.0
         self._bandwidth = bandwidth
         self._slice = bandwidth.slice if bandwidth else _MOST_AT_ONCE
-        self._size = span.length
+        self._size = self._length = span.length
         self._counted = 0
         self._carrier: ThreadSender | None = None
         self.broken: OSError | None = None
@@ -93,12 +93,12 @@ class SpanPayload(payload.Payload):
     @property
     def length(self) -> int:
         """Bytes of the span."""
-        return self._span.length
+        return self._length
 
     @property
     def complete(self) -> bool:
         """Whether every byte was passed to the kernel."""
-        return self.sent == self._span.length
+        return self.sent == self._length
 
     def failure(self, url: str) -> RegistryPushError | None:
         """Return why the body could not be read, or not be sent to `url`; None if it was not the body that failed."""
