@@ -33,7 +33,7 @@ from .exchanges import Exchanges
 from .proxies import Proxies, Proxy
 from .response import MAX_BODY_BYTES, Response
 from .response_body import Pieces, read_whole
-from .sockets import socket_factory
+from .sockets import keep_buffers, socket_factory
 from .tls import TLSContexts
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Transport:
         self._rules = AddressRules(settings, self._proxies, self._addresses_of)
 
     async def __aenter__(self) -> Self:
+        keep_buffers()
         # Cookies and netrc are credentials that would cross origins (CVE-2026-47265), so neither is used. Bodies are
         # limited by `registry/limits.py`; aiohttp's limit is for a process with many runs.
         self._session = aiohttp.ClientSession(
@@ -177,8 +178,7 @@ class Transport:
             if response.status >= 400:
                 content = self.secrets.hide_bytes(content)
             self._judge_proxy(response, url, content)
-            waited = response.waited if isinstance(response, TimedResponse) else None
-            return Response(response.status, url, response.headers, content, waited)
+            return Response(response.status, url, response.headers, content, getattr(response, "waited", None))
         except RegistryPushError:
             raise
         except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
