@@ -66,7 +66,7 @@ class _Seen(NamedTuple):
 def command(place: str, raw: bool, **flags: Any) -> None:
     """Show what a model is made of: its manifest, its blobs, and whether they are there.
 
-    What is about it, such as signatures, is named too, if the place keeps it.
+    Signatures and other manifests that refer to it are named too, if the place keeps them.
 
     PLACE is a model in the local store (llama3.2:3b), a tag at a registry (registry:HOST/PATH:TAG), or a name in an OCI
     image layout, be it a folder (oci:DIR:REF) or a tar file (oci-archive:FILE.tar:REF). A name that begins with a host
@@ -91,9 +91,7 @@ def command(place: str, raw: bool, **flags: Any) -> None:
                     return await _listing(place, layout, refs, show)
         name, manifest, rows, error, referrers = await _look(place, wanted, settings, show, referrers=not raw)
         if raw:
-            sys.stdout.buffer.write(manifest.raw)
-            sys.stdout.buffer.flush()
-            return Outcome()
+            return Outcome(raw=manifest.raw)
         size = sum(row.blob.size for row in rows)
         view = ModelView(name, manifest.digest, manifest.media_type, size, rows, referrers)
         return Outcome(inspect_lines(view, verbose=flags["verbose"]), _fields(view), error)

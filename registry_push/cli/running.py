@@ -23,6 +23,7 @@ from ..interrupts import raise_on_interrupt
 from ..options.flags import homeless_warning
 from ..options.option import located
 from .render import PUSH, Renderer, Verb, choose, renderer
+from .render.line_writer import silence
 
 # As a shell reports a program killed by SIGPIPE: the output did not reach its reader.
 _BROKEN_PIPE: Final = 141
@@ -33,12 +34,13 @@ _AGAIN: Final = "to resume, run the same command again"
 class Outcome(Struct, frozen=True):
     """The result of a command: lines for people, fields for programs, and an error, if a part of it failed.
 
-    With an error, lines and fields are the part that succeeded.
+    With an error, lines and fields are the part that succeeded. `raw` is printed byte for byte.
     """
 
     lines: Iterable[str] = ()
     fields: Mapping[str, object] | None = None
     error: RegistryPushError | None = None
+    raw: bytes = b""
 
 
 Work = Callable[[Renderer, asyncio.Event], Coroutine[Any, Any, Outcome]]
@@ -94,6 +96,8 @@ def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bo
             else:
                 show.error(outcome.error, outcome.lines, outcome.fields)
             code = outcome.error.exit_code if outcome.error else 0
+            if outcome.raw:
+                _print_raw(outcome.raw, out, on_lost=lost.append)
     if log_lost:
         click.echo(f"warning: the log file {log_file} is not complete: {log_lost[0].strerror}", file=err)
     if lost and not isinstance(lost[0], BrokenPipeError):  # a reader that left knows why
@@ -138,6 +142,16 @@ class _Locating:
         if isinstance(error, Interrupted) and not self._is_noted:
             error.hint = _AGAIN
         return located(error)
+
+
+def _print_raw(raw: bytes, out: TextIO, *, on_lost: Callable[[OSError], None]) -> None:
+    """Write `raw` to `out`; if that fails, give the stream up and report the error."""
+    try:
+        out.buffer.write(raw)
+        out.buffer.flush()
+    except OSError as error:
+        silence(out)
+        on_lost(error)
 
 
 def _nowhere() -> TextIO:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -237,6 +238,22 @@ def test_a_stream_that_is_closed_or_full_is_no_traceback(tmp_path: Path, redirec
     assert "Traceback" not in done.stderr
     assert done.returncode == (141 if "full" in redirection else 0)
     assert ("No space left on device" in done.stderr) == redirection.endswith("full")
+
+
+@pytest.mark.parametrize("stdout", ["closed", "full", "without a reader"])
+def test_a_raw_manifest_that_can_not_be_printed_is_no_traceback(tmp_path: Path, stdout: str) -> None:
+    name = write_sample_store(tmp_path / "models", weights=1000)
+    line = [sys.executable, "-m", "registry_push", "inspect", "--raw", str(name), "--models", str(tmp_path / "models")]
+    if stdout == "closed":
+        line = ["/bin/sh", "-c", '"$@" >&-', "sh", *line]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as broken, Path("/dev/full").open("w") as full:
+        out = full if stdout == "full" else broken
+        done = subprocess.run(line, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == (0 if stdout == "closed" else 141)
+    said = "error: what was to be printed could not be written: No space left on device\n"
+    assert done.stderr == (said if stdout == "full" else "")
 
 
 def test_the_end_is_quick_but_loses_nothing_that_was_written() -> None:

@@ -78,7 +78,7 @@ class LineWriter:
             stream.flush()
         except OSError as error:
             self._lost.add(id(stream))
-            _silence(stream)
+            silence(stream)
             if self._on_lost is not None:
                 self._on_lost(error)
 
@@ -90,7 +90,8 @@ def _encodable(line: str, encoding: str | None) -> str:
     return line.translate(_PLAINER).encode(encoding, errors="replace").decode(encoding)
 
 
-def _silence(stream: TextIO) -> None:
+def silence(stream: TextIO) -> None:
+    """Send what is written to a stream that has failed nowhere."""
     # Flushing the stream's buffer at the end of the interpreter would fail again, with a traceback (Python's
     # documentation of `signal`, "Note on SIGPIPE").
     try:
