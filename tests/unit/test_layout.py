@@ -185,8 +185,26 @@ async def test_odd_annotations_name_nothing(layout: OCILayout, annotations: Any)
 
 async def test_manifest_that_is_another(layout: OCILayout) -> None:
     layout.blob_path(manifest().digest).write_bytes(manifest(note="other").raw)
-    with pytest.raises(ManifestCorrupt):
+    with pytest.raises(ManifestCorrupt, match="another digest or size"):
         await layout.resolve("latest")
+
+
+@pytest.mark.parametrize("ref", ["latest", None])
+async def test_what_is_damaged_is_not_fetched_by_ollama(layout: OCILayout, ref: str | None) -> None:
+    raw = b'{"schemaVersion": 2, "layers": [{"mediaType": "x/y", "size": -1}]}'
+    digest = Digest.of(raw)
+    layout.blob_path(digest).write_bytes(raw)
+    document = index_of(layout)
+    document["manifests"][0] |= {"digest": str(digest), "size": len(raw)}
+    (layout.path / "index.json").write_text(json.dumps(document))
+    with pytest.raises(ManifestCorrupt) as damaged:
+        await layout.resolve(ref)
+    (layout.path / "index.json").write_text("{")
+    with pytest.raises(ManifestCorrupt) as torn:
+        await layout.resolve(ref)
+    with pytest.raises(ManifestCorrupt) as untold:
+        await layout.tags()
+    assert {each.value.hint for each in (damaged, torn, untold)} == {"copy it again from where it came"}
 
 
 async def test_manifest_that_is_missing(layout: OCILayout) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from ...errors import (
     BlobCorrupt,
     BlobMissing,
+    IntegrityError,
     InvalidDigest,
     ManifestCorrupt,
     ModelNotFound,
@@ -40,15 +41,16 @@ class LayoutReader(ABC):
 
         Raises `StoreNotFound`, `ModelNotFound`, `BlobMissing`, `ManifestCorrupt`, `Unreadable`.
         """
-        index = await self.index()
-        entry = await self._only(index) if ref is None else self._listed(index, ref)
-        return await (self.manifest(entry) if entry is not None else in_thread(self._unlisted, index, ref or ""))
+        with _not_ollamas():
+            index = await self.index()
+            entry = await self._only(index) if ref is None else self._listed(index, ref)
+            return await (self.manifest(entry) if entry is not None else in_thread(self._unlisted, index, ref or ""))
 
     async def manifest(self, entry: Descriptor) -> Manifest:
         """Return the manifest that `entry` describes. Raises as `resolve`."""
         raw = await self._raw_manifest(entry.digest)
         if len(raw) != entry.size or Digest.of(raw) != entry.digest:
-            raise ManifestCorrupt(f"{entry.digest} in {self.path} is something else", hint=COPY_AGAIN)
+            raise _other_content(entry.digest, self.path)
         return Manifest.parse(raw, media_type=entry.media_type)
 
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
@@ -56,7 +58,8 @@ class LayoutReader(ABC):
 
         Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`, `Unavailable`.
         """
-        return await in_thread(manifest.children, lambda entry: self._read_blob(entry.digest))
+        with _not_ollamas():
+            return await in_thread(manifest.children, lambda entry: self._read_blob(entry.digest))
 
     async def check(self, manifest: Manifest) -> None:
         """Raise one error for all blobs of `manifest` that are missing or of another size. No content is read.
@@ -71,7 +74,8 @@ class LayoutReader(ABC):
 
     async def tags(self) -> tuple[str, ...]:
         """Return every name that a manifest has here. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
-        return (await self.index()).refs
+        with _not_ollamas():
+            return (await self.index()).refs
 
     async def index(self) -> LayoutIndex:
         """Return what `index.json` says. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
@@ -142,7 +146,7 @@ class LayoutReader(ABC):
             what = f"there is no {printable(repr(ref), limit=140)} in {self.path}"
             raise ModelNotFound(what, hint=f"it has {known}") from error
         if Digest.of(raw) != digest:
-            raise ManifestCorrupt(f"{digest} in {self.path} is something else", hint=COPY_AGAIN)
+            raise _other_content(digest, self.path)
         return Manifest.parse(raw)
 
     async def models(self) -> tuple[str, ...]:
@@ -178,3 +182,18 @@ class LayoutReader(ABC):
             hint = f"name one, as in {self.origin}:{form}; it has {known}".replace(":/:", "/:") if known else None
             raise ModelNotFound(f"{self.path} has {len(manifests)} manifests, not one", hint=hint)
         return next(iter(manifests.values()))
+
+
+def _other_content(digest: Digest, path: Path) -> ManifestCorrupt:
+    return ManifestCorrupt(f"the content of {digest} in {path} has another digest or size", hint=COPY_AGAIN)
+
+
+@contextmanager
+def _not_ollamas() -> Iterator[None]:
+    """Give an error of a damaged layout a next step that does not ask Ollama, which can't fetch what is there."""
+    try:
+        yield
+    except IntegrityError as error:
+        if error.hint == IntegrityError.default_hint:
+            error.hint = COPY_AGAIN
+        raise
