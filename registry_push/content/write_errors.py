@@ -64,4 +64,11 @@ def check_writable(path: Path) -> None:
             raise unwritable(path, place)
         folder = place
     if not os.access(folder, os.W_OK | os.X_OK):
+        if _is_mounted_read_only(folder):
+            raise write_error(OSError(errno.EROFS, os.strerror(errno.EROFS)), path)
         raise unwritable(path, folder)
+
+
+def _is_mounted_read_only(folder: Path) -> bool:
+    # Windows has neither.
+    return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
