@@ -23,8 +23,8 @@ from .running import Outcome, run
 @option(
     "--referrers",
     metavar="all|none|TYPE",
-    help="Signatures and the like to copy along. Else all of them, with what is new at DST; with this option also "
-    "those that are newer than what is there.",
+    help="Which signatures, and other manifests that refer to a model, to copy: all, none, or those of one artifact "
+    "type. Without this option, all of them if the model is new at DST; with it, also those made since it was copied.",
 )
 @option("--require-referrer", "required", metavar="TYPE", help="Copy nothing that lacks a referrer of this type.")
 @option("-n", "--dry-run", is_flag=True, help="Ask what is there, say what would be copied, write nothing.")

@@ -29,7 +29,9 @@ def translated(error: Exception, url: str, proxy: Proxy | None = None) -> Regist
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error):
                 return TLSFailed(
-                    f"{where.netloc} does not speak https", hint=step("for http, say ", Setting("plain_http")), url=url
+                    f"{where.netloc} does not speak https",
+                    hint=step("for http, write http:// before the host, or say ", Setting("plain_http")),
+                    url=url,
                 )
             return TLSFailed(f"no TLS connection to {where.netloc}: {reason_of(error)}", url=url)
         case aiohttp.ClientConnectorDNSError():

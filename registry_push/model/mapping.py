@@ -121,7 +121,9 @@ def _tag_of(name: AnyName) -> str:
             return name.tag
         case Reference():
             if name.tag is None:
-                raise UsageError(f"{name} has no tag to keep", hint="name one for the target: HOST/PATH:TAG")
+                raise UsageError(
+                    f"{name} has no tag to keep", hint="name one at the target, as in HOST/PATH:TAG or oci:DIR:TAG"
+                )
             return name.tag
         case LocalReference():
             tag = (name.tag or "").rpartition("/")[2]

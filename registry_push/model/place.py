@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from ..errors import InvalidName, UsageError, quoted
-from ..text.hint import Setting, step
+from ..text.hint import Command, Setting, step
 from ..text.user_part import without_login
 from .name import DEFAULT_HOST, ModelName
 from .origin import HTTPOrigin
@@ -106,7 +106,7 @@ def parse_place(text: str) -> Place:
         return ArchivePlace(*_split_layout(text.removeprefix("oci-archive:"), "oci-archive:FILE.tar[:REF]"))
     if text.startswith(PATH_STARTS):
         raise UsageError(
-            f"{quoted(text)} is a path, and it is not said of what",
+            f"{quoted(text)} is a path, but does not say of what",
             hint="write oci:DIR for an OCI layout, or oci-archive:FILE.tar for an archive",
         )
     return OllamaPlace(ModelName.parse(text))
@@ -141,7 +141,7 @@ def parse_destination(text: str) -> Destination:
     if text.startswith(("oci:", "oci-archive:", "ollama:")):
         raise UsageError(
             f"push writes to registries, and {quoted(text)} is none",
-            hint="write HOST/PATH[:TAG]",
+            hint=step("copy writes to everything: ", Command("copy SRC DST")),
         )
     scheme, separator, rest = text.partition("://")
     if separator or looks_like_host((rest or scheme).partition("/")[0]) or text.endswith("/"):

@@ -219,4 +219,7 @@ def _bare(host: str) -> str:
 def _check_host(host: str) -> None:
     if len(host) > 350 or not _HOST.match(host):
         raise InvalidName(f"{quoted(host)} is not a host", hint="write HOST or HOST:PORT")
-    _bare(host)  # a port over 65535
+    try:
+        _bare(host)
+    except InvalidName as error:
+        raise InvalidName(f"{quoted(host)} has a port over 65535", hint="write HOST or HOST:PORT") from error

@@ -105,7 +105,8 @@ def open_journal(folder: Path, sink: Sink) -> Journal | None:
         case PermissionError():
             raise unreadable(file, what="the journal")
         case failure:
-            raise Unavailable(f"{why} can't be read: {failure}", hint="close what uses it, then try again")
+            hint = "make room on its disk" if "is full" in str(failure) else "close what uses it"
+            raise Unavailable(f"{why} can't be read: {failure}", hint=f"{hint}, then try again")
 
 
 def under_way(journal: Journal | None, targets: Sequence[str] = ()) -> UnderWay:

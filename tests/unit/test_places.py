@@ -9,9 +9,9 @@ import pytest
 
 from registry_push.content.body import BytesBody
 from registry_push.content.oci.layout import OCILayout
-from registry_push.errors import InvalidName
+from registry_push.errors import InvalidName, UsageError
 from registry_push.model import Descriptor, Digest
-from registry_push.model.place import ArchivePlace, LayoutPlace, parse_place, spelt
+from registry_push.model.place import ArchivePlace, LayoutPlace, parse_destination, parse_place, spelt
 from registry_push.settings import Settings
 from registry_push.verbs.copy import copy
 from tests.support.artifacts import EMPTY, artifact
@@ -50,3 +50,17 @@ async def test_a_path_need_not_be_text(tmp_path: Path, kind: str) -> None:
     settings = Settings(home=tmp_path, models=tmp_path / "models", state_dir=tmp_path / "state")
     report = await copy(f"oci:{tmp_path}/from:v1", f"{kind}:{tmp_path}/a\udcff:v1", settings=settings)
     assert report.error is None
+
+
+@pytest.mark.parametrize("place", ["oci:./models", "oci-archive:models.tar", "ollama:"])
+def test_a_push_to_what_is_no_registry_names_the_command_for_it(place: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_destination(place)
+    assert "registry-push copy SRC DST" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("target", ["localhost:99999/", "localhost:99999/ml/", "localhost:99999/ml/x:1"])
+def test_a_port_that_is_none_is_named(target: str) -> None:
+    with pytest.raises(InvalidName, match=r"'localhost:99999' has a port over 65535") as refused:
+        parse_destination(target)
+    assert refused.value.hint == "write HOST or HOST:PORT"
