@@ -14,10 +14,10 @@ _MOST: Final = 3
 def did_you_mean(typed: str, known: Iterable[str]) -> str | None:
     """Return `did you mean push?` or `did you mean tag or tags?`; None if no `known` word is similar.
 
-    Upper and lower case count as the same.
+    Upper and lower case count as the same. The dashes of flags don't count: by them alone `--to` is like `--timeout`.
     """
     from difflib import get_close_matches  # takes 3 ms
 
-    spelt = {word.lower(): word for word in known}
-    near = [spelt[word] for word in get_close_matches(typed.lower(), spelt, n=_MOST, cutoff=_ALIKE)]
+    spelt = {word.lower().lstrip("-"): word for word in known}
+    near = [spelt[word] for word in get_close_matches(typed.lower().lstrip("-"), spelt, n=_MOST, cutoff=_ALIKE)]
     return f"did you mean {' or '.join(near)}?" if near else None

@@ -104,7 +104,9 @@ class OCIArchive(LayoutReader):
         if compression is not None:
             name, command = compression
             hint = f"decompress it first, keeping it: {command} < {shlex.quote(str(self.path))} > FILE.tar"
-            raise UsageError(f"{self.path} is compressed with {name}, and can't be read at any place", hint=hint)
+            raise UsageError(
+                f"{self.path} is compressed with {name}; only archives that are not compressed can be read", hint=hint
+            )
         try:
             found = scan(lambda offset, length: self._read(file, offset, length), size)
         except DamagedArchiveError as error:
