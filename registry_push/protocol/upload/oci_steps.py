@@ -107,8 +107,12 @@ class OCISteps(ChunkSteps):
         upload = self.upload
         late, upload.late = upload.late, None
         held = upload.offset if answer.range_end is None else answer.range_end + 1
-        if late is None or late.is_over or held < upload.blob.size:
+        if late is None or late.is_over:
             return self._reconciled(answer)
+        if held < upload.blob.size:
+            # A PUT that was accepted without making a blob costs a try, as one that got no answer does.
+            is_free = upload.has_paid or self._suspect_size
+            return self._reconciled(answer) if is_free or self._pause(answer) else None
         self._move_session(answer)
         upload.late = late
         return self._look_later(late)
