@@ -51,6 +51,11 @@ class PartialFile(Spool):
                 self._there = size
             return True
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether `take_over` has more to do."""
+        return self._size < self._there
+
     def take_over(self) -> bool:
         """Hash the next bytes that were there; return whether there are more. Raises `OSError`."""
         with self._lock:
@@ -63,7 +68,7 @@ class PartialFile(Spool):
                     self._there = end = self._size
                 self._hashed.update(piece)
                 self._size += len(piece)
-            if self._size < self._there:
+            if self.is_behind:
                 return True
             os.lseek(self._descriptor, self._size, os.SEEK_SET)
             return False

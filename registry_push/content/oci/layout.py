@@ -189,7 +189,7 @@ class OCILayout(LayoutReader, LocalTarget):
         file = PartialFile(self.path / f".partial-{blob.digest.hex}")
         try:
             spool = await in_thread(self._begin, file, blob)
-            while spool is file and await in_thread(self._take_over, file):
+            while file.is_behind and await in_thread(self._take_over, file):
                 pass
         except BaseException:  # cancelled too: the lock on it must go
             await _leave(file)

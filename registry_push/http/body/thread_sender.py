@@ -143,7 +143,7 @@ class ThreadSender:
             piece = buffer[: take_next(self._turns.own[1], buffer, offset, self._running, self._body.name)]
         else:
             assert self._blocks is not None, "it has the one or the other"
-            piece = self._blocks.take(min(_PIECE, left))
+            piece = self._blocks.take(left)
             if piece and self._running is not None:
                 self._running.take(offset, piece)
         if len(piece) == left:
