@@ -267,6 +267,7 @@ class LayoutSource:
         self._place = place
         self._ref = ref
         self._subjects: Mapping[Digest, tuple[Digest, ...]] | None = None
+        self._reading = asyncio.Lock()  # held while they are looked for, once for all models
         self.open = layout.open
         self.check = layout.check
         self.children = layout.children
@@ -297,8 +298,9 @@ class LayoutSource:
 
     async def about(self, subject: Digest) -> tuple[str, ...]:
         """Use the `subject` of the manifests in `index.json`, and cosign's tags."""
-        if self._subjects is None:
-            self._subjects = await referrers_in(self._layout)
+        async with self._reading:
+            if self._subjects is None:
+                self._subjects = await referrers_in(self._layout)
         found = tuple(map(str, self._subjects.get(subject, ())))
         if self._ref is None:
             return found

@@ -78,7 +78,7 @@ def _ends(blob: Descriptor, how: Mapping[str, tuple[int, str | int | None]]) -> 
         assert isinstance(request, UploadRequest)
         status, last = how.get(request.method, (202, None))
         sent = request.span.stop if request.span is not None else sent
-        told = {"sent": sent - 1, "all": blob.size - 1}.get(last, last) if isinstance(last, str) else last
+        told = last if not isinstance(last, str) else blob.size - 1 if last == "all" else sent - 1
         location = "https://r.example/v2/a/b/blobs/uploads/1" if status < 300 else None
         session.receive(RegistryResponse(status, request.url, location=location, range_end=told))
     return False
