@@ -99,6 +99,7 @@ class Traits(Struct, frozen=True):
     follow on a screen. `bodies`: how many bodies are sent at once. `requests`: how many blobs may be under way that
     each cost a request without a body. Blobs of at most `small` bytes have a lane of their own, so that they never wait
     behind large ones. `asks_ahead`: answers take long, so it pays to ask for blobs before their turn to be sent.
+    `opened_ahead`: how many large blobs are opened beside those that are sent, to be sent as soon as one has ended.
     `mounts_itself`: a small blob is put with the target itself among the candidates, instead of being asked for first.
     `mounts`: blobs can be mounted from other repositories at the same origin. `is_local`: a blob that the target
     reports missing is certainly missing, so that no pause helps; and the target itself bounds how often it reports
@@ -109,6 +110,7 @@ class Traits(Struct, frozen=True):
     requests: int = 8
     small: int = 8 * 1024 * 1024
     asks_ahead: bool = False
+    opened_ahead: int = 0
     mounts_itself: bool = False
     mounts: bool = False
     is_local: bool = False

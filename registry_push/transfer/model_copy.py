@@ -88,7 +88,10 @@ class ModelCopy:
             async with asyncio.TaskGroup() as beside:
                 asking = beside.create_task(self._ask_ahead(large[: traits.bodies - 1 : -1], traits))
                 async with asyncio.TaskGroup() as group:
-                    for lane, workers in ((large, traits.bodies), (blobs[len(large) :], traits.requests)):
+                    for lane, workers in (
+                        (large, traits.bodies + traits.opened_ahead),
+                        (blobs[len(large) :], traits.requests),
+                    ):
                         turns = iter(lane)
                         for _ in range(workers):
                             group.create_task(self._work(turns))

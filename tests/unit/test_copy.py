@@ -82,12 +82,12 @@ async def copied(target: CountingTarget, size: int) -> None:
     assert report.done[0].uploaded == BLOBS + 1
 
 
-@pytest.mark.parametrize(("bodies", "requests"), [(8, 24), (3, 3), (1, 4)])
-async def test_as_many_go_at_once_as_the_target_says(bodies: int, requests: int) -> None:
-    traits = Traits(bodies=bodies, requests=requests, small=1000)
+@pytest.mark.parametrize(("bodies", "requests", "ahead"), [(8, 24, 0), (8, 24, 4), (3, 3, 1), (1, 4, 0)])
+async def test_as_many_go_at_once_as_the_target_says(bodies: int, requests: int, ahead: int) -> None:
+    traits = Traits(bodies=bodies, requests=requests, small=1000, opened_ahead=ahead)
     target = CountingTarget(traits)
     await copied(target, 1000)
     assert target.most == requests
     target = CountingTarget(traits)
     await copied(target, 1001)
-    assert target.most == bodies
+    assert target.most == bodies + ahead

@@ -37,6 +37,11 @@ def test_only_a_far_registry_is_asked_ahead() -> None:
     assert at(8).asks_ahead and not at(8, near=True).asks_ahead
 
 
+def test_uploads_are_opened_ahead_only_at_a_far_registry_and_beside_others() -> None:
+    assert at(8).opened_ahead == 4
+    assert at(8, near=True).opened_ahead == at(1).opened_ahead == 0
+
+
 def test_more_jobs_never_mean_fewer_requests() -> None:
     for near in (True, False):
         requests = [at(jobs, near=near).requests for jobs in JOBS]
