@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import product
 
 import pytest
 
@@ -11,7 +12,8 @@ from registry_push.model import Descriptor, Digest
 from registry_push.protocol.response import RegistryResponse
 from registry_push.protocol.retry import Budget
 from registry_push.protocol.upload.chunks import ChunkPlan, MiB
-from registry_push.protocol.upload.requests import UploadRequest
+from registry_push.protocol.upload.parts import Parts
+from registry_push.protocol.upload.requests import OllamaWay, UploadRequest
 from registry_push.protocol.upload.session import UploadSession
 from registry_push.protocol.upload.upload_state import UploadState
 from tests.support.simulated import ENDPOINTS
@@ -45,40 +47,75 @@ def test_a_registry_that_keeps_next_to_nothing_of_each_chunk_ends_the_upload() -
 
 # What a registry may answer to each kind of request, always alike: a status, and the last byte it says it has. "all"
 # stands for the blob's last byte, "sent" for the last one that was sent.
-_STATUSES = (200, 202, 204, 404, 416, 429)
-_RANGES = (None, 0, "sent", "all")
-_HOW = [(status, last) for status in _STATUSES for last in _RANGES]
+Answer = tuple[int, int | str | None]
+_HOW: tuple[Answer, ...] = tuple(product((200, 202, 204, 404, 416, 429), (None, 0, "sent", "all")))
+_PLAIN: tuple[Answer, ...] = tuple((status, None) for status in (200, 201, 202, 204, 307, 400, 401, 404, 416, 429, 503))
+_LOCATION = "https://r.example/v2/a/b/blobs/uploads/1"
+# Requests, more than chunks of 16 MiB that become short ones take for 20 MiB.
+_MOST = 400
 
 
 @pytest.mark.attack("S7")
 @pytest.mark.parametrize("size", [len(CONTENT), 20 * MiB])
 @pytest.mark.parametrize("head", [404, 200, 429])
-def test_a_registry_that_always_answers_alike_ends_the_upload(size: int, head: int) -> None:
-    """A PUT answered by 202, HEAD by 404 and GET by fewer bytes was repeated without a pause, for ever."""
-    blob = Descriptor("a/b", Digest.of(CONTENT), size)
+@pytest.mark.parametrize("post", [202, 201, 200])
+def test_a_registry_that_always_answers_alike_ends_the_upload(size: int, head: int, post: int) -> None:
+    """Two had no end and no pause: a PUT answered by 202, HEAD by 404 and GET by fewer bytes; and, after some other
+    trouble, POST by 201 and HEAD by 429."""
+    patches = _HOW if size > len(CONTENT) and post == 202 else _HOW[:1]
     endless = [
         (patch, put, get)
-        for patch in (_HOW if size > len(CONTENT) else _HOW[:1])
-        for put in _HOW
-        for get in _HOW
-        if not _ends(blob, {"PATCH": patch, "PUT": put, "GET": get, "HEAD": (head, None)})
+        for patch, put, get in product(patches, _HOW, _HOW)
+        if not _ends(size, {"POST": (post, None), "PATCH": patch, "PUT": put, "GET": get, "HEAD": (head, None)})
     ]
     assert endless == []
 
 
-def _ends(blob: Descriptor, how: Mapping[str, tuple[int, str | int | None]]) -> bool:
-    """Return whether an upload ends soon. Long chunks may become short ones, two requests each."""
-    plan = ChunkPlan.for_blob(blob.size)
-    session = UploadSession(UploadState(blob, ENDPOINTS, plan, budget=Budget(2, clock=lambda: 0.0, dice=lambda: 1.0)))
-    sent = 0
-    for _ in range(400):
-        request = session.next_request()
-        if request is None:
-            return True
-        assert isinstance(request, UploadRequest)
-        status, last = how.get(request.method, (202, None))
+@pytest.mark.attack("S7")
+@pytest.mark.parametrize("way", [OllamaWay(), OllamaWay(direct=True)], ids=["in parts", "direct"])
+@pytest.mark.parametrize("head", [404, 200, 429])
+@pytest.mark.parametrize("post", [202, 201, 200])
+def test_an_ollama_registry_that_always_answers_alike_ends_the_upload(way: OllamaWay, head: int, post: int) -> None:
+    endless = [
+        (patch, put, get)
+        for patch, put, get in product(_PLAIN, _PLAIN, _PLAIN)
+        if not _ends(
+            300 * MiB, {"POST": (post, None), "PATCH": patch, "PUT": put, "GET": get, "HEAD": (head, None)}, way
+        )
+    ]
+    assert endless == []
+
+
+def _ends(size: int, how: Mapping[str, Answer], way: OllamaWay | None = None) -> bool:
+    """Return whether an upload of `size` bytes ends soon."""
+    blob, budget = Descriptor("a/b", Digest.of(CONTENT), size), Budget(2, clock=lambda: 0.0, dice=lambda: 1.0)
+    session = UploadSession(UploadState(blob, ENDPOINTS, ChunkPlan.for_blob(size), budget=budget, ollama=way))
+    asked, sent = 0, 0
+
+    def answered(request: UploadRequest) -> RegistryResponse:
+        nonlocal asked, sent
+        asked += 1
+        status, last = how[request.method]
         sent = request.span.stop if request.span is not None else sent
-        told = last if not isinstance(last, str) else blob.size - 1 if last == "all" else sent - 1
-        location = "https://r.example/v2/a/b/blobs/uploads/1" if status < 300 else None
-        session.receive(RegistryResponse(status, request.url, location=location, range_end=told))
-    return False
+        told = last if not isinstance(last, str) else size - 1 if last == "all" else sent - 1
+        location = _LOCATION if status < 400 else None
+        beside = location if way is not None else None
+        return RegistryResponse(status, request.url, location=location, upload_location=beside, range_end=told)
+
+    while asked < _MOST and (request := session.next_request()) is not None:
+        if isinstance(request, Parts):
+            _send_parts(request, answered)
+            session.receive(request)
+        else:
+            session.receive(answered(request))
+    return asked < _MOST
+
+
+def _send_parts(parts: Parts, answered: Callable[[UploadRequest], RegistryResponse]) -> None:
+    for _ in range(_MOST):
+        question = parts.take()
+        if question is None:
+            return
+        put = parts.asked(question.number, answered(question.request))
+        if put is not None:
+            parts.placed(put.number, answered(put.request))

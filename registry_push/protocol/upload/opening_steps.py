@@ -68,6 +68,8 @@ class OpeningSteps(Machine):
         """Believe a mount that was asked for; ask whether the blob is there if none was."""
         mounts, ollama = self.upload.mounts, self.upload.ollama
         if not mounts and not (ollama is not None and ollama.direct):
+            # Instead of a fresh session there is this answer: no other is asked for.
+            self.upload.is_fresh |= self.upload.state is State.FRESH
             self.upload.state = State.CONFIRMING
             return
         is_elsewhere = bool(mounts) and mounts[0] != self.upload.endpoints.repository
