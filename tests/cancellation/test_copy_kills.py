@@ -66,8 +66,8 @@ def test_what_a_store_shows_is_held_against_ollamas_rules(model: Model, tmp_path
     blobs = {blob.digest.hex: root / "blobs" / blob.digest.path_name for blob in model.manifest.blobs}
     gone, bad, *_ = blobs
     blobs[gone].unlink()
-    with blobs[bad].open("r+b") as file:
-        file.write(b"x")
+    content = blobs[bad].read_bytes()
+    blobs[bad].write_bytes(bytes([content[0] ^ 1]) + content[1:])
     (root / "blobs" / f"sha256-{gone}-partial-0").touch()
     (root / "manifests" / "stray").touch()
     (root / "stray").mkdir()
