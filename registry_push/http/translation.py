@@ -50,6 +50,8 @@ def translated(error: Exception, url: str, proxy: Proxy | None = None) -> Regist
             )
         case aiohttp.ServerDisconnectedError():
             return ConnectionLost(f"{where.netloc} closed the connection without an answer", url=url)
+        case aiohttp.ClientPayloadError():
+            return ConnectionLost(f"the connection to {where.netloc} broke before all of an answer was there", url=url)
         case aiohttp.ClientResponseError():
             return ConnectionLost(f"{where.netloc} gave no readable HTTP answer: {redacted(error.message)}", url=url)
         case ValueError():

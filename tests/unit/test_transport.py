@@ -57,6 +57,11 @@ async def test_an_unknown_host_is_called_unknown() -> None:
             "gave no readable HTTP answer",
         ),
         (Says(raw=b"HTTP/1.1 200 OK\r\nContent-Le"), "without an answer|broke"),
+        (Says(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal"), "broke before all of an answer was there$"),
+        (
+            Says(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhal"),
+            "broke before all of an answer was there$",
+        ),
         (Says(200, body=b"x" * 100, cut_answer_at=50), "broke"),
         (Says(cut_request_at=0), "broke|without an answer"),
     ],
