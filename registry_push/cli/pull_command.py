@@ -18,7 +18,12 @@ from .running import Outcome, run
 
 @click.command("pull", cls=GroupedCommand)
 @click.argument("names", nargs=-1, required=True, metavar="REF…", shell_complete=hosts)
-@option("--as", "name", metavar="NAME[:TAG]", help="Call the model so in the local store.")
+@option(
+    "--as",
+    "name",
+    metavar="NAME[:TAG]",
+    help="The model's name in the local store, instead of the one it has at the registry.",
+)
 @option("-n", "--dry-run", is_flag=True, help="Ask what is there, say what would be pulled, write nothing.")
 @options("store", "registry", "transfer", "output")
 def command(names: tuple[str, ...], name: str | None, **flags: Any) -> None:

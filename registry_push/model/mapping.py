@@ -122,7 +122,8 @@ def _tag_of(name: AnyName) -> str:
         case Reference():
             if name.tag is None:
                 raise UsageError(
-                    f"{name} has no tag to keep", hint="name one at the target, as in HOST/PATH:TAG or oci:DIR:TAG"
+                    f"{name} has no tag to keep",
+                    hint="name one at the target, as in HOST/PATH:TAG or oci:DIR:TAG; for pull, --as NAME:TAG",
                 )
             return name.tag
         case LocalReference():
@@ -141,7 +142,7 @@ def _model_name(name: AnyName) -> ModelName:
         return ModelName(name.host, namespace, model, _tag_of(name), name.scheme or "https")
     except InvalidName as error:
         raise NameNotMappable(
-            f"{quoted(str(name))} can't be called so in an Ollama store: {error.message}",
+            f"{quoted(str(name))} is no name for a model in an Ollama store: {error.message}",
             hint="give it a name: ollama:NAME[:TAG]",
         ) from error
 

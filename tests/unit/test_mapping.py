@@ -75,7 +75,7 @@ def test_a_name_that_has_no_place_there_is_an_error_with_the_next_step(
 @pytest.mark.parametrize(
     ("target", "said", "next_step"),
     [
-        ("ollama:", "can't be called so in an Ollama store", "give it a name: ollama:NAME[:TAG]"),
+        ("ollama:", "is no name for a model in an Ollama store", "give it a name: ollama:NAME[:TAG]"),
         ("localhost:5000/", "can't keep its name at localhost:5000/", "registry:localhost:5000/NAME:TAG"),
         ("localhost:5000/ml/", "can't keep its name at localhost:5000/ml/", "registry:localhost:5000/ml/NAME:TAG"),
     ],
