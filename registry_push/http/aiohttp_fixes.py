@@ -173,7 +173,7 @@ class TimedResponse(aiohttp.ClientResponse):
         await super().start(connection)
         self.waited = clock() - began
         if isinstance(protocol, BoundedHandler) and self.content.is_eof():
-            # Its clock began after this answer, if the body's end was heard of in the same turn.
+            # The end of the request's body may have started the clock since the answer came.
             protocol.exchange_is_over()
         return self
 

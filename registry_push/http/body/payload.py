@@ -79,7 +79,7 @@ class SpanPayload(payload.Payload):
         self._told_at = 0.0
         self._bandwidth = bandwidth
         self._slice = bandwidth.slice if bandwidth else _MOST_AT_ONCE
-        self._size = self._length = span.length
+        self._size = self._length = span.length  # aiohttp's own may be None to a type checker
         self._counted = 0
         self._carrier: ThreadSender | None = None
         self.broken: OSError | None = None
