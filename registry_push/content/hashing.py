@@ -64,6 +64,14 @@ class RunningHash:
                 self._part += 1
         self.offset += len(piece)
 
+    def copy(self) -> RunningHash:
+        """Return another one that has taken the same, and goes on from there."""
+        with self._lock:
+            other = RunningHash(self._ends)
+            other.offset, other._part = self.offset, self._part
+            other._all, other._parts = self._all.copy(), [part.copy() for part in self._parts]
+            return other
+
     @property
     def digest(self) -> Digest:
         """Of what was taken."""
@@ -87,29 +95,22 @@ class Hasher:
         await self.finish(body, running)
         return running.digest
 
-    async def finish(self, body: BlobBody, running: RunningHash) -> None:
-        """Feed `running` with all that it misses of `body`.
+    async def finish(self, body: BlobBody, running: RunningHash, *, end: int | None = None) -> None:
+        """Feed `running` with all that it misses of `body`, up to `end` if that is given.
 
         Raises `SourceChanged` if a file has not the size its body said; else what the body raises. Cancelling is safe,
         and stops the work within one piece.
         """
+        end = body.size if end is None else end
         if is_hashed_at_once(body):
-            running.take(0, memoryview(body.content))
+            running.take(0, memoryview(body.content)[:end])
         elif isinstance(body, LocalFile):
-            await self._file(body, body.size, running)
+            await self._file(body, end, running)
         else:
             offset = running.offset
-            async for piece in body.open(offset, body.size - offset):
+            async for piece in body.open(offset, end - offset):
                 await start_in(self._pool, partial(running.take, offset, memoryview(piece)))
                 offset += len(piece)
-
-    async def read(self, body: LocalFile, running: RunningHash) -> memoryview:
-        """Read all of `body` into memory, and have `running` take it. Raises as `finish`."""
-        turns = self.turns(body.file.fileno())
-        try:
-            return await turns.take(partial(_read, turns.own[0], body.opened_as.size, running, body.name))
-        finally:
-            turns.close()
 
     def turns(self, *descriptors: int) -> FileWorker:
         """Yield turns of the threads on copies of `descriptors`."""
@@ -193,13 +194,6 @@ def take_next(descriptor: int, buffer: memoryview, offset: int, running: Running
     return len(_taken(buffer[:count], offset, running, name))
 
 
-def take_all(descriptor: int, buffer: memoryview, running: RunningHash, name: str) -> None:
-    """Fill `buffer` from the start of the file called `name`, and have `running` take it. Raises as `take_next`."""
-    offset = 0
-    while offset < len(buffer):
-        offset += take_next(descriptor, buffer[offset:], offset, running, name)
-
-
 def probe(descriptor: int, offset: int, length: int, name: str) -> None:
     """Read `length` bytes at `offset` and forget them. Raises as `take_next`: then the file is at fault, not the line.
 
@@ -243,12 +237,6 @@ def _piece(descriptor: int, offset: int, count: int, running: RunningHash | None
     except OSError as error:
         raise read_error(error, f"byte {offset} of {name}") from error
     return _taken(content, offset, running, name)
-
-
-def _read(descriptor: int, size: int, running: RunningHash, name: str) -> memoryview:
-    buffer = memoryview(bytearray(size))
-    take_all(descriptor, buffer, running, name)
-    return buffer
 
 
 def _hash_on(turns: FileWorker, size: int, running: RunningHash, name: str) -> None:

@@ -7,18 +7,20 @@ from typing import Final
 
 from ..content.base import FileIdentity
 from ..model import Digest
+from ..protocol.upload.chunks import SINGLE_PUT
 from ..settings import Verify
 from .keeper import Keeper
 
-# Hashing a smaller file is faster than asking the journal.
-_WORTH_IT: Final = 1024 * 1024
 # Nanoseconds. A file that changed this recently may change again without a new time, since a file system's clock moves
 # in steps (git calls such an entry racy).
 _RACY: Final = 2 * 10**9
 
 
 class HashCache:
-    """Knows from `--verify` and the keeper which files were hashed and are unchanged since. Nothing here waits."""
+    """Knows from `--verify` and the keeper which files were hashed and are unchanged since. Nothing here waits.
+
+    Of files that fit in one request nothing is noted: they are hashed each time, see `Verification`.
+    """
 
     def __init__(self, mode: Verify, keeper: Keeper) -> None:
         self._mode = mode
@@ -41,9 +43,9 @@ class HashCache:
         """
         if self._mode != "changed":
             return self._mode == "never"
-        return file is not None and file.size >= _WORTH_IT and self._keeper.verified(file) == digest
+        return file is not None and file.size > SINGLE_PUT and self._keeper.verified(file) == digest
 
     def note(self, file: FileIdentity, digest: Digest) -> None:
         """Note that `file` has just been hashed to `digest`, and did not change meanwhile."""
-        if file.size >= _WORTH_IT and time.time_ns() - max(file.modified, file.changed) > _RACY:
+        if file.size > SINGLE_PUT and time.time_ns() - max(file.modified, file.changed) > _RACY:
             self._keeper.verify(file, digest)

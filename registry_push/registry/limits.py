@@ -6,15 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from ..protocol.aimd import AIMD
 from ..protocol.bandwidth import Bandwidth
 from ..protocol.upload.chunks import SINGLE_PUT
-
-# Bytes of small bodies that are in memory at once: four times what a line of 1 Gbit/s and 50 ms holds. More costs
-# memory without being faster.
-_IN_MEMORY: Final = 24 * 1024 * 1024
 
 
 class Slots:
@@ -26,13 +21,12 @@ class Slots:
     def __init__(self, jobs: int, bandwidth: Bandwidth | None = None) -> None:
         self._jobs = jobs
         self._bandwidth = bandwidth
-        self._memory = Memory(_IN_MEMORY)
         self._sharing: list[RunSlots] = []
 
     @contextmanager
     def run(self) -> Iterator[RunSlots]:
         """Yield the share of one run while it runs; it takes nothing from the others before its first upload."""
-        slots = RunSlots(lambda: Limits(self._jobs, self._runs_that_count, self._bandwidth, self._memory))
+        slots = RunSlots(lambda: Limits(self._jobs, self._runs_that_count, self._bandwidth))
         self._sharing.append(slots)
         try:
             yield slots
@@ -82,10 +76,8 @@ class Limits:
         jobs: int,
         runs: Callable[[], int] = lambda: 1,
         bandwidth: Bandwidth | None = None,
-        memory: Memory | None = None,
     ) -> None:
         self.bandwidth = bandwidth  # of all runs together; None: no limit
-        self._memory = memory or Memory(_IN_MEMORY)
         self.taken = 0  # bodies that the registry has accepted
         self.counts = False  # whether anything was uploaded there yet
         self._window = AIMD(jobs)
@@ -97,10 +89,6 @@ class Limits:
     def body(self, blob_size: int) -> Lane:
         """Return a context manager that holds a slot for one body of a blob of `blob_size` bytes."""
         return self._small if blob_size <= SINGLE_PUT else self._large
-
-    def body_in_memory(self, size: int) -> _BodyInMemory:
-        """Return a context manager that holds a slot, and room in memory, for all of a blob of `size` bytes."""
-        return _BodyInMemory(self.body(size), self._memory.room(size))
 
     def part(self) -> Lane:
         """Return a context manager that holds a slot for a part sent to a storage."""
@@ -124,87 +112,6 @@ class Limits:
         """Let waiting bodies in after the number of runs has become smaller, or that of slots larger."""
         for lane in (self._large, self._small, self._parts):
             lane.let_in()
-
-
-class Memory:
-    """Room for content in memory: `size` bytes, or one body of any size. First come, first served."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._taken = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    def room(self, count: int) -> Room:
-        """Return a context manager that holds room for `count` bytes."""
-        return Room(self, count)
-
-    async def take(self, count: int) -> None:
-        """Take room for `count` bytes, which have to be given back. Cancelling takes nothing."""
-        if not self._waiting and self._has(count):
-            self._taken += count
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((count, turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                self._let_in()  # those behind it
-            else:  # it got the room and was cancelled at once
-                self.give_back(count)
-            raise
-
-    def give_back(self, count: int) -> None:
-        """Give `count` bytes to those that wait."""
-        self._taken -= count
-        self._let_in()
-
-    def _has(self, count: int) -> bool:
-        return not self._taken or self._taken + count <= self._size
-
-    def _let_in(self) -> None:
-        while self._waiting:
-            count, turn = self._waiting[0]
-            if not turn.done():
-                if not self._has(count):
-                    return
-                self._taken += count
-                turn.set_result(None)
-            self._waiting.popleft()
-
-
-class Room:
-    """Room for `count` bytes in `memory`, held inside `async with`. Cancelling is safe."""
-
-    def __init__(self, memory: Memory, count: int) -> None:
-        self._memory, self._count = memory, count
-
-    async def __aenter__(self) -> None:
-        await self._memory.take(self._count)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._memory.give_back(self._count)
-
-
-class _BodyInMemory:
-    """A slot and then room, held inside `async with`. Cancelling is safe."""
-
-    def __init__(self, lane: Lane, room: Room) -> None:
-        self._lane, self._room = lane, room
-
-    async def __aenter__(self) -> None:
-        await self._lane.__aenter__()
-        try:
-            await self._room.__aenter__()
-        except BaseException:
-            await self._lane.__aexit__()
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        try:
-            await self._room.__aexit__()
-        finally:
-            await self._lane.__aexit__()
 
 
 class Lane:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from ..content.base import BlobBody, LocalFile
+from ..content.base import BlobBody
 from ..content.progress import Progress
 from ..errors import (
     ConnectionLost,
@@ -69,7 +69,6 @@ class Upload:
     sent: int = field(default=0, init=False)
     blob: Descriptor = field(init=False)
     stall: float = field(init=False)  # seconds in which a line that works moves something
-    _fits_memory: bool = field(init=False)  # see `_goes_whole`
     _taken: int = field(default=0, init=False)  # bodies of the run that had been taken when this one was turned away
     _content: Verification = field(init=False)
     _here: Unavailable | None = field(default=None, init=False)  # the last trouble, if it was on this side
@@ -77,8 +76,6 @@ class Upload:
     def __post_init__(self) -> None:
         self.blob = self.session.blob
         self.stall = self.run_of.settings.timeout
-        is_small_file = 0 < self.blob.size <= SINGLE_PUT and isinstance(self.body, LocalFile)
-        self._fits_memory = is_small_file and not self.trust.is_blind
 
     async def run(self) -> Placement:
         """Upload the blob. Raises the error that prevents it; cancelling leaves the session open."""
@@ -108,6 +105,8 @@ class Upload:
                         continue
                     if self.session.restarts:  # it may have been the content
                         self._content.distrust()
+                    if request.span is not None:
+                        await self._content.go_back(request.span.start)
                     if request.closes and not self._settles_along(request):
                         await self._content.settle()
                     await self._step(request)
@@ -192,8 +191,7 @@ class Upload:
         return None
 
     def _slot(self, request: UploadRequest) -> AbstractAsyncContextManager[object]:
-        held = self.host.limits.body_in_memory if self._goes_whole else self.host.limits.body
-        return nullcontext() if request.span is None else held(self.blob.size)
+        return nullcontext() if request.span is None else self.host.limits.body(self.blob.size)
 
     def _is_sessions_fault(self, error: TLSFailed | NotAllowed) -> bool:
         """Return whether another session may work: missing permissions are final, except for an old session."""
@@ -266,11 +264,11 @@ class Upload:
             if self.run_of.stop.is_set() and self.session.kept is CutBehaviour.EVERYTHING:
                 raise ConnectionLost("stopped in a long chunk: what arrived of it is kept")
 
-        whole, limits = self._goes_whole, self.host.limits
+        limits = self.host.limits
         # What fits in one request but was refused so is hashed as it passes: nothing else of it is sent then either.
         if self._has_time and not self.exact and self.blob.size > SINGLE_PUT:
             self._content.hash_beside()
-        running = self._content.sending_whole() if whole else self._content.sending(span)
+        running = self._content.sending(span)
         check = self._content.check_file if running is None else partial(self._content.check, running)
         return SpanPayload(
             self.body,
@@ -284,17 +282,7 @@ class Upload:
             encrypted=encrypted_at_once(
                 bodies=limits.under_way, is_first_chunk=span.start == 0, is_near=self.host.throughput.is_near
             ),
-            whole=whole,
         )
-
-    @property
-    def _goes_whole(self) -> bool:
-        """Return whether each body is read into memory and hashed there before any of it is sent.
-
-        So nothing else is ever sent, whatever becomes of the file: one that is written through a memory map has no new
-        time. That takes a slot's worth of memory, `SINGLE_PUT` at most, as long as the body is under way.
-        """
-        return self._fits_memory and self.session.plan.single
 
     def _settles_along(self, request: UploadRequest) -> bool:
         """Return whether the PUT of a blob is hashed on its way: its last bytes wait until the digest is right.
@@ -303,9 +291,9 @@ class Upload:
         digest besides.
         """
         span = request.span
-        if span is None or self._goes_whole:
-            return span is not None
-        return (self.exact or not self._has_time) and self._content.may_settle_along(span.start)
+        if span is None:
+            return False
+        return (self._content.is_exact or not self._has_time) and self._content.may_settle_along(span.start)
 
     @property
     def _has_time(self) -> bool:
@@ -329,6 +317,7 @@ class Upload:
                 self.progress.moved(sum(moved.values()))
 
             assert request.span is not None, "a part has bytes"
+            await self._content.go_back(request.span.start)
             payload = self._payload(request.span, on_sent)
             try:
                 if not request.is_anonymous:  # asking; a registry that takes the body itself gets one at a time
@@ -344,5 +333,5 @@ class Upload:
                 parts.got_no_answer(error.message)
                 return RegistryResponse(NO_ANSWER, request.url)
 
-        at_once = 1 if self._content.is_streamed else MOST_AT_ONCE
+        at_once = 1 if self._content.goes_in_order else MOST_AT_ONCE
         await send_parts(parts, send, lambda: self.save(parts.record), self.run_of.stop, at_once)

@@ -17,7 +17,7 @@ from ..content.body import BytesBody, hint_for_damaged
 from ..content.hashing import Hasher, RunningHash, is_hashed_at_once
 from ..errors import BlobCorrupt, SourceChanged
 from ..model import Descriptor
-from ..protocol.upload.chunks import Span
+from ..protocol.upload.chunks import SINGLE_PUT, Span
 from .hash_cache import HashCache
 
 
@@ -29,7 +29,8 @@ class Verification:
     """The hash of one body: trusted from earlier, computed in parallel with sending, or by the reader that sends it.
 
     Its tasks are in `group`, which wrong content therefore ends. `exact`: trust nothing, and hash bytes as they are
-    sent if possible, so that even a file that is touched all the time can be sent.
+    sent if possible, so that even a file that is touched all the time can be sent. With small files it is always so:
+    that costs little, and one that is written through a memory map has no new time.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Verification:
         self._body = body
         self._hasher = hasher
         self._trust = trust
-        self._exact = exact
         self._local = body if isinstance(body, LocalFile) else None
+        self._is_small = self._local is not None and 0 < blob.size <= SINGLE_PUT and not trust.is_blind
+        self.is_exact = exact or self._is_small
         self._file = (self._local.identity if exact else self._local.opened_as) if self._local else None
         self._ends: Sequence[int] = ()
         self._running = RunningHash()
@@ -59,7 +61,6 @@ class Verification:
         self._is_seen = True  # all that was sent was hashed while it was sent
         self._is_unsettled = False  # something was sent since the hash was settled
         self._has_begun = False  # something was sent at all
-        self._is_whole = False  # the last body was completely in memory
 
     @property
     def md5s(self) -> tuple[bytes, ...]:
@@ -68,12 +69,12 @@ class Verification:
 
     def sending(self, span: Span) -> RunningHash | None:
         """Note that `span` is sent now, and return what is to take it as it is read, as `along`."""
-        if self._exact and span.start == 0:
+        if self.is_exact and span.start == 0:
             self._begin_anew()
         running = self.along(span.start)
         # A cancelled reader may still finish its piece, and would hash instead of this one.
         is_next = running is not None and span.start == self._next == running.offset
-        self._is_seen, self._is_whole = self._is_seen and is_next, False
+        self._is_seen = self._is_seen and is_next
         self._next, self._is_unsettled, self._has_begun = span.stop, True, True
         return running
 
@@ -100,7 +101,7 @@ class Verification:
 
         Then `check` has to be called after the last byte is hashed, and before it is sent.
         """
-        if self._exact:
+        if self.is_exact:
             if start == 0:
                 self._begin_anew()
             return self.along(start) is not None and self._is_seen and start == self._next == self._running.offset
@@ -109,10 +110,24 @@ class Verification:
         self._begin_anew()
         return True
 
-    def sending_whole(self) -> RunningHash:
-        """Return the hash to feed with all content before any of it is sent; then call `check`."""
-        self._is_whole = True
-        return RunningHash()
+    async def go_back(self, start: int) -> None:
+        """Prepare to send once more from `start`, where content is hashed as it is sent.
+
+        What was sent before `start` was hashed with bytes behind it, so the file is read again up to the last of them.
+        Raises `InDoubt` if they are not the same any more, and what reading raises.
+        """
+        if not self.is_exact or self._local is None or self._hashing is not None or not start:
+            return
+        if start != self._running.offset:
+            sent, before = self._running.copy(), RunningHash(self._ends)
+            await self._hasher.finish(self._body, before, end=start)
+            if sent.offset > start:  # otherwise another process has sent it
+                again = before.copy()
+                await self._hasher.finish(self._body, again, end=sent.offset)
+                if again.digest != sent.digest:
+                    raise InDoubt(f"the file of {self._blob.digest} was changed while it was sent")
+            self._running = before
+        self._next = start
 
     def check(self, running: RunningHash) -> None:
         """Raise `BlobCorrupt` if `running`, fed with all of the content, does not have the blob's digest.
@@ -139,7 +154,7 @@ class Verification:
         """Start to hash in parallel with sending, with the md5 of the parts that end at `ends`."""
         if ends:
             self._ends, self._running = ends, RunningHash(ends)
-            if self.is_streamed:  # hashed as its parts are sent, in their order
+            if self.goes_in_order:
                 return
         elif self._hashing is not None or self._trusted():
             return
@@ -176,12 +191,17 @@ class Verification:
         """
         if self._is_unsettled:
             self.check_file()
-        if self._is_whole and self._identity() != self._file:
+        if self._is_small and self._has_begun and self._identity() != self._file:
             digest = await self._hasher.sha256(self._body)
             if digest != self._blob.digest:
                 raise SourceChanged(
                     f"the file of {self._blob.digest} was changed while it was sent; its content hashes to {digest} now"
                 )
+
+    @property
+    def goes_in_order(self) -> bool:
+        """Whether parts have to be sent one after the other, since they are hashed then."""
+        return self.is_streamed or self._is_small
 
     @property
     def is_streamed(self) -> bool:
@@ -194,11 +214,11 @@ class Verification:
 
     def _begin_anew(self) -> None:
         """Start again: bytes sent before don't count, and an earlier request's thread may still be hashing."""
-        self._running, self._next, self._is_seen, self._is_right = RunningHash(), 0, True, False
+        self._running, self._next, self._is_seen, self._is_right = RunningHash(self._ends), 0, True, False
 
     def _trusted(self) -> bool:
         if self._is_trusted is None:
-            is_to_be_hashed = self._ends or (self._exact and not self._trust.is_blind)
+            is_to_be_hashed = self._ends or (self.is_exact and not self._trust.is_blind)
             self._is_trusted = not is_to_be_hashed and self._trust.holds(self._file, self._blob.digest)
         return self._is_trusted
 

@@ -56,7 +56,11 @@ class Stage:
     def told(self, event: Event) -> None:
         if isinstance(event, BlobRewound):
             self.rewound.append(event)
-        is_of_it = getattr(event, "digest", None) == self.blob.digest or getattr(event, "blob", None) == self.blob
+        is_of_it = (
+            getattr(event, "digest", None) == self.blob.digest
+            or getattr(event, "blob", None) == self.blob
+            or self.blob.digest.short in getattr(event, "what", "")
+        )
         if isinstance(event, self.when) and is_of_it and self.meanwhile is not None:
             meanwhile, self.meanwhile = self.meanwhile, None if self.is_once else self.meanwhile
             meanwhile()

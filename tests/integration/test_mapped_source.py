@@ -12,7 +12,7 @@ import pytest
 from registry_push.embedded import Fault, On, Schedule, What
 from registry_push.embedded.faults import NO_FAULTS
 from registry_push.errors import BlobCorrupt, IntegrityError
-from registry_push.events import BlobStarted
+from registry_push.events import BlobStarted, Retrying
 from registry_push.protocol.upload.chunks import SINGLE_PUT
 from registry_push.registry import hash_cache as trust
 from tests.integration.test_changing_source import WAYS, Stage, staged
@@ -94,3 +94,27 @@ async def test_what_is_written_while_it_is_sent_is_never_committed(
             assert holds(stage) == stage.content
         else:  # the right content may be there, sent from memory before the file was written
             assert isinstance(report.error, IntegrityError) and holds(stage) in (None, stage.content)
+
+
+@sizes
+async def test_small_parts_are_hashed_as_they_are_sent(tmp_path: Path, size: int) -> None:
+    async with staged(tmp_path, size, **WAYS["parts"]) as stage:
+        with mapped(stage) as content:
+            stage.when, stage.meanwhile = BlobStarted, lambda: flip(content)
+            report = await stage.push()
+        assert stage.is_over
+        assert isinstance(report.error, BlobCorrupt) and holds(stage) is None
+
+
+@ways
+@pytest.mark.parametrize("size", [4_000_000, SINGLE_PUT - 4096])  # less is hashed before any of it is sent
+async def test_wrong_bytes_before_a_cut_are_sent_once_more(tmp_path: Path, way: str, size: int) -> None:
+    """The file is right again when the rest is sent, and the registry has kept what was sent before."""
+    cuts = Schedule(tuple(Fault(What.CUT, On.PUT, number, at=200_000) for number in range(1, 8)))
+    async with staged(tmp_path, size, faults=cuts, **WAYS[way]) as stage:
+        with mapped(stage) as content:
+            flip(content)
+            stage.when, stage.meanwhile = Retrying, lambda: flip(content)
+            report = await stage.push()
+        assert stage.is_over
+        assert report.error is None and holds(stage) == stage.content

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 
-from registry_push.registry.limits import Limits, Memory, RunSlots, Slots
+from registry_push.registry.limits import Limits, RunSlots, Slots
 
 LARGE = 1 << 40
 
@@ -135,44 +135,6 @@ async def test_runs_that_a_registry_keeps_waiting_take_no_part() -> None:
                 await body.end()
             assert await moving(bodies) == 2, "half of them when another sends too"
             await end_all(bodies)
-
-
-async def test_small_bodies_in_memory_are_bounded_and_one_is_let_in_however_large() -> None:
-    memory, inside = Memory(10), list[int]()
-    ends = {count: asyncio.Event() for count in (4, 5, 6, 20)}
-
-    async def hold(count: int) -> None:
-        async with memory.room(count):
-            inside.append(count)
-            await ends[count].wait()
-            inside.remove(count)
-
-    async with asyncio.TaskGroup() as group:
-        for count in ends:
-            group.create_task(hold(count))
-        for expected, end in (([4, 5], 4), ([5], 5), ([6], 6), ([20], 20)):
-            await settled()
-            assert inside == expected
-            ends[end].set()
-    assert inside == []
-
-
-@pytest.mark.parametrize("is_in", [False, True])
-async def test_who_is_cancelled_gives_its_room_back(is_in: bool) -> None:
-    memory = Memory(10)
-    async with memory.room(10 if not is_in else 1):
-        waits = asyncio.create_task(_held(memory, 9))
-        await settled()
-        waits.cancel()
-        with suppress(asyncio.CancelledError):
-            await waits
-    async with asyncio.timeout(10), memory.room(10):
-        pass
-
-
-async def _held(memory: Memory, count: int) -> None:
-    async with memory.room(count):
-        await asyncio.Event().wait()
 
 
 async def test_a_registry_that_turns_bodies_away_slows_no_other() -> None:
