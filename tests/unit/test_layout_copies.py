@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import tarfile
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from registry_push.content.base import Placed
 from registry_push.content.body import BytesBody
+from registry_push.content.oci.archive import OCIArchive
+from registry_push.content.oci.index import LayoutIndex
 from registry_push.content.oci.layout import OCILayout
 from registry_push.content.partial_file import WORTH_KEEPING
 from registry_push.errors import BlobCorrupt, BlobMissing, ConnectionLost, ManifestCorrupt
 from registry_push.events import Placement
+from registry_push.model import Descriptor
 
 from ..support.layouts import BLOB, HELLO, described, manifest
 
@@ -183,3 +188,87 @@ async def test_two_models_share_a_blob(layout: OCILayout) -> None:
     await layout.put_manifest(manifest(note="other"), "other")
     assert body.asked == []
     assert len(list((layout.path / "blobs" / "sha256").iterdir())) == 3
+
+
+class Parses:
+    """Counts how often an `index.json` is parsed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        parse = LayoutIndex.parse
+
+        def counted(raw: bytes) -> LayoutIndex:
+            self.count += 1
+            return parse(raw)
+
+        monkeypatch.setattr(LayoutIndex, "parse", counted)
+
+
+def aged(path: Path) -> None:
+    """Let `path` have been written an hour ago: a file that was written just now may be written again unseen."""
+    os.utime(path, (time.time() - 3600,) * 2)
+
+
+async def test_an_index_is_parsed_once_however_many_names_are_asked_for(
+    layout: OCILayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aged(layout.path / "index.json")
+    parses = Parses(monkeypatch)
+    for _ in range(3):
+        assert (await layout.resolve("latest")).digest == manifest().digest
+        assert await layout.digest_of("latest") == manifest().digest
+        assert await layout.tags() == ("latest",)
+    assert parses.count == 1
+
+
+async def test_what_was_written_is_seen_whoever_wrote_it(layout: OCILayout) -> None:
+    index = layout.path / "index.json"
+    other = OCILayout(layout.path)
+    for note, writer in enumerate((layout, other, layout), 1):
+        for reader in (layout, other):
+            aged(index)
+            assert len(await reader.tags()) == note
+        await writer.put_manifest(manifest(note=str(note)), f"note-{note}")
+        for reader in (layout, other):
+            assert (await reader.resolve(f"note-{note}")).digest == manifest(note=str(note)).digest
+
+
+async def test_an_index_that_was_written_just_now_is_parsed_again(
+    layout: OCILayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writes within a tick of the file system's clock can leave the same times, the same size and one inode."""
+    parses = Parses(monkeypatch)
+    for _ in range(3):
+        await layout.tags()
+    assert parses.count == 3
+
+
+async def test_the_index_of_an_archive_is_parsed_once(
+    layout: OCILayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tarfile.open(tmp_path / "layout.tar", "w") as tar:
+        tar.add(layout.path, ".")
+    parses = Parses(monkeypatch)
+    async with OCIArchive(tmp_path / "layout.tar") as archive:
+        for _ in range(3):
+            assert (await archive.resolve("latest")).digest == manifest().digest
+    assert parses.count == 1
+
+
+def test_names_and_digests_of_an_index_are_looked_up_without_going_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = LayoutIndex()
+    for number in range(3):
+        index = index.tagged(manifest(note=str(number)).descriptor, str(number))
+    passes: list[LayoutIndex] = []
+    readable = LayoutIndex.readable
+
+    def counted(self: LayoutIndex) -> Iterator[Descriptor]:
+        passes.append(self)
+        return readable(self)
+
+    monkeypatch.setattr(LayoutIndex, "readable", counted)
+    for number in range(3):
+        digest = manifest(note=str(number)).digest
+        found, named = index.with_digest(digest), index.named(str(number))
+        assert found is not None and named is not None and found.digest == named.digest == digest
+    assert passes == [index]

@@ -50,6 +50,7 @@ class OCIArchive(LayoutReader):
         self._lock = threading.Lock()
         self._is_over = False
         self._opened: tuple[io.FileIO, Mapping[str, Member]] | None = None
+        self._index: LayoutIndex | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -135,10 +136,13 @@ class OCIArchive(LayoutReader):
             raise read_error(error, f"byte {offset} of {self.path}", damaged=ArchiveCorrupt) from error
 
     def _read_index(self) -> LayoutIndex:
+        if self._index is not None:
+            return self._index
         try:
-            return LayoutIndex.parse(self._read_member("index.json"))
+            self._index = LayoutIndex.parse(self._read_member("index.json"))
         except ManifestCorrupt as error:
             raise ManifestCorrupt(f"{error.message} ({self.path})", hint=COPY_AGAIN) from error
+        return self._index
 
     def _read_blob(self, digest: Digest) -> bytes:
         if path_of(digest) not in self._contents()[1]:

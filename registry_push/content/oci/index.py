@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, Final, Self
 
 from msgspec import Struct, field
@@ -20,7 +21,7 @@ REF_NAME: Final = "org.opencontainers.image.ref.name"
 IMAGE_NAME: Final = "io.containerd.image.name"
 
 
-class LayoutIndex(Struct, frozen=True):
+class LayoutIndex(Struct, frozen=True, dict=True):
     """The entries as they were read, and the document's other fields.
 
     An entry is parsed when it is asked for: one that we can't parse must not hide the others, and is written back as it
@@ -66,13 +67,26 @@ class LayoutIndex(Struct, frozen=True):
 
         Raises `ManifestCorrupt` if that can't be read.
         """
-        found = [entry for entry in self.entries if _name(entry) == ref]
-        found = found or [entry for entry in self.entries if _name(entry, IMAGE_NAME) == ref]
-        return Descriptor.parse(found[-1], where=f"index.json's {printable(ref)}") if found else None
+        found = self._by_name.get(ref)
+        return Descriptor.parse(found, where=f"index.json's {printable(ref)}") if found is not None else None
 
     def with_digest(self, digest: Digest) -> Descriptor | None:
         """Return the manifest with this digest; None if it is not listed or can't be parsed."""
-        return next((found for found in self.readable() if found.digest == digest), None)
+        return self._by_digest.get(digest)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Mapping[str, Any]]:
+        """The last entry of each name; a name of our own key counts before one of containerd's."""
+        keyed = [(_name(entry, key), entry) for key in (IMAGE_NAME, REF_NAME) for entry in self.entries]
+        return {name: entry for name, entry in keyed if name is not None}
+
+    @cached_property
+    def _by_digest(self) -> Mapping[Digest, Descriptor]:
+        """The first entry of each digest."""
+        found: dict[Digest, Descriptor] = {}
+        for entry in self.readable():
+            found.setdefault(entry.digest, entry)
+        return found
 
     def readable(self) -> Iterator[Descriptor]:
         """Yield every entry that is a descriptor."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from ...errors import BlobCorrupt, BlobMissing, ManifestCorrupt, StoreNotFound, Unreadable
 from ...model import Digest
@@ -14,8 +16,14 @@ from ...model.manifest import MAX_MANIFEST_BYTES
 from ..ollama.paths import open_regular, read_bounded, regular_descriptor
 from ..read_errors import read_error
 from ..small_files import read_small_file
+from ..threads import in_thread
 from .index import LayoutIndex
 from .reader import COPY_AGAIN
+
+# Device, inode, size, and the times of the last changes of content and of status.
+_Stamp = tuple[int, int, int, int, int]
+# Seconds. Two changes in so short a time may leave a file with the same time: FAT counts in steps of two seconds.
+_TICK: Final = 2.0
 
 
 def blob_path(folder: Path, digest: Digest) -> Path:
@@ -36,6 +44,7 @@ class LayoutFiles:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._last: tuple[_Stamp, LayoutIndex] | None = None
 
     def inside(self, path: Path) -> Path:
         """Return where `path` really is. Raises `Unreadable` if that is outside the layout."""
@@ -48,9 +57,24 @@ class LayoutFiles:
         return regular_descriptor(self.inside(path))
 
     async def index(self) -> LayoutIndex:
-        """Return what `index.json` says. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""
+        """Return what `index.json` says, parsed again only if the file is another than at the last time.
+
+        Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`.
+        """
         with self._explaining_index():
-            return LayoutIndex.parse(await read_small_file(self._index_path, MAX_MANIFEST_BYTES, self._descriptor))
+            stamp = await in_thread(self._stamp)  # before the content: a file that is replaced meanwhile is read again
+            if self._last is not None and self._last[0] == stamp:
+                return self._last[1]
+            index = LayoutIndex.parse(await read_small_file(self._index_path, MAX_MANIFEST_BYTES, self._descriptor))
+        self._last = (stamp, index) if stamp is not None else None
+        return index
+
+    def _stamp(self) -> _Stamp | None:
+        """Return what is different once `index.json` is written; None if it was written just now, and may be again."""
+        status = self.inside(self._index_path).stat()
+        if time.time() - status.st_mtime < _TICK:
+            return None
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     async def manifest(self, digest: Digest) -> bytes:
         """Return the bytes of a manifest. Raises `BlobMissing`, `BlobCorrupt`, `ManifestCorrupt`, `Unreadable`."""
