@@ -179,12 +179,16 @@ class ModelDone(_Told, frozen=True):
 
 
 class ModelFailed(_Told, frozen=True):
-    """A model was not copied; others may have been. `target` is None if its name is not allowed there."""
+    """A model was not copied; others may have been. `target` is None if its name is not allowed there.
+
+    `begun` is False if the run was stopped before the model's turn came; then there was no `ModelStarted`.
+    """
 
     name: ClassVar = "model_failed"
     model: str
     target: Reference | LocalReference | None
     error: RegistryPushError
+    begun: bool = True
 
 
 class HTTPRequest(_Told, frozen=True):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from ..content.base import Target
-from ..errors import RegistryPushError, unwrapped
+from ..errors import Interrupted, RegistryPushError, unwrapped
 from ..events import ModelDone, ModelFailed, ModelStarted, RunStarted, Sink
 from ..pauses import Pauses
 from ..state.journal import Journal
@@ -66,7 +66,7 @@ class Copier:
         async def copied(model: AnyJob) -> ModelDone | ModelFailed:
             target = self._target_of(model.target)
             async with at_once.setdefault(target.origin, asyncio.Semaphore(target.traits.models)):
-                event = await self._copied(model, target)
+                event = await self._copied(model, target) if not self._context.stop.is_set() else self._left(model)
             sink(event)
             return event
 
@@ -84,3 +84,8 @@ class Copier:
             return await copy.run()
         except RegistryPushError as error:
             return ModelFailed(model.called, model.target, error.of_model(model.called))
+
+    def _left(self, model: AnyJob) -> ModelFailed:
+        """Leave a model whose turn comes when the run is stopped to a later run."""
+        self._context.begins(model)
+        return ModelFailed(model.called, model.target, Interrupted("stopped before it was begun"), begun=False)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from ..content.base import Target
-from ..errors import Interrupted, ModelNotFound, StoreNotFound
+from ..errors import ModelNotFound, StoreNotFound
 from ..events import ModelDone, ModelFailed, Sink, Warned, ignore
 from ..http.proxies import Proxies
 from ..model.mapping import AnyName, CopyTarget, parse_copy_target
@@ -124,8 +124,7 @@ async def copy_each(
         elif shared.journal is not None:
             shared.journal.end(record)
     report = Report(tuple(replace(model, dry_run=dry_run) for model in models), _OUTCOMES[verb])
-    if report.failed and all(isinstance(model.error, Interrupted) for model in report.failed):
-        raise report.failed[0].error if len(report.failed) == 1 else Interrupted("stopped; copied content is kept")
+    report.refuse_interrupted("copied content is kept")
     return report
 
 

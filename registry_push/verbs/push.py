@@ -120,10 +120,7 @@ async def carry_out(
             goes_on = isinstance(model, ModelFailed) and isinstance(model.error, PASSING)
             if shared.journal is not None and not goes_on:
                 shared.journal.end(record)
-    if report.failed and all(isinstance(model.error, Interrupted) for model in report.failed):
-        if len(report.failed) == 1:
-            raise report.failed[0].error
-        raise Interrupted("stopped; what the registry has acknowledged is kept")
+    report.refuse_interrupted("what the registry has acknowledged is kept")
     return report
 
 

@@ -146,7 +146,7 @@ class Bars:
                 case ModelDone():
                     self._summarise(words.summary(event, self._run.elapsed(event, now), self._verb))
                 case ModelFailed():
-                    self._shown = event.error
+                    self._shown = event.error if event.begun else self._shown
                     self._keep(*words.failure(event))
                 case _:
                     pass

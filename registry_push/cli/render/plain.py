@@ -69,7 +69,7 @@ class _Lines:
             self._outlet.put(self._out, line)
 
     def _fail(self, event: ModelFailed) -> None:
-        self._shown = event.error
+        self._shown = event.error if event.begun else self._shown
         self._say(*words.failure(event))
 
     def _say(self, *lines: str) -> None:

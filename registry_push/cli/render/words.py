@@ -67,12 +67,14 @@ def closing(models: Sequence[ModelDone | ModelFailed], verb: Verb = PUSH) -> lis
     done = [model for model in models if isinstance(model, ModelDone)]
     if len(models) < 2:
         return []
+    left = sum(isinstance(model, ModelFailed) and not model.begun for model in models)
     there = sum(model.is_there_already for model in done)
     dry_run = any(model.dry_run for model in done)
     counts = (
         (len(done) - there, f"would be {verb.done}" if dry_run else verb.done),
         (there, "there already"),
-        (len(models) - len(done), "failed"),
+        (len(models) - len(done) - left, "failed"),
+        (left, "not begun"),
     )
     facts = ", ".join(f"{number:,} {what}" for number, what in counts if number)
     size = f"{units.size(sum(model.sent for model in done))} {'would be ' if dry_run else ''}{verb.moved}"
@@ -170,8 +172,8 @@ def error(error: RegistryPushError, *, model: str | None = None) -> list[str]:
 
 
 def failure(event: ModelFailed) -> list[str]:
-    """Return the error of one model of several."""
-    return error(event.error, model=event.model)
+    """Return the error of one model of several; nothing for one that was not begun, which the last line counts."""
+    return error(event.error, model=event.model) if event.begun else []
 
 
 def _hint(hint: str | None) -> list[str]:
