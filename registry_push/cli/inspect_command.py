@@ -175,8 +175,11 @@ async def _listing(text: str, layout: OCILayout | OCIArchive, refs: Iterable[str
 async def _in_layout(text: str, layout: OCILayout | OCIArchive, ref: str | None) -> _Seen:
     from ..verbs.sources import LayoutSource
 
-    manifest = await layout.resolve(ref)
-    about = await _referrers(LayoutSource(layout, text, ref or ""), manifest)
+    name = await layout.full_name(ref) if ref is not None else None
+    if name != ref:
+        text = f"{layout.origin}:{name}"
+    manifest = await layout.resolve(name)
+    about = await _referrers(LayoutSource(layout, text, name or ""), manifest)
     content = _content(manifest, await layout.children(manifest))
     present = [(blob, await layout.exists(blob)) for blob in content]
     rows = [BlobRow(blob, "present" if there else "missing") for blob, there in present]

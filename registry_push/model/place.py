@@ -206,9 +206,11 @@ def _split_layout(text: str, form: str) -> tuple[str, str | None]:
     before, slash, ref = text.rpartition("/:")
     if slash and before:
         return before, ref or None
-    # A name of a model with its tag, from the first colon on; else a bare name after the last one.
+    # A name of a model with its tag, from the first colon on; else a bare name after the last one. But a tar file's
+    # own name may hold colons, as times do.
     path, colon, ref = text[:1] + text[1:].partition(":")[0], *text[1:].partition(":")[1:]
-    if not colon or len(path) <= 1 or "/" not in ref or ":" not in ref.rpartition("/")[2]:
+    is_file = "/" not in ref and ref.rpartition(":")[0].endswith(".tar")
+    if not colon or len(path) <= 1 or ":" not in ref.rpartition("/")[2] or is_file:
         path, colon, ref = text.rpartition(":")
         # "C:\models" is a path; and a folder may hold a colon only before a slash.
         if not colon or "/" in ref or "\\" in ref or len(path) <= 1:

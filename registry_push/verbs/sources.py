@@ -246,6 +246,10 @@ class LayoutStore(IndexReader, Protocol):
         """Return the manifest under `ref`; None: the only one."""
         ...
 
+    async def full_name(self, ref: str) -> str:
+        """Return the name that `ref` is short for, else `ref`."""
+        ...
+
     async def children(self, manifest: Manifest) -> tuple[Manifest, ...]:
         """Return the manifests that a list names."""
         ...
@@ -274,8 +278,9 @@ class LayoutSource:
         self.manifest = layout.resolve
 
     async def names(self) -> tuple[AnyName, ...]:
-        """Return the selected name, else all."""
+        """Return the selected name, in full; else all."""
         if self._ref is not None:
+            self._ref = await self._layout.full_name(self._ref)
             return (LocalReference(self._place, self._ref),)
         tags = await self._layout.tags()
         if not tags:  # a layout of one manifest need not name it

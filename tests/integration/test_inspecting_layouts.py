@@ -81,3 +81,30 @@ async def test_if_all_are_damaged_it_ends_as_for_one_of_them(tmp_path: Path) -> 
     assert (shown.code, shown.out) == (one.code, "") and one.code == 3
     assert one.err in shown.err
     assert shown.err.count("warning") == 1 and f"warning: {NAMES[1]}" in shown.err
+
+
+@pytest.mark.parametrize("place", ["oci:{}/l", "oci-archive:{}/a.tar"])
+async def test_a_short_name_is_enough_for_whoever_reads(tmp_path: Path, place: str) -> None:
+    """`inspect` and `copy` read the same names."""
+    place = place.format(tmp_path)
+    write_sample_store(tmp_path / "models", name="registry.ollama.ai/me/c:latest")
+    await filled(tmp_path, place)
+    for short, name in (("a:v1", NAMES[0]), ("me/b:v2", NAMES[1]), ("c", "registry.ollama.ai/me/c:latest")):
+        shown = await command("inspect", f"{place}:{short}", home=tmp_path)
+        assert shown.code == 0 and f"{place}:{name}" in shown.out, shown.err
+        copied = await command("copy", "--dry-run", f"{place}:{short}", f"oci:{tmp_path}/to", home=tmp_path)
+        assert copied.code == 0 and f"→ oci:{tmp_path}/to:{name} " in copied.out, copied.err
+
+
+@pytest.mark.parametrize("verb", [["inspect"], ["copy", "oci:to"]], ids=["inspect", "copy"])
+async def test_a_short_name_of_several_is_answered_with_them(tmp_path: Path, verb: list[str]) -> None:
+    for name in ("me/c:v1", "you/c:v1", "you/d:v1"):
+        write_sample_store(tmp_path / "models", name=name)
+    settings = Settings(home=tmp_path, models=tmp_path / "models", state_dir=None)
+    await copy("ollama:", f"oci:{tmp_path}/l", settings=settings)
+    asked = await command(verb[0], f"oci:{tmp_path}/l:c:v1", *verb[1:], home=tmp_path)
+    assert asked.code == 3 and "'c:v1' is short for 2 models" in asked.err
+    assert "you/c:v1" in asked.err and "me/c:v1" in asked.err and "you/d:v1" not in asked.err
+    none = await command(verb[0], f"oci:{tmp_path}/l:c:v2", *verb[1:], home=tmp_path)
+    assert none.code == 3 and "there is no 'c:v2'" in none.err and "you/d:v1" in none.err
+    assert not (tmp_path / "to").exists()

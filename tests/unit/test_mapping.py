@@ -95,6 +95,10 @@ def test_a_model_of_the_store_is_found_by_its_reference(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
+        ("oci:./models:tiny:latest", LayoutPlace("./models", "tiny:latest")),
+        ("oci-archive:m.tar:tiny:latest", ArchivePlace("m.tar", "tiny:latest")),
+        ("oci-archive:at-12:30.tar:v1", ArchivePlace("at-12:30.tar", "v1")),
+        (f"oci:dir:sha256:{'0' * 64}", LayoutPlace("dir", f"sha256:{'0' * 64}")),
         ("oci:dir:localhost:5000/me/x:v1", LayoutPlace("dir", "localhost:5000/me/x:v1")),
         (
             "oci:/srv/models:registry.ollama.ai/library/a:b",

@@ -15,6 +15,7 @@ from ...errors import InvalidDigest, ManifestCorrupt, UnsupportedDigest, Unsuppo
 from ...model import Descriptor, Digest
 from ...model.json_document import decoded
 from ...model.manifest import OCI_INDEX
+from ...model.name import DEFAULT_TAG
 
 REF_NAME: Final = "org.opencontainers.image.ref.name"
 # containerd's and Docker's annotation. Their `ref.name` is the bare tag, and two saved images may both be `latest`.
@@ -69,6 +70,16 @@ class LayoutIndex(Struct, frozen=True, dict=True):
         """
         found = self._by_name.get(ref)
         return Descriptor.parse(found, where=f"index.json's {printable(ref)}") if found is not None else None
+
+    def meant_by(self, ref: str) -> tuple[str, ...]:
+        """Return the names that `ref` is short for: they have a host or more of a path before it, or `latest` after it.
+
+        A name that is written in full is none but itself.
+        """
+        if ref in self._by_name:
+            return (ref,)
+        ends = (f"/{ref}", f"/{ref}:{DEFAULT_TAG}")
+        return tuple(name for name in self.refs if f"/{name}".endswith(ends))
 
     def with_digest(self, digest: Digest) -> Descriptor | None:
         """Return the manifest with this digest; None if it is not listed or can't be parsed."""

@@ -46,6 +46,19 @@ class LayoutReader(ABC):
             entry = await self._only(index) if ref is None else self._listed(index, ref)
             return await (self.manifest(entry) if entry is not None else in_thread(self._unlisted, index, ref or ""))
 
+    async def full_name(self, ref: str) -> str:
+        """Return the name that `ref` is short for, as `me/tiny` is for `registry.ollama.ai/me/tiny:latest`.
+
+        If it is short for none, return it as it is. Raises `ModelNotFound` if it is for several; and as `tags`.
+        """
+        with _not_ollamas():
+            names = (await self.index()).meant_by(ref)
+        if len(names) > 1:
+            some = printable(", ".join(names[:8]), limit=900) + (", …" if len(names) > 8 else "")
+            what = f"{printable(repr(ref), limit=140)} is short for {len(names)} models in {self.path}"
+            raise ModelNotFound(what, hint=f"name one of them: {some}")
+        return names[0] if names else ref
+
     async def manifest(self, entry: Descriptor) -> Manifest:
         """Return the manifest that `entry` describes. Raises as `resolve`."""
         raw = await self._raw_manifest(entry.digest)
