@@ -10,8 +10,9 @@ import click
 
 from ..errors import KeyNotFound, UsageError
 from ..events import Warned
-from ..options.flags import FILE, option, options, settings_of
+from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
+from ..options.paths import FILE
 from ..settings import Settings
 from .render import Renderer
 from .render.tables import KeyView, key_lines

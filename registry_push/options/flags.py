@@ -19,33 +19,17 @@ from ..settings import (
     DEFAULT_RETRY_FOR,
     DEFAULT_TIMEOUT,
     Settings,
-    expanded,
 )
 from ..text.quantities import parse_duration, parse_rate, parse_size
-from ..usual_folders import home_of, usual_state
+from ..usual_folders import usual_state
 from .configuration import read_configuration
 from .option import CONFIGURATION, Option, located, own, renamed, table
 from .passwords import password_of
+from .paths import EXISTING, FILE, KEY, LOGINS, home
 
 # The prefix of each flag's environment variable.
 PREFIX: Final = "REGISTRY_PUSH_"
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
-
-class _File(click.Path):
-    """A path. A leading `~` is expanded, which no shell does in a variable, a file or `--flag=~/…`."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not value:
-            self.fail("the path is empty", param, ctx)
-        try:
-            return super().convert(expanded(value, _home()) if isinstance(value, str) else value, param, ctx)
-        except InvalidSettings as error:
-            self.fail(f"{error}; {error.hint}", param, ctx)
-
-
-# click does not check that files exist: the code that opens one explains better why it can't be read.
-FILE: Final = _File(readable=False, path_type=Path)
 
 
 def option(*flags: str, env: str | None = None, **attributes: Any) -> Callable[[Decorated], Decorated]:
@@ -112,17 +96,17 @@ _LOGIN: Final = (
 )
 
 _REGISTRY: Final = (
-    option("--key", type=FILE, metavar="FILE", help="The ed25519 key to sign in with. Else ~/.ollama/id_ed25519."),
-    option("--authfile", type=FILE, metavar="FILE", help="Read logins from FILE only."),
+    option("--key", type=KEY, metavar="FILE", help="The ed25519 key to sign in with. Else ~/.ollama/id_ed25519."),
+    option("--authfile", type=LOGINS, metavar="FILE", help="Read logins from FILE only."),
     option("--allow-realm", "allow_realms", multiple=True, metavar="HOST",
            help="Send the login to this token service too."),
     option("--allow-address", "allow_addresses", multiple=True, metavar="NETWORK",
            help="Let registries send uploads and redirects to these addresses, even if they are internal."),
     option("--plain-http", is_flag=True, help="Use http instead of https. Hosts on this machine need no flag."),
     option("--tls-verify", type=bool, default=True, metavar="BOOL", help="--tls-verify=false accepts any certificate."),
-    option("--ca-file", type=FILE, metavar="FILE", help="Trust the certificates in FILE as well."),
-    option("--cert", type=FILE, metavar="FILE", help="The client certificate to present, in PEM."),
-    option("--key-file", type=FILE, metavar="FILE", help="The private key of --cert."),
+    option("--ca-file", type=EXISTING, metavar="FILE", help="Trust the certificates in FILE as well."),
+    option("--cert", type=EXISTING, metavar="FILE", help="The client certificate to present, in PEM."),
+    option("--key-file", type=EXISTING, metavar="FILE", help="The private key of --cert."),
     option("--dialect", type=click.Choice(["auto", "oci", "ollama"]), default="auto", show_default=True,
            help="ollama: sign in with the key first, as at Ollama's own registry."),
     option("--timeout", type=Duration(), default=f"{DEFAULT_TIMEOUT:g}s", show_default=True, metavar="DURATION",
@@ -321,14 +305,14 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
     if "state_dir" in flags:
         given["state_dir"] = None if flags["no_resume"] else given.get("state_dir") or usual_state()
     try:
-        return Settings(**given, environ=dict(os.environ), home=_home(), password=password_of(flags, os.environ))
+        return Settings(**given, environ=dict(os.environ), home=home(), password=password_of(flags, os.environ))
     except InvalidSettings as error:
         raise renamed(error) from error
 
 
 def homeless_warning(flags: Mapping[str, Any]) -> Warned | None:
     """Return what a command with these flags can't do because its user has no home; None if there is a home."""
-    if _home() is not None:
+    if home() is not None:
         return None
     lost = "no configuration, login or key is looked for there"
     named = [flag for name, flag in (("key", "--key FILE"), ("authfile", "--authfile FILE")) if name in flags]
@@ -336,7 +320,3 @@ def homeless_warning(flags: Mapping[str, Any]) -> Warned | None:
         lost += ", and an interrupted push can't be resumed"
         named.append("--state-dir DIR")
     return Warned(f"this user has no home folder: {lost}", f"set HOME{'; or give ' if named else ''}{', '.join(named)}")
-
-
-def _home() -> Path | None:
-    return home_of(os.environ, posix=os.name == "posix")

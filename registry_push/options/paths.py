@@ -1,0 +1,68 @@
+"""Types of flags whose values are paths."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ..errors import InvalidSettings, KeyNotFound, RegistryPushError
+from ..settings import expanded
+from ..text.hint import Command, Hint, Login, Part, Setting, step
+from ..usual_folders import home_of
+from .option import Option
+
+
+class _File(click.Path):
+    """A path. A leading `~` is expanded, which no shell does in a variable, a file or `--flag=~/…`."""
+
+    def __init__(self) -> None:
+        # click does not check that it can be read: the code that opens it explains better why not.
+        super().__init__(readable=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail("the path is empty", param, ctx)
+        try:
+            return super().convert(expanded(value, home()) if isinstance(value, str) else value, param, ctx)
+        except InvalidSettings as error:
+            self.fail(f"{error}; {error.hint}", param, ctx)
+
+
+class _Existing(_File):
+    """A file to be read, which has to be there, even if it turns out not to be needed: who names it wants it used.
+
+    So does skopeo with `--authfile`, but not with the files that it looks for by itself.
+    """
+
+    def __init__(self, missing: type[RegistryPushError] = KeyNotFound, or_else: tuple[Part, ...] = ()) -> None:
+        super().__init__()
+        self._missing, self._or_else = missing, or_else
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        if not isinstance(param, Option) or ctx is None:  # a line of the file, which a flag may be set instead of
+            return path
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise self._missing(f"{param.called(ctx)} {path} is not there", hint=self._hint(param)) from error
+        except OSError:  # see `_File.__init__`
+            return path
+        return path
+
+    def _hint(self, param: Option) -> Hint:
+        return step("check ", Setting(param.key.replace("-", "_")), *self._or_else)
+
+
+FILE: Final = _File()
+EXISTING: Final = _Existing()
+KEY: Final = _Existing(or_else=("; or create one: ", Command("key create")))
+LOGINS: Final = _Existing(InvalidSettings, ("; or log in with: ", Login()))
+
+
+def home() -> Path | None:
+    """Return the user's home folder; None if there is none."""
+    return home_of(os.environ, posix=os.name == "posix")
