@@ -201,7 +201,7 @@ class OCIArchiveWriter(LocalTarget):
     async def _begun(self) -> PartialArchive:
         """Return the file, opened by the first call.
 
-        Raises as `writing`, `Unwritable`, and `UsageError` if it is there.
+        Raises as `writing`, `Unwritable`, `Unavailable` if another copy writes it, and `UsageError` if it is there.
         """
         if self._file is None:
             self.check_is_new()

@@ -6,13 +6,14 @@ import errno
 import hashlib
 import os
 import shlex
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, NoReturn
 
-from ...errors import Unwritable, UsageError
+from ...errors import Unavailable, Unwritable, UsageError
 from ...model import Digest
 from ..partial_file import WORTH_KEEPING, open_locked
 from ..spool import sync_folder
@@ -54,7 +55,10 @@ class PartialArchive:
         self._left: list[tuple[Digest, Member]] = []  # what an earlier run has left, the next one last
 
     def begin(self) -> None:
-        """Open the file; `take_over` is called next. Raises as `writing`, and `Unwritable`."""
+        """Open the file; `take_over` is called next.
+
+        Raises as `writing`; `Unavailable` if another copy is writing it, `Unwritable` if it can't be written.
+        """
         with writing(self._partial):
             self._path.parent.mkdir(parents=True, exist_ok=True)
         check_writable(self._partial)
@@ -63,16 +67,25 @@ class PartialArchive:
                 return
             self._descriptor = descriptor = open_locked(self._partial)
             if descriptor is None:
-                raise Unwritable(
-                    f"{self._partial} can't be used: another copy is writing it, or it is no plain file",
-                    hint="wait for the other copy to end; or see what is there, and move it away: ls -ld",
-                )
+                self._refuse()
             if os.pread(descriptor, len(self._head), 0) == self._head:
                 self._left = list(self._found(descriptor))[::-1]
             else:
                 os.ftruncate(descriptor, 0)
                 self._write(self._head, 0)
             self._end = len(self._head)
+
+    def _refuse(self) -> NoReturn:
+        """Raise the error for a file that can't be had: `Unavailable` if another copy has it, else `Unwritable`."""
+        refuse_existing(self._path)  # the other copy may have ended at this moment
+        if _is_plain(self._partial):
+            raise Unavailable(
+                f"another copy is writing {self._path}", hint="wait for it to end, or name another file for this one"
+            )
+        raise Unwritable(
+            f"{self._partial} can't be used: it is no plain file, or can't be made",
+            hint=f"see what is there, and move it away: ls -ld {shlex.quote(str(self._partial))}",
+        )
 
     def take_over(self) -> bool:
         """Hash the next bytes that an earlier run has left; return whether there are more. Raises as `writing`."""
@@ -231,6 +244,14 @@ class PartialArchive:
         while rest and self._descriptor is not None:
             written = os.pwrite(self._descriptor, rest, offset)
             rest, offset = rest[written:], offset + written
+
+
+def _is_plain(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def partial_path(path: Path) -> Path:
