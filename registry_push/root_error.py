@@ -51,11 +51,13 @@ class RegistryPushError(Exception):
         given = step(hint) if isinstance(hint, str) else hint
         self.next_step = given.rewritten(lambda text: printable(redacted(text))) if given is not None else None
 
-    def of_model(self, name: str) -> Self:
-        """Put the model's name into the command in the hint, and return the error."""
+    def of_model(self, name: str | None) -> Self:
+        """Put the name of an Ollama store's model into the command in the hint, and return the error.
+
+        None: it is from another place, into which Ollama can't fetch it.
+        """
         if self.next_step is not None:
-            named = f"ollama pull {printable(name)}"
-            self.next_step = self.next_step.rewritten(lambda text: text.replace("ollama pull NAME", named))
+            self.next_step = self.next_step.rewritten(lambda text: _about(text, name))
         return self
 
     def rewrite(self, changed: Callable[[str], str]) -> None:
@@ -84,6 +86,14 @@ class RegistryPushError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+def _about(hint: str, name: str | None) -> str:
+    if name is not None:
+        return hint.replace("ollama pull NAME", f"ollama pull {printable(name)}")
+    for there in ("", " on the machine it came from"):
+        hint = hint.replace(f"fetch the model again{there}: ollama pull NAME", "copy it again from where it came")
+    return hint
 
 
 def unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -91,14 +91,13 @@ class Manifest(Struct, frozen=True):
         if manifests is not None:
             found = _entries(manifests)
             return cls(raw, declared or media_type or OCI_INDEX, Digest.of(raw), None, (), found, subject)
-        return cls(
-            raw,
-            declared or media_type or (OCI_MANIFEST if _is_oci(document) else DOCKER_MANIFEST),
-            Digest.of(raw),
-            _config(document.get("config")),
-            _layers(layers if layers is not None else []),
-            subject=subject,
-        )
+        config, blobs = _config(document.get("config")), _layers(layers if layers is not None else [])
+        sizes: dict[Digest, int] = {}
+        for blob in (*blobs, *([config] if config else [])):
+            if sizes.setdefault(blob.digest, blob.size) != blob.size:
+                raise ManifestCorrupt(f"manifest gives {blob.digest} two sizes")
+        kind = kind or (OCI_MANIFEST if _is_oci(document) else DOCKER_MANIFEST)
+        return cls(raw, kind, Digest.of(raw), config, blobs, subject=subject)
 
     @property
     def is_list(self) -> bool:
@@ -147,14 +146,10 @@ class Manifest(Struct, frozen=True):
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """Every blob the manifest names, each digest once, the layers in order and the config last.
-
-        Raises `ManifestCorrupt` if one digest is given two sizes.
-        """
+        """Every blob the manifest names, each digest once, the layers in order and the config last."""
         unique: dict[Digest, Descriptor] = {}
         for blob in (*self.layers, *([self.config] if self.config else [])):
-            if unique.setdefault(blob.digest, blob).size != blob.size:
-                raise ManifestCorrupt(f"manifest gives {blob.digest} two sizes")
+            unique.setdefault(blob.digest, blob)
         return tuple(unique.values())
 
     @property

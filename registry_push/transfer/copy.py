@@ -83,7 +83,7 @@ class Copier:
         try:
             return await copy.run()
         except RegistryPushError as error:
-            return ModelFailed(model.called, model.target, error.of_model(model.called))
+            return ModelFailed(model.called, model.target, error.of_model(model.in_ollama))
 
     def _left(self, model: AnyJob) -> ModelFailed:
         """Leave a model whose turn comes when the run is stopped to a later run."""

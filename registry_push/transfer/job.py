@@ -46,6 +46,11 @@ class Job(Struct, Generic[Name, Target], frozen=True):
         return self.name.short if isinstance(self.name, ModelName) else str(self.name)
 
     @property
+    def in_ollama(self) -> str | None:
+        """The model's name in Ollama; None if it is not from an Ollama store."""
+        return self.called if isinstance(self.name, ModelName) else None
+
+    @property
     def target(self) -> Target:
         """The target, with its main tag."""
         return self.references[0]

@@ -53,7 +53,7 @@ def where_each_goes(
         except (InvalidName, NameNotMappable) as error:
             if named:
                 raise
-            failed.append(ModelFailed(_called(name), None, error.of_model(_called(name))))
+            failed.append(ModelFailed(_called(name), None, error.of_model(_in_ollama(name))))
     if failed and not found:
         raise failed[0].error
     for each, _ in found:
@@ -115,8 +115,8 @@ class CopyPlan:
                     return await self._look(each, source)
                 except RegistryPushError as error:
                     if is_only_one or self._all_or_nothing:
-                        raise error.of_model(_called(each.name)) from error.__cause__
-                    return ModelFailed(_called(each.name), each.references[0], error.of_model(_called(each.name)))
+                        raise error.of_model(_in_ollama(each.name)) from error.__cause__
+                    return ModelFailed(_called(each.name), each.references[0], error.of_model(_in_ollama(each.name)))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -208,6 +208,10 @@ class CopyPlan:
                 sink(model)
 
         return told
+
+
+def _in_ollama(name: AnyName) -> str | None:
+    return name.short if isinstance(name, ModelName) else None
 
 
 def _called(name: AnyName) -> str:
