@@ -6,6 +6,7 @@ time to start.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 from typing import Final
@@ -74,8 +75,29 @@ def group() -> None:
     """
 
 
+# The errors of writing to a full disk or to a reader that has left. They name no file, as those of opening one do.
+_NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
+
+
 def command() -> int:
     """Run the command line in `sys.argv` and return the exit code."""
+    try:
+        return _command()
+    except OSError as error:  # click prints help and the version by itself
+        if error.filename is not None or error.errno not in _NOT_WRITTEN:
+            raise
+        from .running import not_printed
+
+        return not_printed(error)
+    except SystemExit:  # click's answer to a reader that has left
+        if COMPLETE_VARIABLE in os.environ:  # … and the end of a completion
+            raise
+        from .running import BROKEN_PIPE
+
+        return BROKEN_PIPE
+
+
+def _command() -> int:
     if COMPLETE_VARIABLE in os.environ:  # a shell asks for completions
         from . import shells  # noqa: F401  # registers what it mends
     try:

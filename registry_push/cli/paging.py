@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from ..interrupts import raise_on_interrupt
-from .render.line_writer import LineWriter
+from .render.line_writer import encodable
 
 # Columns. Longer lines of prose are hard to read, however wide the terminal is.
 _WIDEST: Final = 100
@@ -21,8 +21,8 @@ def show_text(text: str, *, markdown: bool = False) -> None:
     if out is None:  # closed by the shell
         return
     if not out.isatty():
-        outlet = LineWriter()
-        outlet.put(out, text.rstrip("\n"))
+        out.write(encodable(text.rstrip("\n"), out.encoding) + "\n")
+        out.flush()
         return
     columns, rows = shutil.get_terminal_size()
     if markdown:

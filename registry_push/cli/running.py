@@ -26,7 +26,7 @@ from .render import PUSH, Renderer, Verb, choose, renderer
 from .render.line_writer import silence
 
 # As a shell reports a program killed by SIGPIPE: the output did not reach its reader.
-_BROKEN_PIPE: Final = 141
+BROKEN_PIPE: Final = 141
 # The next step if nothing was noted.
 _AGAIN: Final = "to resume, run the same command again"
 
@@ -100,10 +100,22 @@ def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bo
                 _print_raw(outcome.raw, out, on_lost=lost.append)
     if log_lost:
         click.echo(f"warning: the log file {log_file} is not complete: {log_lost[0].strerror}", file=err)
-    if lost and not isinstance(lost[0], BrokenPipeError):  # a reader that left knows why
+    lost_code = not_printed(lost[0]) if lost else 0
+    raise click.exceptions.Exit(code or lost_code)
+
+
+def not_printed(error: OSError) -> int:
+    """Report that stdout or stderr could not be written, which nothing is written to any more; return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            silence(stream)
+    if not isinstance(error, BrokenPipeError):  # a reader that left knows why
         with suppress(OSError):  # the same disk, perhaps
-            click.echo(f"error: what was to be printed could not be written: {lost[0].strerror}", file=err)
-    raise click.exceptions.Exit(code or (_BROKEN_PIPE if lost else 0))
+            click.echo(f"error: what was to be printed could not be written: {error.strerror}", err=True)
+    return BROKEN_PIPE
 
 
 class _Locating:

@@ -240,6 +240,26 @@ def test_a_stream_that_is_closed_or_full_is_no_traceback(tmp_path: Path, redirec
     assert ("No space left on device" in done.stderr) == redirection.endswith("full")
 
 
+@pytest.mark.parametrize("line", ["--help", "--version", "copy --help", "help copying", "completion bash", ""])
+@pytest.mark.parametrize("stream", ["full", "without a reader", "all full"])
+def test_text_that_can_not_be_printed_is_no_traceback(line: str, stream: str) -> None:
+    """What click prints by itself, and what may be paged; without arguments the help goes to stderr."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as broken, Path("/dev/full").open("w") as full:
+        lost = full if "full" in stream else broken
+        done = subprocess.run(
+            [sys.executable, "-m", "registry_push", *line.split()],
+            stdout=lost if line else subprocess.PIPE,
+            stderr=lost if not line or stream == "all full" else subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 141
+    said = "error: what was to be printed could not be written: No space left on device\n"
+    assert (done.stderr or "") == (said if stream == "full" and line else "")
+
+
 @pytest.mark.parametrize("stdout", ["closed", "full", "without a reader"])
 def test_a_raw_manifest_that_can_not_be_printed_is_no_traceback(tmp_path: Path, stdout: str) -> None:
     name = write_sample_store(tmp_path / "models", weights=1000)

@@ -74,7 +74,7 @@ class LineWriter:
         if self.lost(stream):
             return
         try:
-            stream.write(_encodable(line, stream.encoding) + "\n")
+            stream.write(encodable(line, stream.encoding) + "\n")
             stream.flush()
         except OSError as error:
             self._lost.add(id(stream))
@@ -83,7 +83,7 @@ class LineWriter:
                 self._on_lost(error)
 
 
-def _encodable(line: str, encoding: str | None) -> str:
+def encodable(line: str, encoding: str | None) -> str:
     """Return `line` in characters that the stream can encode; a StringIO has no encoding and takes all."""
     if encoding is None or encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         return line.encode(errors="replace").decode()  # a lone surrogate, from a file name
