@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from typing import ClassVar, Self
+from urllib.parse import urlsplit
 
 from .text.hint import Command, Hint, Login, Setting, step
 from .text.safe_text import printable, redacted
@@ -25,6 +26,8 @@ class Origin(Enum):
 class RegistryPushError(Exception):
     """The root of everything this package raises on purpose.
 
+    In `default_hint`, SCHEME://HOST and HOST:PORT stand for where `url` leads.
+
     `message` says what happened and names the thing; `url` is where it happened, its query left out. `next_step` says
     what to do about it, as data: command, service and library name a setting differently. `hint` is the same in the
     words of the command.
@@ -37,9 +40,13 @@ class RegistryPushError(Exception):
     def __init__(self, message: str, *, hint: str | Hint | None = None, url: str | None = None) -> None:
         self.message = printable(redacted(message))
         self.next_step: Hint | None = None
-        self.hint = hint if hint is not None else self.default_hint
         self.url = printable(redacted(url)) if url else None
+        self.hint = hint if hint is not None else self._usual_hint(self.url)
         super().__init__(self.message)
+
+    def _usual_hint(self, url: str | None) -> str | Hint | None:
+        usual = self.default_hint
+        return _addressed(usual, url) if isinstance(usual, str) and url is not None else usual
 
     @property
     def hint(self) -> str | None:
@@ -86,6 +93,20 @@ class RegistryPushError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+def _addressed(hint: str, url: str) -> str:
+    """Return `hint` with the origin of `url` instead of SCHEME://HOST and HOST:PORT."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+    except ValueError:  # an address that can't be used is what the error is about
+        return hint
+    netloc = parts.netloc.rpartition("@")[2]
+    if not netloc or not parts.hostname:
+        return hint
+    host = netloc if parts.port else f"{netloc.rstrip(':')}:{port}"
+    return hint.replace("SCHEME://HOST", f"{parts.scheme}://{netloc}").replace("HOST:PORT", host)
 
 
 def _about(hint: str, name: str | None) -> str:

@@ -145,7 +145,9 @@ class TokenService:
         if response.status in _REFUSALS:
             raise TokenRefused(words_of(response))
         if response.status != 200:
-            raise ProtocolViolation(f"the token service answers HTTP {response.status}", url=response.url)
+            raise ProtocolViolation(
+                f"the token service answers HTTP {response.status}", hint="ask who runs the registry", url=response.url
+            )
         return Token.read(response.body, now=self._transport.now())
 
     def _judge(self, realm: str, secret: Secret) -> None:

@@ -40,7 +40,9 @@ class AddressRules:
         try:
             origin = HTTPOrigin.of(url)
         except InvalidName as error:
-            raise ProtocolViolation(f"{named_by} sends us to an odd address: {redacted(url)}") from error
+            raise ProtocolViolation(
+                f"{named_by} sends us to an odd address: {redacted(url)}", hint=f"ask who runs {named_by}"
+            ) from error
         if origin == named_by:
             return None
         if (named_by.scheme, origin.scheme) == ("https", "http"):

@@ -19,6 +19,7 @@ _DEEPEST: Final = 4
 # Bytes of all referrers of one manifest. They are held in memory until they are put; each has some hundred bytes, since
 # its content is in its blobs.
 _MOST_BYTES: Final = 64 * 1024 * 1024
+_WITHOUT: Final = step("copy without them: ", Setting("referrers", "none"))
 
 
 async def referrers_of(
@@ -54,9 +55,11 @@ class _Walk:
         self._seen.add(subject)
         refs = await self._source.about(subject)
         if refs and depth > _DEEPEST:
-            raise ProtocolViolation(f"referrers of referrers are more than {_DEEPEST} deep, at {subject}")
+            raise ProtocolViolation(
+                f"referrers of referrers are more than {_DEEPEST} deep, at {subject}", hint=_WITHOUT
+            )
         if len(refs) > _MOST:
-            raise ProtocolViolation(f"{subject} has {len(refs)} referrers; at most {_MOST} are copied")
+            raise ProtocolViolation(f"{subject} has {len(refs)} referrers; at most {_MOST} are copied", hint=_WITHOUT)
         for ref in refs:
             if ref in self.found:
                 continue
@@ -73,7 +76,9 @@ class _Walk:
             children = await self._source.children(manifest)
             self._left -= sum(len(each.raw) for each in (manifest, *children))
             if self._left < 0:
-                raise ProtocolViolation(f"what is about {subject} has manifests of over {_MOST_BYTES} bytes")
+                raise ProtocolViolation(
+                    f"what is about {subject} has manifests of over {_MOST_BYTES} bytes", hint=_WITHOUT
+                )
             self.found[ref] = Referrer(manifest, ref, children)
             await self.about(manifest.digest, depth + 1, None)
 

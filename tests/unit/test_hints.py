@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
+import pytest
+
+import registry_push
 from registry_push.daemon.failures import words_of
-from registry_push.errors import Denied, KeyNotFound, RegistryPushError, Unauthorized
+from registry_push.errors import (
+    Denied,
+    ForeignAddress,
+    KeyNotFound,
+    ProtocolViolation,
+    RegistryPushError,
+    TLSFailed,
+    Unauthorized,
+)
 from registry_push.text.hint import Command, Hint, Login, Setting, joined, step
 
 
@@ -38,3 +52,38 @@ def test_hostile_text_in_a_hint_is_made_safe() -> None:
 
 def test_hints_are_joined() -> None:
     assert str(joined("; ", ["a", step("b ", Setting("jobs", "2"))])) == "a; b --jobs 2"
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "host"),
+    [
+        ("https://r.example/v2/me/x/blobs/uploads/?state=secret", "https://r.example", "r.example:443"),
+        ("http://localhost:5000/v2/", "http://localhost:5000", "localhost:5000"),
+        ("http://r.example", "http://r.example", "r.example:80"),
+        ("https://me:secret@[::1]:5000/v2/", "https://[::1]:5000", "[::1]:5000"),
+        ("https://[::1]/v2/", "https://[::1]", "[::1]:443"),
+    ],
+)
+def test_a_command_in_a_hint_names_the_real_address(url: str, origin: str, host: str) -> None:
+    assert ProtocolViolation("no", url=url).hint == f"check that the address is a registry's: curl -i {origin}/v2/"
+    assert str(TLSFailed("no", url=url).hint).endswith(f"openssl s_client -connect {host}")
+    assert "secret" not in str(ProtocolViolation("no", url=url).hint)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "https://r.example:port/", "https://[::1/v2/", "https://:5000/"])
+def test_an_address_that_can_not_be_used_is_not_put_into_a_command(url: str) -> None:
+    assert str(ProtocolViolation("no", url=url).hint).endswith("curl -i SCHEME://HOST/v2/")
+    assert "curl" not in str(ForeignAddress("no", url=url).hint)
+
+
+def test_what_has_no_address_has_another_next_step() -> None:
+    """Else a hint would be printed with the stand-ins for the address."""
+    addressed = {"ProtocolViolation", "NotARegistry", "TLSFailed"}
+    bare = [
+        f"{file.name}:{call.lineno}"
+        for file in Path(registry_push.__file__).parent.rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in addressed
+        if not {"hint", "url"} & {keyword.arg for keyword in call.keywords}
+    ]
+    assert bare == []

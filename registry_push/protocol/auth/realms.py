@@ -44,6 +44,7 @@ _PASSWORD_PAIRS: Final = frozenset(
         ("nvcr.io", "authn.nvidia.com"),
     }
 )
+_NO_URL: Final = "ask who runs the registry: the realm in its WWW-Authenticate header has to be a URL"
 
 
 def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collection[str] = ()) -> HTTPOrigin:
@@ -56,11 +57,11 @@ def judged(registry: HTTPOrigin, realm: str, secret: Secret, *, allowed: Collect
     `co.uk` or `azurecr.io`.
     """
     if not is_line(realm):
-        raise ProtocolViolation(f"{registry} names a token service that is no URL: {realm}")
+        raise ProtocolViolation(f"{registry} names a token service that is no URL: {realm}", hint=_NO_URL)
     try:
         origin = HTTPOrigin.of(realm)
     except InvalidName as error:
-        raise ProtocolViolation(f"{registry} names a token service that is no URL: {realm}") from error
+        raise ProtocolViolation(f"{registry} names a token service that is no URL: {realm}", hint=_NO_URL) from error
     if origin == registry:
         return origin
     pair = (registry.host, origin.host)

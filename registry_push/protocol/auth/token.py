@@ -22,6 +22,7 @@ HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]++\Z")
 
 # The clock skew that Ollama's token service accepts in a signature.
 _SKEW: Final = 300.0
+_ASK: Final = "ask who runs the registry: its token service answers so"
 
 
 def clock_skew(date: str | None, *, now: float) -> str | None:
@@ -49,16 +50,16 @@ class Token:
         try:
             document = json.loads(body[:MAX_TOKEN_BYTES])
         except (ValueError, RecursionError) as error:
-            raise ProtocolViolation("the token service gave no JSON") from error
+            raise ProtocolViolation("the token service gave no JSON", hint=_ASK) from error
         match document:
             case {"token": str(value)} if value:
                 pass
             case {"access_token": str(value)} if value:
                 pass
             case _:
-                raise ProtocolViolation("the token service's answer has no token in it")
+                raise ProtocolViolation("the token service's answer has no token in it", hint=_ASK)
         if not HEADER_SAFE.match(value):
-            raise ProtocolViolation("the token service's token has characters that no header can carry")
+            raise ProtocolViolation("the token service's token has characters that no header can carry", hint=_ASK)
         life = document.get("expires_in")
         known = isinstance(life, int | float) and not isinstance(life, bool) and 0 < life < 10**9
         # Of a lifetime shorter than twice the margin, half is the margin: else the token would never be used.
