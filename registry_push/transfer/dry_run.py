@@ -108,6 +108,7 @@ class DryRun(WrappedTarget, frozen=True):
 NOT_CHECKED: Final = (
     "that this login may write there",
     "the content of blobs, which are hashed while they are sent",
+    "which blobs other repositories of the registry have: those are mounted from there, and not sent",
     "that the registry has room, mounts what it could mount, and takes the manifest",
 )
 # The same for a copy to a store on this machine.

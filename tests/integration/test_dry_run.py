@@ -25,7 +25,9 @@ async def test_a_dry_run_reads_as_one(tmp_path: Path, registry: EmbeddedRegistry
     write_sample_store(store, name="me/tiny:v1", weights=70_000)
     first = await command("push", "me/tiny:v1", "--to", to, "-n", home=tmp_path)
     assert first.code == 0, first.err
-    assert re.search(r"  would send 6 blobs, \d+(\.\d+)? kB; would set the tag v1 \(new\)$", first.out, re.MULTILINE)
+    assert re.search(
+        r"  would send at most 6 blobs, \d+(\.\d+)? kB; would set the tag v1 \(new\)$", first.out, re.MULTILINE
+    )
     assert "It did not check:" in first.out
     said = first.out + first.err
     assert not re.search(r"\bpush(ed|ing)\b|uploaded|\d s\b|/s\b|100%", said), said
@@ -37,13 +39,32 @@ async def test_a_dry_run_reads_as_one(tmp_path: Path, registry: EmbeddedRegistry
     write_sample_store(store, name="me/tiny:v1", weights=90_000)
     other = await command("push", "me/tiny:v1", "--to", to, "-n", home=tmp_path)
     assert re.search(
-        r"would send 1 blob, .*; 5 there already; would set the tag v1 \(replaces sha256:[0-9a-f]{12}\)", other.out
+        r"would send at most 1 blob, .*; 5 there already; would set the tag v1 \(replaces sha256:[0-9a-f]{12}\)",
+        other.out,
     )
     assert registry.log[-1].method in ("HEAD", "GET")
 
     for flags in (["-q"], ["-v"], ["--no-progress"]):
         told = await command("push", "me/tiny:v1", "--to", to, "-n", *flags, home=tmp_path)
         assert not re.search(r"\bpush(ed|ing)\b|uploaded", told.out + told.err)
+
+
+async def test_what_may_be_mounted_from_elsewhere_is_not_promised_to_be_sent(
+    tmp_path: Path, registry: EmbeddedRegistry
+) -> None:
+    store = tmp_path / ".ollama/models"
+    for name, weights in (("me/a:v1", 70_000), ("me/b:v1", 80_000)):
+        write_sample_store(store, name=name, weights=weights)
+    assert (await command("push", "--all", "--to", f"{registry.host}/x/", home=tmp_path)).code == 0
+    line = ["push", "--all", "--to", f"{registry.host}/y/"]
+    dry = await command(*line, "-n", home=tmp_path)
+    assert len(re.findall(r"  would send at most \d blobs?, \d", dry.out)) == 2, dry.out
+    assert re.search(r"^2 models: 2 would be pushed; at most \d+ kB would be sent$", dry.out, re.MULTILINE), dry.out
+    assert "which blobs other repositories of the registry have" in dry.out
+    real = await command(*line, home=tmp_path)
+    assert re.search(r"[1-9] mounted", real.out), real.out
+    here = await command("copy", "ollama:", f"oci:{tmp_path}/l", "-n", home=tmp_path)
+    assert "at most" not in here.out and "other repositories" not in here.out
 
 
 async def test_a_push_that_moves_a_tag_says_what_it_was(tmp_path: Path, registry: EmbeddedRegistry) -> None:

@@ -78,13 +78,16 @@ def closing(models: Sequence[ModelDone | ModelFailed], verb: Verb = PUSH) -> lis
     )
     facts = ", ".join(f"{number:,} {what}" for number, what in counts if number)
     size = f"{units.size(sum(model.sent for model in done))} {'would be ' if dry_run else ''}{verb.moved}"
+    if any(model.dry_run and model.sent and _may_mount(model) for model in done):
+        size = f"at most {size}"
     return [f"{units.count(len(models), 'model')}: {facts}; {size}"]
 
 
 def would(event: ModelDone, verb: Verb = PUSH) -> tuple[str, str, str]:
     """Return what a run without `--dry-run` would do with a model, in three parts as `summary`."""
+    most = "at most " if _may_mount(event) else ""
     facts = [
-        f"would {verb.moves} {units.count(event.uploaded, 'blob')}, {units.size(event.sent)}"
+        f"would {verb.moves} {most}{units.count(event.uploaded, 'blob')}, {units.size(event.sent)}"
         if event.uploaded
         else f"would {verb.moves} no blob"
     ]
@@ -107,6 +110,11 @@ def would(event: ModelDone, verb: Verb = PUSH) -> tuple[str, str, str]:
             now = "new" if each.previous is None else f"replaces sha256:{each.previous.short}"
             facts.append(f"would set the tag {each.tag} ({now})")
     return printable(f"{event.model} → {event.target}"), f"sha256:{event.digest.short}", "; ".join(facts)
+
+
+def _may_mount(event: ModelDone) -> bool:
+    """Return whether what a dry run has not found at the target may be mounted there from another repository."""
+    return not isinstance(event.target, LocalReference)
 
 
 def blob(event: BlobDone, seconds: float | None, verb: Verb = PUSH) -> str:
