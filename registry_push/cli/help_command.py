@@ -63,7 +63,7 @@ def _show(words: tuple[str, ...], root: click.Context) -> None:
                 f"no guide and no command is called {quoted(' '.join(words))}",
                 hint=did_you_mean(word, known) or "list the guides: registry-push help",
             )
-        at, asked = found, click.Context(found, info_name=word, parent=asked, **found.context_settings)
+        at, asked = found, found.context_class(found, info_name=word, parent=asked, **found.context_settings)
     show_text(at.get_help(asked))
 
 

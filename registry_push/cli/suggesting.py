@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from ..errors import UsageError, quoted
+from ..options.help_formatter import HelpContext
 
 _RENAME: Final = "give a model another name with: registry-push copy ollama:OLD ollama:NEW"
 _COPY: Final = "copy reads and writes every kind of place: registry-push copy --help"
@@ -25,6 +26,8 @@ _ELSEWHERE: Final = {
 
 class SuggestingGroup(click.Group):
     """As click's, for all its versions."""
+
+    context_class = HelpContext
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

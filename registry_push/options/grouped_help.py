@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from .help_formatter import HelpContext
 from .option import UNBROKEN
 
 # Headings in the order they are shown, and the parameters below them. All others are the command's own.
@@ -39,6 +40,8 @@ def in_sections(parameters: Iterable[click.Parameter]) -> dict[str, list[click.P
 
 class GroupedCommand(click.Command):
     """A command that shows its options in `SECTIONS`."""
+
+    context_class = HelpContext
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse `args`; an error knows its command, so that the hint can name it."""
