@@ -19,7 +19,7 @@ def require(program: str) -> str:
     """
     path = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
     if path is None:
-        _absent(f"{program} is not installed")
+        absent(f"{program} is not installed")
     return path
 
 
@@ -28,11 +28,12 @@ def require_node_package(name: str) -> Path:
     npm = require("npm")
     root = Path(subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=True).stdout.strip())
     if not (root / name).is_dir():
-        _absent(f"the npm package {name} is not installed (npm install --global {name})")
+        absent(f"the npm package {name} is not installed (npm install --global {name})")
     return root
 
 
-def _absent(reason: str) -> NoReturn:
+def absent(reason: str) -> NoReturn:
+    """Skip the test for `reason`; in CI, fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}, and in CI the real peers must be there")
     pytest.skip(reason)
