@@ -14,6 +14,8 @@ from msgspec import Struct
 
 import registry_push
 from registry_push.embedded.sample import write_sample_store
+from registry_push.settings import Settings
+from registry_push.verbs.push import push
 from tests.support import leaks
 from tests.support.peers import require
 from tests.support.registries import DockerRegistry, docker_registry_at, free_port
@@ -141,7 +143,16 @@ async def test_every_command_works_as_it_stands(
             await _run(block, staged(tmp_path, registry.host))
     else:
         registry = docker_registry_htpasswd if "--username" in block.script else docker_registry
-        await _run(block, staged(tmp_path, registry.host))
+        stage = staged(tmp_path, registry.host)
+        if registry is docker_registry:
+            await _push(stage)
+        await _run(block, stage)
+
+
+async def _push(stage: Stage) -> None:
+    """Push what the documents pull and copy, as another block has it: each block works without the others."""
+    settings = Settings(models=stage.folder / ".ollama" / "models", home=stage.folder, state_dir=None)
+    assert (await push(["llama3.2:3b"], to=f"{stage.host}/ml/", settings=settings)).error is None
 
 
 async def _run(block: Block, stage: Stage) -> None:
