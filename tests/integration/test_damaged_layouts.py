@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.content.oci.layout import OCILayout
 from registry_push.embedded.sample import write_sample_store
 from registry_push.model import Digest
 from registry_push.settings import Settings
@@ -67,3 +68,45 @@ async def test_the_others_are_copied_and_the_next_step_is_no_pull(tmp_path: Path
     assert whole.code == 0 and "missing" not in whole.out
     seen = await command("inspect", f"{place}:me/bad:v1", home=tmp_path)
     assert "ollama pull" not in seen.err
+
+
+INDEXES: dict[str, str] = {"empty": "", "null": "null", "no list": '{"schemaVersion": 2, "manifests": null}'}
+
+
+@pytest.mark.parametrize("index", INDEXES)
+@pytest.mark.parametrize("line", [["inspect"], ["copy", "oci:to"]], ids=["inspect", "copy"])
+async def test_an_index_that_is_none_is_to_be_copied_again(tmp_path: Path, index: str, line: list[str]) -> None:
+    (tmp_path / "index.json").write_text(INDEXES[index])
+    ended = await command(line[0], f"oci:{tmp_path}", *line[1:], home=tmp_path)
+    assert ended.code == 7 and "ollama pull" not in ended.err and "copy it again" in ended.err, ended.err
+
+
+@pytest.mark.parametrize("digest", [[], {}, None, 5])
+async def test_a_digest_of_another_type_is_damage(tmp_path: Path, digest: object) -> None:
+    settings = Settings(home=tmp_path, models=tmp_path / "models", state_dir=None)
+    for name in ("me/a:v1", "me/b:v1"):
+        write_sample_store(tmp_path / "models", name=name, weights=1000)
+    await copy("ollama:", f"oci:{tmp_path}/l", settings=settings)
+    index = json.loads((tmp_path / "l/index.json").read_text())
+    index["manifests"][0]["digest"] = digest
+    (tmp_path / "l/index.json").write_text(json.dumps(index))
+    for line in (["inspect"], ["copy", f"oci:{tmp_path}/to"]):
+        ended = await command(line[0], f"oci:{tmp_path}/l", *line[1:], home=tmp_path)
+        assert ended.code in (0, 8) and "Traceback" not in ended.err, ended.err
+    assert (await OCILayout(tmp_path / "l").index()).without(Digest("0" * 64)).refs
+
+
+async def test_a_name_can_not_write_to_the_terminal(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, models=tmp_path / "models", state_dir=None)
+    evil, said = "a\x1b[31m\nb", ""
+    for weights in (1000, 2000):  # the second one replaces the first, which is said too
+        write_sample_store(tmp_path / "models", name="me/a:v1", weights=weights)
+        await copy("ollama:me/a:v1", f"oci:{tmp_path}/l:x", settings=settings)
+        index = json.loads((tmp_path / "l/index.json").read_text())
+        for entry in index["manifests"]:
+            entry["annotations"] = {"org.opencontainers.image.ref.name": evil}
+        (tmp_path / "l/index.json").write_text(json.dumps(index | {"manifests": index["manifests"][-1:]}))
+        ended = await command("copy", "-v", f"oci:{tmp_path}/l", f"oci:{tmp_path}/to", home=tmp_path)
+        said += ended.out + ended.err
+        assert ended.code == 0, said
+    assert "\x1b" not in said and " before" in said, said

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Final, Self, TextIO
 
-from ...errors import RegistryPushError
+from ...errors import RegistryPushError, printable
 from ...events import (
     BlobDone,
     BlobProgress,
@@ -146,7 +146,7 @@ class Plain(_Lines):
                 self._say(*words.answer(event))
             case ManifestPushed() if not event.dry_run:
                 state_of = self._verb.done if event.sent else "there already"
-                self._say(f"manifest sha256:{event.digest.short} {state_of}: {event.target}")
+                self._say(printable(f"manifest sha256:{event.digest.short} {state_of}: {event.target}"))
             case ModelDone():
                 self._outlet.put(self._out, "  ".join(words.summary(event, self._run.elapsed(event, now), self._verb)))
             case ModelFailed():

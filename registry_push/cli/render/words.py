@@ -59,7 +59,7 @@ def summary(event: ModelDone, seconds: float, verb: Verb = PUSH) -> tuple[str, s
     if event.referrers:
         counts.append(units.count(event.referrers, "referrer"))
     names = printable(f"{event.model} → {event.target}")
-    return names, f"sha256:{event.digest.short}", ", ".join([*(counts or ["there already"]), took])
+    return names, f"sha256:{event.digest.short}", printable(", ".join([*(counts or ["there already"]), took]))
 
 
 def closing(models: Sequence[ModelDone | ModelFailed], verb: Verb = PUSH) -> list[str]:

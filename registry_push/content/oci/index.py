@@ -53,9 +53,9 @@ class LayoutIndex(Struct, frozen=True, dict=True):
 
         If several manifests have one name, those with a longer name too are listed by that.
         """
-        digests: dict[str, set[object]] = {}
+        digests: dict[str, set[str]] = {}
         for entry in self.entries:
-            digests.setdefault(_name(entry) or "", set()).add(entry.get("digest"))
+            digests.setdefault(_name(entry) or "", set()).add(str(entry.get("digest")))  # it may be anything
         names = (
             (_name(entry, IMAGE_NAME) if len(digests[name]) > 1 else None) or name
             for entry in self.entries
@@ -133,7 +133,7 @@ class LayoutIndex(Struct, frozen=True, dict=True):
     def without(self, digest: Digest) -> Self:
         """Return the index without entries for `digest`."""
         gone = {str(digest), digest.path_name}
-        return replace(self, entries=tuple(entry for entry in self.entries if entry.get("digest") not in gone))
+        return replace(self, entries=tuple(entry for entry in self.entries if str(entry.get("digest")) not in gone))
 
 
 def _name(entry: Mapping[str, Any], key: str = REF_NAME) -> str | None:

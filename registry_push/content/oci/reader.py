@@ -11,7 +11,6 @@ from typing import Final
 from ...errors import (
     BlobCorrupt,
     BlobMissing,
-    IntegrityError,
     InvalidDigest,
     ManifestCorrupt,
     ModelNotFound,
@@ -167,11 +166,15 @@ class LayoutReader(ABC):
 
         One manifest under several names is returned once, by its digest. Raises as `tags`.
         """
+        with _not_ollamas():
+            return await self._models()
+
+    async def _models(self) -> tuple[str, ...]:
         index = await self.index()
         meant = [str(digest) for digest in await self._meant(index)]
         if len(meant) == 1:
             return tuple(meant)
-        named = {entry.get("digest") for entry in index.entries if has_name(entry)}
+        named = {str(entry.get("digest")) for entry in index.entries if has_name(entry)}
         names = [ref for ref in index.refs if not is_attached(ref.rpartition(":")[2])]
         return (*names, *(digest for digest in meant if digest not in named))
 
@@ -206,7 +209,6 @@ def _not_ollamas() -> Iterator[None]:
     """Give an error of a damaged layout a next step that does not ask Ollama, which can't fetch what is there."""
     try:
         yield
-    except IntegrityError as error:
-        if error.hint == IntegrityError.default_hint:
-            error.hint = COPY_AGAIN
+    except RegistryPushError as error:
+        error.of_model(None)
         raise
