@@ -231,12 +231,12 @@ def test_a_challenge_without_a_realm_is_4_at_once(tmp_path: Path) -> None:
     user, codes = pushed(tmp_path, Fault(What.UNAUTHORIZED, On.HEAD, form="no-realm"), auth="token")
     assert codes == [4]
     assert len(user.registry.fired) == 1
-    # The manifest, the token that it is asked with, and the one blob's question that had no answer to sign in by.
-    assert {each.method for each in user.registry.log} == {"HEAD", "GET"}
+    # One blob's question had no answer to sign in by. Another blob may have begun to be sent by then.
     assert (
         sum(each.method == "HEAD" and "/blobs/" in each.target and each.status == 401 for each in user.registry.log)
         == 1
     )
+    assert not any(each.method == "PUT" and "/manifests/" in each.target for each in user.registry.log)
 
 
 def test_a_login_that_ended_keeps_what_was_sent(tmp_path: Path) -> None:
