@@ -54,6 +54,7 @@ class Verification:
         self._file = (self._local.identity if exact else self._local.opened_as) if self._local else None
         self._ends: Sequence[int] = ()
         self._running = RunningHash()
+        self._sent: list[RunningHash] = []  # what went before `_running`: the registry may have kept it after all
         self._is_right = False  # hashed, and found to be the blob
         self._is_trusted: bool | None = None  # trusted without being hashed; None: not checked yet
         self._hashing: asyncio.Task[None] | None = None  # in parallel with sending
@@ -114,18 +115,20 @@ class Verification:
         """Prepare to send once more from `start`, where content is hashed as it is sent.
 
         What was sent before `start` was hashed with bytes behind it, so the file is read again up to the last of them.
+        So it is with all that went before: a registry may first say that it has kept less, and then that it has more.
         Raises `InDoubt` if they are not the same any more, and what reading raises.
         """
         if not self.is_exact or self._local is None or self._hashing is not None or not start:
             return
         if start != self._running.offset:
-            sent, before = self._running.copy(), RunningHash(self._ends)
+            before, all_sent = RunningHash(self._ends), [each.copy() for each in (*self._sent, self._running)]
             await self._hasher.finish(self._body, before, end=start)
-            if sent.offset > start:  # otherwise another process has sent it
-                again = before.copy()
+            for sent in all_sent:
+                again = before.copy() if sent.offset > start else RunningHash()
                 await self._hasher.finish(self._body, again, end=sent.offset)
                 if again.digest != sent.digest:
                     raise InDoubt(f"the file of {self._blob.digest} was changed while it was sent")
+            self._sent = [max(all_sent, key=lambda sent: sent.offset)]  # the others are beginnings of it
             self._running = before
         self._next = start
 
@@ -214,6 +217,7 @@ class Verification:
 
     def _begin_anew(self) -> None:
         """Start again: bytes sent before don't count, and an earlier request's thread may still be hashing."""
+        self._sent += [self._running] if self._running.offset else []
         self._running, self._next, self._is_seen, self._is_right = RunningHash(self._ends), 0, True, False
 
     def _trusted(self) -> bool:

@@ -14,13 +14,14 @@ from registry_push.content.body import BytesBody, FileBody
 from registry_push.content.hashing import Hasher, RunningHash
 from registry_push.errors import BlobCorrupt, unwrapped
 from registry_push.model import Descriptor, Digest
+from registry_push.protocol.upload.chunks import Span
 from registry_push.registry import hash_cache as trust
 from registry_push.registry.hash_cache import HashCache
 from registry_push.registry.keeper import KeepNothing
-from registry_push.registry.verification import Verification
+from registry_push.registry.verification import InDoubt, Verification
 from registry_push.settings import Verify
 
-CONTENT = os.urandom(3_000_000)
+CONTENT = os.urandom(9_000_000)  # small blobs are always hashed, and not noted
 BLOB = Descriptor("application/vnd.ollama.image.model", Digest.of(CONTENT), len(CONTENT))
 
 
@@ -46,16 +47,16 @@ class Stage:
         self.hasher, self.keeper, self.hashed = Hasher(), Remembers(), 0
         finish = Hasher.finish
 
-        async def counted(hasher: Hasher, body: FileBody, running: RunningHash) -> None:
+        async def counted(hasher: Hasher, body: FileBody, running: RunningHash, *, end: int | None = None) -> None:
             before = running.offset
-            await finish(hasher, body, running)
+            await finish(hasher, body, running, end=end)
             self.hashed += running.offset - before
 
         monkeypatch.setattr(Hasher, "finish", counted)
         monkeypatch.setattr(trust, "_RACY", 0)
 
-    def verification(self, group: asyncio.TaskGroup, mode: Verify = "changed") -> Verification:
-        return Verification(group, BLOB, self.body, self.hasher, HashCache(mode, self.keeper))
+    def verification(self, group: asyncio.TaskGroup, mode: Verify = "changed", *, exact: bool = False) -> Verification:
+        return Verification(group, BLOB, self.body, self.hasher, HashCache(mode, self.keeper), exact=exact)
 
     async def read(self, running: RunningHash | None, start: int, stop: int) -> None:
         async for _ in self.hasher.pieces(self.body, start, stop - start, running, at_once=100_000):
@@ -179,3 +180,38 @@ async def test_a_body_that_is_no_file_is_hashed(stage: Stage) -> None:
         await content.settle()
     assert stage.hashed == BLOB.size
     assert stage.keeper.known == {}
+
+
+@pytest.mark.parametrize("first", [0, 100_000])
+async def test_a_registry_that_has_more_than_it_first_said_is_sent_nothing_behind_what_was_wrong(
+    stage: Stage, first: int
+) -> None:
+    """It told how much had come by then; the rest came after, and is not the file's any more."""
+    flip(stage.path, 1_500_000)
+    async with asyncio.TaskGroup() as group:
+        content = stage.verification(group, exact=True)
+        await stage.read(content.sending(Span(0, BLOB.size)), 0, 2_500_000)
+        await content.go_back(first)
+        content.sending(Span(first, BLOB.size))  # nothing of it goes
+        flip(stage.path, 1_500_000)
+        with pytest.raises(InDoubt):
+            await content.go_back(2_000_000)
+
+
+async def test_what_was_right_each_time_goes_on(stage: Stage) -> None:
+    async with asyncio.TaskGroup() as group:
+        content = stage.verification(group, exact=True)
+        await stage.read(content.sending(Span(0, BLOB.size)), 0, 2_500_000)
+        for start in (100_000, 2_000_000, 2_800_000):
+            await content.go_back(start)
+            await stage.read(content.sending(Span(start, BLOB.size)), start, start)
+        await stage.read(content.along(2_800_000), 2_800_000, BLOB.size)
+        await content.settle()
+
+
+def flip(path: Path, offset: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
