@@ -18,6 +18,8 @@ _REGISTRY_PREFIXES: Final = ("registry:", "docker://")
 _PREFIXES: Final = (*_REGISTRY_PREFIXES, "ollama:", "oci:", "oci-archive:")
 # What begins so is a path, which no place is without a prefix.
 PATH_STARTS: Final = ("/", "./", "../", "~/")
+_ARCHIVE: Final = "oci-archive:FILE.tar[:REF]"
+_TAR: Final = ".tar"
 
 
 class OllamaPlace(Struct, frozen=True):
@@ -103,7 +105,7 @@ def parse_place(text: str) -> Place:
     if text.startswith("oci:"):
         return LayoutPlace(*_split_layout(text.removeprefix("oci:"), "oci:DIR[:REF]"))
     if text.startswith("oci-archive:"):
-        return ArchivePlace(*_split_layout(text.removeprefix("oci-archive:"), "oci-archive:FILE.tar[:REF]"))
+        return ArchivePlace(*_split_layout(text.removeprefix("oci-archive:"), _ARCHIVE))
     if text.startswith(PATH_STARTS):
         raise UsageError(
             f"{quoted(text)} is a path, but does not say of what",
@@ -206,11 +208,13 @@ def _split_layout(text: str, form: str) -> tuple[str, str | None]:
     before, slash, ref = text.rpartition("/:")
     if slash and before:
         return before, ref or None
-    # A name of a model with its tag, from the first colon on; else a bare name after the last one. But a tar file's
-    # own name may hold colons, as times do.
+    # A tar file's own name may hold colons, as times do.
+    file, ending, ref = text.partition(f"{_TAR}:")
+    if form == _ARCHIVE and (ending or text.endswith(_TAR)):
+        return (file + _TAR, ref or None) if ending else (text, None)
+    # A name of a model with its tag, from the first colon on; else a bare name after the last one.
     path, colon, ref = text[:1] + text[1:].partition(":")[0], *text[1:].partition(":")[1:]
-    is_file = "/" not in ref and ref.rpartition(":")[0].endswith(".tar")
-    if not colon or len(path) <= 1 or ":" not in ref.rpartition("/")[2] or is_file:
+    if not colon or len(path) <= 1 or ":" not in ref.rpartition("/")[2]:
         path, colon, ref = text.rpartition(":")
         # "C:\models" is a path; and a folder may hold a colon only before a slash.
         if not colon or "/" in ref or "\\" in ref or len(path) <= 1:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from ..model import UploadKey
 from ..protocol.cut_behaviour import CutBehaviour
 from ..protocol.upload.chunks import MiB
@@ -21,20 +23,26 @@ _LASTING: Final = 1.0
 
 
 class RecordWriter:
-    """Writes the record of one upload of `size` bytes; `is_there`: an earlier process has stored one."""
+    """Writes the record of one upload of `size` bytes, with the `file` it comes from.
 
-    def __init__(self, keeper: Keeper, host: Host, key: UploadKey, size: int, *, is_there: bool) -> None:
+    `is_there`: an earlier process has stored one.
+    """
+
+    def __init__(
+        self, keeper: Keeper, host: Host, key: UploadKey, size: int, *, file: tuple[int, int] | None, is_there: bool
+    ) -> None:
         self._keeper = keeper
         self._host = host
         self._key = key
         self._size = size
+        self._file = file
         self._is_there = is_there
 
     def write(self, session: UploadSession, record: UploadRecord | None) -> None:
         """Store `record`; None removes it. Nothing is written for an upload that is over in a moment."""
         may_be_there = self._is_there or not session.plan.single
         if record is not None and (may_be_there or self._is_worth_it(session)) and self._is_keepable(record):
-            self._keeper.save(self._key, self._size, record)
+            self._keeper.save(self._key, self._size, replace(record, file=self._file))
             self._is_there = True
         elif may_be_there:
             self._keeper.save(self._key, self._size, None)

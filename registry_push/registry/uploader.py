@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
 
-from ..content.base import BlobBody, Placed
+from ..content.base import BlobBody, LocalFile, Placed
 from ..content.progress import Progress
 from ..errors import (
     BlobCorrupt,
@@ -28,6 +29,7 @@ from ..protocol.upload.parts import part_on
 from ..protocol.upload.requests import Endpoints, OllamaWay, UploadRecord
 from ..protocol.upload.session import UploadSession
 from ..protocol.upload.upload_state import UploadState
+from .freeing import freed
 from .hash_cache import HashCache
 from .host import Host
 from .record_writer import WORTH_A_RECORD, RecordWriter
@@ -78,9 +80,7 @@ class Uploader:
         key = UploadKey(str(self._host.origin), endpoints.repository, blob.digest)
         plan = self._plan(blob)
         is_worth_it = blob.size >= WORTH_A_RECORD or not plan.single
-        resume = self._run.keeper.load(key) if is_worth_it else None
-        if resume is not None and not resume.fits(blob.size):
-            resume = None
+        resume = await self._left_behind(key, blob, body) if is_worth_it else None
         begun = resume.acknowledged(blob.size) if resume else 0
         progress = Progress(self._run.sink, endpoints.repository, blob, begun=begun if resume else None)
         task = _Task(key, endpoints, blob, body, progress)
@@ -96,6 +96,21 @@ class Uploader:
                 await self._check_again(blob, body, doubt)
                 # Not by a mount, which may find what was sent before.
                 upload = self._begin(task, self._plan(blob), (), None, after=doubt)
+
+    async def _left_behind(self, key: UploadKey, blob: Descriptor, body: BlobBody) -> UploadRecord | None:
+        """Return the record of an upload that can be continued.
+
+        Another file may have been damaged, and the registry may not verify what it commits: what was sent of it is
+        deleted there. A file that was only touched can't be told from one that was changed.
+        """
+        record = self._run.keeper.load(key)
+        if record is None or (record.fits(blob.size) and record.file in (None, _mark(body))):
+            return record
+        self._run.keeper.save(key, blob.size, None)
+        if record.fits(blob.size):
+            with suppress(RegistryPushError):
+                await freed(self._host.client, record.location, (f"repository:{key.repository}:pull,push",))
+        return None
 
     async def _check_again(self, blob: Descriptor, body: BlobBody, doubt: InDoubt) -> None:
         """Raise `SourceChanged` if the content is no longer the blob's, so that the file was not just touched."""
@@ -132,7 +147,9 @@ class Uploader:
         host, blob = self._host, task.blob
         if resume is not None and resume.offset and plan.whole is WholePut.FIRST:  # its line kept breaking
             plan = plan.in_chunks(WholePut.FIRST)
-        writer = RecordWriter(self._run.keeper, host, task.key, blob.size, is_there=resume is not None)
+        writer = RecordWriter(
+            self._run.keeper, host, task.key, blob.size, file=_mark(task.body), is_there=resume is not None
+        )
         session = UploadSession(
             UploadState(
                 blob,
@@ -187,6 +204,11 @@ class Uploader:
         # ollama:server/images.go: models of tensors are sent whole, by x/transfer; others in parts.
         part = settings.chunk_size or part_on(self._host.throughput, blob.size)
         return OllamaWay(direct=blob.kind == "tensor", part=part)
+
+
+def _mark(body: BlobBody) -> tuple[int, int] | None:
+    # No device: it may have another number after a restart. No time of status: a link to the file changes it.
+    return (body.opened_as.inode, body.opened_as.modified) if isinstance(body, LocalFile) else None
 
 
 def _may_pass(error: RegistryPushError) -> bool:

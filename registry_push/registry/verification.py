@@ -130,6 +130,8 @@ class Verification:
                     raise InDoubt(f"the file of {self._blob.digest} was changed while it was sent")
             self._sent = [max(all_sent, key=lambda sent: sent.offset)]  # the others are beginnings of it
             self._running = before
+        else:
+            self._running = self._running.copy()  # a reader that was cancelled may still feed the other one
         self._next = start
 
     def check(self, running: RunningHash) -> None:

@@ -57,7 +57,7 @@ def read_upload(row: Sequence[Any], now: float) -> Entry | None:
 def write_record(record: UploadRecord) -> str:
     """Return the column that `read_upload` parses as a record."""
     fields = [record.location, record.offset, record.part, list(record.done), record.first, record.direct]
-    return json.dumps([*fields, record.chunk, record.is_equal])
+    return json.dumps([*fields, record.chunk, record.is_equal, record.file])
 
 
 def read_host(row: Sequence[Any], now: float) -> tuple[Profile, float] | None:
@@ -118,14 +118,23 @@ def read_place(row: Sequence[Any], now: float) -> tuple[Digest, str] | None:
 
 def _record(text: str) -> UploadRecord:
     location, offset, part, done, first, direct, *later = json.loads(text)
-    chunk, is_equal = later or (0, False)  # an earlier version's
+    chunk, is_equal, *file = later or (0, False)  # an earlier version's
     if not (isinstance(location, str) and len(location) <= _LONGEST_LOCATION and is_usable(location)):
         raise ValueError("no location")
     if type(done) is not list or type(direct) is not bool or type(is_equal) is not bool:
         raise ValueError("no record")
     if any(type(number) is not int for number in (offset, part, first, chunk, *done)):  # True is an int, and no number
         raise ValueError("no numbers")
-    return UploadRecord(location, offset, part, tuple(done), first, direct, chunk, is_equal)
+    return UploadRecord(location, offset, part, tuple(done), first, direct, chunk, is_equal, _file(*file))
+
+
+def _file(numbers: object = None) -> tuple[int, int] | None:
+    match numbers:
+        case None:
+            return None
+        case [int(inode), int(modified)] if type(inode) is type(modified) is int:
+            return inode, modified
+    raise ValueError("no file")
 
 
 def is_name(origin: str, repository: str) -> bool:

@@ -48,7 +48,7 @@ class Stage:
             mount="never",
             **settings,
         )
-        self.meanwhile: Callable[[], None] | None = None
+        self.meanwhile: Callable[[], object] | None = None
         self.when: type[Event] = BlobProgress
         self.is_once = True
         self.rewound: list[BlobRewound] = []

@@ -34,7 +34,7 @@ def record(*changes: tuple[int, Any]) -> str:
 
 def later(*changes: tuple[int, Any]) -> str:
     """A record as this version writes it."""
-    whole = [LOCATION, 64, 0, [], 0, False, 32, True]
+    whole = [LOCATION, 64, 0, [], 0, False, 32, True, [7, 1_700_000_000_000_000_000]]
     for place, value in changes:
         whole[place] = value
     return json.dumps(whole)
@@ -72,6 +72,7 @@ BAD_RECORDS: Final = [
     parts((5, True)),
     *(later((6, chunk)) for chunk in (-1, 1001, 10**30, 0.5, "32", None, True, 0)),
     *(later((7, is_equal)) for is_equal in (0, 1, None, "yes")),
+    *(later((8, file)) for file in (7, [], [7], [7, 8, 9], ["7", 8], [7, 8.0], [True, 8], [7, None], {"7": 8})),
     later((1, 0), (2, 100)),
     later((1, 1000), (5, True)),
     json.dumps([LOCATION, 64, 0, [], 0, False, 32]),
@@ -165,13 +166,18 @@ def test_a_profile_is_read_as_each_version_has_written_it(text: str, profile: Pr
 
 
 def test_a_record_is_read_as_each_version_has_written_it() -> None:
-    for text, expected in ((record(), UploadRecord(LOCATION, 64)), (later(), LATER)):
+    before = json.dumps([LOCATION, 64, 0, [], 0, False, 32, True])
+    for text, expected in (
+        (record(), UploadRecord(LOCATION, 64)),
+        (before, UploadRecord(LOCATION, 64, chunk=32, is_equal=True)),
+        (later(), LATER),
+    ):
         entry = read_upload([KEY.origin, KEY.repository, str(KEY.digest), 1000, text, NOW], NOW)
         assert entry is not None and entry.record == expected
     assert write_record(LATER) == later()
 
 
-LATER: Final = UploadRecord(LOCATION, 64, chunk=32, is_equal=True)
+LATER: Final = UploadRecord(LOCATION, 64, chunk=32, is_equal=True, file=(7, 1_700_000_000_000_000_000))
 
 
 def order(**changes: Any) -> str:

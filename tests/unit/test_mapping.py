@@ -98,6 +98,9 @@ def test_a_model_of_the_store_is_found_by_its_reference(text: str) -> None:
         ("oci:./models:tiny:latest", LayoutPlace("./models", "tiny:latest")),
         ("oci-archive:m.tar:tiny:latest", ArchivePlace("m.tar", "tiny:latest")),
         ("oci-archive:at-12:30.tar:v1", ArchivePlace("at-12:30.tar", "v1")),
+        ("oci-archive:at-12:30.tar", ArchivePlace("at-12:30.tar", None)),
+        ("oci-archive:2024-01-01T10:20:30+00:00.tar", ArchivePlace("2024-01-01T10:20:30+00:00.tar", None)),
+        ("oci-archive:m.tar:v1.tar", ArchivePlace("m.tar", "v1.tar")),
         (f"oci:dir:sha256:{'0' * 64}", LayoutPlace("dir", f"sha256:{'0' * 64}")),
         ("oci:dir:localhost:5000/me/x:v1", LayoutPlace("dir", "localhost:5000/me/x:v1")),
         (

@@ -112,6 +112,7 @@ class UploadRecord(Struct, frozen=True):
     `direct`: all of the blob is at such a registry's storage, and only the commit is left.
 
     `chunk` is the length of the session's first chunk, 0 if there is none, or it is not known; `is_equal`: all have it.
+    `file` has the inode and the time (nanoseconds) of the file that was sent, None for other sources.
     """
 
     location: str
@@ -122,6 +123,7 @@ class UploadRecord(Struct, frozen=True):
     direct: bool = False
     chunk: int = 0
     is_equal: bool = False
+    file: tuple[int, int] | None = None
 
     @property
     def is_ollamas(self) -> bool:
