@@ -25,7 +25,7 @@ from ..usual_folders import usual_state
 from .configuration import read_configuration
 from .option import CONFIGURATION, Option, located, own, renamed, table
 from .passwords import password_of
-from .paths import EXISTING, FILE, KEY, LOGINS, home
+from .paths import EXISTING, FILE, LOGINS, home
 
 # The prefix of each flag's environment variable.
 PREFIX: Final = "REGISTRY_PUSH_"
@@ -96,7 +96,7 @@ _LOGIN: Final = (
 )
 
 _REGISTRY: Final = (
-    option("--key", type=KEY, metavar="FILE", help="The ed25519 key to sign in with. Else ~/.ollama/id_ed25519."),
+    option("--key", type=FILE, metavar="FILE", help="The ed25519 key to sign in with. Else ~/.ollama/id_ed25519."),
     option("--authfile", type=LOGINS, metavar="FILE", help="Read logins from FILE only."),
     option("--allow-realm", "allow_realms", multiple=True, metavar="HOST",
            help="Send the login to this token service too."),

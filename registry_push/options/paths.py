@@ -10,7 +10,7 @@ import click
 
 from ..errors import InvalidSettings, KeyNotFound, RegistryPushError
 from ..settings import expanded
-from ..text.hint import Command, Hint, Login, Part, Setting, step
+from ..text.hint import Hint, Login, Part, Setting, step
 from ..usual_folders import home_of
 from .option import Option
 
@@ -59,7 +59,6 @@ class _Existing(_File):
 
 FILE: Final = _File()
 EXISTING: Final = _Existing()
-KEY: Final = _Existing(or_else=("; or create one: ", Command("key create")))
 LOGINS: Final = _Existing(InvalidSettings, ("; or log in with: ", Login()))
 
 

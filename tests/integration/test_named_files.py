@@ -9,7 +9,7 @@ import pytest
 from registry_push.embedded.sample import write_sample_store
 from tests.support.command import command
 
-READ = {"authfile": 2, "ca-file": 3, "cert": 3, "key-file": 3, "key": 3, "config": 3}
+READ = {"authfile": 2, "ca-file": 3, "cert": 3, "key-file": 3, "config": 3}
 
 
 def line(home: Path) -> list[str]:
@@ -36,6 +36,12 @@ async def test_the_message_says_who_named_it(tmp_path: Path) -> None:
     config.write_text(f'authfile = "{tmp_path}/nope"\n')
     ended = await command(*line(tmp_path), "--config", str(config), home=tmp_path)
     assert ended.code == 2 and f"{config}, line 1: authfile {tmp_path}/nope is not there" in ended.err, ended.err
+
+
+async def test_a_key_is_asked_for_only_by_some_registries(tmp_path: Path) -> None:
+    """A service may be started before Ollama has made its key."""
+    ended = await command(*line(tmp_path), "--key", f"{tmp_path}/nope", home=tmp_path)
+    assert ended.code == 0, ended.err
 
 
 async def test_a_key_to_be_made_need_not_be_there(tmp_path: Path) -> None:
