@@ -141,9 +141,10 @@ class BoundedHandler(ResponseHandler):
         if self.transport is None or not (self._is_waiting or self._is_sending):
             super().close()
             return
-        line = self.transport.get_extra_info("socket")
+        line = self.transport.get_extra_info("socket")  # None: TLS over a line that is gone
         with suppress(OSError):  # it is broken already
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            if line is not None:
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.abort()
 
     def take_nothing(self) -> None:

@@ -257,7 +257,8 @@ class SpanPayload(payload.Payload):
     def _pieces(self) -> AsyncIterator[bytes]:
         if self._hasher is not None and isinstance(self._body, LocalFile):
             start, length = self._span.start, self._span.length
-            at_once = self._encrypted if length > _SHORT else max(self._encrypted, _READ_AT_ONCE)
+            is_short = self._body.opened_as.size <= _SHORT
+            at_once = max(self._encrypted, _READ_AT_ONCE) if is_short else self._encrypted
             return self._hasher.pieces(self._body, start, length, self._running, at_once=at_once)
         if self._hasher is not None and self._running is not None:
             return self._hasher.along(self._body, self._span.start, self._span.length, self._running)
