@@ -70,8 +70,14 @@ class LayoutFiles:
         return index
 
     def _stamp(self) -> _Stamp | None:
-        """Return what is different once `index.json` is written; None if it was written just now, and may be again."""
-        status = self.inside(self._index_path).stat()
+        """Return what is different once `index.json` is written; None if it was written just now, and may be again.
+
+        None too if it can't be looked at: who reads it finds out why.
+        """
+        try:
+            status = self.inside(self._index_path).stat()
+        except OSError:
+            return None
         if time.time() - status.st_mtime < _TICK:
             return None
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
