@@ -1,4 +1,4 @@
-"""A damaged layout or archive: one bad model stops no other, and nobody is sent to `ollama pull`."""
+"""A damaged layout or archive: one bad model does not stop the others, and no hint says `ollama pull`."""
 
 from __future__ import annotations
 

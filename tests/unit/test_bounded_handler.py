@@ -11,7 +11,7 @@ from registry_push.http.bounded_handler import BoundedHandler
 
 
 class Gone(asyncio.Transport):
-    """A TLS transport whose line is gone, but whose protocol has not heard of it yet: it has no socket any more."""
+    """A TLS transport after its connection is lost and before its protocol is told: it no longer has a socket."""
 
     is_aborted = False
 

@@ -190,7 +190,7 @@ class StoreFiles:
     def _write(self, top: str, work: Folder, temporary: str, folder: Folder, manifest: Manifest) -> None:
         if top == V2:
             # Ollama's order (pull request 16590): a symbolic link, else a hard link, else a copy. A disk may lack both,
-            # and so may Python on some systems.
+            # and so may Python on some systems. The copy is the way out of any failure.
             blob = os.path.realpath(self.root / BLOBS / manifest.digest.path_name)
             with suppress(OSError, NotImplementedError):
                 return work.link(temporary, os.path.relpath(blob, os.path.realpath(folder.path)))
