@@ -166,8 +166,12 @@ class Target(Protocol):
         """How to fill the target, by what is known now."""
         ...
 
-    async def prepare(self, blobs: int) -> None:
-        """Prepare for so many blobs, in parallel with the first request. Cancelling is safe."""
+    def expect_blobs(self, count: int) -> None:
+        """Take the number of blobs of the model that is put here next."""
+        ...
+
+    async def prepare(self) -> None:
+        """Prepare for the blobs that are expected, in parallel with the first request. Cancelling is safe."""
         ...
 
     async def exists(self, blob: Descriptor) -> bool:

@@ -16,7 +16,11 @@ class LocalTarget(ABC):
         """How to fill a disk."""
         return Traits(is_local=True)
 
-    async def prepare(self, blobs: int) -> None:
+    def expect_blobs(self, count: int) -> None:
+        """Do nothing: one blob is written as many are."""
+        return
+
+    async def prepare(self) -> None:
         """Do nothing: there is nothing to prepare."""
         return
 

@@ -43,7 +43,10 @@ class MemoryStore:
         """Nothing is waited for."""
         return Traits()
 
-    async def prepare(self, blobs: int) -> None:
+    def expect_blobs(self, count: int) -> None:
+        """Do nothing: there is nothing to prepare."""
+
+    async def prepare(self) -> None:
         """Do nothing: there is nothing to prepare."""
 
     async def tags(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Host:
         self._profile: Profile | None = None
         self._chunked: set[UploadSession] = set()  # sessions under way that send chunks
         self._has_warned = False
-        self.lists_no_referrers = False  # whether the registry turned out to have no list of referrers
+        self.lists_referrers: bool | None = None  # whether the registry has lists of referrers; None: not asked yet
         self.listing = asyncio.Lock()  # held while an index of referrers is read and written
 
     @property

@@ -110,13 +110,18 @@ class RepositoryReader:
     @hides_secrets
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         """Return the registry's list of manifests about `subject`; None if it has no such list."""
-        if self._host.lists_no_referrers:
+        if self._host.lists_referrers is False:
             return None
         from .referrer_list import ReferrerList  # as `_tag_list`
 
         found = await ReferrerList(self.client, self.name).of(subject)
-        self._host.lists_no_referrers = found is None
+        self._host.lists_referrers = found is not None
         return found
+
+    @property
+    def lists_referrers(self) -> bool | None:
+        """Whether the registry has such lists; None if it has not been asked yet."""
+        return self._host.lists_referrers
 
     @hides_secrets
     async def every_tag(self) -> tuple[str, ...]:

@@ -114,14 +114,17 @@ class Repository(RepositoryReader):
         """As the registry's."""
         return self._host.traits
 
-    async def prepare(self, blobs: int) -> None:
-        """Open connections for so many bodies if the registry is far, in parallel with the first request.
+    def expect_blobs(self, count: int) -> None:
+        """As `Target.expect_blobs`."""
+        self._expected = count
+
+    async def prepare(self) -> None:
+        """Open connections for the bodies if the registry is far, in parallel with the first request.
 
         Five small blobs at 50 ms take 0.93 of the time then, over TLS 0.87.
         """
-        self._expected = blobs
         await asyncio.sleep(NEAR)
-        await self.client.warm(min(self._host.jobs, blobs) - 1)
+        await self.client.warm(min(self._host.jobs, self._expected) - 1)
 
     @hides_secrets
     async def check_is_there(self) -> None:

@@ -48,9 +48,13 @@ class WrappedTarget(Struct, frozen=True):
         """The wrapped target's."""
         return self.target.traits
 
-    async def prepare(self, blobs: int) -> None:
+    def expect_blobs(self, count: int) -> None:
         """As the wrapped target."""
-        await self.target.prepare(blobs)
+        self.target.expect_blobs(count)
+
+    async def prepare(self) -> None:
+        """As the wrapped target."""
+        await self.target.prepare()
 
     async def check_is_there(self) -> None:
         """As the wrapped target."""

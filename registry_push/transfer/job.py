@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -31,7 +31,8 @@ class Job(Struct, Generic[Name, Target], frozen=True):
     """A model to copy: its name at the source, its manifest, and its references at the target.
 
     `references` are in one repository, one for each tag, the main one first. `children` are the manifests that
-    `manifest` lists, if it is a list. `referrers` follow the manifest, each after its subject.
+    `manifest` lists, if it is a list. `referrers` follow the manifest, each after its subject. `before` is what the
+    target has under each tag, if it was asked just now.
     """
 
     name: Name
@@ -39,6 +40,7 @@ class Job(Struct, Generic[Name, Target], frozen=True):
     references: tuple[Target, ...]
     children: tuple[Manifest, ...] = ()
     referrers: tuple[Referrer, ...] = ()
+    before: Mapping[str, Digest | None] | None = None
 
     @property
     def called(self) -> str:

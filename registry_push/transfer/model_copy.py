@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
+from ..beside import beside
 from ..content.base import Placed, Target, Traits
 from ..content.progress import Progress
 from ..errors import Interrupted, ManifestRefused, RegistryPushError, Unavailable, unwrapped
@@ -207,20 +208,13 @@ class ModelCopy:
         self.context.sink(BlobDone(self.target.name, blob, placed.placement, placed.sent))
 
     async def _look(self) -> dict[str, Digest | None]:
-        """As `_digests`, while the target prepares for the blobs."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                preparing = group.create_task(self.target.prepare(len(self.model.blobs)))
-                before = await self._digests()
-                preparing.cancel()
-        except BaseExceptionGroup as error:
-            raise unwrapped(error) from None
-        return before
-
-    async def _digests(self) -> dict[str, Digest | None]:
-        """Return the digest that the target has under each of the tags."""
+        """Return the digest that the target has under each of the tags. Meanwhile it prepares for the blobs."""
+        self.target.expect_blobs(len(self.model.blobs))
+        if self.model.before is not None:
+            return dict(self.model.before)
         tags = [reference.tag or "" for reference in self.model.references]
-        return {tag: await self.target.digest_of(tag) for tag in tags}
+        async with beside(self.target.prepare()):
+            return {tag: await self.target.digest_of(tag) for tag in tags}
 
     def _all_present(self) -> None:
         for blob in self.model.blobs:

@@ -60,6 +60,11 @@ class CopyOptions(Struct, frozen=True):
         return not self.has_place and self.referrers is None
 
     @property
+    def asks_for_referrers(self) -> bool:
+        """Whether the source is asked for referrers at all."""
+        return self.wants_any or self.only_counts or self.required is not None
+
+    @property
     def looks_always(self) -> bool:
         """Whether to look for referrers even if the manifest is at the target: the user has asked for them."""
         return self.referrers not in (None, NONE) or self.required is not None

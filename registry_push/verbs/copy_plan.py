@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from msgspec.structs import replace
 
+from ..beside import beside
 from ..errors import (
     InvalidName,
     NameCollision,
@@ -94,6 +95,7 @@ class CopyPlan:
         self._sink = sink
         self._all_or_nothing = all_or_nothing
         self._recheck = settings.recheck
+        self._keeps_tags = settings.no_clobber
         self._sources: dict[AnyReference, CopySource] = {}  # by main reference
         self.jobs: list[AnyJob] = []
         self.settled: list[ModelDone | ModelFailed] = []  # models that are there already, or could not be read
@@ -128,7 +130,9 @@ class CopyPlan:
                 case ModelDone() | ModelFailed() as settled:
                     self.settled.append(settled)
                 case job:
-                    self.jobs.append(job)
+                    # When the turn of others comes, the answer is old; and tags that are not moved are looked at twice.
+                    is_new = is_only_one and not self._keeps_tags
+                    self.jobs.append(job if is_new else replace(job, before=None))
                     self.tags[job.target] = job.tags
         if self._all_or_nothing:
             self.jobs.sort(key=lambda job: str(job.target))
@@ -145,10 +149,11 @@ class CopyPlan:
         return self._sources[job.target]
 
     async def _look(self, each: Mapped, source: CopySource) -> AnyJob | ModelDone:
-        digest = None
+        digest, before = None, None
         if not (self._recheck or self._options.looks_always):
-            digest, is_there = await self._compared(each, source)
-            if digest is not None and is_there:
+            digest, before = await self._compared(each, source)
+            if before is not None and {*before.values()} == {digest}:
+                assert digest is not None
                 tags = tuple(TagSet(ref.tag or "", digest) for ref in each.references)
                 return ModelDone(
                     _called(each.name),
@@ -160,38 +165,51 @@ class CopyPlan:
                     sent=0,
                     tags=tags,
                 )
-        manifest = await source.resolve(each.name)
+        manifest, about = await self._read(each, source, digest)
         if digest not in (None, manifest.digest) and await source.digest_of(each.name) != manifest.digest:
             raise RemoteMismatch(f"the source gave {manifest.digest} for {each.name}, whose digest is {digest}")
         children = await source.children(manifest)
-        referrers = await self._referrers(each, source, (manifest, *children))
+        referrers = await self._referrers(each, source, (manifest, *children), about)
         self._sources[each.references[0]] = source
-        return Job(each.name, manifest, each.references, children, referrers)
+        return Job(each.name, manifest, each.references, children, referrers, before)
 
-    async def _compared(self, each: Mapped, source: CopySource) -> tuple[Digest | None, bool]:
-        """Return the digest that the source has, and whether the target has it too. Asks both at once.
+    async def _compared(
+        self, each: Mapped, source: CopySource
+    ) -> tuple[Digest | None, dict[str, Digest | None] | None]:
+        """Return the digest that the source has, and those that the target has, by tag. Asks both at once.
 
         What goes wrong at the source is raised first; if it does not know the digest, the target does not matter.
         """
-        asking = asyncio.ensure_future(self._there(each))
-        try:
+        async with beside(self._there(each)) as asking:
             digest = await source.digest_of(each.name)
-            return digest, digest is not None and await asking == {digest}
-        finally:
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
+            return digest, None if digest is None else await asking
 
-    async def _there(self, each: Mapped) -> set[Digest | None]:
-        return {await self._stores.target(ref).digest_of(ref.tag or "") for ref in each.references}
+    async def _there(self, each: Mapped) -> dict[str, Digest | None]:
+        return {ref.tag or "": await self._stores.target(ref).digest_of(ref.tag or "") for ref in each.references}
 
-    async def _referrers(self, each: Mapped, source: CopySource, manifests: Sequence[Manifest]) -> tuple[Referrer, ...]:
+    async def _read(
+        self, each: Mapped, source: CopySource, digest: Digest | None
+    ) -> tuple[Manifest, tuple[str, ...] | None]:
+        """Return the manifest, and the referrers of `digest`, if it is known and they matter. Asks for both at once."""
+        if digest is None or not self._options.asks_for_referrers:
+            return await source.resolve(each.name), None
+        async with beside(source.about(digest)) as asking:
+            manifest = await source.resolve(each.name)
+            return manifest, await asking if manifest.digest == digest else None
+
+    async def _referrers(
+        self, each: Mapped, source: CopySource, manifests: Sequence[Manifest], about: tuple[str, ...] | None
+    ) -> tuple[Referrer, ...]:
+        """Return what is copied with the manifest; `about` is what the source has already said to be about it."""
         options = self._options
-        if options.only_counts and (count := len(await source.about(manifests[0].digest))):
+        if about is None and options.asks_for_referrers:
+            about = await source.about(manifests[0].digest)
+        if options.only_counts and (count := len(about or ())):
             what = f"{count} {'referrer' if count == 1 else 'referrers'} of {_called(each.name)}"
             self._sink(Warned(f"{what} left behind: an Ollama store has no place for them"))
         if not options.wants_any and options.required is None:
             return ()
-        found = await referrers_of(source, manifests, kind=options.kind, required=options.required)
+        found = await referrers_of(source, manifests, about or (), kind=options.kind, required=options.required)
         if not options.wants_any:
             return ()
         return tuple(replace(one, ref=attached_ref(each.references[0], one.ref)) for one in found)

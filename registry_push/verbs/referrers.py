@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ..errors import IntegrityError, ModelNotFound, ProtocolViolation, RemoteMismatch
@@ -23,14 +23,15 @@ _WITHOUT: Final = step("copy without them: ", Setting("referrers", "none"))
 
 
 async def referrers_of(
-    source: CopySource, manifests: Sequence[Manifest], *, kind: str | None, required: str | None
+    source: CopySource, manifests: Sequence[Manifest], about: Sequence[str], *, kind: str | None, required: str | None
 ) -> tuple[Referrer, ...]:
     """Return the referrers of `manifests` at the source, their referrers, and so on, each after its subject.
 
     Of those that are about `manifests` only the ones of the artifact type `kind` are taken, and all that is about them.
-    `ref` of each is its name at the source. Raises `IntegrityError` if none has the type `required`.
+    `about` is what the source has said already of the first of `manifests`. `ref` of each is its name at the source.
+    Raises `IntegrityError` if none has the type `required`.
     """
-    walk = _Walk(source)
+    walk = _Walk(source, {manifests[0].digest: about})
     for manifest in manifests:
         await walk.about(manifest.digest, 1, kind)
     if required is not None and not any(kind_of(each.manifest) == required for each in walk.found.values()):
@@ -42,8 +43,9 @@ async def referrers_of(
 
 
 class _Walk:
-    def __init__(self, source: CopySource) -> None:
+    def __init__(self, source: CopySource, known: Mapping[Digest, Sequence[str]]) -> None:
         self._source = source
+        self._known = known
         self.found: dict[str, Referrer] = {}
         self._seen: set[Digest] = set()
         self._left = _MOST_BYTES
@@ -53,7 +55,7 @@ class _Walk:
         if subject in self._seen:
             return
         self._seen.add(subject)
-        refs = await self._source.about(subject)
+        refs = self._known[subject] if subject in self._known else await self._source.about(subject)
         if refs and depth > _DEEPEST:
             raise ProtocolViolation(
                 f"referrers of referrers are more than {_DEEPEST} deep, at {subject}", hint=_WITHOUT

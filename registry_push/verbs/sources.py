@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from ..beside import beside
 from ..content.base import BlobBody
 from ..content.oci.subjects import IndexReader, referrers_in
 from ..content.ollama.source import OllamaStore
@@ -221,9 +222,15 @@ class RepositorySource:
         return (*(str(each.digest) for each in listed.result()), *attached)
 
     async def _listed(self, subject: Digest) -> tuple[Descriptor, ...]:
-        found = await self._repository.referrers(subject)
-        if found is not None:
-            return found
+        if self._repository.lists_referrers is not None:
+            found = await self._repository.referrers(subject)
+            return found if found is not None else await self._indexed(subject)
+        # Asked beside the list, in case that there is none: one round trip less for the first model of a registry.
+        async with beside(self._indexed(subject)) as indexed:
+            found = await self._repository.referrers(subject)
+            return found if found is not None else await indexed
+
+    async def _indexed(self, subject: Digest) -> tuple[Descriptor, ...]:
         try:
             return read_index(await self._repository.resolve(fallback_tag(subject)), subject)
         except ModelNotFound:

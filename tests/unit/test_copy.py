@@ -36,7 +36,10 @@ class CountingTarget:
         self.traits = traits or Traits(requests=24, asks_ahead=True)
         self.now = self.most = 0
 
-    async def prepare(self, blobs: int) -> None:
+    def expect_blobs(self, count: int) -> None:
+        """Is ready for any."""
+
+    async def prepare(self) -> None:
         """Is ready."""
 
     async def digest_of(self, ref: str) -> Digest | None:

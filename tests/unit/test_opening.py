@@ -37,8 +37,11 @@ class PreparedTarget(CountingTarget):
         await asyncio.sleep(FAR)
         return self._digest
 
-    async def prepare(self, blobs: int) -> None:
-        self.told.append(blobs)
+    def expect_blobs(self, count: int) -> None:
+        self.told.append(count)
+
+    async def prepare(self) -> None:
+        assert self.told
         try:
             await asyncio.sleep(1000)
         except asyncio.CancelledError:
@@ -82,7 +85,8 @@ def test_connections_for_the_bodies_at_a_far_registry(
     repository = Repository(cast(Host, warmed), "me/model", run_of(Settings(home=NOWHERE), Hasher()))
 
     async def prepared() -> None:
-        preparing = asyncio.create_task(repository.prepare(blobs))
+        repository.expect_blobs(blobs)
+        preparing = asyncio.create_task(repository.prepare())
         await asyncio.sleep(answers_after)
         preparing.cancel()
 
