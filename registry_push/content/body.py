@@ -148,7 +148,7 @@ class FileBody(LocalFile):
 class BytesBody:
     """Content in memory. For small things and for tests."""
 
-    def __init__(self, content: bytes, *, path: Path | None = None) -> None:
+    def __init__(self, content: bytes, *, path: str | None = None) -> None:
         self.content: Final = content
         self.path: Final = path  # of the file that it was read from
 

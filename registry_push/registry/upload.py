@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -27,7 +26,6 @@ from ..events import Placement, Retrying
 from ..http.body.encryption import encrypted_at_once
 from ..http.body.payload import SpanPayload
 from ..http.body.thread_sender import nothing
-from ..model import Descriptor
 from ..protocol.cut_behaviour import CutBehaviour
 from ..protocol.response import NO_ANSWER, Kind, RegistryResponse
 from ..protocol.throughput import StallDetector
@@ -51,31 +49,40 @@ _ON_THE_WAY: Final = 8 * MiB
 _PATIENCE: Final = 5
 
 
-@dataclass(slots=True)
 class Upload:
     """One blob under way to `host`, into the repository that its session names.
 
-    `save` keeps or forgets its record. `sent` counts the body bytes that were given to the line.
+    `save` keeps or forgets its record. With `exact`, what is sent is hashed as it passes: before, the file was touched
+    meanwhile. `sent` counts the body bytes that were given to the line.
     """
 
-    host: Host
-    run_of: Run
-    session: UploadSession
-    body: BlobBody
-    progress: Progress
-    trust: HashCache
-    save: Callable[[UploadRecord | None], None]
-    exact: bool = False  # what is sent is hashed as it passes: before, the file was touched meanwhile
-    sent: int = field(default=0, init=False)
-    blob: Descriptor = field(init=False)
-    stall: float = field(init=False)  # seconds in which a line that works moves something
-    _taken: int = field(default=0, init=False)  # bodies of the run that had been taken when this one was turned away
-    _content: Verification = field(init=False)
-    _here: Unavailable | None = field(default=None, init=False)  # the last trouble, if it was on this side
+    _content: Verification
 
-    def __post_init__(self) -> None:
-        self.blob = self.session.blob
-        self.stall = self.run_of.settings.timeout
+    def __init__(
+        self,
+        host: Host,
+        run_of: Run,
+        session: UploadSession,
+        body: BlobBody,
+        *,
+        progress: Progress,
+        trust: HashCache,
+        save: Callable[[UploadRecord | None], None],
+        exact: bool = False,
+    ) -> None:
+        self.host = host
+        self.run_of = run_of
+        self.session = session
+        self.body = body
+        self.progress = progress
+        self.trust = trust
+        self.save = save
+        self.exact = exact
+        self.blob = session.blob
+        self.stall = run_of.settings.timeout  # seconds in which a line that works moves something
+        self.sent = 0
+        self._taken = 0  # bodies of the run that had been taken when this one was turned away
+        self._here: Unavailable | None = None  # the last trouble, if it was on this side
 
     async def run(self) -> Placement:
         """Upload the blob. Raises the error that prevents it; cancelling leaves the session open."""

@@ -170,7 +170,7 @@ class Uploader:
             self._run,
             session,
             task.body,
-            task.progress,
+            progress=task.progress,
             trust=self._trust,
             save=lambda record: writer.write(session, record),
             exact=after is not None,

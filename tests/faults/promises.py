@@ -45,6 +45,7 @@ class End:
     turn: int
     settled: int
     code: int | None
+    rewritten: Digest | None = None  # the blob whose file was written to meanwhile
 
 
 class Broken(AssertionError):
@@ -164,8 +165,8 @@ class _Ledger:
     A run in which a session was asked for nothing as often as a client tries (`_TRIES`) may pass it over for a fresh
     one: that counts as denied too.
 
-    What we gave up for good (codes 3, 5, 7) may be sent again too: there is nothing to go on with. And a blob that goes
-    in one request is not noted between pushes: it is sent sooner than it is asked for.
+    What we gave up for good (codes 3, 5, 7) may be sent again too: there is nothing to go on with. A later push begins
+    anew with a blob that goes in one request, and with one whose file was written to: its beginning may be another.
     """
 
     registry: EmbeddedRegistry
@@ -193,7 +194,7 @@ class _Ledger:
                 self._find_unseen(log, end)
         for _, what, subject in sorted(turns, key=lambda turn: turn[:2]):
             if not isinstance(subject, Exchange):
-                self._ended(subject.code)
+                self._ended(subject.code, subject.rewritten)
             elif what == 0:
                 self._sent(subject)
             else:
@@ -337,14 +338,14 @@ class _Ledger:
         size = len(self.contents[digest][0])
         self.held[digest] = {_COMMITTED: [(0, size)]} if size else {}
 
-    def _ended(self, code: int | None) -> None:
+    def _ended(self, code: int | None, rewritten: Digest | None) -> None:
         self.troubled.clear()
         for digest, held in self.held.items():
-            is_small = len(self.contents[digest][0]) <= self.one_request
+            begins_anew = digest == rewritten or len(self.contents[digest][0]) <= self.one_request
             for session in list(held):
                 is_given_up = code in _FOR_GOOD and (session in self.deleted or self.registry.has_storage)
                 is_given_up |= code is None and session in self.deleted  # killed when it had failed for good already
-                if session != _COMMITTED and (is_small or is_given_up):
+                if session != _COMMITTED and (begins_anew or is_given_up):
                     del held[session]
 
     def _span(self, exchange: Exchange) -> tuple[Digest, Interval] | None:

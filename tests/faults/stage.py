@@ -167,6 +167,11 @@ class Source:
                     file.write(flipped)
 
     @property
+    def version(self) -> int:
+        """When the file of the target was last written to; 0 if it is not there."""
+        return self.file.stat().st_mtime_ns if self.file.is_file() else 0
+
+    @property
     def is_whole(self) -> bool:
         return self.file.is_file() and self.file.read_bytes() == self.contents[self.target][0]
 
@@ -209,7 +214,7 @@ class User:
         stop, moved = asyncio.Event(), 0
         self.events, self.error = [], None
         killed_at: list[int] = []
-        expected = [fingerprint(self.source.root)]
+        expected, was = [fingerprint(self.source.root)], self.source.version
 
         def sink(event: Event) -> None:
             nonlocal moved
@@ -239,7 +244,8 @@ class User:
             self.judge.flaws.append("P5: the source was written to")
         turn = killed_at[0] if code is KILLED else self._turn
         await asyncio.sleep(SETTLED)  # no time passes: see clock.py
-        self.ends.append(End(turn, self._turn, code))
+        rewritten = self.source.target if self.source.version != was else None
+        self.ends.append(End(turn, self._turn, code, rewritten))
         if self.settings.state_dir is not None:
             self.judge.flaws += [f"P3: {leak}" for leak in leaks.current().in_journals(self.settings.state_dir)]
         self.judge.after_push(self.registry, code, self.error, self._shown)

@@ -123,7 +123,7 @@ class TestStores:
     @each_errno
     def test_a_look_at_a_blob(self, store: OllamaStore, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         manifest, (_, path) = store.read_manifest(ModelName.parse("me/tiny")), weights_of(store)
-        monkeypatch.setattr(Path, "lstat", saying(number))
+        monkeypatch.setattr(os, "lstat", saying(number))
         with pytest.raises(RegistryPushError) as caught:
             store.blobs.check(manifest)
         monkeypatch.undo()

@@ -11,6 +11,7 @@ from ...events import (
     BlobDone,
     BlobProgress,
     BlobRewound,
+    BlobStarted,
     BlobWaiting,
     Event,
     HTTPAnswer,
@@ -122,13 +123,14 @@ class Plain(_Lines):
     def __call__(self, event: Event) -> None:
         now = self._clock()
         match event:
-            case BlobProgress():
+            case BlobProgress() | BlobStarted():  # the most frequent ones first
                 pass
+            case BlobDone():
+                if self._verbose:
+                    state = self._run.active.get((event.repository, event.blob.digest))
+                    self._say(words.blob(event, now - state.started if state else None, self._verb))
             case ModelStarted():
                 self._say(words.start(event, self._verb))
-            case BlobDone() if self._verbose:
-                state = self._run.active.get((event.repository, event.blob.digest))
-                self._say(words.blob(event, now - state.started if state else None, self._verb))
             case BlobWaiting() if not self._has_waited:
                 self._has_waited = True
                 self._say(words.waiting(self._verb))

@@ -145,18 +145,18 @@ class RunState(Struct):
         match event:
             case BlobProgress():
                 self._move((event.repository, event.digest), event.offset, now)
-            case BlobWaiting():
-                self.waiting.add((event.repository, event.blob.digest))
             case BlobStarted():
                 self.waiting.discard((event.repository, event.blob.digest))
                 self._start(event, now)
+            case BlobDone():
+                self.waiting.discard((event.repository, event.blob.digest))
+                self._settle(event, now)
+            case BlobWaiting():
+                self.waiting.add((event.repository, event.blob.digest))
             case BlobRewound():
                 # What is sent again from here moves again: it counts for the speed, as it costs time.
                 if state := self.active.get((event.repository, event.digest)):
                     state.offset, state.heard, state.last_moved = event.offset, True, now
-            case BlobDone():
-                self.waiting.discard((event.repository, event.blob.digest))
-                self._settle(event, now)
             case RunStarted():
                 self.models, self.blobs, self._size, self._began = event.models, event.blobs, event.size, now
                 self.dry_run = event.dry_run

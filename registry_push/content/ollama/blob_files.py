@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +21,14 @@ _SHOWN: Final = 3
 
 
 class BlobFiles:
-    """The files of the blobs in the store at `root`. Every method blocks on the disk."""
+    """The files of the blobs in the store at `root`. Every method blocks on the disk.
+
+    Their paths are strings: `Path` objects took 0.06 of the instructions of a push of 600 small blobs.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._folder = str(root / "blobs")
 
     def read_child(self, entry: ManifestEntry) -> bytes:
         """Return the bytes of a manifest that a list names, which is a blob of the store.
@@ -43,7 +48,7 @@ class BlobFiles:
     def read(self, blob: Descriptor) -> BytesBody:
         """Return all of a small blob. Raises as `open`."""
         with self.open(blob) as file:
-            path = Path(file.name)
+            path = file.name
             try:
                 content = file.read(blob.size + 1)
             except OSError as error:
@@ -83,7 +88,7 @@ class BlobFiles:
             try:
                 path, status = self.locate(blob)
                 if not os.access(path, os.R_OK):
-                    raise unreadable(path)
+                    raise unreadable(Path(path))
                 self._check_size(blob, status.st_size, path)
             except BlobMissing as error:
                 missing.append(error)
@@ -98,16 +103,19 @@ class BlobFiles:
         what = "missing" if missing else "damaged"
         raise type(broken[0])(f"{len(broken)} of {len(manifest.blobs)} blobs are {what}: {shown}", hint=broken[0].hint)
 
-    def locate(self, blob: Descriptor) -> tuple[Path, os.stat_result]:
+    def locate(self, blob: Descriptor) -> tuple[str, os.stat_result]:
         """Return the path of the blob's file, and what the file system says of it. Raises as `open`, size unchecked."""
         for name in _file_names(blob.digest):
-            path = self._root / "blobs" / name
+            path = f"{self._folder}{os.sep}{name}"
             try:
-                status = path.lstat()
+                status = os.lstat(path)
                 # Nearly all are plain files: with thousands of them, one system call each matters.
-                return (path, status) if stat.S_ISREG(status.st_mode) else inside(self._root, path)
+                if stat.S_ISREG(status.st_mode):
+                    return path, status
+                real, status = inside(self._root, Path(path))
+                return str(real), status
             except (FileNotFoundError, NotADirectoryError) as error:
-                if path.is_symlink():
+                if Path(path).is_symlink():
                     raise self._missing(blob, "is linked to what does not exist") from error
             except OSError as error:
                 raise self._unusable(blob, path, error) from error
@@ -116,24 +124,25 @@ class BlobFiles:
     def _missing(self, blob: Descriptor, reason: str) -> BlobMissing:
         return BlobMissing(f"{blob.kind} blob {blob.digest} {reason}", hint=self._partial_hint(blob))
 
-    def _unusable(self, blob: Descriptor, path: Path, error: OSError) -> RegistryPushError:
+    def _unusable(self, blob: Descriptor, path: str, error: OSError) -> RegistryPushError:
         if error.errno is None or cause_of(error.errno) is Cause.MISSING:
             return self._missing(blob, reason_of(error))
-        return read_error(error, f"{blob.kind} blob {blob.digest}", path=path)
+        return read_error(error, f"{blob.kind} blob {blob.digest}", path=Path(path))
 
-    def _check_size(self, blob: Descriptor, size: int, path: Path) -> None:
+    def _check_size(self, blob: Descriptor, size: int, path: str) -> None:
         if size != blob.size:
             message = f"{blob.kind} blob {blob.digest} has {size} bytes, not {blob.size}"
             raise BlobCorrupt(message, hint=self._partial_hint(blob) or hint_for_damaged(path))
 
     def _partial_hint(self, blob: Descriptor) -> str | None:
         """Return the next step if a pull of this blob has begun and not ended; else None, for the error's own."""
-        if os.path.lexists(self._root / "blobs" / f"{blob.digest.path_name}-partial"):
+        if os.path.lexists(f"{self._folder}{os.sep}{blob.digest.path_name}-partial"):
             return "a pull of it is unfinished: let it end, or ollama pull NAME"
         return None
 
 
-def _file_names(digest: Digest) -> tuple[str, ...]:
+def _file_names(digest: Digest) -> Iterator[str]:
     # Today's name, the name before Ollama 0.1.33, and those with the capitals of a digest in a manifest.
+    yield digest.path_name
     upper = digest.hex.upper()
-    return (digest.path_name, f"sha256:{digest.hex}", f"sha256-{upper}", f"sha256:{upper}")
+    yield from (f"sha256:{digest.hex}", f"sha256-{upper}", f"sha256:{upper}")

@@ -107,7 +107,7 @@ def _has_parts(folder: Path) -> bool:
     return any(os.path.lexists(folder / part) for part in _PARTS)
 
 
-def regular_descriptor(path: Path) -> int:
+def regular_descriptor(path: str | Path) -> int:
     """Open `path` for reading without waiting, and return its descriptor. Its last part may not be a link.
 
     Raises `OSError`; for what is no regular file, `IsADirectoryError` or `OSError` with a text that says so.
@@ -123,7 +123,7 @@ def regular_descriptor(path: Path) -> int:
     return descriptor
 
 
-def open_regular(path: Path) -> io.FileIO:
+def open_regular(path: str | Path) -> io.FileIO:
     """Open `path` as `regular_descriptor` does, for reading without a buffer."""
     descriptor = regular_descriptor(path)
     return io.FileIO(path, "rb", opener=lambda *_: descriptor)  # so that its name is its path
