@@ -82,7 +82,7 @@ class _Run:
     def measure(self) -> list[Result]:
         scenario, bench = self.scenario, self.bench
         registries: Sequence[Registry] = (SINK,) if scenario.sink else bench.registries[: 1 if scenario.one else None]
-        # In the scenario's order: who is named first begins each round.
+        # In the scenario's order, and in every other round the other way: who comes first takes up to 0.04 longer.
         known = {client.name: client for client in bench.clients(scenario.kind)}
         names = [each for name in scenario.clients for each in ((US, EARLIER) if name == US else (name,))]
         clients = [known[name] for name in names if name in known]
@@ -110,7 +110,7 @@ class _Run:
                 if scenario.filled or turn.result.client.keeps_home:
                     turn.push()
             for number in range(bench.rounds):
-                for turn in turns:
+                for turn in turns if number % 2 == 0 else reversed(turns):
                     sample = turn.push()
                     turn.result.samples.append(sample)
                     about = f"{turn.registry.name}, {turn.result.client.name}"
