@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 from ..errors import unwrapped
 from ..protocol.response import RegistryResponse
@@ -12,10 +13,18 @@ from ..protocol.upload.parts import PartRequest, Parts
 Send = Callable[[PartRequest], Awaitable[RegistryResponse]]
 
 
-async def send_parts(parts: Parts, send: Send, save: Callable[[], None], stop: asyncio.Event, at_once: int) -> None:
+async def send_parts(
+    parts: Parts,
+    send: Send,
+    save: Callable[[], None],
+    slot: Callable[[], AbstractAsyncContextManager[object]],
+    stop: asyncio.Event,
+    at_once: int,
+) -> None:
     """Send all of `parts`; when `stop` is set, finish only those under way.
 
-    `at_once` are sent side by side; 1 if the content is itself read over a line, in order.
+    `at_once` are sent side by side; 1 if the content is itself read over a line, in order. A part that goes to a
+    storage takes a `slot`; a registry that takes the body itself gets one at a time.
 
     `save` is called after each step that is worth storing. Raises what `send` raises; cancelling is safe.
     """
@@ -30,7 +39,12 @@ async def send_parts(parts: Parts, send: Send, save: Callable[[], None], stop: a
                 put = parts.asked(question.number, await send(question))
                 save()
             if put is not None:
-                parts.placed(put.number, await send(put))
+                async with slot():
+                    if stop.is_set():  # it may have waited for its slot until now
+                        parts.put_back(put.number)
+                        return
+                    answer = await send(put)
+                parts.placed(put.number, answer)
                 save()
 
     try:

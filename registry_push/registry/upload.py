@@ -92,8 +92,7 @@ class Upload:
                     group, self.blob, self.body, self.run_of.hasher, self.trust, exact=self.exact
                 )
                 while (request := self.session.next_request()) is not None:
-                    if self.run_of.stop.is_set() and begins_a_body(request):
-                        raise Interrupted(f"the upload of {self.blob.digest.short} was stopped between two requests")
+                    self._refuse_if_stopped(request)
                     if isinstance(request, Parts):
                         self._content.hash_beside([span.stop for span in request.spans])
                         try:
@@ -162,6 +161,7 @@ class Upload:
         try:
             # Only a body takes a slot.
             async with self._slot(request):
+                self._refuse_if_stopped(request)  # it may have waited for its slot until now
                 if request.span is not None:
                     self.progress.goes_on(request.span.start, self.session.trouble, anew=self.session.restarts > 0)
                     payload = self._payload(
@@ -196,6 +196,10 @@ class Upload:
             self.session.receive(answer, sent=payload.sent if payload is not None else None)
         self.save(self.session.record)
         return None
+
+    def _refuse_if_stopped(self, request: UploadRequest | Parts) -> None:
+        if self.run_of.stop.is_set() and begins_a_body(request):
+            raise Interrupted(f"the upload of {self.blob.digest.short} was stopped between two requests")
 
     def _slot(self, request: UploadRequest) -> AbstractAsyncContextManager[object]:
         return nullcontext() if request.span is None else self.host.limits.body(self.blob.size)
@@ -327,10 +331,7 @@ class Upload:
             await self._content.go_back(request.span.start)
             payload = self._payload(request.span, on_sent)
             try:
-                if not request.is_anonymous:  # asking; a registry that takes the body itself gets one at a time
-                    return await self._send(request, payload)
-                async with self.host.limits.part():
-                    return await self._send(request, payload)
+                return await self._send(request, payload)
             except TLSFailed:
                 raise
             except Unavailable as error:
@@ -341,4 +342,5 @@ class Upload:
                 return RegistryResponse(NO_ANSWER, request.url)
 
         at_once = 1 if self._content.goes_in_order else MOST_AT_ONCE
-        await send_parts(parts, send, lambda: self.save(parts.record), self.run_of.stop, at_once)
+        slot = self.host.limits.part
+        await send_parts(parts, send, lambda: self.save(parts.record), slot, self.run_of.stop, at_once)

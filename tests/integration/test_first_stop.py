@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from aiohttp import web
 from registry_push.embedded import EmbeddedRegistry, OnCut, Options
 from registry_push.embedded.sample import LAYER_TYPE, Layer, config, write_model
 from registry_push.errors import Interrupted
-from registry_push.events import BlobProgress, BlobRewound, Event, Stopping
+from registry_push.events import BlobProgress, BlobRewound, BlobStarted, Event, Stopping, Warned
 from registry_push.model import ModelName
 from registry_push.settings import Settings
 from registry_push.verbs.copy import copy
@@ -22,6 +22,8 @@ from tests.faults.clock import run
 
 # Seconds.
 PATIENCE = 5.0
+AGAIN = Warned("again")
+Hook = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 
 def written(folder: Path, *sizes: int) -> None:
@@ -29,8 +31,13 @@ def written(folder: Path, *sizes: int) -> None:
     write_model(folder / "models", ModelName.parse("me/tiny"), config(), layers)
 
 
-async def stopped(folder: Path, limit: int | None, jobs: int, after: int) -> tuple[float, list[Event]]:
-    """Stop a push after so many bytes; return the seconds that it took to end, and all that was told."""
+async def stopped(
+    folder: Path, limit: int | None, jobs: int, after: int, hook: Hook | None = None
+) -> tuple[float, list[Event]]:
+    """Stop a push after so many bytes; return the seconds that it took to end, and all that was told.
+
+    `AGAIN` stands between what was told by it and by the push that continues it.
+    """
     told: list[Event] = []
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     asked = 0.0
@@ -42,11 +49,12 @@ async def stopped(folder: Path, limit: int | None, jobs: int, after: int) -> tup
             asked = loop.time()
             stop.set()
 
-    async with EmbeddedRegistry(folder / "registry", Options(on_cut=OnCut.ACKNOWLEDGED)) as registry:
+    async with EmbeddedRegistry(folder / "registry", Options(on_cut=OnCut.ACKNOWLEDGED, hook=hook)) as registry:
         settings = Settings(models=folder / "models", home=folder, state_dir=folder / "state", bwlimit=limit, jobs=jobs)
         with pytest.raises(Interrupted):
             await push(["me/tiny"], to=f"{registry.origin}/", settings=settings, sink=sink, stop=stop)
         ended = loop.time() - asked
+        told.append(AGAIN)
         again = await push(["me/tiny"], to=f"{registry.origin}/", settings=Settings(
             models=folder / "models", home=folder, state_dir=folder / "state"), sink=told.append)  # fmt: skip
         assert again.error is None
@@ -63,6 +71,26 @@ def test_the_first_stop_ends_within_seconds_and_loses_nothing(
     seconds, told = run(stopped(tmp_path, limit, jobs, after=300_000))
     assert seconds < PATIENCE
     assert not any(isinstance(event, BlobRewound) for event in told)
+
+
+@pytest.mark.parametrize("size", [20_000_000, 3_000_000], ids=["in chunks", "in one PUT each"])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_waits_for_its_turn_when_it_is_stopped_is_not_begun(tmp_path: Path, size: int, jobs: int) -> None:
+    """A far registry: more uploads are opened than are sent."""
+    written(tmp_path, *[size] * 6)
+
+    async def far(request: web.Request) -> web.StreamResponse | None:
+        if request.method in ("HEAD", "POST"):
+            await asyncio.sleep(0.05)
+        return None
+
+    seconds, told = run(stopped(tmp_path, 1_000_000, jobs, after=300_000, hook=far))
+    begun = {
+        event.blob.digest
+        for event in told[: told.index(AGAIN)]
+        if isinstance(event, BlobStarted) and event.blob.size == size
+    }
+    assert (len(begun), seconds < PATIENCE) == (jobs, True)
 
 
 def test_what_is_waited_for_is_told_and_what_it_costs_not_to(tmp_path: Path) -> None:

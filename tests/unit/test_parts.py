@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from itertools import pairwise
@@ -14,7 +15,8 @@ from registry_push.errors import ProtocolViolation, Refused, Unauthorized, Unava
 from registry_push.model import Descriptor, Digest
 from registry_push.protocol.response import NO_ANSWER, Kind, RegistryResponse
 from registry_push.protocol.retry import Budget
-from registry_push.protocol.upload.parts import MOST_AT_ONCE, Parts, composite_etag, part_spans
+from registry_push.protocol.upload.parts import MOST_AT_ONCE, PartRequest, Parts, composite_etag, part_spans
+from registry_push.registry.part_workers import send_parts
 
 MB, GB = 10**6, 10**9
 SESSION = "https://r.example/v2/a/b/blobs/uploads/0"
@@ -182,3 +184,23 @@ def test_a_session_of_another_process_that_is_refused_at_once_is_no_session() ->
     assert question is not None
     assert resumed.asked(question.number, RegistryResponse(400, SESSION)) is None
     assert resumed.lost is not None and resumed.failure is None
+
+
+async def test_a_part_that_waits_for_a_slot_when_the_run_is_stopped_is_left_to_the_next() -> None:
+    parts, one_slot, sent, stop = parts_of(3), asyncio.Semaphore(1), list[int](), asyncio.Event()
+    waits = asyncio.Event()
+
+    async def send(part: PartRequest) -> RegistryResponse:
+        if not part.request.is_anonymous:
+            if sent:
+                waits.set()
+            return redirect(part.request.url, part.number)
+        sent.append(part.number)
+        await waits.wait()  # until the other worker has asked for its part
+        stop.set()
+        return RegistryResponse(200, part.request.url)
+
+    await send_parts(parts, send, lambda: None, lambda: one_slot, stop, at_once=2)
+    assert (sent, parts.done, parts.over) == ([0], {0}, False)
+    await send_parts(parts, send, lambda: None, lambda: one_slot, asyncio.Event(), at_once=2)
+    assert (sorted(sent), parts.done, parts.over) == ([0, 1, 2], {0, 1, 2}, True)

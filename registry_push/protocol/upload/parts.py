@@ -144,6 +144,10 @@ class Parts:
                 self._refused(answer)
         return None
 
+    def put_back(self, number: int) -> None:
+        """Take that the part was not sent after all."""
+        self._waiting.appendleft(number)
+
     def placed(self, number: int, answer: RegistryResponse) -> None:
         """Take the storage's answer to a PUT."""
         match answer.kind:
@@ -194,5 +198,7 @@ def begins_a_body(request: UploadRequest | Parts) -> bool:
     """Return whether to stop here: not before a small commit that makes all that was sent count."""
     if isinstance(request, Parts):
         return True
-    is_long = request.span is not None and request.span.length > SINGLE_PUT
-    return is_long if request.closes else request.method in ("POST", "PATCH")
+    if not request.closes or request.span is None:
+        return request.method in ("POST", "PATCH")
+    is_all = request.span.start == 0 < request.span.length
+    return is_all or request.span.length > SINGLE_PUT
