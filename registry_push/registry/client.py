@@ -66,7 +66,7 @@ class Client:
         self._words = RefusalWords(origin, transport, self.root)
         self._meeting = asyncio.Lock()
         self._asking = asyncio.Lock()
-        self._has_asked = False  # at /v2/, how to sign in
+        self._has_asked: set[Scopes] = set()  # for these, how to sign in by what /v2/ says
         self._has_met = False
         self._is_warm = False
         self.questions = Questions()
@@ -217,16 +217,16 @@ class Client:
         return True
 
     async def _challenge_at_root(self, scopes: Scopes) -> Response | None:
-        """Ask `/v2/` once how to sign in, if there is a login that might help; return None if it does not say.
+        """Ask `/v2/` how to sign in, once for `scopes`, if there is a login that might help; None if it does not say.
 
         Some registries refuse anonymous requests by 403, 404 or a 401 that names no way to sign in, but send a
         challenge at `/v2/` (spec, "Determining Support").
         """
         async with self._asking:
-            if self._has_asked or not self._may_log_in() or not await self._signing_in().has_login(scopes):
+            if scopes in self._has_asked or not self._may_log_in() or not await self._signing_in().has_login(scopes):
                 return None
-            self._has_asked = True
             response = await self.root.answer()
+            self._has_asked.add(scopes)
         if response is None or HTTPOrigin.of(response.url) != self.origin:  # the target of a redirect gets no login
             return None
         return response if response.status == 401 and "WWW-Authenticate" in response.headers else None

@@ -31,14 +31,14 @@ class Root:
         self.is_registry = self.is_registry or shows_registry(response.status, response.headers)
 
     async def answer(self) -> Response | None:
-        """Return the answer to a GET of `/v2/`; None if there is none."""
+        """Return the answer to a GET of `/v2/`; None if there is none. Cancelling is safe."""
         async with self._asking:
             if not self._is_asked:
-                self._is_asked = True
                 try:
                     self._answer = await self._get(f"{self._origin}/v2/")
                 except (Unavailable, Refused):  # Refused: redirects without end
                     self._answer = None
+                self._is_asked = True  # not before: who asks may be cancelled
         return self._answer
 
     async def check(self) -> None:

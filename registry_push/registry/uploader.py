@@ -100,11 +100,11 @@ class Uploader:
     async def _left_behind(self, key: UploadKey, blob: Descriptor, body: BlobBody) -> UploadRecord | None:
         """Return the record of an upload that can be continued.
 
-        Another file may have been damaged, and the registry may not verify what it commits: what was sent of it is
-        deleted there. A file that was only touched can't be told from one that was changed.
+        Another file, or another registry, may have had something else, and the registry may not verify what it
+        commits: what was sent of that is deleted there. A file that was only touched can't be told from a changed one.
         """
         record = self._run.keeper.load(key)
-        if record is None or (record.fits(blob.size) and record.file in (None, _mark(body))):
+        if record is None or (record.fits(blob.size) and record.file == _mark(body)):
             return record
         self._run.keeper.save(key, blob.size, None)
         if record.fits(blob.size):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ..content.base import Target
 from ..errors import ModelNotFound, StoreNotFound
-from ..events import ModelDone, ModelFailed, Sink, Warned, ignore
+from ..events import ModelFailed, Sink, Warned, ignore
 from ..http.proxies import Proxies
 from ..model.mapping import AnyName, CopyTarget, parse_copy_target
 from ..model.place import (
@@ -34,7 +34,7 @@ from ..transfer.report import Report
 from .copy_options import CopyOptions
 from .copy_plan import CopyPlan, where_each_goes
 from .copy_request import check_login
-from .push import PASSING
+from .push import KEEPING, PASSING
 from .shared import Shared, sharing
 from .sources import CopySource
 from .stores import Stores, local_store
@@ -119,9 +119,10 @@ async def copy_each(
         if report.error is None and not dry_run:
             await stores.finish()
         models = (*plan.settled, *report.models)
-        if any(map(_goes_on, models)):
+        failures = [model.error for model in models if isinstance(model, ModelFailed)]
+        if any(isinstance(error, PASSING) for error in failures):
             begins.note()
-        elif shared.journal is not None:
+        elif shared.journal is not None and not any(isinstance(error, KEEPING) for error in failures):
             shared.journal.end(record)
     report = Report(tuple(replace(model, dry_run=dry_run) for model in models), _OUTCOMES[verb])
     report.refuse_interrupted("copied content is kept")
@@ -200,7 +201,3 @@ class _Beginning:
         if self._journal is not None and not self._is_noted:
             self._is_noted = True
             self._journal.begin(self._record)
-
-
-def _goes_on(model: ModelDone | ModelFailed) -> bool:
-    return isinstance(model, ModelFailed) and isinstance(model.error, PASSING)

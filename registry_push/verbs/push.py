@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ..content.base import Target
 from ..content.ollama.source import OllamaStore, open_store
-from ..errors import Interrupted, NotARegistry, Unavailable, UsageError
+from ..errors import Interrupted, NotAllowed, NotARegistry, Unavailable, UsageError
 from ..events import Event, ModelDone, ModelFailed, RunStarted, Sink, ignore
 from ..http.proxies import Proxies
 from ..model import LocalReference, Reference
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Errors after which a push may be continued later. A captive portal has not removed anything.
 PASSING: Final = Unavailable | NotARegistry | Interrupted
+# Errors after which work that was begun is not forgotten: it can be continued with a login, too.
+KEEPING: Final = PASSING | NotAllowed
 
 
 async def push(
@@ -117,7 +119,7 @@ async def carry_out(
             plan, store, shared, dry_run=dry_run, settings=settings, sink=sink, stop=stop, begins=begins
         )
         for record, model in zip(records.values(), report.models, strict=True):
-            goes_on = isinstance(model, ModelFailed) and isinstance(model.error, PASSING)
+            goes_on = isinstance(model, ModelFailed) and isinstance(model.error, KEEPING)
             if shared.journal is not None and not goes_on:
                 shared.journal.end(record)
     report.refuse_interrupted("what the registry has acknowledged is kept")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from registry_push.events import ignore
@@ -58,3 +59,26 @@ async def test_what_was_sent_of_another_file_is_not_continued(
         report = await stage.push()
         assert report.error is None and await stage.is_right()
         assert any(each.method == "DELETE" for each in stage.registry.log), "the old upload is freed"
+
+
+async def test_what_was_sent_from_another_registry_is_not_continued_from_a_file(tmp_path: Path) -> None:
+    async with staged(tmp_path, SIZES["12 MB, in chunks"], bwlimit=4_000_000) as stage:
+        damage(stage)
+        pushing = asyncio.create_task(stage.push())
+        stage.meanwhile = pushing.cancel
+        with suppress(asyncio.CancelledError):
+            await pushing
+        of_a_registry(stage)
+        stage.file.write_bytes(stage.content)
+        report = await stage.push()
+        assert report.error is None and await stage.is_right()
+
+
+def of_a_registry(stage: Stage) -> None:
+    """Note the upload as one whose content came over a line: such a record knows no file."""
+    assert stage.settings.state_dir is not None
+    key = UploadKey(str(stage.registry.origin), "me/tiny", stage.blob.digest)
+    with closing(Journal(stage.settings.state_dir, ignore)) as journal:
+        record = journal.load(key)
+        assert record is not None and record.file is not None
+        journal.save(key, stage.blob.size, msgspec.structs.replace(record, file=None))
