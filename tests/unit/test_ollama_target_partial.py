@@ -387,3 +387,13 @@ def test_what_a_pull_has_left_is_removed_when_it_is_given_up(tmp_path: Path) -> 
     assert left.exists(), "it is not a week old"
     remove_stale(StoreFiles(tmp_path), older=0.0)
     assert not left.exists()
+
+
+def test_hashing_that_is_ahead_of_writing_moves_nothing(root: Path) -> None:
+    partial = PartialBlob.claim(StoreFiles(root), BIG_BLOB)
+    partial.begin_appending()
+    for piece in (BIG[:1000], BIG[1000:]):
+        partial.hash(memoryview(piece))
+        partial.append([piece])
+    partial.commit()
+    assert stored(root) == BIG

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from ...errors import IntegrityError
+from ...errors import BlobCorrupt, IntegrityError
 from ...model import Descriptor, Digest
 from ..hashing import RunningHash, scratch, take_next
 from ..write_errors import writing
@@ -47,7 +47,7 @@ class PartialBlob:
         self._lock = threading.Lock()
         self._added: deque[bytes] = deque()
         self._hashed = RunningHash()
-        self._written = 0  # bytes up to which `append` has written; they may not be hashed yet
+        self._written = 0  # bytes up to which `append` has written; fewer or more of them are hashed
         self._length = os.fstat(descriptor).st_size
         if self._length > blob.size:
             self._cut()
@@ -102,17 +102,24 @@ class PartialBlob:
         with self._lock, writing(self._files.root, kept="what has come of the blob is kept, and not fetched again"):
             self._drain()
 
+    def begin_appending(self) -> None:
+        """Let `append` go on where hashing has ended."""
+        with self._lock:
+            self._written = self.size
+
     def append(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """Write `pieces` at once, which the caller gives to `hash` too; what can't be written is not kept."""
+        """Write `pieces` at once, which the caller gives to `hash` too; what can't be written is not kept.
+
+        Where they belong does not depend on `size`: hashing may be ahead of it.
+        """
         with self._lock, writing(self._files.root, kept="what has come of the blob is kept, and not fetched again"):
             for piece in pieces:
                 if self._descriptor is not None:
-                    self._written = max(self._written, self.size)
                     write_all(self._descriptor, piece, self._written)
                     self._written += len(piece)
 
     def hash(self, piece: memoryview) -> None:
-        """Hash `piece`, which comes after what was hashed. May run beside `append`."""
+        """Hash `piece`, which comes after what was hashed. May run beside `append`, before or after it."""
         self._hashed.take(self.size, piece)
 
     def empty(self) -> None:
@@ -122,11 +129,17 @@ class PartialBlob:
                 self._cut()
 
     def commit(self) -> None:
-        """Sync the content, which the caller has checked, to the disk, and give it the blob's name."""
+        """Sync the content, whose digest the caller has checked, to the disk, and give it the blob's name.
+
+        Raises `BlobCorrupt` if the file has another length than what was hashed.
+        """
         path = self._files.root / "blobs" / self._blob.digest.path_name
         with self._lock, writing(path, kept="the content is kept"):
             if self._descriptor is None:
                 return
+            if (length := os.fstat(self._descriptor).st_size) != self.size:
+                what = f"the partial file of {self._blob.digest} has {length} bytes, not {self.size}"
+                raise BlobCorrupt(what, hint="run the same command again")
             os.utime(self._descriptor)  # its last byte may have come long ago, and Ollama deletes what is old
             os.fsync(self._descriptor)
             with self._files.blobs() as blobs, self._files.work(blobs) as work:

@@ -209,6 +209,7 @@ class OllamaTarget(LocalTarget):
         if not left:
             return 0
         if (blocks := blocks_of(body, start, left)) is not None:
+            partial.begin_appending()
             await pour_blocks(blocks, left, partial.append, partial.hash)
             return left
         batch: list[bytes] = []
