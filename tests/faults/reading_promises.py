@@ -13,8 +13,9 @@ from .promises import Broken
 from .sources import SPOILS, Asked, SourceFaults
 from .stage import NAME
 
-# Requests of a run without trouble: the login, the tag, the manifest, its referrers; and each blob with a redirect.
-_OF_A_RUN: Final = 14
+# Requests of a run without trouble: the login, the tag, the manifest, its referrers and, asked with them, the index of
+# these; and each blob with a redirect.
+_OF_A_RUN: Final = 15
 _OF_A_BLOB: Final = 2
 # What a fault may cost: the same again, the redirect before it, and a look at what is wrong.
 _OF_A_FAULT: Final = 4

@@ -203,9 +203,9 @@ def test_what_may_not_be_asked_for(asked: list[Asked], held: int, words: str) ->
 
 def test_requests_that_nothing_explains_are_told() -> None:
     faults = source()
-    faults.requests = [(0, "GET x")] * 16
+    faults.requests = [(0, "GET x")] * 17
     check_requests(faults, 1, others=0)
-    with pytest.raises(Broken, match="17 requests"):
+    with pytest.raises(Broken, match="18 requests"):
         faults.requests.append((0, "GET x"))
         check_requests(faults, 1, others=0)
 
