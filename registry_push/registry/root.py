@@ -38,7 +38,7 @@ class Root:
                     self._answer = await self._get(f"{self._origin}/v2/")
                 except (Unavailable, Refused):  # Refused: redirects without end
                     self._answer = None
-                self._is_asked = True  # not before: who asks may be cancelled
+                self._is_asked = True  # a question that was cancelled is asked again
         return self._answer
 
     async def check(self) -> None:
