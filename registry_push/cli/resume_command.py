@@ -16,7 +16,7 @@ from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from .candidates import hosts
 from .render import RESUME, Renderer, words
-from .render.tables import BegunRow, UploadRow, terminal_width, under_way_lines
+from .render.tables import BegunRow, UploadRow, nothing_begun, terminal_width, under_way_lines
 from .running import Outcome, run
 
 if TYPE_CHECKING:
@@ -90,12 +90,12 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
         from ..http.loading import load_aiohttp
 
         load_aiohttp(os.environ)
-        from ..verbs.resume import go_on
+        from ..verbs.resume import go_on, uploads_left
 
         report = await go_on(targets, settings=settings, sink=show, stop=stop)
         models = [as_json(model) for model in report.models]
         closing = [] if flags["quiet"] else words.closing(report.models, RESUME)
-        lines = closing if report.models else ["nothing is under way"]
+        lines = closing if report.models else nothing_begun(await uploads_left(targets, settings=settings))
         return Outcome(lines, {"models": models}, report.error)
 
     run(

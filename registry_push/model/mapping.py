@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -26,6 +27,11 @@ from .reference import Reference
 CopyTarget = Destination | OllamaPlace | LayoutPlace | ArchivePlace
 AnyName = ModelName | Reference | LocalReference
 
+_WHERE: Final = (
+    "write ollama:NAME for the local store, registry:HOST/PATH or registry:HOST/ for a registry, oci:DIR or"
+    " oci-archive:FILE.tar"
+)
+
 
 class Mapped(Struct, frozen=True):
     """What is called `name` at the source, and where it goes: the main reference first."""
@@ -37,7 +43,7 @@ class Mapped(Struct, frozen=True):
 def parse_copy_target(text: str) -> CopyTarget:
     """Return the target of a copy that `text` spells. Raises `UsageError`.
 
-    A name without a prefix is a registry's, as for `push`.
+    A name without a prefix is a registry's, as for `push`; but a single word could also be a folder.
     """
     if text.startswith(("ollama:", "oci:", "oci-archive:")):
         place = parse_place(text)
@@ -46,15 +52,14 @@ def parse_copy_target(text: str) -> CopyTarget:
     if text.startswith(PATH_STARTS):
         parse_place(text)  # which says what to write
     try:
-        return parse_destination(text)
+        target = parse_destination(text)
     except InvalidName as error:
         if "/" in text or text.endswith(":"):
             raise
-        raise InvalidName(
-            error.message,
-            hint="write ollama:NAME for the local store, registry:HOST/PATH or registry:HOST/ for a registry,"
-            " oci:DIR or oci-archive:FILE.tar",
-        ) from error
+        raise InvalidName(error.message, hint=_WHERE) from error
+    if "/" not in text:
+        raise InvalidName(f"{quoted(text)} could be a model, a folder or a host", hint=_WHERE)
+    return target
 
 
 def mapped(name: AnyName, target: CopyTarget, tags: Sequence[str] = ()) -> Mapped:

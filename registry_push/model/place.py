@@ -16,6 +16,8 @@ from .reference import Reference, looks_like_host
 
 _REGISTRY_PREFIXES: Final = ("registry:", "docker://")
 _PREFIXES: Final = (*_REGISTRY_PREFIXES, "ollama:", "oci:", "oci-archive:")
+# containers-transports(5); those that we have are above.
+_SKOPEO_S: Final = ("containers-storage", "docker-archive", "docker-daemon", "ostree", "sif")
 # What begins so is a path, which no place is without a prefix.
 PATH_STARTS: Final = ("/", "./", "../", "~/")
 _ARCHIVE: Final = "oci-archive:FILE.tar[:REF]"
@@ -111,6 +113,7 @@ def parse_place(text: str) -> Place:
             f"{quoted(text)} is a path, but does not say of what",
             hint="write oci:DIR for an OCI layout, or oci-archive:FILE.tar for an archive",
         )
+    _refuse_skopeo_s(text)
     return OllamaPlace(ModelName.parse(text))
 
 
@@ -145,12 +148,22 @@ def parse_destination(text: str) -> Destination:
             f"push writes to registries, and {quoted(text)} is none",
             hint=step("copy writes to everything: ", Command("copy SRC DST")),
         )
+    _refuse_skopeo_s(text)
     scheme, separator, rest = text.partition("://")
     if separator or looks_like_host((rest or scheme).partition("/")[0]) or text.endswith("/"):
         return _destination(text, text)
     name = ModelName.parse(text)
     reference = Reference.for_model(name)
     return Exactly(reference if ":" in text.rpartition("/")[2] else reference.at())
+
+
+def _refuse_skopeo_s(text: str) -> None:
+    prefix, _, rest = text.partition(":")
+    if prefix in _SKOPEO_S or (prefix == "dir" and "/" in rest):  # a model may be called "dir"
+        raise UsageError(
+            f"{quoted(text)}: {prefix}: is one of skopeo's places, which registry-push does not read or write",
+            hint="go by an archive: skopeo copies between those places and oci-archive:FILE.tar",
+        )
 
 
 def _destination(text: str, written: str) -> Destination:

@@ -37,6 +37,11 @@ class Rule(Struct, frozen=True):
                 hint=r"escape what is meant as it stands with a backslash: \( \. \+",
             ) from error
 
+    def matches(self, name: ModelName) -> bool:
+        """Return whether the pattern matches the name without its tag, with or without its host."""
+        short = f"{name.namespace}/{name.model}"
+        return any(self.pattern.search(path) for path in (short, f"{name.host}/{short}"))
+
     def applied(self, path: str) -> str | None:
         """Return `path` renamed; None if the pattern does not match. Raises `UsageError`."""
         found = self.pattern.search(path)
@@ -61,6 +66,10 @@ class Renaming(Struct, frozen=True):
     def parse(cls, rules: Sequence[str], *, lowercase: bool = False) -> Self:
         """Return the renaming that the flags ask for. Raises `UsageError`."""
         return cls(tuple(Rule.parse(text) for text in rules), lowercase)
+
+    def idle(self, names: Sequence[ModelName]) -> tuple[str, ...]:
+        """Return the patterns that match none of `names`."""
+        return tuple(rule.pattern.pattern for rule in self.rules if not any(map(rule.matches, names)))
 
     def renamed(self, name: ModelName) -> ModelName:
         """Return what `name` is called at its target; its tag stays. Raises `UsageError`, `InvalidName`.

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from ..content.base import BlobBody
 from ..errors import (
     BlobMissing,
+    Denied,
     ManifestCorrupt,
     ModelNotFound,
     RegistryPushError,
@@ -18,6 +19,7 @@ from ..errors import (
     Unavailable,
     UnsupportedManifest,
 )
+from ..events import Warned
 from ..http.response import Response
 from ..model import Descriptor, Digest, HTTPOrigin, Manifest
 from ..model.manifest import MANIFEST_TYPES
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 ACCEPT: Final = {"Accept": ", ".join(MANIFEST_TYPES)}
 
 _CHECK_NAME: Final = "check how it is spelt; see what is there: registry-push tags"
+_ONLY_TAGS: Final = "only signatures and the like that have a tag are found"
 # Storages' answers to an expired signed URL: S3 and CloudFront 403, Azure 401, Google 400. Then the registry is asked
 # for another.
 _EXPIRED: Final = (400, 401, 403)
@@ -109,12 +112,16 @@ class RepositoryReader:
 
     @hides_secrets
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """Return the registry's list of manifests about `subject`; None if it has no such list."""
+        """Return the registry's list of manifests about `subject`; None if it has no such list, or refuses it."""
         if self._host.lists_referrers is False:
             return None
         from .referrer_list import ReferrerList  # as `_tag_list`
 
-        found = await ReferrerList(self.client, self.name).of(subject)
+        try:
+            found = await ReferrerList(self.client, self.name).of(subject)
+        except Denied as error:  # by a firewall that does not know this path; what has a tag can still be found
+            found = None
+            self._run.sink(Warned(f"{error.message}; {_ONLY_TAGS}"))
         self._host.lists_referrers = found is not None
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..errors import ManifestCorrupt
+from ..errors import Denied, ManifestCorrupt
 from ..http.response import Response
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import OCI_INDEX
@@ -28,7 +28,7 @@ class ReferrerList:
     async def of(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         """Return all pages; None if the registry has no such list, as before version 1.1 of the spec.
 
-        Raises `ManifestCorrupt`, `ProtocolViolation` if the pages have no end, `Refused`.
+        Raises `Denied`, `ManifestCorrupt`, `ProtocolViolation` if the pages have no end, `Refused`.
         """
         is_first = True
 
@@ -36,6 +36,8 @@ class ReferrerList:
             nonlocal is_first
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
             # A registry without the list answers 404; some answer every unknown path with a page.
+            if response.status == 403:
+                raise Denied(f"{self._client.origin.netloc} refused to list what is about {subject}: HTTP 403")
             if is_first and (response.status != 200 or media_type != OCI_INDEX):
                 raise _NoListError
             is_first = False

@@ -154,6 +154,20 @@ async def go_on(
     return Report(tuple(models), "resumed")
 
 
+async def uploads_left(targets: Sequence[str] = (), *, settings: Settings) -> int:
+    """Return how many uploads for `targets` registries hold for us; 0 if the journal is not there."""
+
+    def count() -> int:
+        journal = open_journal(settings.state_dir, ignore) if settings.state_dir is not None else None
+        try:
+            return len(under_way(journal, targets).uploads)
+        finally:
+            if journal is not None:
+                journal.close()
+
+    return await in_thread(count)
+
+
 async def _push_again(
     records: Sequence[PushRecord], *, settings: Settings, sink: Sink, stop: asyncio.Event
 ) -> Sequence[ModelDone | ModelFailed]:

@@ -21,6 +21,7 @@ from ..errors import (
     StrayFile,
     Unavailable,
     UsageError,
+    quoted,
 )
 from ..events import ModelFailed, Sink, Warned, ignore
 from ..model import Manifest, ModelName, Reference
@@ -83,6 +84,8 @@ async def planned(
     finding = _Finding(store, sink)
     found = [name for name, is_named in chosen.items() if is_named or await finding.can_go(name)]
     _check_target(found, destination)
+    for pattern in selection.renaming.idle(found):
+        sink(Warned(f"the pattern {quoted(pattern)} of --rename matches none of the models"))
     targets: list[tuple[ModelName, tuple[Reference, ...]]] = []
     for name in found:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from registry_push.content.oci.layout import OCILayout
 from registry_push.errors import (
     ManifestCorrupt,
     NameCollision,
@@ -19,9 +20,10 @@ from registry_push.errors import (
     SomeFailed,
     UsageError,
 )
-from registry_push.events import Event, ModelDone, ModelFailed
+from registry_push.events import Event, ModelDone, ModelFailed, Warned
 from registry_push.model import Digest, Manifest
 from registry_push.model.manifest import OCI_INDEX, OCI_MANIFEST
+from registry_push.model.referrers import fallback_tag
 from registry_push.settings import Settings
 from registry_push.transfer.report import Report
 from registry_push.verbs.copy import copy
@@ -237,3 +239,24 @@ async def test_the_hint_removes_nothing_else(source: Source, tmp_path: Path) -> 
     with pytest.raises(UsageError) as raised:
         await copied(tmp_path, f"{source.place}:v1", "oci-archive:/dev/null")
     assert "rm " not in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize("page", [b"", b"<html>blocked</html>"], ids=["no words", "a page"])
+async def test_a_list_of_referrers_that_is_refused_is_no_list_and_is_told(
+    source: Source, tmp_path: Path, page: bytes
+) -> None:
+    """Some firewalls know the paths of registries of old. A signature must not stay behind without a word."""
+    signature = artifact(b"a signature", subject=IMAGE)
+    source.has(signature, b"a signature")
+    source.has(index_of(signature), tag=fallback_tag(IMAGE.digest))
+    html = (("Content-Type", "text/html"),) if page else ()
+    source.on("GET", f"/v2/{REPOSITORY}/referrers/{IMAGE.digest}", Says(403, html, page))
+    layout, events = tmp_path / "layout", list[Event]()
+    settings = Settings(home=tmp_path, state_dir=None, retries=0)
+    report = await copy(f"{source.place}:v1", f"oci:{layout}", settings=settings, sink=events.append)
+    assert report.error is None
+    assert await OCILayout(layout).resolve(str(signature.digest)) == signature
+    told = [event.message for event in events if isinstance(event, Warned)]
+    assert len(told) == 1
+    assert "refused to list what is about" in told[0]
+    assert "only signatures and the like that have a tag are found" in told[0]

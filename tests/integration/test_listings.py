@@ -10,6 +10,8 @@ import pytest
 
 from registry_push.embedded.sample import write_sample_store
 from registry_push.events import ignore
+from registry_push.model import Digest, UploadKey
+from registry_push.protocol.upload.requests import UploadRecord
 from registry_push.state.journal import JOURNAL, Journal
 from registry_push.state.push_record import PushRecord
 from tests.support.command import command
@@ -59,6 +61,17 @@ async def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path, flags: li
     assert done.code == 3, done.err
     assert "nothing is under way" not in done.out and "'registry.example.com/*'" in done.err
     assert "resume --list" in done.err
+
+
+async def test_uploads_without_a_run_are_not_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "state", ignore)
+    journal.save(
+        UploadKey("http://localhost:5000", "me/big", Digest("0" * 64)), 10, UploadRecord("http://localhost:5000/1", 5)
+    )
+    journal.close()
+    done = await command("resume", "--state-dir", str(tmp_path / "state"), home=tmp_path)
+    assert done.code == 0 and "nothing" not in done.out
+    assert "1 upload of runs that failed" in done.out and "resume --cancel" in done.out
 
 
 async def test_what_matches_a_pattern_is_listed(tmp_path: Path) -> None:

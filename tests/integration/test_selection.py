@@ -160,6 +160,7 @@ async def test_models_are_renamed(
     done = await command("push", "--all", *flags, "--to", f"{registry.host}/", home=tmp_path)
     assert done.code == 0, done.err
     assert _pushed(registry) == {f"/v2/{repository}/manifests/Q4_K_M"}
+    assert ("matches none of the models" in done.err) == ("nobody=else" in flags), "it may be mistyped"
 
 
 @pytest.mark.parametrize("rule", ["no-rule", "=x", "(=x", r"me=\1", "(?P<n=x"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from registry_push.content.body import BytesBody
 from registry_push.content.oci.layout import OCILayout
 from registry_push.errors import InvalidName, UsageError
 from registry_push.model import Descriptor, Digest
-from registry_push.model.place import ArchivePlace, LayoutPlace, parse_destination, parse_place, spelt
+from registry_push.model.mapping import parse_copy_target
+from registry_push.model.place import ArchivePlace, LayoutPlace, OllamaPlace, parse_destination, parse_place, spelt
 from registry_push.settings import Settings
 from registry_push.verbs.copy import copy
 from tests.support.artifacts import EMPTY, artifact
@@ -64,3 +66,22 @@ def test_a_port_that_is_none_is_named(target: str) -> None:
     with pytest.raises(InvalidName, match=r"'localhost:99999' has a port over 65535") as refused:
         parse_destination(target)
     assert refused.value.hint == "write HOST or HOST:PORT"
+
+
+@pytest.mark.parametrize("place", ["docker-archive:model.tar", "docker-daemon:me/model:v1", "dir:./model", "sif:/x"])
+@pytest.mark.parametrize("parse", [parse_place, parse_copy_target, parse_destination])
+def test_a_place_of_skopeo_s_that_we_do_not_have_is_named(place: str, parse: Callable[[str], object]) -> None:
+    with pytest.raises(UsageError, match="is one of skopeo's places") as refused:
+        parse(place)
+    assert refused.value.hint is not None and "oci-archive:" in refused.value.hint
+
+
+@pytest.mark.parametrize("word", ["models", "dir:v1", "tiny:v2"])
+def test_a_single_word_is_no_target_of_a_copy(word: str) -> None:
+    """`copy tiny:v2 models` was sent to Ollama's registry, as library/models."""
+    with pytest.raises(
+        InvalidName, match=r"could be a model, a folder or a host|names a registry but no repository"
+    ) as refused:
+        parse_copy_target(word)
+    assert refused.value.hint is not None and "oci:DIR" in refused.value.hint
+    assert isinstance(parse_place(word), OllamaPlace)

@@ -150,6 +150,17 @@ def under_way_lines(
     return [line for number, table in enumerate(tables) for line in ([""] if number else []) + table]
 
 
+def nothing_begun(uploads: int) -> list[str]:
+    """Return that there is nothing to continue, and how to go on with the `uploads` that registries hold all the same:
+    what pushed them has ended for good."""
+    if not uploads:
+        return ["nothing is under way"]
+    return [
+        f"no run is under way; registries still hold {units.count(uploads, 'upload')} of runs that failed",
+        "to use what is there, push again; to free it: registry-push resume --cancel",
+    ]
+
+
 def _short(place: str, store: str | None) -> str:
     """Return a model of the local store as Ollama shows it, or the store; with the folder `store` if that is known."""
     if not place.startswith("ollama:"):
