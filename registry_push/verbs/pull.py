@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
-from ..errors import NameNotMappable
+from ..errors import InvalidName, NameNotMappable
 from ..events import Sink, ignore
+from ..model import ModelName
+from ..model.place import RegistryPlace
 from ..settings import Settings
 from ..text.hint import Setting, step
 from ..transfer.report import Report
@@ -35,6 +38,16 @@ async def pull(
             sources, wanted, options, verb="pull", dry_run=dry_run, settings=settings, sink=sink, stop=stop
         )
     except NameNotMappable as error:
-        raise NameNotMappable(
-            error.message, hint=step("say what to call it here: ", Setting("as", "NAME[:TAG]"))
-        ) from error
+        called = Setting("as", _proposed(sources) or "NAME[:TAG]")
+        raise NameNotMappable(error.message, hint=step("say what to call it here: ", called)) from error
+
+
+def _proposed(sources: Sequence[RegistryPlace]) -> str | None:
+    """Return a name for the only one of `sources`, of the last parts of its path; None if they are no model's name."""
+    if len(sources) != 1:
+        return None
+    reference = sources[0].reference
+    path = "/".join(reference.repository.split("/")[-2:])
+    with suppress(InvalidName):
+        return ModelName.parse(f"{path}:{reference.tag}" if reference.tag is not None else path).short
+    return None

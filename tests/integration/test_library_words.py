@@ -40,7 +40,7 @@ CASES: dict[str, tuple[Work, str]] = {
     ),
     "a name that Ollama can't have": (
         lambda home: rp.pull("registry:a.example/deep/er/me/x", settings=at(home)),
-        'say what to call it here: name="NAME[:TAG]"',
+        'say what to call it here: name="me/x:latest"',
     ),
     "no store": (
         lambda home: rp.push("me/x", to="a.example/", settings=at(home, models=home / "none")),
