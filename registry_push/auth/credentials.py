@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ..content.read_errors import passes, read_error, unreadable
 from ..content.small_files import linked_descriptor, read_small_file
 from ..errors import InvalidSettings
-from ..model.json_errors import why_not_json
 from ..model.origin import spellings
-from ..model.reference import DOCKER_HUB
 from ..protocol.auth.token import HEADER_SAFE
 from ..settings import check_text
 from ..text.hint import Login, Setting, step
-from .credential_helper import ask_helper
+from .credential_helper import CredentialHelper
+from .login_document import MOST_BYTES, LoginDocument, keys_of
 from .login_places import login_places
-
-# Such files have a few kilobytes; this bounds what a wrong path can make us read.
-_MAX_FILE: Final = 1024 * 1024
-
-# Docker files its Hub's login under a URL of API version 1 (docker's registry/config.go, IndexServer). It must never be
-# used for another registry, nor another registry's login for it (CVE-2021-41092).
-_DOCKER_HUB_KEY: Final = "https://index.docker.io/v1/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +42,6 @@ class Credential:
             check_text(what, value or "", self.source)
         if self.registry_token is not None and not HEADER_SAFE.match(self.registry_token):
             raise InvalidSettings(f"the token from {self.source} has characters that no header can carry")
-
-
-@dataclass(frozen=True, slots=True)
-class _Config:
-    """A decoded file of logins, and the name to call it by in messages."""
-
-    document: dict[str, Any] = field(repr=False)
-    source: str
-
-    def section(self, name: str) -> dict[str, Any]:
-        """Return the object `name`, empty if there is none. Raises `InvalidSettings` if it is something else."""
-        section = self.document.get(name)
-        if section is None:
-            return {}
-        if not isinstance(section, dict):
-            raise InvalidSettings(f"{name} is not a JSON object in {self.source}")
-        return section
 
 
 class CredentialStore:
@@ -109,20 +83,20 @@ class CredentialStore:
             if config is None:
                 continue
             for spelling in hosts:
-                keys = _keys(spelling, repository)
+                keys = keys_of(spelling, repository)
                 found = await self._from_helpers(config, spelling, keys) or _from_auths(config, keys)
                 if found is not None:
                     return found
         return None
 
-    async def _read(self, place: Path | str) -> _Config | None:
+    async def _read(self, place: Path | str) -> LoginDocument | None:
         if isinstance(place, str):
-            if len(place) > _MAX_FILE:
-                raise InvalidSettings(f"DOCKER_AUTH_CONFIG has more than {_MAX_FILE} characters")
-            return _Config(_decode(place, "DOCKER_AUTH_CONFIG"), "DOCKER_AUTH_CONFIG")
+            if len(place) > MOST_BYTES:
+                raise InvalidSettings(f"DOCKER_AUTH_CONFIG has more than {MOST_BYTES} characters")
+            return LoginDocument.parse(place, "DOCKER_AUTH_CONFIG")
         try:
             # utf-8-sig: editors on Windows begin files with a byte order mark.
-            text = (await read_small_file(place, _MAX_FILE, linked_descriptor)).decode("utf-8-sig")
+            text = (await read_small_file(place, MOST_BYTES, linked_descriptor)).decode("utf-8-sig")
         except (FileNotFoundError, NotADirectoryError) as error:
             if place == self._authfile:
                 raise InvalidSettings(
@@ -138,11 +112,11 @@ class CredentialStore:
             if isinstance(error, OSError) and passes(error):
                 raise read_error(error, "the file of logins", path=place) from error
             raise InvalidSettings(f"{place} can't be read: {error}") from error
-        return _Config(_decode(text, str(place)), str(place))
+        return LoginDocument.parse(text, str(place))
 
-    async def _from_helpers(self, config: _Config, host: str, keys: tuple[str, ...]) -> Credential | None:
-        for helper, server in _helpers(config, host, keys):
-            answer = await ask_helper(helper, server, config.source, self._environ)
+    async def _from_helpers(self, config: LoginDocument, host: str, keys: tuple[str, ...]) -> Credential | None:
+        for helper, server in config.helpers(host, keys):
+            answer = await CredentialHelper(helper, config.source, self._environ).get(server)
             if answer is None:
                 continue
             source = f"docker-credential-{helper} ({config.source})"
@@ -153,29 +127,8 @@ class CredentialStore:
         return None
 
 
-def _keys(host: str, repository: str) -> tuple[str, ...]:
-    """Return the keys under which a login for this repository can be filed, the most specific first."""
-    host = _folded_host(host)
-    parts = repository.split("/") if repository else []
-    return tuple("/".join([host, *parts[:count]]) for count in range(len(parts), -1, -1))
-
-
-def _helpers(config: _Config, host: str, keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Yield the helpers to ask, each with the name of the server to ask about."""
-    filed = _by_key(config.section("credHelpers"))
-    server = _DOCKER_HUB_KEY if _folded_host(host) == "docker.io" else host
-    for key in keys:
-        helper = filed.get(key)
-        if helper:
-            yield _text(helper, f"credHelpers[{key}]", config), server if "/" not in key else key
-            break
-    store = config.document.get("credsStore")
-    if store:
-        yield _text(store, "credsStore", config), server
-
-
-def _from_auths(config: _Config, keys: tuple[str, ...]) -> Credential | None:
-    filed = _by_key(config.section("auths"))
+def _from_auths(config: LoginDocument, keys: tuple[str, ...]) -> Credential | None:
+    filed = config.by_key("auths")
     for key in keys:
         entry = filed.get(key)
         if not entry:
@@ -189,9 +142,9 @@ def _from_auths(config: _Config, keys: tuple[str, ...]) -> Credential | None:
     return None
 
 
-def _credential(entry: dict[str, Any], where: str, config: _Config) -> Credential | None:
+def _credential(entry: dict[str, Any], where: str, config: LoginDocument) -> Credential | None:
     fields = {
-        name: _text(entry[name], f"{where}.{name}", config)
+        name: config.text(entry[name], f"{where}.{name}")
         for name in ("auth", "username", "password", "identitytoken", "registrytoken")
         if entry.get(name)
     }
@@ -206,7 +159,7 @@ def _credential(entry: dict[str, Any], where: str, config: _Config) -> Credentia
     return Credential(config.source, username, password) if username or password else None
 
 
-def _decode_auth(auth: str, where: str, config: _Config) -> tuple[str, str]:
+def _decode_auth(auth: str, where: str, config: LoginDocument) -> tuple[str, str]:
     try:
         decoded = base64.b64decode("".join(auth.split()), validate=True).decode()
     except UnicodeDecodeError:  # not chained: it holds the whole content
@@ -217,47 +170,3 @@ def _decode_auth(auth: str, where: str, config: _Config) -> tuple[str, str]:
     if not colon or not username:
         raise InvalidSettings(f"{where} is not the base64 of user:password in {config.source}")
     return username, password.strip("\0")  # old docker versions padded it
-
-
-def _by_key(section: dict[str, Any]) -> dict[str, Any]:
-    """Return `section` by normalised keys; of two keys that become one, the one that was already normal wins."""
-    normal: dict[str, Any] = {}
-    for key, value in section.items():
-        folded = _folded_key(key)
-        if folded == key:
-            normal[folded] = value
-        else:
-            normal.setdefault(folded, value)
-    return normal
-
-
-def _folded_key(key: str) -> str:
-    """Normalise a key: docker's old ones are URLs that mean their host; podman's are hosts with or without a path."""
-    _, scheme, rest = key.rpartition("://")
-    host, slash, path = rest.rstrip("/").partition("/")
-    if scheme or path in ("v1", "v2"):
-        return _folded_host(host)
-    return _folded_host(host) + slash + path
-
-
-def _folded_host(host: str) -> str:
-    host = host.lower()
-    return "docker.io" if host in DOCKER_HUB else host
-
-
-def _text(value: object, where: str, config: _Config) -> str:
-    if not isinstance(value, str):
-        raise InvalidSettings(f"{where} is not a string in {config.source}")
-    return value
-
-
-def _decode(text: str, source: str) -> dict[str, Any]:
-    if not text.strip():
-        return {}  # docker writes an empty file before its first login
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidSettings(f"{source} is not JSON: {why_not_json(error)}") from error
-    if not isinstance(document, dict):
-        raise InvalidSettings(f"{source} is not a JSON object")
-    return document

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import click
 
-from registry_push.auth import credential_helper
+from registry_push.auth.credential_helper import parse_login
 from registry_push.auth.credentials import CredentialStore
 from registry_push.auth.identity import Identity
 from registry_push.content.base import FileIdentity
@@ -66,7 +66,7 @@ def _variable(folder: Path) -> Call:
 
 def _helper(folder: Path) -> Call:
     def read(data: bytes) -> None:
-        answer = credential_helper._parse(data, "docker-credential-x", "try it")
+        answer = parse_login(data, "docker-credential-x", "try it")
         assert answer is None or isinstance(answer.username + answer.secret, str)
 
     return read

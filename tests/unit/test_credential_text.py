@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from registry_push.auth.credential_helper import ask_helper, candidates
+from registry_push.auth.credential_helper import CredentialHelper
 from registry_push.auth.credentials import Credential, CredentialStore
+from registry_push.auth.helper_process import candidates
 from registry_push.auth.sign_in import SignIn
 from registry_push.errors import InvalidSettings, Unauthorized
 from registry_push.http.transport import Transport
@@ -157,7 +158,7 @@ async def test_a_helper_that_answers_and_then_fails_shows_no_secret(said: str, s
     helper.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\nexit 3\n")
     helper.chmod(0o755)
     with pytest.raises(Unauthorized) as caught:
-        await ask_helper("late", HOST, "a file", {"PATH": f"{tmp_path}:/usr/bin:/bin"})
+        await CredentialHelper("late", "a file", {"PATH": f"{tmp_path}:/usr/bin:/bin"}).get(HOST)
     assert caught.value.message == f"docker-credential-late failed (code 3){shown}"
 
 
@@ -186,4 +187,4 @@ async def test_nor_is_it_elsewhere(path: str, tmp_path: Path, monkeypatch: pytes
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd" if path == "../bin" else tmp_path)
     with pytest.raises(Unauthorized, match="is not installed"):
-        await ask_helper("here", HOST, "a file", {"PATH": path})
+        await CredentialHelper("here", "a file", {"PATH": path}).get(HOST)

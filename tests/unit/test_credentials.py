@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from registry_push.auth.credential_helper import ask_helper
-from registry_push.auth.credentials import Credential, CredentialStore, _Config
+from registry_push.auth.credential_helper import CredentialHelper
+from registry_push.auth.credentials import Credential, CredentialStore
+from registry_push.auth.login_document import LoginDocument
 from registry_push.errors import InvalidSettings, Unauthorized
 
 HOST = "registry.example.com"
@@ -231,7 +232,7 @@ async def test_three_kinds_of_login(stage: Stage) -> None:
 def test_no_secret_is_in_its_text() -> None:
     text = repr(Credential("file", "user", "secret1", "secret2", "secret3"))
     assert "secret" not in text and "user" in text and "file" in text
-    assert "secret" not in repr(_Config({"auths": {HOST: basic("user", "secret")}, "secret": 1}, "file"))
+    assert "secret" not in repr(LoginDocument({"auths": {HOST: basic("user", "secret")}, "secret": 1}, "file"))
 
 
 @pytest.mark.parametrize(
@@ -337,21 +338,21 @@ async def test_a_helper_that_cannot_start_is_an_error(stage: Stage) -> None:
     (stage.bin / "docker-credential-text").write_bytes(b"\x00not a program")
     (stage.bin / "docker-credential-text").chmod(0o755)
     with pytest.raises(Unauthorized, match="can't be started"):
-        await ask_helper("text", HOST, "file", stage.environ)
+        await CredentialHelper("text", "file", stage.environ).get(HOST)
 
 
 async def test_a_hanging_helper_is_an_error(stage: Stage, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "never")
     stage.helper("slow", f"exec cat {tmp_path / 'never'}")
     with pytest.raises(Unauthorized, match="has not answered for 0 s"):
-        await ask_helper("slow", HOST, "file", stage.environ, patience=0)
+        await CredentialHelper("slow", "file", stage.environ, patience=0).get(HOST)
 
 
 async def test_cancelling_kills_the_helper_even_if_its_child_holds_the_pipe(stage: Stage, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "started")
     os.mkfifo(tmp_path / "never")
     stage.helper("slow", f"(echo $$ > {tmp_path / 'started'}; cat {tmp_path / 'never'}); echo late")
-    task = asyncio.create_task(ask_helper("slow", HOST, "file", stage.environ))
+    task = asyncio.create_task(CredentialHelper("slow", "file", stage.environ).get(HOST))
     pid = int(await asyncio.to_thread((tmp_path / "started").read_text))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

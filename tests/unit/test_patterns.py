@@ -35,7 +35,7 @@ _SEARCHES = {
     "registry_push.protocol.auth.signing": ("_BAD_ESCAPE",),
     "registry_push.text.redaction": ("_RUN", "_PARAMETER", "_MEMBER", "_HEADER", "_BEARER", "_BASIC", "_JWT"),
     "registry_push.http.bounded_handler": ("_END_OF_HEAD",),
-    "registry_push.auth.credential_helper": ("_ANSWER", "_COLOURS", "_SECRETS"),
+    "registry_push.auth.helper_process": ("_ANSWER", "_COLOURS", "_SECRETS"),
     "registry_push.http.no_proxy": ("_SEPARATORS", "_PORT"),
     "registry_push.http.proxy_errors": ("_OF_A_PROGRAM",),
     "registry_push.http.reasons": ("_NUMBER",),
