@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..content.read_errors import passes, read_error, unreadable
-from ..content.small_files import linked_descriptor, read_small_file
 from ..errors import InvalidSettings
 from ..model.origin import spellings
 from ..protocol.auth.token import HEADER_SAFE
@@ -19,6 +17,7 @@ from ..text.hint import Login, Setting, step
 from .credential_helper import CredentialHelper
 from .login_document import MOST_BYTES, LoginDocument, keys_of
 from .login_places import login_places
+from .login_reading import read_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +93,13 @@ class CredentialStore:
             if len(place) > MOST_BYTES:
                 raise InvalidSettings(f"DOCKER_AUTH_CONFIG has more than {MOST_BYTES} characters")
             return LoginDocument.parse(place, "DOCKER_AUTH_CONFIG")
-        try:
-            # utf-8-sig: editors on Windows begin files with a byte order mark.
-            text = (await read_small_file(place, MOST_BYTES, linked_descriptor)).decode("utf-8-sig")
-        except (FileNotFoundError, NotADirectoryError) as error:
-            if place == self._authfile:
-                raise InvalidSettings(
-                    f"--authfile {place} is not there",
-                    hint=step("log in with: ", Login(), "; or check ", Setting("authfile")),
-                ) from error
-            return None
-        except PermissionError as error:
-            raise unreadable(place, what="the file of logins") from error
-        except UnicodeDecodeError:  # not chained: it holds the whole content
-            raise InvalidSettings(f"{place} is not UTF-8") from None
-        except (OSError, ValueError) as error:
-            if isinstance(error, OSError) and passes(error):
-                raise read_error(error, "the file of logins", path=place) from error
-            raise InvalidSettings(f"{place} can't be read: {error}") from error
-        return LoginDocument.parse(text, str(place))
+        document = await read_document(place)
+        if document is None and place == self._authfile:
+            raise InvalidSettings(
+                f"--authfile {place} is not there",
+                hint=step("log in with: ", Login(), "; or check ", Setting("authfile")),
+            )
+        return document
 
     async def _from_helpers(self, config: LoginDocument, host: str, keys: tuple[str, ...]) -> Credential | None:
         for helper, server in config.helpers(host, keys):
@@ -129,17 +116,18 @@ class CredentialStore:
 
 def _from_auths(config: LoginDocument, keys: tuple[str, ...]) -> Credential | None:
     filed = config.by_key("auths")
-    for key in keys:
-        entry = filed.get(key)
-        if not entry:
-            continue  # docker leaves an empty entry if a helper has the login itself
-        where = f"auths[{key}]"
-        if not isinstance(entry, dict):
-            raise InvalidSettings(f"{where} is not a JSON object in {config.source}")
-        found = _credential(entry, where, config)
-        if found is not None:
-            return found
-    return None
+    found = (filed_login(config, key, filed.get(key)) for key in keys)
+    return next((login for login in found if login is not None), None)
+
+
+def filed_login(document: LoginDocument, key: str, entry: Any) -> Credential | None:
+    """Return the login in the `entry` under `key`, if there is one in it. Raises `InvalidSettings`."""
+    if not entry:
+        return None  # docker leaves an empty entry if a helper has the login itself
+    where = f"auths[{key}]"
+    if not isinstance(entry, dict):
+        raise InvalidSettings(f"{where} is not a JSON object in {document.source}")
+    return _credential(entry, where, document)
 
 
 def _credential(entry: dict[str, Any], where: str, config: LoginDocument) -> Credential | None:

@@ -138,6 +138,23 @@ class Authenticator:
                     f"{self._origin.netloc} refuses the request and does not say how to sign in", url=response.url
                 )
 
+    async def header_for(self, login: Credential, response: Response) -> str:
+        """Return the header that `login` earns by the challenge in the 401 `response`, for no repository.
+
+        Raises `NotAllowed`.
+        """
+        challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
+        challenge = bearer(challenges)
+        if challenge is not None:
+            try:
+                token = await self._service.token_for(login, challenge.realm or "", challenge.service, ())
+            except TokenRefused as refusal:
+                raise self.login_refused(login, str(refusal)) from refusal
+            return f"Bearer {token.value}"
+        if basic(challenges) is None:
+            raise Unauthorized(f"{self._origin.netloc} does not say how to log in", url=response.url)
+        return basic_authorization(login)
+
     # ── Basic ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _use_basic(self, scopes: Scopes, used: str | None, response: Response) -> None:
@@ -146,7 +163,7 @@ class Authenticator:
             raise self._no_login(response)
         header = basic_authorization(login)
         if used == header:
-            raise self._login_refused(login, words_of(response))
+            raise self.login_refused(login, words_of(response))
         self._basic[scopes] = header
 
     async def _login_for(self, scopes: Scopes) -> Credential | None:
@@ -220,7 +237,7 @@ class Authenticator:
 
     async def _hopeless(self, login: Credential | None, refused: dict[Provider, str]) -> NotAllowed:
         if login is not None:
-            return self._login_refused(login, refused.get(Provider.LOGIN, ""))
+            return self.login_refused(login, refused.get(Provider.LOGIN, ""))
         identity, words = await self._find_key(), refused.get(Provider.SIGNATURE, "")
         if identity is None and self._prefers_signature and not self._withheld:
             return NoIdentity(f"{self._origin.netloc} signs in with an ed25519 key, and there is none here")
@@ -251,7 +268,8 @@ class Authenticator:
             url=url,
         )
 
-    def _login_refused(self, login: Credential, words: str) -> NotAllowed:
+    def login_refused(self, login: Credential, words: str) -> NotAllowed:
+        """Return the error for a login that the registry does not take, for which it has these `words`."""
         host = self._origin.netloc
         return Unauthorized(
             f"{host} refuses the login of {login.username or 'a token'} from {login.source} ({words})",

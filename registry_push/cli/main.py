@@ -26,6 +26,8 @@ _COMMANDS: Final = {
     "tags": "list the tags of a repository",
     "inspect": "show what a model is made of, here or at a registry",
     "config": "show every setting, and where its value comes from",
+    "login": "log in at a registry, as docker and podman do",
+    "logout": "forget the login for a registry",
     "key": "show or create the ed25519 key that signs in to Ollama's registry",
     "serve": "serve Ollama's POST /api/push to programs that push through its API",
     "demo": "push a tiny model to a registry inside this process: signed in, cut, resumed, verified",

@@ -11,14 +11,13 @@ from ..options.help_formatter import HelpContext
 
 _RENAME: Final = "give a model another name with: registry-push copy ollama:OLD ollama:NEW"
 _COPY: Final = "copy reads and writes every kind of place: registry-push copy --help"
-_LOGIN: Final = "log in with: docker login HOST; or give --username NAME; see: registry-push help signing-in"
 _REMOVE: Final = "nothing is removed here: remove a model with ollama rm NAME"
 # Commands of other tools, and the command that does the same here.
 _ELSEWHERE: Final = {
     **dict.fromkeys(("cp", "mv", "rename"), _RENAME),
     **dict.fromkeys(("export", "import", "load", "migrate", "mirror", "save", "sync"), _COPY),
-    **dict.fromkeys(("login", "logout", "signin"), _LOGIN),
     **dict.fromkeys(("delete", "remove", "rm"), _REMOVE),
+    "signin": "did you mean login?",
     "ls": "did you mean list?",
     "show": "did you mean inspect?",
 }

@@ -42,7 +42,7 @@ _HINTS: Final[tuple[tuple[type[RegistryPushError], str], ...]] = (
     (BlobCorrupt, "the file is damaged; have the model fetched again on the machine of the service: ollama pull NAME"),
     (Denied, "check that this account may write there"),
     (LoginWithheld, "send your own username and password, or have the service reach the registry by https"),
-    (Unauthorized, "send username and password, or, on the machine of the service: docker login HOST"),
+    (Unauthorized, "send username and password, or, on the machine of the service: registry-push login HOST"),
     (ModelNotFound, "see what is here: GET /api/tags"),
     (TooBusy, "push again a little later"),
     (

@@ -87,6 +87,7 @@ _STORE: Final = (
 
 _LOGIN: Final = (
     option(
+        "-u",
         "--username",
         metavar="NAME",
         help="Log in as NAME. The password is in $REGISTRY_PUSH_PASSWORD, on standard input, or asked "
@@ -95,9 +96,15 @@ _LOGIN: Final = (
     option("--password-stdin", is_flag=True, help="Read the password from standard input; at a terminal, ask for it."),
 )
 
-_REGISTRY: Final = (
+_KEY: Final = (
     option("--key", type=FILE, metavar="FILE", help="The ed25519 key to sign in with. Else ~/.ollama/id_ed25519."),
-    option("--authfile", type=LOGINS, metavar="FILE", help="Read logins from FILE only."),
+)
+_LOGINS: Final = (option("--authfile", type=LOGINS, metavar="FILE", help="Look for logins in FILE first."),)
+_LOGINS_TO_CHANGE: Final = (
+    option("--authfile", type=FILE, metavar="FILE", help="The file of logins to change. It is made if need be."),
+)
+
+_CONNECTION: Final = (
     option("--allow-realm", "allow_realms", multiple=True, metavar="HOST",
            help="Send the login to this token service too."),
     option("--allow-address", "allow_addresses", multiple=True, metavar="NETWORK",
@@ -256,8 +263,10 @@ _CONFIG: Final = (
 )  # fmt: skip
 _GROUPS: Final = {
     "store": _STORE,
-    "registry": (*_LOGIN, *_REGISTRY),
-    "registries": _REGISTRY,
+    "registry": (*_LOGIN, *_KEY, *_LOGINS, *_CONNECTION),
+    "registries": (*_KEY, *_LOGINS, *_CONNECTION),
+    "login": (*_LOGIN, *_LOGINS_TO_CHANGE, *_KEY, *_CONNECTION),
+    "logout": _LOGINS_TO_CHANGE,
     "transfer": _TRANSFER,
     "uploads": _UPLOADS,
     "service": _SERVICE,

@@ -30,12 +30,14 @@ from .refusal_words import RefusalWords
 from .root import Root
 
 if TYPE_CHECKING:
+    from ..auth.credentials import Credential
     from ..auth.tokens import Authenticator
     from ..http.body.payload import SpanPayload
     from ..protocol.auth.challenge import Scopes
 
 # How a registry may refuse anonymous requests besides 401: private content is forbidden, or not found.
 _VEILED: Final = (403, 404)
+_REFUSED: Final = (401, 403)
 # Methods that change nothing at a registry.
 _ASKING: Final = ("GET", "HEAD")
 
@@ -238,6 +240,24 @@ class Client:
                 return response
             url = next_hop(response)
         raise ProtocolViolation(f"more than {MOST_HOPS} redirects", url=url)
+
+    async def check_login(self, login: Credential) -> bool:
+        """Sign in with `login` at `/v2/`, for no repository; return False if the registry wants no login there.
+
+        Raises `NotAllowed` if it is refused, `NotARegistry`, `Unavailable`.
+        """
+        with self.transport.secrets:
+            url = self.url("/v2/")
+            response = await self.transport.request("GET", url, {}, named_by=self.origin, stop=self._stop)
+            self.root.saw(response)
+            if response.status != 401:
+                await self.root.check()
+                return False
+            header = {"Authorization": await self._signing_in().header_for(login, response)}
+            response = await self.transport.request("GET", url, header, named_by=self.origin, stop=self._stop)
+            if response.status in _REFUSED:
+                raise self._signing_in().login_refused(login, f"HTTP {response.status}")
+            return True
 
     async def with_words(
         self, response: Response, scopes: Scopes, headers: Mapping[str, str] | None = None

@@ -21,7 +21,7 @@ class Command(Struct, frozen=True):
 
 
 class Login(Struct, frozen=True):
-    """A login at `host`, as `docker login` makes one."""
+    """A login at `host`, as `login` keeps it."""
 
     host: str = "HOST"
 
@@ -77,7 +77,7 @@ def for_the_command(part: Setting | Command | Login) -> str:
         case Command(words):
             return f"registry-push {words}"
         case Login(host):
-            return f"docker login {host}"
+            return f"registry-push login {host}"
 
 
 def _rewritten(part: Part, changed: Callable[[str], str]) -> Part:

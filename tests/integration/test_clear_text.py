@@ -83,7 +83,7 @@ async def test_a_request_can_not_have_the_stored_login_sent_in_clear_text(
     assert STORED not in sent(net) and "HUNTER2" not in sent(net)
     if wants is wants_basic:
         assert status == 401
-        assert "send your own username and password" in answer["error"] and "docker login" not in answer["error"]
+        assert "send your own username and password" in answer["error"] and "push login" not in answer["error"]
     else:
         assert any(each.authorization == "Bearer a-token-of-theirs" for each in net.seen), "what all may have is taken"
 

@@ -157,7 +157,7 @@ async def test_a_wrong_password_ends_with_4_and_names_its_source(locked: Real, t
         home=tmp_path, stdin="guess\n",
     )  # fmt: skip
     assert done.code == 4
-    assert "--username" in done.err and "docker login" in done.err
+    assert "--username" in done.err and "registry-push login" in done.err
     assert "guess" not in done.err + done.out
 
 
@@ -167,4 +167,4 @@ async def test_no_login_ends_with_4_and_says_how_to_log_in(locked: Real, tmp_pat
     to = f"{locked.host}/"
     done = await command("push", "login/none", "--models", str(store), "--to", to, home=tmp_path)
     assert done.code == 4
-    assert f"docker login {locked.host}" in done.err
+    assert f"registry-push login {locked.host}" in done.err

@@ -34,7 +34,7 @@ async def test_a_basic_challenge_without_a_login_says_how_to_log_in() -> None:
         server.on("GET", "/v2/x", unauthorized('Basic realm="test"'))
         with pytest.raises(Unauthorized, match="wants a login") as caught:
             await client.request("GET", client.url("/v2/x"), PUSH)
-        assert "docker login" in (caught.value.hint or "")
+        assert "registry-push login" in (caught.value.hint or "")
 
 
 async def test_harbor_answers_basic_once_any_credentials_were_sent() -> None:

@@ -23,14 +23,14 @@ from registry_push.text.hint import Command, Hint, Login, Setting, joined, step
 
 def test_the_command_names_flags_commands_and_logins() -> None:
     hint = step("log in: ", Login("r.example"), "; or give ", Setting("key_file", "FILE"), "; see ", Command("list"))
-    assert str(hint) == "log in: docker login r.example; or give --key-file FILE; see registry-push list"
+    assert str(hint) == "log in: registry-push login r.example; or give --key-file FILE; see registry-push list"
     assert hint.settings == ("key_file",) and not hint.is_plain
 
 
 def test_an_error_has_both() -> None:
     error = Unauthorized("no")
     assert error.next_step is not None and error.next_step.settings == ("username", "password_stdin")
-    assert error.hint == "log in with: docker login HOST; or give --username NAME --password-stdin"
+    assert error.hint == "log in with: registry-push login HOST; or give --username NAME --password-stdin"
     error.hint = "plain words"
     assert error.next_step == Hint(("plain words",))
 

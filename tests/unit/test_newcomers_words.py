@@ -62,7 +62,7 @@ def test_a_required_referrer_is_of_a_type(required: str) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "hint"),
-    [("rename", "copy ollama:OLD ollama:NEW"), ("login", "--username"), ("rm", "ollama rm"), ("ls", "list")],
+    [("rename", "copy ollama:OLD ollama:NEW"), ("signin", "login"), ("rm", "ollama rm"), ("ls", "list")],
 )
 def test_words_of_other_tools_are_understood(typed: str, hint: str) -> None:
     context = click.Context(group)

@@ -78,4 +78,4 @@ async def test_a_refusal_says_whether_a_login_was_used() -> None:
                 error = client.refusal(response, "to show x")
                 assert isinstance(error, Denied | Unauthorized)
                 assert words in str(error)
-                assert ("docker login" in str(error.hint)) == (who.login is None)
+                assert ("registry-push login" in str(error.hint)) == (who.login is None)

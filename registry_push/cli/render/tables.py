@@ -182,6 +182,11 @@ def inspect_lines(view: ModelView, *, verbose: bool = False) -> list[str]:
     return [*lines, "", *blobs, *(["", *_table(("REFERRER", "TYPE"), about, right=())] if about else [])]
 
 
+def login_lines(logins: Sequence[tuple[str, str, str]], *, width: int | None = None) -> list[str]:
+    """Return a line for each login: its registry, its user and where it is kept; none for none."""
+    return _table(("REGISTRY", "USER", "KEPT IN"), logins, right=(), width=width) if logins else []
+
+
 def key_lines(view: KeyView) -> list[str]:
     """Return where the key is and its public half, ready to be copied to a registry's page."""
     mode = [] if view.mode is None else [("mode", f"{view.mode:04o}")]

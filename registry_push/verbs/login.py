@@ -1,0 +1,192 @@
+"""Log in and out: keep logins where docker or podman keep theirs, and list them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from ..auth.credential_helper import CredentialHelper
+from ..auth.credentials import Credential, CredentialStore, filed_login
+from ..auth.login_document import LoginDocument, folded_key
+from ..auth.login_file import KeptLogin, LoginFile
+from ..auth.login_places import Compat, login_places, place_to_keep
+from ..auth.login_reading import read_document
+from ..errors import InvalidName, RegistryPushError, UsageError, quoted
+from ..events import Sink, Warned, ignore
+from ..model import Reference
+from ..model.place import Below, parse_destination
+from ..registry.registries import Registries
+from ..settings import Settings
+from ..text.hint import Setting, step
+
+_PREFIXES: Final = ("registry:", "docker://")
+# What a URL of docker's API ends in; it is no part of a registry.
+_API: Final = ("v1", "v2")
+# A repository for a reference that only its host matters of.
+_ANY: Final = "library/any"
+_ALL: Final = "see every login: registry-push login --list"
+
+
+class LoginHost(Struct, frozen=True):
+    """A registry to log in at, and the part of it that the login is for: `path`, or all of it if that is empty."""
+
+    host: str
+    path: str
+    scheme: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> LoginHost:
+        """Return what `HOST[:PORT][/PATH]` spells, with or without a scheme. Raises `InvalidName`."""
+        rest = text
+        for prefix in _PREFIXES:
+            rest = rest.removeprefix(prefix)
+        scheme, separator, _ = rest.partition("://")
+        rest = rest.rstrip("/") + "/"
+        # A single word is a host here, so it gets a scheme, without which it could be a namespace.
+        below = parse_destination(rest if separator else f"https://{rest}")
+        if not isinstance(below, Below) or not below.host:
+            raise InvalidName(f"{quoted(text)} is no registry", hint="write HOST, HOST:PORT or HOST/PATH")
+        path = "" if below.prefix in _API else below.prefix
+        return cls(below.host, path, scheme if separator else None)
+
+    @property
+    def reference(self) -> Reference:
+        """A repository there."""
+        return Reference(self.host, f"{self.path}/any" if self.path else _ANY, scheme=self.scheme)
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.path}" if self.path else self.host
+
+
+class LoggedIn(Struct, frozen=True):
+    """A login that is kept now; `is_checked`: the registry has taken it."""
+
+    host: LoginHost
+    username: str
+    kept: KeptLogin
+    is_checked: bool
+
+
+class ListedLogin(Struct, frozen=True):
+    """A login that is kept for `host`; `username` is None if only its helper knows it."""
+
+    host: str
+    username: str | None
+    source: str
+
+
+async def log_in(
+    host: LoginHost,
+    username: str,
+    password: str,
+    *,
+    settings: Settings,
+    compat: Compat | None = None,
+    check: bool = True,
+    sink: Sink = ignore,
+    stop: asyncio.Event | None = None,
+) -> LoggedIn:
+    """Keep the login for `host` in `settings.authfile`, or where `compat` keeps it (see `place_to_keep`).
+
+    With `check`, the registry is asked first; one that wants no login at `/v2/` can't say. Raises `NotAllowed` for a
+    login that is refused, which is not kept, and what the registry and the file raise. Cancelling is safe.
+    """
+    place = place_to_keep(settings.authfile, settings.environ, settings.home, compat)
+    if host.path and place.is_docker_s:
+        raise UsageError(
+            f"docker keeps logins for whole registries, and {host} is a part of one",
+            hint=step(f"log in at {host.host}; or let podman's file have it: ", Setting("compat", "podman")),
+        )
+    is_checked = False
+    if check:
+        async with Registries(settings, sink, stop=stop) as registries:
+            client = registries.repository(host.reference).client
+            is_checked = await client.check_login(Credential("--username", username, password))
+            if not is_checked:
+                sink(Warned(f"{client.origin.netloc} asks for no login at /v2/, so this one was not checked"))
+    kept = await LoginFile(place, settings.environ).keep(host.host, host.path, username, password)
+    await _tell(host, username, kept, settings=settings, sink=sink)
+    return LoggedIn(host, username, kept, is_checked)
+
+
+async def log_out(
+    host: LoginHost, *, settings: Settings, compat: Compat | None = None, sink: Sink = ignore
+) -> KeptLogin | None:
+    """Forget the login for `host` where `log_in` would keep it; return where it was, or None if there was none.
+
+    Warns if there is another one that will still be used.
+    """
+    place = place_to_keep(settings.authfile, settings.environ, settings.home, compat)
+    was = await LoginFile(place, settings.environ).forget(host.host, host.path)
+    if (left := await _used(host, settings)) is not None:
+        sink(Warned(f"there is still a login for {host}, of {left.username or 'a token'}, in {left.source}", _ALL))
+    return was
+
+
+async def every_login(settings: Settings, sink: Sink = ignore) -> list[ListedLogin]:
+    """Return the logins that are kept, in the order in which they are looked for; secrets are not read.
+
+    A place that can't be read, and a helper that fails, are told to `sink`.
+    """
+    found: dict[str, ListedLogin] = {}
+    for place in login_places(settings.authfile, settings.environ, settings.home):
+        try:
+            if isinstance(place, Path):
+                document = await read_document(place)
+            else:
+                document = LoginDocument.parse(place, "DOCKER_AUTH_CONFIG")
+            if document is not None:
+                for each in await _listed(document, settings, sink):
+                    found.setdefault(each.host, each)
+        except RegistryPushError as error:
+            sink(Warned(error.message, error.hint))
+    return [*found.values()]
+
+
+async def _listed(document: LoginDocument, settings: Settings, sink: Sink) -> list[ListedLogin]:
+    found: list[ListedLogin] = []
+    for key, value in document.section("credHelpers").items():
+        name = document.text(value, f"credHelpers[{key}]")
+        found.append(ListedLogin(folded_key(key), None, f"docker-credential-{name} ({document.source})"))
+    if (store := document.document.get("credsStore")) is not None:
+        helper = CredentialHelper(document.text(store, "credsStore"), document.source, settings.environ)
+        try:
+            held = await helper.list()
+        except RegistryPushError as error:
+            sink(Warned(error.message, error.hint))
+        else:
+            source = f"{helper.program} ({document.source})"
+            found += [ListedLogin(folded_key(server), name, source) for server, name in sorted(held.items())]
+    for key, entry in document.by_key("auths").items():
+        one = filed_login(document, key, entry)
+        if one is not None:
+            found.append(ListedLogin(key, one.username or None, document.source))
+    return found
+
+
+async def _tell(host: LoginHost, username: str, kept: KeptLogin, *, settings: Settings, sink: Sink) -> None:
+    """Warn of what keeps the login from being used, or from being secret."""
+    if kept.is_exposed:
+        sink(Warned(f"other users can read {kept.path}, which holds passwords", f"chmod 600 {kept.path}"))
+    usual = login_places(None, settings.environ, settings.home)
+    if settings.authfile is not None and settings.authfile not in usual:
+        sink(
+            Warned(
+                f"{kept.path} is only read if it is named",
+                f"give commands --authfile {kept.path}, or set REGISTRY_AUTH_FILE to it",
+            )
+        )
+    used = await _used(host, settings)
+    if used is not None and used.username != username:
+        sink(Warned(f"the login of {used.username or 'a token'} from {used.source} is found before this one", _ALL))
+
+
+async def _used(host: LoginHost, settings: Settings) -> Credential | None:
+    store = CredentialStore(settings.authfile, settings.environ, settings.home, None)
+    try:
+        return await store.lookup(host.host, host.path)
+    except RegistryPushError:  # it is told when the login is used
+        return None
