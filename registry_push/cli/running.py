@@ -24,6 +24,7 @@ from ..options.flags import homeless_warning
 from ..options.option import located
 from .render import PUSH, Renderer, Verb, choose, renderer
 from .render.line_writer import silence
+from .seeing_the_doctor import with_doctor
 
 # As a shell reports a program killed by SIGPIPE: the output did not reach its reader.
 BROKEN_PIPE: Final = 141
@@ -34,13 +35,15 @@ _AGAIN: Final = "to resume, run the same command again"
 class Outcome(Struct, frozen=True):
     """The result of a command: lines for people, fields for programs, and an error, if a part of it failed.
 
-    With an error, lines and fields are the part that succeeded. `raw` is printed byte for byte.
+    With an error, lines and fields are the part that succeeded. `raw` is printed byte for byte; `code` is the exit code
+    without an error.
     """
 
     lines: Iterable[str] = ()
     fields: Mapping[str, object] | None = None
     error: RegistryPushError | None = None
     raw: bytes = b""
+    code: int = 0
 
 
 Work = Callable[[Renderer, asyncio.Event], Coroutine[Any, Any, Outcome]]
@@ -95,7 +98,7 @@ def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bo
                 show.result(outcome.lines, outcome.fields)
             else:
                 show.error(outcome.error, outcome.lines, outcome.fields)
-            code = outcome.error.exit_code if outcome.error else 0
+            code = outcome.error.exit_code if outcome.error else outcome.code
             if outcome.raw:
                 _print_raw(outcome.raw, out, on_lost=lost.append)
     if log_lost:
@@ -153,7 +156,7 @@ class _Locating:
     def _located(self, error: RegistryPushError) -> RegistryPushError:
         if isinstance(error, Interrupted) and not self._is_noted:
             error.hint = _AGAIN
-        return located(error)
+        return located(with_doctor(error))
 
 
 def _print_raw(raw: bytes, out: TextIO, *, on_lost: Callable[[OSError], None]) -> None:

@@ -64,10 +64,8 @@ def _refused_by(proxy: Proxy, status: int, said: str, url: str) -> ConnectionLos
     if status == _WANTS_LOGIN:
         has = "takes no such login" if proxy.authorization else "wants a login"
         words = f"HTTP 407, it {has}"
-        hint = (
-            f"put its login into {proxy.variable}: http://NAME:PASSWORD@HOST:PORT, with what is special in them"
-            " percent-encoded"
-        )
+        # Without http:// before it, which would have the login taken for one, and left out.
+        hint = f"put NAME:PASSWORD@ before its host in {proxy.variable}, with what is special in them percent-encoded"
     else:
         words = f"HTTP {status}{f': {said}' if said else ''}"
         hint = f"ask who runs the proxy to allow {netloc}; or, if no proxy is needed for it, name it in NO_PROXY"

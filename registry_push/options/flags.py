@@ -20,15 +20,17 @@ from ..settings import (
     DEFAULT_TIMEOUT,
     Settings,
 )
-from ..text.quantities import parse_duration, parse_rate, parse_size
 from ..usual_folders import usual_state
 from .configuration import read_configuration
 from .option import CONFIGURATION, Option, located, own, renamed, table
 from .passwords import password_of
 from .paths import EXISTING, FILE, LOGINS, home
+from .quantity_types import Duration, Rate, Size
 
 # The prefix of each flag's environment variable.
 PREFIX: Final = "REGISTRY_PUSH_"
+# Where the context keeps the error of a configuration file that is examined.
+BROKEN: Final = "registry_push.options.broken"
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -36,49 +38,6 @@ def option(*flags: str, env: str | None = None, **attributes: Any) -> Callable[[
     """Return a click option with its environment variable: `--chunk-size` reads `REGISTRY_PUSH_CHUNK_SIZE`."""
     name = env or max(flags, key=len).lstrip("-").partition("/")[0].replace("-", "_").upper()
     return click.option(*flags, cls=Option, envvar=f"{PREFIX}{name}", show_envvar=True, **attributes)
-
-
-class Size(click.ParamType[int]):
-    """`64MiB`, `100MB`, `1048576`."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes."""
-        if isinstance(value, int):
-            return value
-        try:
-            return parse_size(str(value))
-        except InvalidSettings as error:
-            self.fail(f"{error}; {error.hint}", param, ctx)
-
-
-class Rate(click.ParamType[int]):
-    """`20MB`, `20MiB/s`, `off`."""
-
-    name = "rate"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return bytes a second; 0 for no limit."""
-        if isinstance(value, int):
-            return value
-        try:
-            return parse_rate(str(value))
-        except InvalidSettings as error:
-            self.fail(f"{error}; {error.hint}", param, ctx)
-
-
-class Duration(click.ParamType[float]):
-    """`90s`, `5m`, `1h30m`, or seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        try:
-            return parse_duration(str(value))
-        except InvalidSettings as error:
-            self.fail(f"{error}; {error.hint}", param, ctx)
 
 
 _STORE: Final = (
@@ -125,6 +84,15 @@ _CONNECTION: Final = (
     option("--user-agent", metavar="TEXT", help="The User-Agent header to send."),
 )  # fmt: skip
 
+_STATE: Final = (
+    option(
+        "--state-dir",
+        type=FILE,
+        metavar="DIR",
+        help="Where the journal of unfinished work is kept. Else the user's state directory.",
+    ),
+)
+
 _TRANSFER: Final = (
     option("-j", "--jobs", type=int, default=DEFAULT_JOBS, show_default=True, help="Blobs to transfer at once."),
     option(
@@ -144,12 +112,7 @@ _TRANSFER: Final = (
         help="Ask for every blob, even if the manifest is there already: repairs a target that lost some.",
     ),
     option("--no-resume", is_flag=True, help="Resume nothing, and keep no journal to resume from."),
-    option(
-        "--state-dir",
-        type=FILE,
-        metavar="DIR",
-        help="Where the journal of unfinished work is kept. Else the user's state directory.",
-    ),
+    *_STATE,
 )
 
 # What says how content is sent to a registry.
@@ -257,14 +220,28 @@ def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None)
     return path
 
 
+def _try_config(ctx: click.Context, config: click.Parameter, path: Path | None) -> Path | None:
+    """As `_read_config`, but keep the error for a command that examines it."""
+    try:
+        return _read_config(ctx, config, path)
+    except RegistryPushError as error:
+        ctx.meta[BROKEN] = error
+        return path
+
+
 _CONFIG: Final = (
     option("--config", type=FILE, metavar="FILE", is_eager=True, callback=_read_config,
+           help="Read defaults from FILE. Else from registry-push/config.toml in the configuration folder."),
+)  # fmt: skip
+_CONFIG_TO_EXAMINE: Final = (
+    option("--config", type=FILE, metavar="FILE", is_eager=True, callback=_try_config,
            help="Read defaults from FILE. Else from registry-push/config.toml in the configuration folder."),
 )  # fmt: skip
 _GROUPS: Final = {
     "store": _STORE,
     "registry": (*_LOGIN, *_KEY, *_LOGINS, *_CONNECTION),
     "registries": (*_KEY, *_LOGINS, *_CONNECTION),
+    "state": _STATE,
     "login": (*_LOGIN, *_LOGINS_TO_CHANGE, *_KEY, *_CONNECTION),
     "logout": _LOGINS_TO_CHANGE,
     "transfer": _TRANSFER,
@@ -272,18 +249,19 @@ _GROUPS: Final = {
     "service": _SERVICE,
     "output": _OUTPUT,
     "config": _CONFIG,
+    "config_to_examine": _CONFIG_TO_EXAMINE,
 }
 
 
-def options(*groups: str) -> Callable[[Decorated], Decorated]:
-    """Add groups of flags to a command, in the order given; `config` always last.
+def options(*groups: str, config: str = "config") -> Callable[[Decorated], Decorated]:
+    """Add groups of flags to a command, in the order given; the group `config` always last.
 
     An error that the command raises for a value says where that value was set.
     """
 
     def add(function: Decorated) -> Decorated:
         function = _locating(function)
-        for group in reversed((*groups, "config")):
+        for group in reversed((*groups, config)):
             for each in reversed(_GROUPS[group]):
                 function = each(function)
         return function
@@ -312,7 +290,7 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
     if flags.get("log_file"):
         given["debug"] = True
     if "state_dir" in flags:
-        given["state_dir"] = None if flags["no_resume"] else given.get("state_dir") or usual_state()
+        given["state_dir"] = None if flags.get("no_resume") else given.get("state_dir") or usual_state()
     try:
         return Settings(**given, environ=dict(os.environ), home=home(), password=password_of(flags, os.environ))
     except InvalidSettings as error:
@@ -325,7 +303,7 @@ def homeless_warning(flags: Mapping[str, Any]) -> Warned | None:
         return None
     lost = "no configuration, login or key is looked for there"
     named = [flag for name, flag in (("key", "--key FILE"), ("authfile", "--authfile FILE")) if name in flags]
-    if "state_dir" in flags and not flags["no_resume"] and (flags["state_dir"] or usual_state()) is None:
+    if "state_dir" in flags and not flags.get("no_resume") and (flags["state_dir"] or usual_state()) is None:
         lost += ", and an interrupted push can't be resumed"
         named.append("--state-dir DIR")
     return Warned(f"this user has no home folder: {lost}", f"set HOME{'; or give ' if named else ''}{', '.join(named)}")

@@ -278,6 +278,11 @@ class Client:
             if await self.transport.answered.keeps_connections(self.origin):
                 await self.transport.open_connections(self.url("/v2/"), connections)
 
+    @property
+    def who(self) -> str | None:
+        """How we signed in, as `Authenticator.who`."""
+        return self._authenticator.who if self._authenticator is not None else None
+
     def _signing_in(self) -> Authenticator:
         self._authenticator = self._authenticator or self._sign_in()
         return self._authenticator
@@ -286,9 +291,8 @@ class Client:
         """Return `error`; if it is about permissions, with how we were signed in."""
         if not isinstance(error, Unauthorized | Denied):
             return error
-        who = self._authenticator.who if self._authenticator is not None else None
-        if who is not None:
-            return type(error)(f"{error.message} (signed in with {who})", hint=error.hint, url=error.url)
+        if self.who is not None:
+            return type(error)(f"{error.message} (signed in with {self.who})", hint=error.hint, url=error.url)
         can = "read" if reading else "write"
         hint = step("log in: ", Login(self.origin.netloc), f"; or check that everyone may {can} there")
         return type(error)(f"{error.message} (no login was used)", hint=hint, url=error.url)

@@ -1,0 +1,187 @@
+"""`registry-push doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import RegistryPushError, UsageError, quoted
+from ..model import Reference
+from ..options.flags import BROKEN, option, options, settings_of
+from ..options.grouped_help import GroupedCommand
+from .candidates import hosts
+from .render import Renderer
+from .running import Outcome, run
+
+if TYPE_CHECKING:
+    from ..verbs.doctor.examine import Examination, Examined, Subject
+
+_MARKS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "skipped": "-", "crashed": "FAIL"}
+_LAYOUTS = ("oci:", "oci-archive:")
+
+
+@click.command("doctor", cls=GroupedCommand)
+@click.argument("places", nargs=-1, metavar="[HOST|HOST/REPOSITORY]…", shell_complete=hosts)
+@option("--write", "write", metavar="HOST/REPOSITORY", help="Open an upload there too, send some MB, and delete it.")
+@option("--only", multiple=True, metavar="ID", help="Run this check only, and those that it needs.")
+@option("--list", "lists", is_flag=True, help="Show every check and what it is about.")
+@option("--report", is_flag=True, help="Print a report in Markdown, without user names and with hosts replaced.")
+@option("--hosts", "names_hosts", is_flag=True, help="Leave the hosts in the report.")
+@options("store", "registry", "state", "output", config="config_to_examine")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    places: tuple[str, ...],
+    write: str | None,
+    only: tuple[str, ...],
+    lists: bool,
+    report: bool,
+    names_hosts: bool,
+    **flags: Any,
+) -> None:
+    """Find out what keeps models from being pushed to HOST: in the store, the key, the network, the login or the
+    registry. Each problem comes with the command that mends it.
+
+    Nothing is changed. Without HOST, only this machine is examined; with HOST/REPOSITORY, that is read too; with
+    --write, an upload to it is opened and deleted.
+
+    \b
+    Examples:
+      registry-push doctor registry.example.com
+      registry-push doctor localhost:5000 --write localhost:5000/me/model
+      registry-push doctor --only store.blobs
+    """
+    if lists:
+        run(flags, _listing)
+        return
+    subjects, settings = _subjects(places, write), settings_of(flags)
+    broken: RegistryPushError | None = ctx.meta.get(BROKEN)
+
+    async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
+        from ..http.loading import load_aiohttp
+
+        load_aiohttp(os.environ)
+        from ..verbs.doctor.examine import examine
+
+        printed = _Printed(verbose=flags["verbose"], quiet=flags["quiet"] or report or flags["as_json"])
+        done = await examine(subjects, settings=settings, only=only, config=broken, tell=printed.print, sink=show)
+        lines = _report(done, settings.home, hosts=names_hosts) if report else [*printed.end, done.verdict]
+        return Outcome(lines, _fields(done), code=done.exit_code)
+
+    run(flags, work)
+
+
+async def _listing(_: Renderer, _stop: asyncio.Event) -> Outcome:
+    from ..verbs.doctor.table import CHECKS
+    from .render.tables import check_lines
+
+    lines = check_lines([(check.id, check.about.value, check.what) for check in CHECKS])
+    fields = [{"id": check.id, "about": check.what, "needs": list(check.needs)} for check in CHECKS]
+    return Outcome(lines, {"checks": fields})
+
+
+def _subjects(places: tuple[str, ...], write: str | None) -> list[Subject]:
+    """Return the registries to examine, each once. Raises `UsageError`."""
+    from ..verbs.doctor.examine import Subject
+    from ..verbs.login import LoginHost
+
+    found: dict[str, Subject] = {}
+    for text in places:
+        if text.startswith(_LAYOUTS):
+            raise UsageError(f"{quoted(text)} is no registry", hint="see what is in it: registry-push inspect PLACE")
+        if text == "ollama:":
+            continue
+        subject = _repository(text)
+        if subject is None:
+            subject = Subject(LoginHost.parse(text).reference)
+        found[subject.reference.host] = subject
+    if write is not None:
+        subject = _repository(write)
+        if subject is None:
+            raise UsageError(f"--write {quoted(write)} names no repository", hint="write HOST/REPOSITORY")
+        found[subject.reference.host] = Subject(subject.reference, is_repository=True, writes=True)
+    return list(found.values())
+
+
+def _repository(text: str) -> Subject | None:
+    """Return the subject if `text` names a repository and not only a host."""
+    from ..verbs.doctor.examine import Subject
+
+    for prefix in ("registry:", "docker://"):
+        text = text.removeprefix(prefix)
+    scheme, separator, rest = text.partition("://")
+    path = (rest if separator else scheme).partition("/")[2]
+    return Subject(Reference.parse_readable(text), is_repository=True) if path.rstrip("/") else None
+
+
+class _Printed:
+    """Prints each check as soon as it has ended, below the name of what it is about. `quiet`: nothing."""
+
+    def __init__(self, *, verbose: bool, quiet: bool) -> None:
+        self._verbose = verbose
+        self._quiet = quiet
+        self._about: str | None = None
+        self._kept_back: dict[str, int] = {}  # checks that were not done, by the one that they need
+
+    def print(self, each: Examined) -> None:
+        """Print what the check has found, and the mend if something is wrong."""
+        finding, about = each.finding, each.host or "this machine"
+        if self._quiet:
+            return
+        if about != self._about:
+            self._count()
+            click.echo(about if self._about is None else f"\n{about}")
+            self._about = about
+        if finding.needs is not None and not self._verbose:
+            self._kept_back[finding.needs] = self._kept_back.get(finding.needs, 0) + 1
+            return
+        is_well = finding.state.value in ("ok", "skipped")
+        evidence = f" ({finding.evidence})" if finding.evidence and (self._verbose or not is_well) else ""
+        click.echo(f"  {_MARKS[finding.state.value]:<5} {each.id:<22} {finding.summary}{evidence}")
+        if finding.fix and not is_well:
+            click.echo(f"{'':<31}→ {finding.fix}")
+
+    @property
+    def end(self) -> list[str]:
+        """What stands between the checks and the verdict."""
+        self._count()
+        return [""] if self._about is not None else []
+
+    def _count(self) -> None:
+        for need, count in self._kept_back.items():
+            what = "1 check is" if count == 1 else f"{count} checks are"
+            click.echo(f"  {'-':<5} {what} skipped, which {'needs' if count == 1 else 'need'} {need}")
+        self._kept_back.clear()
+
+
+def _fields(done: Examination) -> dict[str, object]:
+    return {
+        "success": not done.troubles,
+        "verdict": done.verdict,
+        "checks": [
+            {
+                "id": each.id,
+                "host": each.host,
+                "state": each.finding.state.value,
+                "summary": each.finding.summary,
+                "evidence": each.finding.evidence,
+                "fix": each.finding.fix,
+            }
+            for each in done.checks
+        ],
+    }
+
+
+def _report(done: Examination, home: Any, *, hosts: bool) -> list[str]:
+    from ..verbs.doctor.report import report
+
+    users: list[str] = []
+    with suppress(OSError, KeyError):
+        users.append(getpass.getuser())
+    return report(done, home=home, users=users, hosts=hosts)

@@ -1,0 +1,186 @@
+"""Runs the checks: each when what it needs is well, those of several registries side by side, told in their order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from msgspec import Struct
+
+from ...errors import RegistryPushError, UsageError, quoted
+from ...events import Sink, ignore
+from ...model import Reference
+from ...registry.registries import Registries
+from ...settings import Settings
+from ...text.suggestions import did_you_mean
+from .finding import Finding, State, crashed, failed, kept_back, slow
+from .here import Here
+from .table import BY_ID, CHECKS, About, Check, with_needs
+from .there import There
+from .upload import Upload
+
+# Seconds for one check, and for all of them.
+_A_CHECK: Final = 5.0
+_ALL: Final = 10.0
+
+
+class Subject(Struct, frozen=True):
+    """A registry to examine. `is_repository`: the reference's repository was named, and is read; `writes`: to it."""
+
+    reference: Reference
+    is_repository: bool = False
+    writes: bool = False
+
+
+class Examined(Struct, frozen=True):
+    """A check that has ended; `host` is the registry that it is about, None for this machine."""
+
+    id: str
+    host: str | None
+    finding: Finding
+
+
+class Examination(Struct, frozen=True):
+    """All that was found about this machine and `hosts`."""
+
+    checks: tuple[Examined, ...]
+    hosts: tuple[str, ...]
+
+    @property
+    def troubles(self) -> tuple[Examined, ...]:
+        """The checks that found what stops a push."""
+        return tuple(each for each in self.checks if each.finding.state in (State.FAIL, State.CRASHED))
+
+    @property
+    def exit_code(self) -> int:
+        """0 if nothing stops a push, else the code of the first trouble's error."""
+        return next((each.finding.exit_code for each in self.troubles), 0)
+
+    @property
+    def verdict(self) -> str:
+        """The last line."""
+        where = f"to {', '.join(self.hosts)}" if self.hosts else "from this machine"
+        count = len(self.troubles)
+        if not count:
+            return f"ready to push {where}"
+        first = self.troubles[0].finding.summary
+        return f"{count} problem{' stops' if count == 1 else 's stop'} pushes {where}: {first}"
+
+
+def chosen(only: Sequence[str], *, writes: bool) -> tuple[Check, ...]:
+    """Return the checks to run: all, or those with the ids `only` and what they need. Raises `UsageError`."""
+    for each in only:
+        if each not in BY_ID:
+            raise UsageError(f"no check is called {quoted(each)}", hint=did_you_mean(each, BY_ID) or "see them: --list")
+        if BY_ID[each].about is About.UPLOADS and not writes:
+            raise UsageError(f"{each} opens an upload", hint="say where it may: --write REPOSITORY")
+    wanted = with_needs(tuple(only)) if only else frozenset(BY_ID)
+    return tuple(check for check in CHECKS if check.id in wanted and (writes or check.about is not About.UPLOADS))
+
+
+async def examine(
+    subjects: Sequence[Subject],
+    *,
+    settings: Settings,
+    only: Sequence[str] = (),
+    config: RegistryPushError | None = None,
+    tell: Callable[[Examined], object],
+    sink: Sink = ignore,
+    deadline: float = _ALL,
+) -> Examination:
+    """Run the checks and call `tell` with each in the table's order as soon as it and those before it have ended.
+
+    `config` is what reading the configuration file raised. Ends within `deadline` seconds. Raises `UsageError` for an
+    unknown check. Cancelling is safe: an upload that a check has opened is deleted.
+    """
+    checks = chosen(only, writes=any(subject.writes for subject in subjects))
+    patient = replace(settings, timeout=min(settings.timeout, _A_CHECK), retries=0)
+    ends = asyncio.get_running_loop().time() + deadline
+    async with Registries(patient, sink) as registries:
+        theres = [
+            There(subject.reference, patient, registries, is_repository=subject.is_repository) for subject in subjects
+        ]
+        uploads = [Upload(there) if subject.writes else None for subject, there in zip(subjects, theres, strict=True)]
+        here = Here(settings, config)
+        runs = [_Run(None, [check for check in checks if check.about is About.HERE], lambda _: here, ends)]
+        for there, upload in zip(theres, uploads, strict=True):
+            about = {About.THERE, About.UPLOADS} if upload is not None else {About.THERE}
+            mine = [check for check in checks if check.about in about]
+            runs.append(_Run(there.host, mine, _subject_of(there, upload), ends))
+        try:
+            found: list[Examined] = []
+            for run in runs:
+                run.start()
+            for run in runs:
+                async for each in run:
+                    found.append(each)
+                    tell(each)
+        finally:
+            for run in runs:
+                await run.stop()
+            for upload, there in zip(uploads, theres, strict=True):
+                if upload is not None:
+                    await upload.end()
+                await there.end()
+    return Examination(tuple(found), tuple(there.host for there in theres))
+
+
+def _subject_of(there: There, upload: Upload | None) -> Callable[[Check], object]:
+    return lambda check: upload if check.about is About.UPLOADS else there
+
+
+class _Run:
+    """The checks of one registry, or of this machine: each waits for those that it needs."""
+
+    def __init__(
+        self, host: str | None, checks: Sequence[Check], subject: Callable[[Check], object], ends: float
+    ) -> None:
+        self._host = host
+        self._checks = checks
+        self._subject = subject
+        self._ends = ends
+        self._tasks: dict[str, asyncio.Task[Finding]] = {}
+
+    def start(self) -> None:
+        """Begin all of them."""
+        for check in self._checks:
+            self._tasks[check.id] = asyncio.create_task(self._finding(check))
+
+    def __aiter__(self) -> _Run:
+        self._left = list(self._checks)
+        return self
+
+    async def __anext__(self) -> Examined:
+        if not self._left:
+            raise StopAsyncIteration
+        check = self._left.pop(0)
+        return Examined(check.id, self._host, await self._tasks[check.id])
+
+    async def stop(self) -> None:
+        """Cancel those that have not ended."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _finding(self, check: Check) -> Finding:
+        for need in check.needs:
+            if need in self._tasks:
+                before = await asyncio.shield(self._tasks[need])
+                if before.needs is not None:
+                    return before
+                if before.state in (State.FAIL, State.CRASHED):
+                    return kept_back(need)
+        left = self._ends - asyncio.get_running_loop().time()
+        seconds = max(0.0, min(_A_CHECK, left))
+        look: Callable[[object], Awaitable[Finding]] = check.look
+        try:
+            async with asyncio.timeout(seconds):
+                return await look(self._subject(check))
+        except RegistryPushError as error:
+            return failed(error)
+        except TimeoutError:
+            return slow(seconds, self._host or "this machine")
+        except Exception as error:  # a check that fails itself must not end the others
+            return crashed(error)

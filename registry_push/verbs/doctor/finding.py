@@ -1,0 +1,73 @@
+"""`Finding`: the result of one check. Pure."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct
+
+from ...errors import RegistryPushError, printable, redacted
+
+_UNAVAILABLE: Final = 6
+
+
+class State(Enum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIPPED = "skipped"
+    CRASHED = "crashed"
+
+
+class Finding(Struct, frozen=True):
+    """What a check has found, what shows it, and the next step.
+
+    `exit_code` is that of the error behind a failure; `needs` the failed check that a skipped one needs.
+    """
+
+    state: State
+    summary: str
+    evidence: str = ""
+    fix: str | None = None
+    exit_code: int = 0
+    needs: str | None = None
+
+
+def ok(summary: str, evidence: str = "") -> Finding:
+    """Return that all is well."""
+    return Finding(State.OK, printable(summary), printable(redacted(evidence)))
+
+
+def warn(summary: str, fix: str | None, evidence: str = "") -> Finding:
+    """Return what does not stop a push but should be mended."""
+    return Finding(State.WARN, printable(summary), printable(redacted(evidence)), fix)
+
+
+def skipped(why: str) -> Finding:
+    """Return that the check has no subject here."""
+    return Finding(State.SKIPPED, f"skipped ({why})")
+
+
+def kept_back(needs: str) -> Finding:
+    """Return that the check was not done, since the check `needs` failed."""
+    return Finding(State.SKIPPED, f"skipped (needs {needs})", needs=needs)
+
+
+def failed(error: RegistryPushError, evidence: str = "") -> Finding:
+    """Return what stops a push: what the push itself would say."""
+    return Finding(State.FAIL, error.message, printable(redacted(evidence)), error.hint, error.exit_code)
+
+
+def slow(seconds: float, what: str) -> Finding:
+    """Return that the check was given up after `seconds`."""
+    fix = f"check the line and the address; if {what} is only slow, a push waits longer for it"
+    return Finding(State.FAIL, f"no answer in {seconds:.0f} s", "", fix, _UNAVAILABLE)
+
+
+def crashed(error: Exception) -> Finding:
+    """Return that the check itself is at fault."""
+    words = printable(redacted(f"{type(error).__name__}: {error}"), limit=200)
+    return Finding(State.CRASHED, "this check failed itself", words, "please report it, with --report", 1)

@@ -1,0 +1,49 @@
+"""The report of an examination, in Markdown, to paste into an issue: without logins, user names and, usually, hosts."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import sys
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from ...version import __version__
+from .examine import Examination
+
+_LIBRARIES: Final = ("aiohttp", "cryptography")
+_NAMED: Final = 8  # hexadecimal digits that stand for a host
+
+
+def report(done: Examination, *, home: Path | None, users: Iterable[str], hosts: bool) -> list[str]:
+    """Return the lines. `users` are names to leave out; with `hosts`, hosts stay readable."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    lines = [
+        f"registry-push {__version__}, Python {sys.version.split()[0]}, {libraries}, {platform.platform()}",
+        "",
+        "| check | of | state | found |",
+        "|---|---|---|---|",
+    ]
+    for each in done.checks:
+        found = "; ".join(part for part in (each.finding.summary, each.finding.evidence) if part).replace("|", "\\|")
+        lines.append(f"| {each.id} | {each.host or 'this machine'} | {each.finding.state.value} | {found} |")
+    lines += ["", done.verdict]
+    return [_private(line, done, home, users, hosts=hosts) for line in lines]
+
+
+def _private(line: str, done: Examination, home: Path | None, users: Iterable[str], *, hosts: bool) -> str:
+    if home is not None and len(home.parts) > 1:
+        line = line.replace(str(home), "~")
+    for name in users:
+        if name:
+            line = re.sub(rf"\b{re.escape(name)}\b", "USER", line)
+    if not hosts:
+        for host in done.hosts:
+            digest = hashlib.sha256(host.encode()).hexdigest()[:_NAMED]
+            line = line.replace(host, f"host-{digest}")
+            name = host.rpartition(":")[0] if ":" in host else host
+            line = line.replace(name, f"host-{digest}") if name else line
+    return line

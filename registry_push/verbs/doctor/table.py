@@ -1,0 +1,84 @@
+"""The checks, in the order of what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct
+
+from .finding import Finding
+from .here import Here
+from .there import There
+from .upload import Upload
+
+
+class About(Enum):
+    """What a check is about: this machine, a registry, or, with --write, uploads to a repository there."""
+
+    HERE = "this machine"
+    THERE = "a registry"
+    UPLOADS = "uploads to a repository, with --write"
+
+
+class Check(Struct, frozen=True):
+    """A check: its stable `id`, what it is about, what has to be well before it, and how it is done."""
+
+    id: str
+    about: About
+    what: str
+    needs: tuple[str, ...]
+    look: Callable[..., Awaitable[Finding]]
+
+
+_HERE, _THERE, _UPLOADS = About.HERE, About.THERE, About.UPLOADS
+_ANSWERS: Final = ("registry.v2",)
+
+CHECKS: Final = (
+    Check("config.valid", _HERE, "the configuration file can be read", (), Here.config_valid),
+    Check("store.found", _HERE, "there is an Ollama store", (), Here.store_found),
+    Check("store.readable", _HERE, "this user may list its models", ("store.found",), Here.store_readable),
+    Check("store.manifests", _HERE, "every manifest can be read", ("store.readable",), Here.store_manifests),
+    Check("store.blobs", _HERE, "every blob is there and may be read", ("store.manifests",), Here.store_blobs),
+    Check("store.owner", _HERE, "whose the store is", ("store.found",), Here.store_owner),
+    Check("key.found", _HERE, "there is a key", (), Here.key_found),
+    Check("key.mode", _HERE, "nobody else can read the key", ("key.found",), Here.key_mode),
+    Check("key.pair", _HERE, "the key can be used, and its public half is its own", ("key.mode",), Here.key_pair),
+    Check("state.writable", _HERE, "unfinished work can be noted", (), Here.state_writable),
+    Check("state.space", _HERE, "there is room for it", (), Here.state_space),
+    Check("proxy.used", _THERE, "which proxy is on the way", (), There.proxy_used),
+    Check("net.dns", _THERE, "its name has an address", ("proxy.used",), There.dns),
+    Check("net.tcp", _THERE, "it takes connections", ("net.dns",), There.tcp),
+    Check("http.instead-of-https", _THERE, "both sides speak the same", ("net.tcp",), There.http_instead_of_https),
+    Check("tls.version", _THERE, "both have a version of TLS", ("http.instead-of-https",), There.tls_version),
+    Check("tls.chain", _THERE, "its certificate is trusted", ("tls.version",), There.tls_chain),
+    Check("tls.name", _THERE, "its certificate is this host's", ("tls.chain",), There.tls_name),
+    Check("clock.skew", _THERE, "the clocks agree", ("tls.name",), There.clock),
+    Check("registry.v2", _THERE, "a registry answers", ("tls.name",), There.v2),
+    Check("registry.kind", _THERE, "which registry it is", _ANSWERS, There.kind),
+    Check("limits.rate", _THERE, "it takes requests now", _ANSWERS, There.rate),
+    Check("limits.redirects", _THERE, "it answers itself", _ANSWERS, There.redirects),
+    Check("auth.challenge", _THERE, "how to sign in", ("limits.rate",), There.challenge),
+    Check("auth.source", _THERE, "which login or key is used", ("auth.challenge",), There.source),
+    Check("auth.token", _THERE, "it takes the login", ("auth.source",), There.token),
+    Check("auth.scope", _THERE, "the repository may be read", ("auth.token",), There.scope),
+    Check("auth.push", _UPLOADS, "the repository may be written", ("auth.scope",), Upload.push),
+    Check("chunk.min", _UPLOADS, "the smallest chunk", ("auth.push",), Upload.least),
+    Check("chunk.max", _UPLOADS, "the largest chunk", ("auth.push",), Upload.most),
+    Check("session.survives", _UPLOADS, "an interrupted upload stays", ("chunk.max",), Upload.survives),
+    Check("session.status", _UPLOADS, "its status is right", ("session.survives",), Upload.status),
+    Check("mount", _UPLOADS, "blobs are mounted", ("auth.push",), Upload.mount),
+)
+BY_ID: Final = {check.id: check for check in CHECKS}
+
+
+def with_needs(ids: tuple[str, ...]) -> frozenset[str]:
+    """Return `ids` and all that they need."""
+    wanted, todo = set[str](), list(ids)
+    while todo:
+        each = todo.pop()
+        if each not in wanted:
+            wanted.add(each)
+            todo += BY_ID[each].needs
+    return frozenset(wanted)
