@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..content.threads import in_thread
 from ..errors import InvalidSettings, Unauthorized, printable
 from ..text.hint import Hint, Setting, step
-from .helper_process import MOST_OUTPUT, found_on_path, reason, run_helper, sentence
+from .helper_process import MOST_OUTPUT, found_on_path, reason, run_program, sentence
 
 # A name becomes part of a program's name: no slash, no leading dash or dot.
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
@@ -83,7 +83,7 @@ class CredentialHelper:
                 f"{self.program} is not installed; {self.source} says that it {what}", hint=self._without_it
             )
         try:
-            ended = await run_helper(path, action, given, self.environ, self.patience)
+            ended = await run_program(path, (action,), given, self.environ, self.patience)
         except OSError as error:
             raise Unauthorized(f"{self.program} can't be started: {error.strerror}", hint=hint) from error
         if ended.code is None:

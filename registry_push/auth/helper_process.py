@@ -1,4 +1,4 @@
-"""Runs a credential helper: found on PATH, bounded in time and output, never left behind."""
+"""Runs a credential helper, or a cloud's own program: found on PATH, bounded in time and output, never left behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import posixpath
 import re
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -113,13 +113,15 @@ class _Listener(asyncio.SubprocessProtocol):
             self.exited.set_result(None)
 
 
-async def run_helper(path: str, action: str, given: bytes, environ: Mapping[str, str], patience: float) -> Ended:
-    """Run the helper's `action` with `given` on its standard input; return what it printed within `patience` seconds.
+async def run_program(
+    path: str, arguments: Sequence[str], given: bytes, environ: Mapping[str, str], patience: float
+) -> Ended:
+    """Run the program with `given` on its standard input; return what it printed within `patience` seconds.
 
     Nothing is left running, whatever happens.
     """
     transport, listener = await asyncio.get_running_loop().subprocess_exec(
-        _Listener, path, action, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=dict(environ)
+        _Listener, path, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=dict(environ)
     )
     try:
         async with asyncio.timeout(patience):

@@ -6,11 +6,12 @@ import asyncio
 from functools import partial
 
 from ..content.optional_files import is_there
-from ..events import Sink, Warned
+from ..events import Event, Sink, Warned
 from ..http.transport import Transport
 from ..model import HTTPOrigin
 from ..protocol.clear_text import may_sign_in
 from ..settings import Settings
+from .ambient import ambient_login
 from .credentials import Credential, CredentialStore
 from .identity import Identity, default_key_path, mode_warning
 from .refresh_tokens import RefreshTokens
@@ -34,6 +35,7 @@ class SignIn:
         self._identity: Identity | None = None
         self._looked_for_identity = False
         self._reading = asyncio.Lock()
+        self._told: set[str] = set()
         self._explicit = (
             Credential("--username", settings.username, settings.password)
             if settings.username is not None and settings.password is not None
@@ -60,7 +62,14 @@ class SignIn:
         )
 
     async def _lookup(self, origin: HTTPOrigin, host: str, repository: str) -> Credential | None:
-        return await self._logins.lookup(host, repository, scheme=origin.scheme)
+        kept = await self._logins.lookup(host, repository, scheme=origin.scheme)
+        return kept or await ambient_login(host, self._settings.environ, self._tell_once)
+
+    def _tell_once(self, event: Event) -> None:
+        assert isinstance(event, Warned)
+        if event.message not in self._told:
+            self._told.add(event.message)
+            self._sink(event)
 
     async def _only_explicit(self, _: str) -> Credential | None:
         return self._explicit

@@ -75,6 +75,7 @@ class Authenticator:
         self._basic: dict[Scopes, str] = {}
         self._held: dict[Scopes, _Held] = {}
         self._proven: set[str] = set()
+        self._taken: set[Credential] = set()  # logins for which the token service has issued a token
         self._refusals: dict[Scopes, dict[Provider, str]] = {}
         self._lock = asyncio.Lock()
 
@@ -163,7 +164,11 @@ class Authenticator:
             raise self._no_login(response)
         header = basic_authorization(login)
         if used == header:
-            raise self.login_refused(login, words_of(response))
+            fresh = await self._login_anew(scopes, login) if used in self._proven else None
+            if fresh is None:
+                raise self.login_refused(login, words_of(response))
+            self._proven.discard(used)
+            header = basic_authorization(fresh)
         self._basic[scopes] = header
 
     async def _login_for(self, scopes: Scopes) -> Credential | None:
@@ -172,6 +177,15 @@ class Authenticator:
         if repository not in self._logins:
             self._logins[repository] = await self._login(repository)
         return self._logins[repository]
+
+    async def _login_anew(self, scopes: Scopes, old: Credential) -> Credential | None:
+        """Look the login up again, after the registry took `old` and does no more: a cloud's password lives for some
+        hours, and whoever keeps it may have another by now. Return None if it is the same."""
+        fresh = await self._login(scopes[-1].split(":")[1])
+        if fresh is None or fresh == old or fresh.registry_token is not None:
+            return None
+        self._logins = {name: fresh if login == old else login for name, login in self._logins.items()}
+        return fresh
 
     # ── Bearer ────────────────────────────────────────────────────────────────────────────────────
 
@@ -186,16 +200,22 @@ class Authenticator:
         for provider in await self._providers(login, challenge.realm or ""):
             if provider in refused:
                 continue
+            wanted = widened(self._asked.get(scopes, ()), scopes)
             try:
-                wanted = widened(self._asked.get(scopes, ()), scopes)
                 held = _Held(await self._fetch(provider, wanted, challenge, login), provider)
             except TokenRefused as refusal:
+                if login is not None and login in self._taken:
+                    self._taken.discard(login)
+                    if await self._login_anew(scopes, login) is not None:
+                        return await self._sign_in(scopes, challenge, used)
                 self._refuse(scopes, provider, str(refusal))
                 continue
             if held.header == used:
                 self._refuse(scopes, provider, "its token was refused, and it gives no other")
                 continue
             self._held[scopes] = held
+            if login is not None:
+                self._taken.add(login)
             return held
         raise await self._hopeless(login, refused)
 

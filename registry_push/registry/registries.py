@@ -109,16 +109,25 @@ class Registries:
         is_ollama = self._is_ollama(reference)
         sign_in = partial(self._authenticator, origin, prefers_signature=is_ollama, written=reference.host)
         return Client(
-            origin, self._means.transport, sign_in, self._stop, has_root=not is_ollama, may_log_in=self._may_log_in
+            origin,
+            self._means.transport,
+            sign_in,
+            self._stop,
+            has_root=not is_ollama,
+            may_log_in=partial(self._may_log_in, reference.host),
         )
 
-    def _may_log_in(self) -> bool:
+    def _may_log_in(self, host: str) -> bool:
         """Return whether there may be a login.
 
         This check is cheap; importing what reads logins takes a twentieth of a push's start.
         """
         settings = self._settings
-        return settings.username is not None or bool(login_places(settings.authfile, settings.environ, settings.home))
+        if settings.username is not None or login_places(settings.authfile, settings.environ, settings.home):
+            return True
+        from ..auth.offers import is_offered
+
+        return is_offered(host.lower(), settings.environ)
 
     def _authenticator(self, origin: HTTPOrigin, *, prefers_signature: bool, written: str) -> Authenticator:
         # Imported when a registry asks for it: it is a twentieth of the start of a push.

@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
+from ...auth.ambient import ambient_login
 from ...auth.credentials import Credential, CredentialStore
 from ...auth.identity import Identity, default_key_path
 from ...content.optional_files import is_there
@@ -22,6 +23,7 @@ from ...errors import (
     Unauthorized,
     Unavailable,
 )
+from ...events import ignore
 from ...http.proxies import Proxies, Proxy
 from ...http.response import Response
 from ...http.tls import context_for
@@ -301,7 +303,8 @@ class There:
         else:
             store = CredentialStore(settings.authfile, settings.environ, settings.home, None)
             path = self.reference.repository if self.is_repository else ""
-            self.login = await store.lookup(self.reference.host, path, scheme=self.origin.scheme)
+            kept = await store.lookup(self.reference.host, path, scheme=self.origin.scheme)
+            self.login = kept or await ambient_login(self.reference.host, settings.environ, ignore)
         if self.login is not None:
             return ok(f"the login of {self.login.username or 'a token'}", f"from {self.login.source}")
         path_of_key = settings.key or default_key_path(settings.home)
