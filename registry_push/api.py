@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from .conversions import as_environ, as_path
 from .errors import RegistryPushError, UsageError, quoted
 from .events import Event, ModelFailed, Sink, Warned, ignore
 from .model import ModelName
 from .setting import Setting
-from .settings import PathText, as_environ, as_path
+from .settings import PathText
 from .settings import Settings as _Settings
 from .text.library_words import LibraryWords
 from .transfer.report import Report

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from ipaddress import ip_network
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal
 
-from .errors import InvalidSettings, printable
+from .conversions import (
+    as_environ,
+    as_header,
+    as_hosts,
+    as_networks,
+    as_path,
+    as_rate,
+    as_seconds,
+    as_secret,
+    as_size,
+    as_switch,
+    as_text,
+    as_texts,
+    as_username,
+    as_whole,
+    one_of,
+    wrong,
+)
+from .errors import InvalidSettings
+from .homes import usual_home
 from .setting import Setting
 from .text.hint import Setting as Flag
 from .text.hint import step
-from .text.patterns import LazyPattern
-from .text.quantities import parse_duration, parse_rate, parse_size, spelt_duration, spelt_size
-from .text.user_part import without_login
+from .text.quantities import spelt_duration, spelt_size
 from .version import __version__
 
 Dialect = Literal["auto", "oci", "ollama"]
@@ -39,43 +55,11 @@ DEFAULT_RETRY_FOR: Final = 300.0
 SMALLEST_CHUNK_SIZE: Final = 64 * 1024
 LARGEST_CHUNK_SIZE: Final = 5 * 1024**4
 
-_WHOLE: Final = LazyPattern(r"\s*+[+-]?[0-9]{1,12}\s*+\Z")
-
-
-def home_folder(variable: str | None) -> Path | None:
-    """Return the user's home: `variable` (what `$HOME` says), else by the system's user database; None if neither knows
-    one.
-
-    As for docker and platformdirs, a variable that is empty or relative counts as unset.
-    """
-    if variable is not None and Path(variable).is_absolute():
-        return Path(variable)
-    try:
-        import pwd
-    except ImportError:  # Windows
-        return None
-    try:
-        home = Path(pwd.getpwuid(os.getuid()).pw_dir)
-    except KeyError:
-        return None
-    return home if home.is_absolute() else None
-
-
-def usual_home() -> Path | None:
-    """Return the home of this process' user, as Python finds it; None if there is none."""
-    try:
-        return home_folder(str(Path.home()))
-    except RuntimeError:
-        return None
-
-
-def expanded(text: str, home: Path | None) -> Path:
-    """Return the path that `text` spells, a `~` at its beginning expanded as shells do. Raises `InvalidSettings`."""
-    if text == "~" or text.startswith(("~/", f"~{os.sep}")):
-        if home is None:
-            raise InvalidSettings(f"{printable(text)} can't be expanded: this user has no home folder", hint="set HOME")
-        return home / text[2:]
-    return Path(os.path.expanduser(text))  # noqa: PTH111  # of `~somebody`; a user that is not there is no error
+# What can differ from one registry to the next.
+HOST_FIELDS: Final = (
+    *("plain_http", "tls_verify", "ca_file", "cert", "key_file", "authfile", "key", "allow_realms", "dialect"),
+    *("chunk_size", "one_put"),
+)
 
 
 def check_text(what: str, text: str, source: str) -> None:
@@ -87,9 +71,12 @@ def check_text(what: str, text: str, source: str) -> None:
         raise InvalidSettings(f"the {what} from {source} is not UTF-8", hint=f"write the {what} in UTF-8") from None
 
 
-def _wrong(name: str, value: object, wanted: str) -> InvalidSettings:
-    shown = printable(repr(value), limit=60)
-    return InvalidSettings(f"can't be {without_login(shown)}", hint=f"give {wanted}", setting=name)
+def with_ports(host: str) -> tuple[str, ...]:
+    """Return `host[:port]`, and the same with a default port added or left out."""
+    name, colon, port = host.rpartition(":")
+    if colon and port in ("443", "80"):
+        return host, name
+    return (host,) if colon and port.isdigit() else (host, f"{host}:443", f"{host}:80")
 
 
 def _check_range(name: str, value: float, least: float, most: float, spell: Callable[[float], str]) -> None:
@@ -100,38 +87,6 @@ def _check_range(name: str, value: float, least: float, most: float, spell: Call
         )
 
 
-def as_whole(name: str, value: object) -> int:
-    """Take a whole number, or text that spells one."""
-    if isinstance(value, str) and _WHOLE.compiled.match(value):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong(name, value, "a whole number")
-    return value
-
-
-def as_size(name: str, value: object) -> int | None:
-    """Take bytes, or text such as `64MiB`."""
-    if isinstance(value, str):
-        return parse_size(value, setting=name)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise _wrong(name, value, "a whole number of bytes, or a size such as 64MiB")
-    return value
-
-
-def as_rate(name: str, value: object) -> int | None:
-    """Take bytes a second, or text such as `20MB/s` or `off`."""
-    return parse_rate(value, setting=name) if isinstance(value, str) else as_size(name, value)
-
-
-def as_seconds(name: str, value: object) -> float:
-    """Take seconds, or text such as `5m`."""
-    if isinstance(value, str):
-        return parse_duration(value, setting=name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(name, value, "seconds, or a duration such as 90s or 5m")
-    return value
-
-
 def _number(number: float) -> str:
     return f"{number:g}"
 
@@ -139,113 +94,6 @@ def _number(number: float) -> str:
 def spelt_rate(number: float) -> str:
     """Return bytes a second as people write them: `20 MB/s`."""
     return f"{spelt_size(number)}/s"
-
-
-def as_path(name: str, value: object) -> Path | None:
-    """Take a path; in text, `~` is expanded."""
-    if value is None:
-        return None
-    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
-    if not isinstance(text, str) or not text or "\0" in text or not _is_encodable(text):
-        raise _wrong(name, value, "a path")
-    if isinstance(value, Path):
-        return value
-    try:
-        return expanded(text, usual_home())
-    except InvalidSettings as error:
-        raise InvalidSettings(error.message, hint=error.hint, setting=name) from error
-
-
-def _is_encodable(path: str) -> bool:
-    """Return whether a file can have this name: half of a character, as JSON can spell it, is in none."""
-    try:
-        os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def as_switch(name: str, value: object) -> bool:
-    """Take a truth value."""
-    if not isinstance(value, bool):
-        raise _wrong(name, value, "true or false")
-    return value
-
-
-def one_of(choices: Any) -> Callable[[str, Any], Any]:
-    """Take one of the words of a `Literal`."""
-    words = get_args(choices)
-
-    def convert(name: str, value: Any) -> Any:
-        if not isinstance(value, str) or value not in words:
-            raise _wrong(name, value, f"one of {', '.join(words)}")
-        return value
-
-    return convert
-
-
-def as_text(name: str, value: object) -> str:
-    """Take text of characters that can be printed."""
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise _wrong(name, value, "text of printable characters")
-    return value
-
-
-def as_header(name: str, value: object) -> str:
-    """Take text that a header can carry."""
-    if not isinstance(value, str):
-        raise _wrong(name, value, "text")
-    if not value.isprintable() or not value.isascii():
-        raise InvalidSettings("has characters that no header can carry", setting=name)
-    return value
-
-
-def as_username(name: str, value: object) -> str | None:
-    """Take a user name."""
-    if value is not None and not isinstance(value, str):
-        raise _wrong(name, value, "text")
-    if value is not None and ":" in value:  # RFC 7617: Basic can't say it
-        raise InvalidSettings("has a colon, which no login can have", setting=name)
-    return value
-
-
-def as_secret(name: str, value: object) -> str | None:
-    """Take text that no message may repeat."""
-    if value is not None and not isinstance(value, str):
-        raise InvalidSettings("can't be anything but text", setting=name)
-    return value
-
-
-def as_texts(name: str, value: object) -> tuple[str, ...]:
-    """Take several texts, or one."""
-    if isinstance(value, bytes | Mapping) or not isinstance(value, Iterable):
-        raise _wrong(name, value, "a list of texts")
-    texts = (value,) if isinstance(value, str) else tuple(value)
-    if not all(isinstance(text, str) and text for text in texts):
-        raise _wrong(name, value, "a list of texts")
-    return texts
-
-
-def as_networks(name: str, value: object) -> tuple[str, ...]:
-    """Take addresses and networks."""
-    networks = as_texts(name, value)
-    for network in networks:
-        try:
-            ip_network(network.strip().strip("[]"), strict=False)
-        except ValueError as error:
-            raise InvalidSettings(
-                f"{printable(repr(network), limit=60)} is no address and no network",
-                hint="write an address such as 10.1.2.3, or a network such as 10.0.0.0/8",
-                setting=name,
-            ) from error
-    return networks
-
-
-def as_environ(name: str, value: object) -> Mapping[str, str]:
-    """Take an environment."""
-    if not isinstance(value, Mapping) or not all(isinstance(text, str) for pair in value.items() for text in pair):
-        raise InvalidSettings("can't be anything but a mapping of texts", hint="give os.environ, or {}", setting=name)
-    return value
 
 
 @dataclass(frozen=True)
@@ -302,6 +150,7 @@ class Settings:
     bwlimit: Setting[int | str | None, int | None] = Setting(as_rate)
     congestion: Setting[str, str] = Setting(as_text, lambda: "auto")  # of TCP: "auto", "system" or a kernel's name
     user_agent: Setting[str, str] = Setting(as_header, lambda: f"registry-push/{__version__}")
+    hosts: Setting[Mapping[str, Mapping[str, object]], Mapping[str, Mapping[str, object]]] = Setting(as_hosts, dict)
     debug: Setting[bool, bool] = Setting(as_switch, lambda: False)  # tell of each request and answer, secrets left out
 
     def __post_init__(self) -> None:
@@ -328,3 +177,15 @@ class Settings:
                 )
         if (self.username is None) != (self.password is None):
             raise InvalidSettings("a login needs both a user name and a password (username and password)")
+        for host, fields in self.hosts.items():
+            if not fields.keys() <= {*HOST_FIELDS}:
+                raise wrong("hosts", host, f"for each host some of {', '.join(HOST_FIELDS)}")
+            try:
+                self.at(host)
+            except InvalidSettings as error:
+                raise error.about(f"{error.setting or 'a setting'} of the host {host}") from error
+
+    def at(self, host: str) -> Settings:
+        """Return the settings for the registry at `host[:port]`; its default port may be left out."""
+        found = next((self.hosts[each] for each in with_ports(host.lower()) if each in self.hosts), None)
+        return self if found is None else replace(self, **{**found, "hosts": {}})  # type: ignore[arg-type]

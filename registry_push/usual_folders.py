@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .settings import home_folder, usual_home
+from .homes import home_folder, usual_home
 
 
 def home_of(environ: Mapping[str, str], *, posix: bool) -> Path | None:

@@ -14,6 +14,7 @@ from ..errors import redacted
 from ..events import Warned
 from ..options.flags import PREFIX, settings_of
 from ..options.grouped_help import GroupedCommand
+from ..options.host_sections import HOSTS
 from ..options.option import CONFIGURATION, Option, own, table
 from ..options.passwords import PASSWORD_VARIABLE
 from ..options.source import Source
@@ -79,6 +80,13 @@ def _rows(ctx: click.Context, settings: Settings) -> Iterator[SettingRow]:
         yield SettingRow(option.key, _safe(option, value), option.type.name, source, absent)
         if option.key == "username" and PASSWORD_VARIABLE in settings.environ:
             yield SettingRow("password", _SET, "text", Source("environment", PASSWORD_VARIABLE))
+    by_name = {option.name: option for option in own(ctx)}
+    for host, section in ctx.meta.get(HOSTS, {}).items():
+        for name, value in section.items():
+            option, file = by_name[name], str(ctx.meta[CONFIGURATION].path)
+            yield SettingRow(
+                f'host."{host}".{option.key}', _safe(option, value), option.type.name, Source("file", file)
+            )
 
 
 def _usual(key: str, flags: Mapping[str, Any], settings: Settings, source: Source) -> tuple[object, Source]:

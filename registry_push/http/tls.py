@@ -46,7 +46,9 @@ class TLSContexts:
         """Return the context for connections to `origin`. Raises as `context_for`."""
         if origin.netloc not in self._contexts:
             is_registry = self.is_registry(origin)
-            self._contexts[origin.netloc] = context_for(origin.netloc, self._settings, is_registry=is_registry)
+            self._contexts[origin.netloc] = context_for(
+                origin.netloc, self._settings.at(origin.netloc), is_registry=is_registry
+            )
         return self._contexts[origin.netloc]
 
 

@@ -314,7 +314,7 @@ class Transport:
         origin = HTTPOrigin.of(url)
         may_look = named_by in (None, origin) and self._proxies.to(origin) is None
         is_first, is_registry = origin not in self.answered, self._tls.is_registry(origin)
-        return Circumstances(url, origin, self._settings, is_first, is_registry, may_look)
+        return Circumstances(url, origin, self._settings.at(origin.netloc), is_first, is_registry, may_look)
 
     def _request(
         self,

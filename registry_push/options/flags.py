@@ -29,6 +29,8 @@ from .quantity_types import Duration, Rate, Size
 
 # The prefix of each flag's environment variable.
 PREFIX: Final = "REGISTRY_PUSH_"
+# As `host_sections.HOSTS`, which is imported if there are any.
+_HOSTS: Final = "registry_push.options.hosts"
 # Where the context keeps the error of a configuration file that is examined.
 BROKEN: Final = "registry_push.options.broken"
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -198,6 +200,11 @@ def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None)
     own_options = {each.key: each for each in own(ctx)}
     lines: dict[str, object] = {}
     for key, value in configuration.values.items():
+        if key == "host" and isinstance(value, dict):
+            from .host_sections import HOSTS, host_sections
+
+            ctx.meta[HOSTS] = host_sections(value, table(ctx), configuration)
+            continue
         option = own_options.get(key) or table(ctx).get(key)
         where = configuration.where
         if option is None:
@@ -291,6 +298,10 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
         given["debug"] = True
     if "state_dir" in flags:
         given["state_dir"] = None if flags.get("no_resume") else given.get("state_dir") or usual_state()
+    if (ctx := click.get_current_context(silent=True)) is not None and _HOSTS in ctx.meta:
+        from .host_sections import hosts_of
+
+        given["hosts"] = hosts_of(ctx)
     try:
         return Settings(**given, environ=dict(os.environ), home=home(), password=password_of(flags, os.environ))
     except InvalidSettings as error:

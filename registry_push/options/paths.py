@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from ..errors import InvalidSettings, KeyNotFound, RegistryPushError
-from ..settings import expanded
+from ..homes import expanded
 from ..text.hint import Hint, Login, Part, Setting, step
 from ..usual_folders import home_of
 from .option import Option

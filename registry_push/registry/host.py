@@ -34,6 +34,7 @@ class Host:
         self.client = client
         self.origin: Final = client.origin
         self.limits = limits
+        self.settings = settings
         self.jobs = settings.jobs
         # The share of `--bwlimit` of each body, if all are sent at once, in bytes a second; None: no limit.
         self._allowed = settings.bwlimit / settings.jobs if settings.bwlimit else None

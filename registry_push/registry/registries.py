@@ -48,7 +48,7 @@ class Registries:
         self._slots: RunSlots | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._hosts: dict[HTTPOrigin, Host] = {}
-        self._sign_in: SignIn | None = None
+        self._sign_ins: dict[str | None, SignIn] = {}  # by the host that has settings of its own; None: all others
         self._tls: dict[str, bool] = {}  # by `host[:port]`, whether a flag or a folder speaks of it
 
     async def __aenter__(self) -> Self:
@@ -90,11 +90,12 @@ class Registries:
 
         Flags and `certs.d` folders show that TLS is configured for a host.
         """
-        return reference.origin(plain_http=self._settings.plain_http, speaks_of_tls=self._speaks_of_tls)
+        plain_http = self._settings.at(reference.host).plain_http
+        return reference.origin(plain_http=plain_http, speaks_of_tls=self._speaks_of_tls)
 
     def _speaks_of_tls(self, netloc: str) -> bool:
         if netloc not in self._tls:
-            self._tls[netloc] = speaks_of_tls(netloc, self._settings)
+            self._tls[netloc] = speaks_of_tls(netloc, self._settings.at(netloc))
         return self._tls[netloc]
 
     def _host(self, reference: Reference) -> Host:
@@ -102,7 +103,8 @@ class Registries:
         if origin not in self._hosts:
             assert self._slots is not None, "Registries is used inside `async with`"
             client = self._client(origin, reference)
-            self._hosts[origin] = Host(client, self._slots.at(str(origin)), self._keeper, self._settings)
+            settings = self._settings.at(reference.host)
+            self._hosts[origin] = Host(client, self._slots.at(str(origin)), self._keeper, settings)
         return self._hosts[origin]
 
     def _client(self, origin: HTTPOrigin, reference: Reference) -> Client:
@@ -122,7 +124,7 @@ class Registries:
 
         This check is cheap; importing what reads logins takes a twentieth of a push's start.
         """
-        settings = self._settings
+        settings = self._settings.at(host)
         if settings.username is not None or login_places(settings.authfile, settings.environ, settings.home):
             return True
         from ..auth.offers import is_offered
@@ -133,8 +135,14 @@ class Registries:
         # Imported when a registry asks for it: it is a twentieth of the start of a push.
         from ..auth.sign_in import SignIn
 
-        self._sign_in = self._sign_in or SignIn(self._settings, self._sink, self._means.refreshed, self._stop)
-        return self._sign_in.at(origin, self._means.transport, prefers_signature=prefers_signature, written=written)
+        settings = self._settings.at(written)
+        key = written if settings is not self._settings else None
+        if key not in self._sign_ins:
+            self._sign_ins[key] = SignIn(settings, self._sink, self._means.refreshed, self._stop)
+        return self._sign_ins[key].at(
+            origin, self._means.transport, prefers_signature=prefers_signature, written=written
+        )
 
     def _is_ollama(self, reference: Reference) -> bool:
-        return self._settings.dialect == "ollama" or (self._settings.dialect == "auto" and reference.is_ollama)
+        dialect = self._settings.at(reference.host).dialect
+        return dialect == "ollama" or (dialect == "auto" and reference.is_ollama)

@@ -119,7 +119,7 @@ class Uploader:
             raise SourceChanged(f"{doubt.message}, and its content hashes to {digest} now") from doubt
 
     def _plan(self, blob: Descriptor) -> ChunkPlan:
-        settings, profile, throughput = self._run.settings, self._host.profile, self._host.throughput
+        settings, profile, throughput = self._host.settings, self._host.profile, self._host.throughput
         plan = ChunkPlan.for_blob(
             blob.size,
             chunk=settings.chunk_size,
@@ -158,7 +158,7 @@ class Uploader:
                 budget=host.client.transport.pauses.budget(),
                 mount_from=mount_from,
                 ollama=self._ollama_way(blob),
-                negotiates=self._run.settings.dialect == "auto",
+                negotiates=self._host.settings.dialect == "auto",
                 resume=resume,
                 pace=host.throughput,
                 kept=host.profile.kept,
@@ -198,7 +198,7 @@ class Uploader:
 
     def _ollama_way(self, blob: Descriptor) -> OllamaWay | None:
         """Return how to send the blob to Ollama's registry; None if it is, as far as known, another kind."""
-        settings = self._run.settings
+        settings = self._host.settings
         if settings.dialect == "oci" or (settings.dialect == "auto" and not self._host.profile.ollama):
             return None
         # ollama:server/images.go: models of tensors are sent whole, by x/transfer; others in parts.

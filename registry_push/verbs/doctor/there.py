@@ -53,7 +53,7 @@ class There:
     def __init__(
         self, reference: Reference, settings: Settings, registries: Registries, *, is_repository: bool
     ) -> None:
-        self.settings = settings
+        self.settings = settings.at(reference.host)
         self.reference = reference
         self.is_repository = is_repository
         self.origin: Final[HTTPOrigin] = registries.origin(reference)

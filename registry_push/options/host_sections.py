@@ -1,0 +1,69 @@
+"""The tables `[host."HOST[:PORT]"]` of the configuration file: settings of one registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from ..errors import InvalidSettings
+from ..settings import HOST_FIELDS
+from .configuration import Configuration
+from .option import Option, own
+
+# Where the context keeps the tables: for each host, converted values by the names of their options.
+HOSTS: Final = "registry_push.options.hosts"
+_KEYS: Final = tuple(field.replace("_", "-").replace("realms", "realm") for field in HOST_FIELDS)
+
+
+def host_sections(
+    sections: Mapping[str, Any], known: Mapping[str, Option], configuration: Configuration
+) -> dict[str, dict[str, Any]]:
+    """Return the values in the tables by host and option, converted. `known` are all options by key.
+
+    Raises `InvalidSettings` that names the line.
+    """
+    return {host: _section(host, section, known, configuration) for host, section in sections.items()}
+
+
+def _section(host: str, section: Any, known: Mapping[str, Option], configuration: Configuration) -> dict[str, Any]:
+    if not isinstance(section, dict):
+        raise InvalidSettings(
+            f"{configuration.where('host')}: host.{host} is a value, not a table",
+            hint=f'write [host."{host}"] on a line of its own, and the settings below it',
+        )
+    found: dict[str, Any] = {}
+    for key, value in section.items():
+        where = f'{configuration.path}: [host."{host}"]: {key}'
+        option = known.get(key)
+        if key not in _KEYS or option is None:
+            from ..text.suggestions import did_you_mean
+
+            usual = f"at one registry only these can differ: {', '.join(_KEYS)}"
+            raise InvalidSettings(f"{where} can't be set for a host", hint=did_you_mean(key, _KEYS) or usual)
+        try:
+            line = option.from_line(value)
+        except InvalidSettings as error:
+            raise error.about(where) from error
+        found[str(option.name)] = _converted(option, line)
+    return found
+
+
+def _converted(option: Option, line: Any) -> Any:
+    values = line if isinstance(line, list) else [line]
+    converted = [option.type.convert(value, option, None) for value in values]
+    return tuple(converted) if option.multiple else converted[0]
+
+
+def hosts_of(ctx: click.Context) -> dict[str, dict[str, Any]]:
+    """Return the tables, without what a flag or a variable of the command sets: those win for every registry."""
+    sections: dict[str, dict[str, Any]] = ctx.meta.get(HOSTS, {})
+    if not sections:
+        return {}
+    mine = {option.name for option in own(ctx)}
+    won = {option.name for option in own(ctx) if option.source(ctx).kind in ("command line", "environment")}
+    return {
+        host: {name: value for name, value in section.items() if name in mine and name not in won}
+        for host, section in sections.items()
+    }

@@ -1,0 +1,113 @@
+"""Settings of one registry: tables of the configuration file, and `Settings.hosts`."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+import registry_push as rp
+from registry_push.embedded import Basic, EmbeddedRegistry, Options, Token
+from registry_push.embedded.sample import write_sample_store
+from registry_push.errors import InvalidSettings
+from tests.support.command import command
+from tests.support.registries import EmbeddedFactory
+from tests.support.secrets import PASSWORD
+from tests.support.tls import self_signed
+
+MB = 1_000_000
+SECOND = f"{PASSWORD}2"
+
+
+def configured(folder: Path, text: str) -> list[str]:
+    (folder / "config.toml").write_text(text)
+    return ["--config", str(folder / "config.toml")]
+
+
+def chunks(registry: EmbeddedRegistry) -> set[int]:
+    """The sizes of the chunks that were sent, but for the last."""
+    return {exchange.received for exchange in registry.log if exchange.method == "PATCH"}
+
+
+async def test_each_registry_has_its_own(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:
+    one, other = await embedded_with(Options()), await embedded_with(Options())
+    write_sample_store(tmp_path / ".ollama/models", weights=12 * MB)
+    flags = configured(tmp_path, f'chunk-size = "4MB"\n[host."{one.host}"]\nchunk-size = "3MB"\n')
+    for registry in (one, other):
+        assert (await command("push", "me/tiny", "--to", f"{registry.host}/", *flags, home=tmp_path)).code == 0
+    assert 3 * MB in chunks(one) and max(chunks(one)) == 3 * MB
+    assert max(chunks(other)) == 4 * MB
+    one.log.clear()
+    flag = ["--chunk-size", "5MB", "--recheck"]
+    assert (await command("push", "me/tiny", "--to", f"{one.host}/again/", *flag, *flags, home=tmp_path)).code == 0
+    assert not chunks(one) or max(chunks(one)) == 5 * MB, "a flag wins"
+
+
+async def test_a_copy_between_registries_with_different_certificates_and_logins(tmp_path: Path) -> None:
+    made = [self_signed(tmp_path / name) for name in ("one", "other")]
+    write_sample_store(tmp_path / ".ollama/models", weights=70_000)
+    async with (
+        EmbeddedRegistry(tmp_path / "a", Options(auth=Basic({"me": PASSWORD})), tls=made[0].server) as one,
+        EmbeddedRegistry(tmp_path / "b", Options(auth=Token(users={"me": SECOND})), tls=made[1].server) as other,
+    ):
+        sections = []
+        for registry, certificate, password in ((one, made[0], PASSWORD), (other, made[1], SECOND)):
+            logins = tmp_path / f"{registry.host.replace(':', '-')}.json"
+            auth = b64encode(f"me:{password}".encode()).decode()
+            logins.write_text(json.dumps({"auths": {registry.host: {"auth": auth}}}))
+            sections.append(
+                f'[host."{registry.host}"]\nca-file = {json.dumps(str(certificate.cert))}\n'
+                f"authfile = {json.dumps(str(logins))}\n"
+            )
+        flags = configured(tmp_path, "\n".join(sections))
+        pushed = await command("push", "me/tiny", "--to", f"{one.host}/", *flags, home=tmp_path)
+        assert pushed.code == 0, pushed.err
+        copied = await command(
+            "copy", f"registry:{one.host}/me/tiny", f"registry:{other.host}/me/tiny", *flags, home=tmp_path
+        )
+        assert copied.code == 0, copied.err
+        flags = configured(tmp_path, sections[0])
+        refused = await command("tags", f"https://{other.host}/me/tiny", *flags, home=tmp_path)
+        assert refused.code == 6 and "--ca-file" in refused.err
+
+
+async def test_http_and_a_default_port(tmp_path: Path) -> None:
+    settings = rp.Settings(hosts={"Registry.LAN": {"plain_http": True}, "other.lan:443": {"one_put": True}})
+    assert settings.at("registry.lan").plain_http and not settings.at("registry.lan:5000").plain_http
+    assert settings.at("other.lan").one_put and not settings.at("elsewhere.lan").one_put
+
+
+WRONG = {
+    '[host."x"]\njobs = 4': "can't be set for a host",
+    '[host."x"]\nchunk-sise = "1MB"': "did you mean chunk-size?",
+    '[host."x"]\nchunk-size = true': 'a size, as "64MiB"',
+    '[host."x"]\nchunk-size = "1"': "of the host x",
+    'host.x = "y"': 'write [host."x"]',
+    '[host."x"]\ncert = "/c.pem"': "half of a client certificate",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+async def test_what_is_wrong_in_a_table_is_named(tmp_path: Path, text: str) -> None:
+    done = await command("push", "me/x", "--to", "localhost:1/", *configured(tmp_path, text), home=tmp_path)
+    assert done.code == 2 and WRONG[text] in done.err, done.err
+
+
+@pytest.mark.parametrize("hosts", [3, {"x": 3}, {"x": {"jobs": 3}}, {"x": {"chunk_size": 1}}])
+def test_the_library_checks_them_too(hosts: object) -> None:
+    with pytest.raises(InvalidSettings):
+        rp.Settings(hosts=hosts)  # type: ignore[arg-type]
+
+
+async def test_config_shows_them(tmp_path: Path) -> None:
+    flags = configured(tmp_path, '[host."r.example"]\nchunk-size = "50MB"\n')
+    shown = await command("config", *flags, home=tmp_path)
+    assert shown.code == 0 and 'host."r.example".chunk-size' in shown.out
+
+
+async def test_serve_s_address_is_still_a_line(tmp_path: Path) -> None:
+    """`host` is a flag of `serve`, and the name of the tables."""
+    shown = await command("config", *configured(tmp_path, 'host = "127.0.0.2"\n'), "--json", home=tmp_path)
+    assert {"127.0.0.2"} <= {each["value"] for each in shown.events[-1]["settings"] if each["name"] == "host"}
