@@ -112,7 +112,9 @@ def test_a_line_that_never_gets_better_ends_with_6_and_the_next_push_goes_on(tmp
 def test_a_storm_of_5xx_is_bounded_and_ends_with_6(tmp_path: Path, on: On) -> None:
     user, codes = pushed(tmp_path, Fault(What.ANSWER, on, 1, 1000, status=503))
     assert codes == [6]
-    assert sum(fault.what is What.ANSWER for fault in user.registry.fired) <= 4 * 6  # four blobs, five retries
+    # Four blobs, each with five retries, a look at its session, and five retries in a fresh one. How far the others are
+    # when the first gives up depends on the threads that read.
+    assert sum(fault.what is What.ANSWER for fault in user.registry.fired) <= 4 * (6 + 1 + 6)
 
 
 @pytest.mark.parametrize(
