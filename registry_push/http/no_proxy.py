@@ -15,6 +15,8 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Go splits at commas; curl at blanks as well.
 _SEPARATORS: Final = LazyPattern(r"[,\s]+")
+# Characters of an entry: a name has 253, and a port and brackets may be around it.
+_LONGEST: Final = 300
 _PORT: Final = LazyPattern(r":([0-9]{1,5})\Z")
 
 
@@ -47,7 +49,7 @@ class NoProxy(Struct, frozen=True):
         """Parse the variable. Meaningless entries are skipped, as in Go and curl."""
         if not text:
             return cls()
-        entries = [entry for entry in _SEPARATORS.compiled.split(text.lower()) if entry]
+        entries = [entry for entry in _SEPARATORS.compiled.split(text.lower()) if 0 < len(entry) <= _LONGEST]
         rules = (_rule(entry) for entry in entries)
         return cls(tuple(rule for rule in rules if rule is not None), entries == ["*"])
 

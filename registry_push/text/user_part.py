@@ -53,7 +53,10 @@ def _without_user_part(url: re.Match[str]) -> str:
 
 
 def _last_at(text: str) -> int:
-    at = -1
-    for found in _AT.compiled.finditer(text):
-        at = found.start()
+    """Return where the last @ is that ends a login, -1 if there is none. From the end: a text may be full of them."""
+    for other in OTHER_ATS:
+        text = text.replace(other, "@")
+    at = text.rfind("@")
+    while at >= 0 and not _AT.compiled.match(text, at):
+        at = text.rfind("@", 0, at)
     return at

@@ -26,6 +26,7 @@ DIRECT = [
     ("corp.test:443", "https://corp.test"),
     ("corp.test:80", "http://corp.test"),
     ("192.0.2.7", "https://192.0.2.7:5000"),
+    (f"{'%' * 60_000},corp.test", "https://corp.test"),  # longer than any host: skipped
     ("192.0.2.7:5000", "https://192.0.2.7:5000"),
     ("192.0.2.0/24", "https://192.0.2.255"),
     ("192.0.2.9/24", "https://192.0.2.1"),
