@@ -16,8 +16,9 @@ from ..protocol.throughput import Throughput
 from ..settings import Settings
 from .client import Client
 from .keeper import Keeper
+from .kinds import known_profile
 from .limits import Limits
-from .profile import Profile, known_profile
+from .profile import Profile
 from .traits import traits_at
 
 if TYPE_CHECKING:

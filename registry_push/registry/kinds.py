@@ -1,6 +1,6 @@
-"""`Kind`: the registries that are known by name: how each is recognised, and what is special there. Pure.
+"""`KINDS`: the registries that are known by name: how each is recognised, how it takes uploads, what is special there.
 
-What we do about it is in the profile that its host has, or learns (`profile.py`); here are the words for people.
+The table in the guide on registries says the same, which a test holds. Pure.
 """
 
 from __future__ import annotations
@@ -11,94 +11,114 @@ from typing import Final
 from msgspec import Struct
 
 from ..model.reference import DOCKER_HUB, OLLAMA_HOSTS
+from ..protocol.cut_behaviour import CutBehaviour
+from ..protocol.upload.chunks import MiB, WholePut
+from .profile import Profile
+
+_USUAL: Final = Profile()
 
 
 class RegistryKind(Struct, frozen=True):
-    """A registry: its `name`, what is special about it, how to sign in, and how it is recognised.
+    """A registry: its `name`, how people sign in there, and what is worth knowing.
 
-    `hosts` are names and endings of names (with a dot before them); `headers` name a header and a part of its value, in
-    lower case.
+    `hosts` are names, in which a `*` stands for anything. `headers` name a header of the answer at `/v2/` and a part of
+    its value, in lower case. `profile` is what is known before the first request to one of the hosts.
     """
 
     name: str
-    fact: str
     login: str
+    fact: str
     hosts: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    profile: Profile = _USUAL
 
-    def is_at(self, host: str) -> bool:
-        """Return whether the host's name says so."""
-        return any(host == each or (each.startswith(".") and host.endswith(each)) for each in self.hosts)
+    def is_at(self, name: str) -> bool:
+        """Return whether a host's name, without its port, says so."""
+        return any(_fits(name, pattern) for pattern in self.hosts)
 
     def shows_in(self, headers: Mapping[str, str]) -> bool:
         """Return whether the headers of an answer say so."""
-        return any(part in headers.get(name, "").lower() for name, part in self.headers if name in headers)
+        return any(name in headers and part in headers[name].lower() for name, part in self.headers)
 
 
-_TOKEN: Final = "registry-push login HOST, with a token that may write packages"  # noqa: S105  # how to make one
 KINDS: Final = (
     RegistryKind(
-        "Ollama's registry", "large blobs go to its storage in parts", "the key: registry-push key show",
+        "ollama.com, registry.ollama.ai",
+        "your key (`registry-push key show`)",
+        "parts of a blob go side by side, to its storage",
         tuple(OLLAMA_HOSTS),
+        profile=Profile(ollama=True, kept=CutBehaviour.ACKNOWLEDGED),
     ),
     RegistryKind(
-        "Docker Hub", "names have two parts, and requests are counted", "registry-push login docker.io",
+        "ghcr.io",
+        "a token with `write:packages`",
+        "takes 10 GB a layer; one PUT a blob, chunks of 4 MiB only on a line that keeps breaking",
+        ("ghcr.io",),
+        # Longer chunks get 416 "exceeds 4.00MiB". That is 256 requests a GiB, and chunks may not be joined correctly; a
+        # PUT of any length is accepted.
+        profile=Profile(chunk_limit=4 * MiB, whole=WholePut.FIRST, kept=CutBehaviour.ACKNOWLEDGED),
+    ),
+    RegistryKind(
+        "docker.io", "an access token", "names have two parts: `--to docker.io/ME/`; requests are counted",
         tuple(DOCKER_HUB),
     ),
     RegistryKind(
-        "GitHub's registry", "chunks have at most 4 MiB, so blobs go in one request; 10 GB a blob", _TOKEN,
-        ("ghcr.io",),
+        "Harbor", "a user or robot account", "its core is distribution 2; a project has to be made first",
+        headers=(("WWW-Authenticate", "harbor-registry"),),
+    ),
+    # ECR, private and public, also by its newer and its FIPS names.
+    RegistryKind(
+        "ECR",
+        "`AWS` and a token of 12 hours",
+        "parts of 5–10 MiB; create the repository first",
+        ("*.dkr.ecr*.amazonaws.com", "*.dkr.ecr*.amazonaws.com.cn", "*.dkr-ecr*.on.aws", "public.ecr.aws"),
+        profile=Profile(kept=CutBehaviour.ACKNOWLEDGED, ecr=True),
     ),
     RegistryKind(
-        "Amazon ECR", "a repository has to be made first; chunks are at least 5 MiB",
-        "aws ecr get-login-password | registry-push login HOST --username AWS --password-stdin, or its helper",
-        (".amazonaws.com", ".amazonaws.com.cn", ".on.aws", "public.ecr.aws"),
+        "GAR, GCR", "`oauth2accesstoken` and a token of an hour", "no chunks: one PUT a blob",
+        ("gcr.io", "*.gcr.io", "*.pkg.dev"),
+        profile=Profile(whole=WholePut.ONLY),
     ),
     RegistryKind(
-        "Google's registry", "blobs go in one request each", "gcloud auth configure-docker HOST",
-        ("gcr.io", ".gcr.io", ".pkg.dev"),
+        "ACR", "`az acr login`, or an admin's password", "an upload that was cut begins anew",
+        ("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us"),
+        profile=Profile(kept=CutBehaviour.NOTHING),
     ),
     RegistryKind(
-        "Azure's registry", "an upload that was cut begins anew", "az acr login --name NAME",
-        (".azurecr.io", ".azurecr.cn", ".azurecr.us"),
+        "GitLab", "a deploy token, or `$CI_JOB_TOKEN`", "tokens end after five minutes and are renewed",
+        ("registry.gitlab.com",), (("WWW-Authenticate", "/jwt/auth"),),
     ),
     RegistryKind(
-        "Quay", "blobs without a manifest live for an hour", _TOKEN, ("quay.io",),
+        "Artifactory", "an access token", "often below a path of its own; old versions take no blob in one PUT",
+        ("*.jfrog.io",), (("Server", "artifactory"), ("X-JFrog-Version", ""), ("X-Artifactory-Id", "")),
+    ),
+    RegistryKind("Nexus", "a user", "often at a port of its own", headers=(("Server", "nexus"),)),
+    RegistryKind("Quay", "a robot account", "counts one byte too many; that is known", ("quay.io",)),
+    RegistryKind(
+        "Gitea, Forgejo", "an access token", "count one byte too many; that is known",
+        ("codeberg.org", "gitea.com"), (("WWW-Authenticate", '/v2/token",service="container_registry'),),
+    ),
+    RegistryKind("zot", "what you set up", 'needs `compat: ["docker2s2"]` for Ollama\'s manifests'),
+    RegistryKind(
+        "R2 (serverless-registry)", "what you set up", "equal chunks; an upload lives two hours", ("*.workers.dev",)
     ),
     RegistryKind(
-        "GitLab's registry", "tokens live for five minutes and are renewed", _TOKEN, ("registry.gitlab.com",),
-        (("GitLab-Container-Registry-Version", ""), ("WWW-Authenticate", "/jwt/auth")),
+        "Aliyun", "a user", "counts from the beginning of a chunk; that is known", ("*.aliyuncs.com",)
     ),
+    RegistryKind("hf.co, huggingface.co", "none", "read only", ("hf.co", "huggingface.co")),
+    # The last: others send its header too.
     RegistryKind(
-        "Harbor", "a project has to be made first", "registry-push login HOST", (),
-        (("WWW-Authenticate", "harbor-registry"),),
-    ),
-    RegistryKind(
-        "Artifactory", "old versions take no blob in one request", _TOKEN, (".jfrog.io",),
-        (("Server", "artifactory"), ("X-JFrog-Version", ""), ("X-Artifactory-Id", "")),
-    ),
-    RegistryKind(
-        "Nexus", "it may be below a path, or at a port of its own", "registry-push login HOST", (),
-        (("Server", "nexus"),),
-    ),
-    RegistryKind(
-        "Gitea or Forgejo", "its status of an upload is one too high", _TOKEN, ("codeberg.org",),
-        (("WWW-Authenticate", "/v2/token\",service=\"container_registry"),),
-    ),
-    RegistryKind(
-        "Cloudflare's serverless registry", "chunks have one size, at most 100 MB a request",
-        "registry-push login HOST", (".workers.dev",),
-    ),
-    RegistryKind(
-        "Alibaba's registry", "a repository has to be made first", "registry-push login HOST", (".aliyuncs.com",),
-    ),
-    RegistryKind("Hugging Face", "it is read from only", "none", ("hf.co", "huggingface.co")),
-    RegistryKind(
-        "distribution (docker-registry), or built on it", "version 2 forgets an upload that was cut",
-        "registry-push login HOST", (),
-        (("Docker-Distribution-Api-Version", "registry/2.0"),),
+        "docker-registry, distribution", "what you set up",
+        "version 2 forgets an upload that was cut inside a chunk; version 3 keeps every byte",
+        headers=(("Docker-Distribution-Api-Version", "registry/2.0"),),
     ),
 )  # fmt: skip
+
+
+def known_profile(host: str) -> Profile:
+    """Return what is known of `host[:port]` before the first request to it."""
+    name = host.lower().partition(":")[0]
+    return next((kind.profile for kind in KINDS if kind.is_at(name)), _USUAL)
 
 
 def recognised(host: str, headers: Mapping[str, str]) -> RegistryKind | None:
@@ -106,3 +126,19 @@ def recognised(host: str, headers: Mapping[str, str]) -> RegistryKind | None:
     name = host.lower()
     by_name = next((kind for kind in KINDS if kind.is_at(name)), None)
     return by_name or next((kind for kind in KINDS if kind.shows_in(headers)), None)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Return whether the pattern means `name`: what is between its stars is in it, in that order."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return name == pattern
+    if not name.startswith(first) or not name.endswith(rest[-1]) or len(name) <= len(first) + len(rest[-1]):
+        return False
+    at = len(first)
+    for part in rest[:-1]:
+        at = name.find(part, at)
+        if at < 0:
+            return False
+        at += len(part)
+    return at <= len(name) - len(rest[-1])

@@ -1,15 +1,12 @@
-"""What is known or was learned of hosts. Each quirk is one line here and one row in a test."""
+"""`Profile`: how a registry takes uploads, as it is known (`kinds.py`) or was learned. Each quirk is one line here."""
 
 from __future__ import annotations
-
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..model.reference import OLLAMA_HOSTS
 from ..protocol.cut_behaviour import CutBehaviour
-from ..protocol.upload.chunks import MiB, WholePut
+from ..protocol.upload.chunks import WholePut
 
 
 class Profile(Struct, frozen=True):
@@ -38,41 +35,26 @@ class Profile(Struct, frozen=True):
             ecr=self.ecr or learned.ecr,
         )
 
-
-def known_profile(host: str) -> Profile:
-    """Return what is known of `host` before the first request to it."""
-    name = host.lower().partition(":")[0]
-    if name in OLLAMA_HOSTS:
-        return Profile(ollama=True, kept=CutBehaviour.ACKNOWLEDGED)
-    if _is_google(name):
-        return Profile(whole=WholePut.ONLY)
-    if name == "ghcr.io":
-        return Profile(chunk_limit=_GHCR_CHUNK, whole=WholePut.FIRST, kept=CutBehaviour.ACKNOWLEDGED)
-    if _is_amazon(name):
-        return Profile(kept=CutBehaviour.ACKNOWLEDGED, ecr=True)
-    if _is_azure(name):
-        return Profile(kept=CutBehaviour.NOTHING)
-    return Profile()
-
-
-# Bytes. Longer chunks get 416 "exceeds 4.00MiB". That is 256 requests a GiB, and chunks may not be joined correctly; a
-# PUT of any length is accepted.
-_GHCR_CHUNK: Final = 4 * MiB
-
-
-def _is_google(name: str) -> bool:
-    """Return whether it is Google's Artifact or Container Registry, which take one PUT and no PATCH."""
-    return name == "gcr.io" or name.endswith((".gcr.io", ".pkg.dev"))
-
-
-def _is_amazon(name: str) -> bool:
-    """Return whether it is ECR, private or public, also by its newer and its FIPS names."""
-    is_private = name.endswith((".amazonaws.com", ".amazonaws.com.cn", ".on.aws")) and (
-        ".dkr.ecr" in name or ".dkr-ecr" in name
-    )
-    return is_private or name == "public.ecr.aws"
-
-
-def _is_azure(name: str) -> bool:
-    """Return whether it is ACR, where a session that was cut can't be continued."""
-    return name.endswith((".azurecr.io", ".azurecr.cn", ".azurecr.us"))
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What it says, for people; nothing for what is usual."""
+        kept = {
+            CutBehaviour.NOTHING: "forgets an upload that was cut",
+            CutBehaviour.ACKNOWLEDGED: "keeps the answered chunks of an upload that was cut",
+            CutBehaviour.EVERYTHING: "keeps every byte of an upload that was cut",
+        }
+        whole = {
+            WholePut.ONLY: "takes each blob in one request",
+            WholePut.FIRST: "takes each blob in one request, chunks after a broken connection",
+            WholePut.NEVER: "takes no blob in one request",
+        }
+        limit = self.chunk_limit
+        found = (
+            f"takes chunks of at most {limit:,} bytes" if limit is not None else None,
+            whole.get(self.whole),
+            kept.get(self.kept),
+            "says nothing of use about the offset" if self.ecr else None,
+            {True: "mounts blobs from the repository itself", False: None, None: None}[self.mounts_itself],
+            f"took {self.rate / 1e6:.0f} MB/s a body" if self.rate else None,
+        )
+        return tuple(each for each in found if each is not None)

@@ -16,7 +16,7 @@ from registry_push.http.proxies import Proxies
 from registry_push.model import Descriptor, Digest, HTTPOrigin, Manifest, ModelName, Reference
 from registry_push.model.manifest import MANIFEST_TYPES
 from registry_push.model.place import Below, parse_destination, parse_place
-from registry_push.registry.profile import known_profile
+from registry_push.registry.kinds import known_profile
 from registry_push.text.quantities import parse_size
 
 from .target import Target, pure, raw

@@ -28,7 +28,8 @@ from registry_push.errors import Interrupted
 from registry_push.events import BlobProgress, Event
 from registry_push.model import ModelName
 from registry_push.protocol.upload.chunks import MiB, WholePut
-from registry_push.registry.profile import Profile, known_profile
+from registry_push.registry.kinds import known_profile
+from registry_push.registry.profile import Profile
 from registry_push.settings import Settings
 from registry_push.state.journal import Journal
 from registry_push.transfer.report import Report

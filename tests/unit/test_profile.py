@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import registry_push
 from registry_push.errors import InvalidSettings
 from registry_push.protocol.cut_behaviour import CutBehaviour
 from registry_push.protocol.upload.chunks import MiB, WholePut
-from registry_push.registry.profile import Profile, known_profile
+from registry_push.registry.kinds import KINDS, known_profile, recognised
+from registry_push.registry.profile import Profile
 from registry_push.settings import Settings
 
 
@@ -46,3 +50,59 @@ def test_what_was_learned_goes_before_what_is_known_but_for_ollamas_ways() -> No
 def test_one_put_and_a_chunk_size_contradict_each_other() -> None:
     with pytest.raises(InvalidSettings, match="says how long chunks are, and --one-put sends none"):
         Settings(one_put=True, chunk_size=MiB)
+
+
+GUIDE = Path(registry_push.__file__).parent / "guides/registries.md"
+
+
+def challenge(path: str, service: str) -> dict[str, str]:
+    return {"WWW-Authenticate": f'Bearer realm="https://r.example{path}",service="{service}",scope="*"'}
+
+
+def test_the_guide_s_table_is_the_one_that_is_used() -> None:
+    rows = [line for line in GUIDE.read_text().splitlines() if line.startswith("| ")][1:]
+    assert rows == [f"| {kind.name} | {kind.login} | {kind.fact} |" for kind in KINDS]
+
+
+@pytest.mark.parametrize(
+    ("host", "headers", "name"),
+    [
+        ("quay.io", {}, "Quay"),
+        (
+            "harbor.example",
+            {"WWW-Authenticate": 'Bearer realm="https://h/service/token",service="harbor-registry"'},
+            "Harbor",
+        ),
+        (
+            "git.example",
+            {"WWW-Authenticate": 'Bearer realm="https://git.example/jwt/auth",service="container_registry"'},
+            "GitLab",
+        ),
+        (
+            "git.example",
+            {"WWW-Authenticate": 'Bearer realm="https://git.example/v2/token",service="container_registry",scope="*"'},
+            "Gitea, Forgejo",
+        ),
+        ("a.example", {"Server": "Artifactory/7.55.10"}, "Artifactory"),
+        ("n.example", {"Server": "Nexus/3.61.0-02 (OSS)", "Docker-Distribution-Api-Version": "registry/2.0"}, "Nexus"),
+        ("r.example", {"Docker-Distribution-Api-Version": "registry/2.0"}, "docker-registry, distribution"),
+        ("r.example", {"Server": "nginx"}, None),
+        ("ecr.example.amazonaws.com", {}, None),
+        ("evil-gcr.io.example", {}, None),
+    ],
+)
+def test_a_registry_is_recognised(host: str, headers: dict[str, str], name: str | None) -> None:
+    found = recognised(host, headers)
+    assert (found.name if found is not None else None) == name
+
+
+def test_what_was_learned_is_told_in_words() -> None:
+    learned = Profile(chunk_limit=4 * MiB, whole=WholePut.ONLY, kept=CutBehaviour.NOTHING, mounts_itself=True, rate=5e6)
+    assert learned.words == (
+        "takes chunks of at most 4,194,304 bytes",
+        "takes each blob in one request",
+        "forgets an upload that was cut",
+        "mounts blobs from the repository itself",
+        "took 5 MB/s a body",
+    )
+    assert Profile().words == ()

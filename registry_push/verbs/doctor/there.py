@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -31,6 +32,7 @@ from ...http.tls_look import look
 from ...model import HTTPOrigin, Reference
 from ...protocol.auth.challenge import Challenge, basic, bearer, parse_challenges
 from ...protocol.auth.token import clock_skew
+from ...registry.profile import Profile
 from ...registry.registries import Registries
 from ...settings import Settings
 from ...text.hint import Login, Setting, step
@@ -246,16 +248,29 @@ class There:
         return ok(f"/v2/ answers HTTP {response.status}")
 
     async def kind(self) -> Finding:
-        """Say which registry it is, if that is known."""
-        from ...registry.kinds import recognised
+        """Say which registry it is, and what is known and was learned of it."""
+        from ...registry.kinds import known_profile, recognised
 
         response = await self.answer()
-        found = recognised(self.origin.host, response.headers)
+        found, known = recognised(self.origin.host, response.headers), known_profile(self.host)
+        profile = known if (learned := self._learned()) is None else known.after(learned)
         server = response.headers.get("Server")
-        told = f"Server: {server}" if server else ""
+        told = (*profile.words, *([f"Server: {server}"] if server else []))
         if found is None:
-            return ok("no registry that is known by name; what it can do is found out", told)
-        return ok(f"it is {found.name}: {found.fact}", told)
+            return ok("it is none that is known by name; what it can do is learned", "; ".join(told))
+        return ok(f"it is {found.name}: {found.fact}", "; ".join(told))
+
+    def _learned(self) -> Profile | None:
+        from ..resume import open_journal
+
+        with suppress(RegistryPushError):  # another check is about the journal
+            journal = open_journal(self.settings.state_dir, ignore) if self.settings.state_dir is not None else None
+            if journal is not None:
+                try:
+                    return journal.profile(str(self.origin))
+                finally:
+                    journal.close()
+        return None
 
     async def rate(self) -> Finding:
         """Tell what is left of a quota of requests."""
