@@ -68,6 +68,8 @@ def mapped(name: AnyName, target: CopyTarget, tags: Sequence[str] = ()) -> Mappe
     Raises `NameNotMappable`, `InvalidName`, `UsageError` with what to write instead.
     """
     main = _main(name, target)
+    if isinstance(main, Reference):
+        main.check_writable()
     return Mapped(name, (main, *(main.at(tag=tag) for tag in dict.fromkeys(tags) if tag != main.tag)))
 
 

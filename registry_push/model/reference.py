@@ -167,6 +167,15 @@ class Reference(Struct, frozen=True):
                 hint=step("give it a name: ", Setting("to", f"{host}/{_allowed(repository)}:{name.tag}")),
             ) from error
 
+    def check_writable(self) -> None:
+        """Raise `NameNotMappable` for what nobody but Docker writes: the library of its Hub."""
+        if self.host.lower() in DOCKER_HUB and self.repository.startswith(f"{DEFAULT_NAMESPACE}/"):
+            model = self.repository.partition("/")[2]
+            raise NameNotMappable(
+                f"{self.host}/{self.repository} is in Docker's own library, which only Docker writes",
+                hint=step("name your account: ", Setting("to", f"{self.host}/ACCOUNT/{model}")),
+            )
+
     def at(self, *, tag: str | None = None, digest: Digest | None = None) -> Self:
         """Return the same repository at another tag or digest."""
         return replace(self, tag=tag, digest=digest)

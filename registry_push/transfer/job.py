@@ -100,6 +100,7 @@ def targets_of(name: ModelName, to: Destination | None, tags: Sequence[str]) -> 
             main = to.reference if to.reference.tag is not None else to.reference.at(tag=name.tag)
     if main.digest is not None:
         raise UsageError(f"{main} names a digest; a push needs a tag", hint=f"write …:{name.tag or DEFAULT_TAG}")
+    main.check_writable()
     return (main, *(main.at(tag=tag) for tag in dict.fromkeys(tags) if tag != main.tag))
 
 

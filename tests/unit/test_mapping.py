@@ -7,7 +7,8 @@ import pytest
 from registry_push.errors import InvalidName, NameNotMappable, UsageError
 from registry_push.model import LocalReference, ModelName, Reference
 from registry_push.model.mapping import local_reference, mapped, model_name, parse_copy_target
-from registry_push.model.place import ArchivePlace, LayoutPlace, parse_place
+from registry_push.model.place import ArchivePlace, LayoutPlace, parse_destination, parse_place
+from registry_push.transfer.job import targets_of
 
 LLAMA = ModelName.parse("llama3.2:3b")
 MINE = ModelName.parse("me/model:v2")
@@ -121,3 +122,15 @@ def test_a_layout_has_a_path(text: str) -> None:
     with pytest.raises(InvalidName) as caught:
         parse_place(text)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("target", ["registry:docker.io/library/x:1", "docker.io/", "index.docker.io/library/"])
+def test_docker_s_own_library_is_not_ours_to_write(target: str) -> None:
+    with pytest.raises(NameNotMappable, match="which only Docker writes") as refused:
+        mapped(LLAMA, parse_copy_target(target))
+    assert "docker.io/ACCOUNT/" in str(refused.value.hint)
+    with pytest.raises(NameNotMappable):
+        targets_of(LLAMA, parse_destination(target), ())
+    # Below an account it is fine, and a registry of one's own may have a library.
+    assert str(mapped(LLAMA, parse_copy_target("docker.io/me/")).references[0]) == "docker.io/me/llama3.2:3b"
+    assert mapped(LLAMA, parse_copy_target("r.example/")).references
