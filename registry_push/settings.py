@@ -57,7 +57,18 @@ LARGEST_CHUNK_SIZE: Final = 5 * 1024**4
 
 # What can differ from one registry to the next.
 HOST_FIELDS: Final = (
-    *("plain_http", "tls_verify", "ca_file", "cert", "key_file", "authfile", "key", "allow_realms", "dialect"),
+    *(
+        "plain_http",
+        "tls_verify",
+        "system_certs",
+        "ca_file",
+        "cert",
+        "key_file",
+        "authfile",
+        "key",
+        "allow_realms",
+        "dialect",
+    ),
     *("chunk_size", "one_put"),
 )
 
@@ -116,6 +127,8 @@ class Settings:
     # Whose word it is where http is spoken: by it, and only by it, logins go over http.
     http_said_by: Setting[Party, Party] = Setting(one_of(Party), lambda: "runner")
     tls_verify: Setting[bool, bool] = Setting(as_switch, lambda: True)
+    # Whether to trust what the system's own store does (macOS, Windows), by the extra `truststore`.
+    system_certs: Setting[bool, bool] = Setting(as_switch, lambda: False)
     ca_file: Setting[PathText | None, Path | None] = Setting(as_path)
     cert: Setting[PathText | None, Path | None] = Setting(as_path)
     key_file: Setting[PathText | None, Path | None] = Setting(as_path)

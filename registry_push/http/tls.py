@@ -58,7 +58,7 @@ def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SS
     Raises `InvalidSettings` if a certificate can't be used, `Unreadable` if this user may not read it, `KeyNotFound` if
     one that was named is missing.
     """
-    context = ssl.create_default_context()
+    context = _system_context() if settings.system_certs else ssl.create_default_context()
     # Since 3.13 Python refuses CAs without keyUsage or with basicConstraints that are not critical, and certificates
     # without key identifiers, which 3.11, curl and Go accept. Signatures, dates, names and the CA bit are checked
     # without this flag too. It is cleared for all: neither the user of --ca-file nor the administrator of the system's
@@ -78,6 +78,19 @@ def context_for(netloc: str, settings: Settings, *, is_registry: bool) -> ssl.SS
     for cert, key in client_certificates(netloc, settings, is_registry=is_registry):
         _load_chain(context, cert, key, is_named=cert == settings.cert)
     return context
+
+
+def _system_context() -> ssl.SSLContext:
+    """Return a context that trusts what the system does: on macOS and Windows, Python's own does not ask it."""
+    try:
+        import truststore
+    except ImportError as error:
+        raise InvalidSettings(
+            "needs the package truststore, which is not installed",
+            hint="install it: pip install 'registry-push[truststore]'",
+            setting="system_certs",
+        ) from error
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def client_certificates(netloc: str, settings: Settings, *, is_registry: bool) -> list[tuple[Path, Path]]:

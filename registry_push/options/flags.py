@@ -72,6 +72,8 @@ _CONNECTION: Final = (
            help="Let registries send uploads and redirects to these addresses, even if they are internal."),
     option("--plain-http", is_flag=True, help="Use http instead of https. Hosts on this machine need no flag."),
     option("--tls-verify", type=bool, default=True, metavar="BOOL", help="--tls-verify=false accepts any certificate."),
+    option("--system-certs", is_flag=True,
+           help="Trust what the system's store of certificates does (macOS, Windows). Needs the extra truststore."),
     option("--ca-file", type=EXISTING, metavar="FILE", help="Trust the certificates in FILE as well."),
     option("--cert", type=EXISTING, metavar="FILE", help="The client certificate to present, in PEM."),
     option("--key-file", type=EXISTING, metavar="FILE", help="The private key of --cert."),

@@ -18,7 +18,9 @@ Kept = tuple[tuple[str, Any], ...]
 
 _PATHS: Final = ("key", "ca_file", "cert", "key_file", "authfile")
 _LISTS: Final = ("allow_realms", "allow_addresses")
-_WORDS: Final = ("plain_http", "tls_verify", "dialect", "chunk_size", "one_put", "no_clobber", "recheck", "mount")
+_WORDS: Final = (
+    *("plain_http", "tls_verify", "system_certs", "dialect", "chunk_size", "one_put", "no_clobber", "recheck", "mount"),
+)
 _MOST_REALMS: Final = 1000
 # Characters; Linux takes paths of 4096 bytes.
 LONGEST: Final = 4096
@@ -78,6 +80,7 @@ def _are_networks(value: object) -> bool:
 _OPTIONS: Final[Mapping[str, Callable[[object], bool]]] = {
     "plain_http": lambda value: type(value) is bool,
     "tls_verify": lambda value: type(value) is bool,
+    "system_certs": lambda value: type(value) is bool,
     "dialect": lambda value: value in get_args(Dialect),
     "chunk_size": lambda value: type(value) is int and SMALLEST_CHUNK_SIZE <= value <= LARGEST_CHUNK_SIZE,
     "one_put": lambda value: type(value) is bool,

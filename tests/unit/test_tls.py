@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,26 @@ def test_a_file_that_is_no_certificate_is_a_wrong_setting(certificate: Certifica
         with pytest.raises(InvalidSettings) as caught:
             context_for("r.example", settings, is_registry=True)
         assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("is_trusted", [False, True])
+async def test_the_system_s_store_is_asked_if_that_is_wanted(certificate: Certificate, is_trusted: bool) -> None:
+    """On Linux it is OpenSSL's; on macOS and Windows, where this was not tried, it is the system's."""
+    trusted = certificate.cert if is_trusted else None
+    async with (
+        Scripted(certificate.server) as server,
+        opened(server.origin, system_certs=True, ca_file=trusted) as client,
+    ):
+        server.on("GET", "/v2/", Says(200))
+        if is_trusted:
+            assert (await client.request("GET", client.url("/v2/"), PULL)).status == 200
+        else:
+            with pytest.raises(TLSFailed, match="no trusted TLS connection"):
+                await client.request("GET", client.url("/v2/"), PULL)
+
+
+def test_the_system_s_store_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "truststore", None)
+    with pytest.raises(InvalidSettings, match="truststore") as missing:
+        context_for("r.example", Settings(home=NOWHERE, system_certs=True), is_registry=True)
+    assert "pip install 'registry-push[truststore]'" in (missing.value.hint or "")
