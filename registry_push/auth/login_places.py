@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -12,6 +12,8 @@ from ..content.optional_files import is_there
 from ..errors import UsageError
 from ..text.hint import Setting, step
 
+# The name that a secret of Kubernetes has when it is mounted as it is (its documentation, "Docker config Secrets").
+_KUBERNETES_S: Final = ".dockerconfigjson"
 Compat = Literal["docker", "podman"]
 
 
@@ -32,7 +34,10 @@ def login_places(authfile: Path | None, environ: Mapping[str, str], home: Path |
     if environ.get("DOCKER_AUTH_CONFIG"):
         named.append(environ["DOCKER_AUTH_CONFIG"])
     if environ.get("DOCKER_CONFIG"):
-        named.append(Path(environ["DOCKER_CONFIG"]) / "config.json")
+        folder = Path(environ["DOCKER_CONFIG"])
+        named.append(folder / "config.json")
+        if is_there(folder / _KUBERNETES_S):
+            named.append(folder / _KUBERNETES_S)
     usual: list[Path] = []
     if home is not None:
         usual.append(home / ".docker" / "config.json")

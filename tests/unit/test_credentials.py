@@ -102,6 +102,13 @@ async def test_the_places_in_their_order(stage: Stage, tmp_path: Path) -> None:
     assert await stage.lookup() is None
 
 
+async def test_a_mounted_secret_of_kubernetes_is_a_file_of_logins(stage: Stage, tmp_path: Path) -> None:
+    secret = stage.write(tmp_path / "secret/.dockerconfigjson", {"auths": {HOST: basic("pod")}})
+    stage.environ["DOCKER_CONFIG"] = str(secret.parent)
+    credential = await stage.lookup()
+    assert credential is not None and (credential.username, credential.source) == ("pod", str(secret))
+
+
 async def test_a_flag_can_be_for_one_host(stage: Stage) -> None:
     explicit = Credential("--username", "flag", "pw")
     store = CredentialStore(None, stage.environ, stage.home, explicit, explicit_host=HOST)
