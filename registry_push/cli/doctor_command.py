@@ -31,7 +31,7 @@ _LAYOUTS = ("oci:", "oci-archive:")
 @option("--only", multiple=True, metavar="ID", help="Run this check only, and those that it needs.")
 @option("--list", "lists", is_flag=True, help="Show every check and what it is about.")
 @option("--report", is_flag=True, help="Print a report in Markdown, without user names and with hosts replaced.")
-@option("--hosts", "names_hosts", is_flag=True, help="Leave the hosts in the report.")
+@option("--hosts", "names_hosts", env="HOSTS", is_flag=True, help="Leave the hosts in the report.")
 @options("store", "registry", "state", "output", config="config_to_examine")
 @click.pass_context
 def command(

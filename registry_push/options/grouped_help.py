@@ -15,7 +15,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "Store options": ("models",),
     "Sign-in options": ("key", "username", "password_stdin", "authfile", "allow_realms"),
     "Connection options": (
-        *("plain_http", "tls_verify", "ca_file", "cert", "key_file", "allow_addresses", "dialect"),
+        *("plain_http", "tls_verify", "system_certs", "ca_file", "cert", "key_file", "allow_addresses", "dialect"),
         *("timeout", "retries", "retry_for", "user_agent"),
     ),
     "Transfer options": ("jobs", "bwlimit", "no_clobber", "recheck", "no_resume", "state_dir"),
