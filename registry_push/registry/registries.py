@@ -11,6 +11,7 @@ from ..auth.login_places import login_places
 from ..events import Sink
 from ..http.tls import speaks_of_tls
 from ..model import HTTPOrigin, Reference
+from ..model.origin import is_loopback
 from ..settings import Settings
 from .client import Client
 from .host import Host
@@ -127,6 +128,8 @@ class Registries:
         settings = self._settings.at(host)
         if settings.username is not None or login_places(settings.authfile, settings.environ, settings.home):
             return True
+        if is_loopback(host.partition(":")[0]) and not settings.environ.get("CI_REGISTRY"):
+            return False  # no cloud's registry is on this machine
         from ..auth.offers import is_offered
 
         return is_offered(host.lower(), settings.environ)
