@@ -16,12 +16,11 @@ from aiohttp import web
 from registry_push.auth.identity import Identity
 from registry_push.embedded import Basic, EmbeddedRegistry, Options, Token
 from registry_push.embedded.sample import write_sample_store
-from registry_push.errors import UsageError
 from registry_push.model import Reference
 from registry_push.settings import Settings
-from registry_push.verbs.doctor.examine import Examination, Subject, chosen, examine
+from registry_push.verbs.doctor.examine import Examination, Subject, examine
 from registry_push.verbs.doctor.finding import State
-from registry_push.verbs.doctor.table import BY_ID, CHECKS
+from registry_push.verbs.doctor.table import CHECKS
 from tests.support.command import command
 from tests.support.other_user import command_as_other, public_folder
 from tests.support.registries import Registry
@@ -324,25 +323,6 @@ async def test_a_registry_that_hangs_ends_within_the_time_of_all(set_up: SetUp) 
     done = await examine([subject], settings=settings, tell=lambda _: None, deadline=0.5)
     assert done.exit_code == 6
     assert any("no answer in" in each.finding.summary for each in done.checks)
-
-
-def test_only_some_checks_are_done_with_what_they_need() -> None:
-    ids = [check.id for check in chosen(["tls.version"], writes=False)]
-    assert ids == ["proxy.used", "net.dns", "net.tcp", "http.instead-of-https", "tls.version"]
-    with pytest.raises(UsageError) as unknown:
-        chosen(["tls.versoin"], writes=False)
-    assert unknown.value.hint is not None and "tls.version" in unknown.value.hint
-    with pytest.raises(UsageError) as writing:
-        chosen(["chunk.max"], writes=False)
-    assert "--write" in (writing.value.hint or "")
-
-
-def test_every_need_comes_before() -> None:
-    seen: set[str] = set()
-    for check in CHECKS:
-        assert set(check.needs) <= seen, check.id
-        seen.add(check.id)
-    assert len(BY_ID) == len(CHECKS)
 
 
 async def test_the_command(embedded: EmbeddedRegistry, tmp_path: Path) -> None:

@@ -1,14 +1,10 @@
-"""Checks of the way to a registry, of the registry itself, and of how it knows us. They send GET and HEAD only."""
+"""`There`: checks of a registry, and of how it knows us. They send GET and HEAD only."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import socket
-import ssl
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Final
 
 from ...auth.ambient import ambient_login
@@ -16,212 +12,33 @@ from ...auth.credentials import Credential, CredentialStore
 from ...auth.identity import Identity, default_key_path
 from ...content.optional_files import is_there
 from ...errors import (
-    ConnectionLost,
     NoIdentity,
     NotAllowed,
     RegistryPushError,
-    TLSFailed,
     Unauthorized,
     Unavailable,
 )
 from ...events import ignore
-from ...http.proxies import Proxies, Proxy
 from ...http.response import Response
-from ...http.tls import context_for
-from ...http.tls_look import look
-from ...model import HTTPOrigin, Reference
+from ...model.reference import DOCKER_HUB
 from ...protocol.auth.challenge import Challenge, basic, bearer, parse_challenges
 from ...protocol.auth.token import clock_skew
 from ...registry.profile import Profile
-from ...registry.registries import Registries
-from ...settings import Settings
-from ...text.hint import Login, Setting, step
+from ...registry.reading import ACCEPT
+from ...text.hint import Login, step
 from .finding import Finding, failed, ok, skipped, warn
+from .way import Way
 
-# Seconds for a second handshake, which only shows more than the first one.
-_LOOK: Final = 3.0
-# Days. A certificate that ends sooner is worth a word.
-_SOON: Final = 14
-# OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH: all but the name is right.
-_WRONG_NAME: Final = (62, 64)
 # Headers in which registries say how many requests are left (Docker Hub; IETF draft on RateLimit headers).
 _LEFT: Final = ("RateLimit-Remaining", "X-RateLimit-Remaining")
 _LIMIT: Final = ("RateLimit-Limit", "X-RateLimit-Limit")
 
 
-class There:
-    """The checks of the registry that `reference` names; `is_repository`: the user has named a repository there."""
+class There(Way):
+    """The checks of the registry that was reached."""
 
-    def __init__(
-        self, reference: Reference, settings: Settings, registries: Registries, *, is_repository: bool
-    ) -> None:
-        self.settings = settings.at(reference.host)
-        self.reference = reference
-        self.is_repository = is_repository
-        self.origin: Final[HTTPOrigin] = registries.origin(reference)
-        self.repository = registries.repository(reference)
-        self.client = self.repository.client
-        self._answering: asyncio.Task[Response] | None = None
-        self.login: Credential | None = None
-        self.identity: Identity | None = None
-
-    @property
-    def host(self) -> str:
-        """The registry, as messages name it."""
-        return self.origin.netloc
-
-    async def answer(self) -> Response:
-        """Return the answer to `GET /v2/` without a login, which is asked for once. Raises as `Transport.send`."""
-        if self._answering is None:
-            url = self.client.url("/v2/")
-            self._answering = asyncio.create_task(self.client.transport.send("GET", url, {}, named_by=None))
-        return await asyncio.shield(self._answering)
-
-    async def end(self) -> None:
-        """Stop what is still asked."""
-        if self._answering is not None:
-            self._answering.cancel()
-            await asyncio.gather(self._answering, return_exceptions=True)
-
-    @property
-    def _proxy(self) -> Proxy | None:
-        return Proxies.of(self.settings.environ).to(self.origin)
-
-    # ── the way there ─────────────────────────────────────────────────────────────────────────────
-
-    async def proxy_used(self) -> Finding:
-        """Find the proxy on the way, and whether it lets us through."""
-        proxy = self._proxy
-        if proxy is None:
-            return ok("no proxy is on the way")
-        try:
-            await self.answer()
-        except Unavailable as error:
-            if f"the proxy on the way to {self.host}" in error.message:
-                return failed(error)
-        except RegistryPushError:
-            pass  # it is the registry's, which other checks are about
-        return ok(f"{proxy} is on the way", f"named by {proxy.variable}")
-
-    async def dns(self) -> Finding:
-        """Look up the registry's address, or its proxy's, which looks up the registry's."""
-        proxy = self._proxy
-        where = proxy.origin if proxy is not None else self.origin
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            hint = "check the spelling, and your name server (DNS): /etc/resolv.conf"
-            return failed(ConnectionLost(f"cannot resolve {where.host}", hint=hint), error.strerror or "")
-        addresses = dict.fromkeys(str(each[4][0]) for each in found)
-        return ok(f"{where.host} is {', '.join(list(addresses)[:3])}")
-
-    async def tcp(self) -> Finding:
-        """Connect, without sending anything."""
-        proxy = self._proxy
-        where = proxy.origin if proxy is not None else self.origin
-        begun = time.monotonic()
-        try:
-            _, writer = await asyncio.open_connection(where.host, where.port)
-        except OSError as error:
-            words = os.strerror(error.errno) if error.errno else str(error)
-            hint = "check the address and the port; a firewall may be in between, or the registry may be down"
-            return failed(ConnectionLost(f"no connection to {where.netloc}", hint=hint), words)
-        writer.transport.abort()
-        return ok(f"{where.netloc} takes connections", f"in {(time.monotonic() - begun) * 1000:.0f} ms")
-
-    async def http_instead_of_https(self) -> Finding:
-        """Check that both sides speak the same of the two."""
-        if self.origin.scheme == "http":
-            try:
-                await self.answer()
-            except TLSFailed as error:
-                return failed(error)
-            except RegistryPushError:
-                pass
-            if self.origin.is_loopback:
-                return ok("http, which does not leave this machine")
-            return warn("everything goes over http, unencrypted, a login too", "use https, if the registry has it")
-        if self._proxy is None and await look(self.origin.host, self.origin.port, patience=_LOOK) is None:
-            return failed(
-                TLSFailed(
-                    f"{self.host} does not speak https",
-                    hint=step("for http, write http:// before the host, or say ", Setting("plain_http")),
-                )
-            )
-        return ok("it speaks https")
-
-    async def tls_version(self) -> Finding:
-        """Find the version of TLS that both sides speak."""
-        if (reason := self._no_tls_here) is not None:
-            return skipped(reason)
-        context = context_for(self.host, self.settings, is_registry=True)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        try:
-            _, writer = await asyncio.open_connection(
-                self.origin.host, self.origin.port, ssl=context, server_hostname=self.origin.host
-            )
-        except ssl.SSLError as error:
-            words = f"{self.host} and this machine have no version of TLS in common, or it refuses us"
-            return failed(TLSFailed(words), error.reason or "")
-        except OSError as error:
-            return failed(ConnectionLost(f"the connection to {self.host} broke in its handshake"), str(error))
-        version = writer.get_extra_info("ssl_object").version()
-        writer.transport.abort()
-        return ok(f"{version}")
-
-    async def tls_chain(self) -> Finding:
-        """Check that an authority that is trusted here has signed the certificate, and when it ends."""
-        if self.origin.scheme == "http":
-            return skipped("it is reached by http")
-        if not self.settings.tls_verify:
-            fix = "leave out --tls-verify=false; if its CA is a private one, name that: --ca-file FILE"
-            return warn("any certificate is accepted", fix)
-        error = await self._tls_error()
-        if error is not None and _verify_code(error) not in _WRONG_NAME:
-            return failed(error)
-        ends = await self._end_of_certificate()
-        if ends is None:
-            return ok("its certificate is trusted")
-        days = (ends - datetime.now(UTC)).days
-        words = f"valid until {ends:%Y-%m-%d}"
-        if days < _SOON:
-            return warn(f"its certificate ends in {days} days", f"ask who runs {self.host} to renew it", words)
-        return ok("its certificate is trusted", words)
-
-    async def tls_name(self) -> Finding:
-        """Check that the certificate is this host's."""
-        if self.origin.scheme == "http":
-            return skipped("it is reached by http")
-        error = await self._tls_error()
-        return failed(error) if error is not None else ok(f"its certificate is {self.origin.host}'s")
-
-    @property
-    def _no_tls_here(self) -> str | None:
-        if self.origin.scheme == "http":
-            return "it is reached by http"
-        return "a proxy is on the way" if self._proxy is not None else None
-
-    async def _tls_error(self) -> TLSFailed | None:
-        try:
-            await self.answer()
-        except TLSFailed as error:
-            return error
-        except RegistryPushError:
-            pass
-        return None
-
-    async def _end_of_certificate(self) -> datetime | None:
-        if self._proxy is not None:
-            return None
-        from cryptography import x509
-
-        shown = await look(self.origin.host, self.origin.port, patience=_LOOK)
-        if shown is None or not shown.certificates:
-            return None
-        try:
-            return x509.load_der_x509_certificate(shown.certificates[0]).not_valid_after_utc
-        except ValueError:
-            return None
+    login: Credential | None = None
+    identity: Identity | None = None
 
     # ── the registry ──────────────────────────────────────────────────────────────────────────────
 
@@ -275,17 +92,21 @@ class There:
     async def rate(self) -> Finding:
         """Tell what is left of a quota of requests."""
         response = await self.answer()
-        left = next((response.headers[name] for name in _LEFT if name in response.headers), None)
-        limit = next((response.headers[name] for name in _LIMIT if name in response.headers), None)
-        told = f"{left} of {limit} requests are left" if left and limit else f"{left} requests are left" if left else ""
+        told = quota(response.headers)
         if response.status == 429:
             after = response.headers.get("Retry-After")
             wait = f"wait {after} seconds, " if after and after.isdigit() else "wait, "
             hint = f"{wait}or log in: a registry allows more to those it knows"
             return failed(Unavailable(f"{self.host} takes no more requests now (HTTP 429)", hint=hint), told)
-        if left is not None and left.partition(";")[0].strip() == "0":
+        if not told and self.reference.host.lower() in DOCKER_HUB:
+            # Docker Hub tells it with manifests only; this one is there to be asked for, and a HEAD does not count.
+            scopes = ("repository:ratelimitpreview/test:pull",)
+            with suppress(RegistryPushError):
+                url = self.client.url("/v2/ratelimitpreview/test/manifests/latest")
+                told = quota((await self.client.request("HEAD", url, scopes, ACCEPT)).headers)
+        if told.startswith("0 "):
             return warn("its quota of requests is spent", "wait, or log in: registry-push login HOST", told)
-        return ok("it answers as many requests as we send", told) if not told else ok(told)
+        return ok(told or "it answers as many requests as we send")
 
     async def redirects(self) -> Finding:
         """Tell if another host answers for it."""
@@ -358,7 +179,12 @@ class There:
         return bearer(found) or basic(found)
 
 
-def _verify_code(error: TLSFailed) -> int:
-    """Return OpenSSL's code for what is wrong with the certificate; 0 if it is something else."""
-    reason = getattr(error.__cause__, "certificate_error", None)
-    return reason.verify_code if isinstance(reason, ssl.SSLCertVerificationError) else 0
+def quota(headers: Mapping[str, str]) -> str:
+    """Return `98 of 100 requests are left, for 6 hours` of the headers that say so; empty if none does."""
+    left, limit = (next((headers[name] for name in names if name in headers), "") for names in (_LEFT, _LIMIT))
+    number, _, window = left.partition(";w=")
+    if not number.strip().isdigit():
+        return ""
+    most = limit.partition(";")[0].strip()
+    words = f"{number.strip()} of {most} requests are left" if most.isdigit() else f"{number.strip()} requests are left"
+    return f"{words}, for {int(window) / 3600:g} hours" if window.isdigit() and len(window) < 9 else words
