@@ -83,11 +83,11 @@ def check_text(what: str, text: str, source: str) -> None:
 
 
 def with_ports(host: str) -> tuple[str, ...]:
-    """Return `host[:port]`, and the same with a default port added or left out."""
+    """Return `host[:port]`, and the same with https's port added or left out."""
     name, colon, port = host.rpartition(":")
-    if colon and port in ("443", "80"):
+    if colon and port == "443":
         return host, name
-    return (host,) if colon and port.isdigit() else (host, f"{host}:443", f"{host}:80")
+    return (host,) if colon and port.isdigit() else (host, f"{host}:443")
 
 
 def _check_range(name: str, value: float, least: float, most: float, spell: Callable[[float], str]) -> None:
@@ -201,4 +201,11 @@ class Settings:
     def at(self, host: str) -> Settings:
         """Return the settings for the registry at `host[:port]`; its default port may be left out."""
         found = next((self.hosts[each] for each in with_ports(host.lower()) if each in self.hosts), None)
-        return self if found is None else replace(self, **{**found, "hosts": {}})  # type: ignore[arg-type]
+        if found is None:
+            return self
+        usual: dict[str, object] = {"hosts": {}}
+        if "chunk_size" in found:  # of these two, the registry's own goes before the other one for all
+            usual["one_put"] = False
+        if found.get("one_put"):
+            usual["chunk_size"] = None
+        return replace(self, **{**usual, **found})  # type: ignore[arg-type]

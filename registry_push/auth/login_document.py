@@ -105,8 +105,14 @@ class LoginDocument(Struct, frozen=True):
 
     @property
     def encoded(self) -> bytes:
-        """The document as docker and podman write it."""
-        return json.dumps(self.document, indent="\t", ensure_ascii=False).encode("utf-8", "surrogatepass")
+        """The document as docker and podman write it. Raises `InvalidSettings` if JSON can't say it."""
+        try:
+            text = json.dumps(self.document, indent="\t", ensure_ascii=False, allow_nan=False)
+            return text.encode()
+        except UnicodeEncodeError:  # half a character, which only an escape can say
+            return json.dumps(self.document, indent="\t", allow_nan=False).encode()
+        except ValueError as error:
+            raise InvalidSettings(f"{self.source} has a number that JSON can't say; it is left as it is") from error
 
 
 def server_name(host: str) -> str:

@@ -13,11 +13,13 @@ from typing import Final
 from msgspec import Struct
 
 from ..content.folder_lock import locked
+from ..content.read_errors import unreadable
 from ..content.threads import in_thread
 from ..content.write_errors import write_error
-from ..errors import Unavailable
+from ..errors import InvalidSettings, Unavailable, UsageError
+from ..model.origin import spellings
 from .credential_helper import CredentialHelper
-from .login_document import DOCKER_HUB_KEY, LoginDocument, folded_host, keys_of
+from .login_document import DOCKER_HUB_KEY, MOST_BYTES, LoginDocument, folded_host, keys_of
 from .login_places import LoginPlace
 from .login_reading import read_document
 
@@ -58,6 +60,11 @@ class LoginFile:
         for _ in range(_TRIES):
             before, document = await self._read()
             key, helper = self._key(host, path), self._helper(document, host, path)
+            if helper is not None and path and "/" not in helper[1]:
+                raise UsageError(
+                    f"{helper[0].program} keeps the logins for {host}, and knows no parts of a registry",
+                    hint=f"log in at {host}; or name another file: --authfile FILE",
+                )
             if helper is None:
                 after = document.with_login(key, username, password)
             else:
@@ -73,8 +80,12 @@ class LoginFile:
         for _ in range(_TRIES):
             before, document = await self._read()
             helper = self._helper(document, host, path)
+            if helper is not None and path and "/" not in helper[1]:
+                helper = None  # what it has is for the whole registry
             was_kept = helper is not None and await helper[0].erase(helper[1])
-            after = document.without(self._key(host, path))
+            after = document
+            for spelling in spellings(host, "https"):
+                after = after.without(self._key(spelling, path))
             if await self._write(before, document, after):
                 if after is document and not was_kept:
                     return None
@@ -102,9 +113,15 @@ class LoginFile:
         return before, document if document is not None else LoginDocument({}, str(self._path))
 
     def _status(self) -> os.stat_result | None:
-        with suppress(FileNotFoundError, NotADirectoryError):
+        """Raises `Unreadable`, `InvalidSettings`."""
+        try:
             return self._path.stat()
-        return None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except PermissionError as error:
+            raise unreadable(self._path, what="the file of logins") from error
+        except OSError as error:  # links in a circle
+            raise InvalidSettings(f"{self._path} can't be read: {error.strerror}") from error
 
     def _is_exposed(self) -> bool:
         status = self._status()
@@ -114,8 +131,11 @@ class LoginFile:
         """Replace the file; return False if another program has changed it since it was `before`."""
         if new is old:
             return True
+        content = new.encoded
+        if len(content) > MOST_BYTES:
+            raise InvalidSettings(f"{self._path} would have more than {MOST_BYTES} bytes with this login")
         try:
-            return await in_thread(self._replace, new.encoded, before)
+            return await in_thread(self._replace, content, before)
         except OSError as error:
             raise write_error(error, self._path) from error
 

@@ -12,6 +12,7 @@ import click
 
 from ..errors import RegistryPushError, UsageError, quoted
 from ..model import Reference
+from ..model.reference import looks_like_host
 from ..options.flags import BROKEN, option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from .candidates import hosts
@@ -61,6 +62,11 @@ def command(
         run(flags, _listing)
         return
     subjects, settings = _subjects(places, write), settings_of(flags)
+    if settings.username is not None and len({subject.reference.host for subject in subjects}) > 1:
+        raise UsageError(
+            "--username is one registry's login, and several are to be examined",
+            hint="examine one after the other; or log in at each: registry-push login HOST",
+        )
     broken: RegistryPushError | None = ctx.meta.get(BROKEN)
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
@@ -100,13 +106,15 @@ def _subjects(places: tuple[str, ...], write: str | None) -> list[Subject]:
         subject = _repository(text)
         if subject is None:
             subject = Subject(LoginHost.parse(text).reference)
-        found[subject.reference.host] = subject
+        found[str(subject.reference)] = subject
     if write is not None:
         subject = _repository(write)
         if subject is None:
             raise UsageError(f"--write {quoted(write)} names no repository", hint="write HOST/REPOSITORY")
-        found[subject.reference.host] = Subject(subject.reference, is_repository=True, writes=True)
-    return list(found.values())
+        found[str(subject.reference)] = Subject(subject.reference, is_repository=True, writes=True)
+    # A host alone is examined with its repositories, if some are named.
+    named = {each.reference.host for each in found.values() if each.is_repository}
+    return [each for each in found.values() if each.is_repository or each.reference.host not in named]
 
 
 def _repository(text: str) -> Subject | None:
@@ -116,7 +124,9 @@ def _repository(text: str) -> Subject | None:
     for prefix in ("registry:", "docker://"):
         text = text.removeprefix(prefix)
     scheme, separator, rest = text.partition("://")
-    path = (rest if separator else scheme).partition("/")[2]
+    host, _, path = (rest if separator else scheme).partition("/")
+    if path.rstrip("/") and not separator and not looks_like_host(host):
+        raise UsageError(f"{quoted(text)} names no registry", hint="name its host: HOST, or HOST/REPOSITORY")
     return Subject(Reference.parse_readable(text), is_repository=True) if path.rstrip("/") else None
 
 

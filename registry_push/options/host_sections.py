@@ -7,13 +7,17 @@ from typing import Any, Final
 
 import click
 
-from ..errors import InvalidSettings
+from ..errors import InvalidSettings, printable
 from ..settings import HOST_FIELDS
+from ..text.patterns import LazyPattern
 from .configuration import Configuration
 from .option import Option, own
 
 # Where the context keeps the tables: for each host, converted values by the names of their options.
+_HOST: Final = LazyPattern(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
 HOSTS: Final = "registry_push.options.hosts"
+# Of these two only one can be set.
+_EITHER: Final = {"chunk_size", "one_put"}
 _KEYS: Final = tuple(field.replace("_", "-").replace("realms", "realm") for field in HOST_FIELDS)
 
 
@@ -24,6 +28,12 @@ def host_sections(
 
     Raises `InvalidSettings` that names the line.
     """
+    for host in sections:
+        if not _HOST.compiled.match(host):
+            raise InvalidSettings(
+                f'{configuration.where("host")}: [host."{printable(host)}"] names no host',
+                hint="write HOST or HOST:PORT",
+            )
     return {host: _section(host, section, known, configuration) for host, section in sections.items()}
 
 
@@ -63,6 +73,8 @@ def hosts_of(ctx: click.Context) -> dict[str, dict[str, Any]]:
         return {}
     mine = {option.name for option in own(ctx)}
     won = {option.name for option in own(ctx) if option.source(ctx).kind in ("command line", "environment")}
+    if won & _EITHER:
+        won |= _EITHER
     return {
         host: {name: value for name, value in section.items() if name in mine and name not in won}
         for host, section in sections.items()

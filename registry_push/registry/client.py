@@ -257,6 +257,8 @@ class Client:
             response = await self.transport.request("GET", url, header, named_by=self.origin, stop=self._stop)
             if response.status in _REFUSED:
                 raise self._signing_in().login_refused(login, f"HTTP {response.status}")
+            if not 200 <= response.status < 300:
+                raise self.refusal(response, "to say whether the login is right", reading=True)
             return True
 
     async def with_words(

@@ -94,6 +94,7 @@ async def log_in(
     With `check`, the registry is asked first; one that wants no login at `/v2/` can't say. Raises `NotAllowed` for a
     login that is refused, which is not kept, and what the registry and the file raise. Cancelling is safe.
     """
+    settings = settings.at(host.host)
     place = place_to_keep(settings.authfile, settings.environ, settings.home, compat)
     if host.path and place.is_docker_s:
         raise UsageError(
@@ -119,6 +120,7 @@ async def log_out(
 
     Warns if there is another one that will still be used.
     """
+    settings = settings.at(host.host)
     place = place_to_keep(settings.authfile, settings.environ, settings.home, compat)
     was = await LoginFile(place, settings.environ).forget(host.host, host.path)
     if (left := await _used(host, settings)) is not None:
@@ -132,15 +134,16 @@ async def every_login(settings: Settings, sink: Sink = ignore) -> list[ListedLog
     A place that can't be read, and a helper that fails, are told to `sink`.
     """
     found: dict[str, ListedLogin] = {}
-    for place in login_places(settings.authfile, settings.environ, settings.home):
+    own = [file for host in settings.hosts if (file := settings.at(host).authfile) is not None]
+    for place in dict.fromkeys((*login_places(settings.authfile, settings.environ, settings.home), *own)):
         try:
             if isinstance(place, Path):
                 document = await read_document(place)
             else:
                 document = LoginDocument.parse(place, "DOCKER_AUTH_CONFIG")
             if document is not None:
-                for each in await _listed(document, settings, sink):
-                    found.setdefault(each.host, each)
+                for login in await _listed(document, settings, sink):
+                    found.setdefault(login.host, login)
         except RegistryPushError as error:
             sink(Warned(error.message, error.hint))
     return [*found.values()]

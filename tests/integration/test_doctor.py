@@ -14,10 +14,11 @@ import pytest
 from aiohttp import web
 
 from registry_push.auth.identity import Identity
-from registry_push.embedded import Basic, EmbeddedRegistry, Options, Token
+from registry_push.embedded import ECR, Basic, EmbeddedRegistry, Options, Quirks, Token
 from registry_push.embedded.sample import write_sample_store
 from registry_push.model import Reference
 from registry_push.settings import Settings
+from registry_push.verbs.doctor import examine as examine_module
 from registry_push.verbs.doctor.examine import Examination, Subject, examine
 from registry_push.verbs.doctor.finding import State
 from registry_push.verbs.doctor.table import CHECKS
@@ -104,7 +105,7 @@ async def a_key_that_others_can_read(at: SetUp) -> None:
     at.given["key"] = at.home / "own"
 
 
-@broken("clock.skew", State.FAIL, "minutes behind", "timedatectl")
+@broken("clock.skew", State.WARN, "minutes behind", "timedatectl")
 async def a_clock_that_is_wrong(at: SetUp) -> None:
     await at.embedded(Options(auth=Token(users={"me": PASSWORD}, clock=lambda: time.time() + 3600)))
     at.given |= {"username": "me", "password": PASSWORD}
@@ -220,7 +221,13 @@ async def chunks_that_are_capped(at: SetUp) -> None:
     at.writes = True
 
 
-@broken("session.survives", State.FAIL, "is gone after a chunk", "sticky sessions")
+@broken("chunk.max", State.WARN, "no chunk of 8 MiB", "--one-put")
+async def a_registry_that_takes_no_chunks(at: SetUp) -> None:
+    await at.embedded(Options(quirks=Quirks(refuses_patch=405)))
+    at.writes = True
+
+
+@broken("session.survives", State.WARN, "is gone after a chunk", "sticky sessions")
 async def sessions_that_do_not_survive(at: SetUp) -> None:
     async def forget(request: web.Request) -> web.StreamResponse | None:
         return web.Response(status=404) if request.method == "GET" and "uploads" in request.path else None
@@ -273,6 +280,28 @@ async def test_what_is_broken_is_named_with_its_mend(set_up: SetUp, case: str) -
         if check in each.needs and state is State.FAIL and each.id in found:
             assert found[each.id].needs == check
     assert (words in done.verdict) == (state is State.FAIL)
+
+
+async def test_a_registry_that_takes_long_chunks_only_is_well(set_up: SetUp) -> None:
+    await set_up.embedded(Options(quirks=ECR))
+    set_up.writes = True
+    done = await set_up.examine()
+    assert [each for each in done.checks if each.finding.state in (State.WARN, State.FAIL)] == []
+
+
+async def test_a_registry_whose_uploads_are_slow_is_no_failure(set_up: SetUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def dawdle(request: web.Request) -> web.StreamResponse | None:
+        if request.method == "PATCH":
+            await asyncio.Event().wait()
+        return None
+
+    monkeypatch.setattr(examine_module, "_A_CHECK", 1.0)
+    await set_up.embedded(Options(hook=dawdle))
+    set_up.writes = True
+    done = await set_up.examine("session.status")
+    found = {each.id: each.finding for each in done.checks}
+    assert found["chunk.max"].state is State.WARN and found["session.status"].needs == "chunk.max"
+    assert done.exit_code == 0 and done.verdict == "nothing that stops pushes was found by these checks"
 
 
 async def test_a_store_that_may_not_be_read_is_named() -> None:

@@ -79,7 +79,27 @@ async def test_http_and_a_default_port(tmp_path: Path) -> None:
     assert settings.at("other.lan").one_put and not settings.at("elsewhere.lan").one_put
 
 
+async def test_a_table_is_for_its_own_port_and_no_other(tmp_path: Path) -> None:
+    assert not rp.Settings(hosts={"a.example:80": {"plain_http": True}}).at("a.example").plain_http
+
+
+@pytest.mark.parametrize("table", ['chunk-size = "5MB"', "one-put = true"])
+@pytest.mark.parametrize("flag", [["--one-put"], ["--chunk-size", "4MB"], []], ids=["one put", "chunks", "none"])
+async def test_of_chunks_and_one_put_the_flag_wins(
+    embedded_with: EmbeddedFactory, tmp_path: Path, table: str, flag: list[str]
+) -> None:
+    registry = await embedded_with(Options())
+    write_sample_store(tmp_path / ".ollama/models", weights=12 * MB)
+    flags = configured(tmp_path, f'[host."{registry.host}"]\n{table}\n')
+    done = await command("push", "me/tiny", "--to", f"{registry.host}/", *flag, *flags, home=tmp_path)
+    assert done.code == 0, done.err
+    in_one_put = "--one-put" in flag or (not flag and "one-put" in table)
+    assert any(each.method == "PATCH" for each in registry.log) != in_one_put
+
+
 WRONG = {
+    '[host."https://x"]\none-put = true': "names no host",
+    '[host."a b"]\none-put = true': "names no host",
     '[host."x"]\njobs = 4': "can't be set for a host",
     '[host."x"]\nchunk-sise = "1MB"': "did you mean chunk-size?",
     '[host."x"]\nchunk-size = true': 'a size, as "64MiB"',

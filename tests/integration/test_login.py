@@ -20,6 +20,7 @@ from registry_push.embedded.sample import write_sample_store
 from tests.support.command import Finished, command
 from tests.support.peers import require
 from tests.support.registries import DockerRegistry, ZuulRegistry
+from tests.support.scripted import Says, Scripted
 from tests.support.secrets import PASSWORD, WRONG_PASSWORD
 
 HOST = "r.example:5000"
@@ -270,3 +271,70 @@ async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / ".docker").write_text("a file")
     done = await login(HOST, "-u", "me", "--no-check", home=tmp_path)
     assert done.code == 4 and ".docker" in done.err and "→" in done.err
+
+
+async def test_a_part_of_a_registry_is_not_given_to_a_helper_that_has_all_of_it(tmp_path: Path) -> None:
+    """It was kept under the registry's name: the login for all of it was lost, and the part's used everywhere."""
+    helper, file = tmp_path / "bin/docker-credential-test", tmp_path / PODMAN
+    helper.parent.mkdir()
+    helper.write_text(HELPER)
+    helper.chmod(0o755)
+    file.parent.mkdir(parents=True)
+    file.write_text('{"credsStore": "test"}')
+    variables = {"PATH": f"{helper.parent}:{os.environ['PATH']}"}
+    await kept("--compat", "podman", home=tmp_path, **variables)
+    before = (helper.parent / "kept").read_bytes()
+    part = await login(f"{HOST}/ml", "-u", "other", "--no-check", "--compat", "podman", home=tmp_path, **variables)
+    assert part.code == 2 and "knows no parts of a registry" in part.err
+    await command("logout", f"{HOST}/ml", "--compat", "podman", home=tmp_path, **variables)
+    assert (helper.parent / "kept").read_bytes() == before
+
+
+@pytest.mark.parametrize("status", [302, 400, 404, 418])
+async def test_only_a_success_proves_a_login(tmp_path: Path, status: int) -> None:
+    async with Scripted() as server:
+        shown = ("Docker-Distribution-Api-Version", "registry/2.0")
+        challenge = Says(401, (("WWW-Authenticate", 'Basic realm="x"'), shown))
+        server.on("GET", "/v2/", challenge, Says(status, (("Location", "http://localhost:1/"),)))
+        done = await login(f"127.0.0.1:{server.port}", "-u", "me", home=tmp_path)
+    assert done.code in (4, 5) and not (tmp_path / ".docker").exists(), done.err
+
+
+async def test_a_login_under_the_other_spelling_of_the_host_is_forgotten(tmp_path: Path) -> None:
+    (tmp_path / DOCKER).parent.mkdir()
+    (tmp_path / DOCKER).write_text(json.dumps({"auths": {"r.example:443": {"auth": AUTH}}}))
+    assert (await command("logout", "r.example", home=tmp_path)).code == 0
+    assert read(tmp_path / DOCKER) == {"auths": {}}
+
+
+@pytest.mark.parametrize("value", ['"\\ud800x"', "1e999"], ids=["half a character", "infinity"])
+async def test_what_is_written_can_be_read_again(tmp_path: Path, value: str) -> None:
+    (tmp_path / DOCKER).parent.mkdir()
+    (tmp_path / DOCKER).write_text(f'{{"detachKeys": {value}}}')
+    done = await login(HOST, "-u", "me", "--no-check", home=tmp_path)
+    assert done.code == (2 if "e" in value else 0), done.err
+    assert (await command("login", "--list", home=tmp_path)).code == 0
+    json.loads((tmp_path / DOCKER).read_bytes())
+
+
+async def test_a_password_that_no_file_of_logins_can_hold_is_refused(tmp_path: Path) -> None:
+    done = await login(HOST, "-u", "me", "--no-check", home=tmp_path, password="x" * 3_000_000)
+    assert done.code == 2 and "bytes with this login" in done.err
+    assert not (tmp_path / DOCKER).exists()
+
+
+async def test_a_file_that_leads_in_a_circle_is_named(tmp_path: Path) -> None:
+    (tmp_path / DOCKER).parent.mkdir()
+    (tmp_path / DOCKER).symlink_to("config.json")
+    done = await login(HOST, "-u", "me", "--no-check", home=tmp_path)
+    assert done.code == 2 and str(tmp_path / DOCKER) in done.err
+
+
+async def test_the_file_of_a_host_s_table_is_the_one_that_is_used(tmp_path: Path) -> None:
+    config, file = tmp_path / "config.toml", tmp_path / "mine.json"
+    file.write_text("{}")
+    config.write_text(f'[host."{HOST}"]\nauthfile = {json.dumps(str(file))}\n')
+    await kept("--config", str(config), home=tmp_path)
+    assert [*read(file)["auths"]] == [HOST] and not (tmp_path / DOCKER).exists()
+    assert HOST in (await command("login", "--list", "--config", str(config), home=tmp_path)).out
+    assert (await command("logout", HOST, "--config", str(config), home=tmp_path)).out.startswith("logged out")

@@ -34,7 +34,7 @@ def clock_skew(date: str | None, *, now: float) -> str | None:
         return None
     if abs(ahead) <= _SKEW:
         return None
-    return f"{abs(ahead) / 60:.0f} minutes {'ahead' if ahead > 0 else 'behind'}"
+    return f"{abs(ahead) / 60:.0f} minutes {'ahead of' if ahead > 0 else 'behind'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -24,6 +25,8 @@ from .upload import Upload
 # Seconds for one check, and for all of them.
 _A_CHECK: Final = 5.0
 _ALL: Final = 10.0
+# Seconds to delete an upload, after all checks.
+_LAST: Final = 1.0
 
 
 class Subject(Struct, frozen=True):
@@ -47,6 +50,7 @@ class Examination(Struct, frozen=True):
 
     checks: tuple[Examined, ...]
     hosts: tuple[str, ...]
+    is_whole: bool = True  # whether all checks were wanted
 
     @property
     def troubles(self) -> tuple[Examined, ...]:
@@ -63,6 +67,10 @@ class Examination(Struct, frozen=True):
         """The last line."""
         where = f"to {', '.join(self.hosts)}" if self.hosts else "from this machine"
         count = len(self.troubles)
+        if not count and not self.is_whole:
+            return "nothing that stops pushes was found by these checks"
+        if not count and any(each.id == "store.found" and each.finding.state is State.WARN for each in self.checks):
+            return f"there is no store to push from; nothing else stops pushes {where}"
         if not count:
             return f"ready to push {where}"
         first = self.troubles[0].finding.summary
@@ -122,9 +130,11 @@ async def examine(
                 await run.stop()
             for upload, there in zip(uploads, theres, strict=True):
                 if upload is not None:
-                    await upload.end()
+                    with suppress(TimeoutError):  # the registry will expire it
+                        async with asyncio.timeout(_LAST):
+                            await upload.end()
                 await there.end()
-    return Examination(tuple(found), tuple(there.host for there in theres))
+    return Examination(tuple(found), tuple(there.host for there in theres), is_whole=not only)
 
 
 def _subject_of(there: There, upload: Upload | None) -> Callable[[Check], object]:
@@ -170,7 +180,7 @@ class _Run:
                 before = await asyncio.shield(self._tasks[need])
                 if before.needs is not None:
                     return before
-                if before.state in (State.FAIL, State.CRASHED):
+                if before.blocks or before.state in (State.FAIL, State.CRASHED):
                     return kept_back(need)
         left = self._ends - asyncio.get_running_loop().time()
         seconds = max(0.0, min(_A_CHECK, left))
@@ -181,6 +191,6 @@ class _Run:
         except RegistryPushError as error:
             return failed(error)
         except TimeoutError:
-            return slow(seconds, self._host or "this machine")
+            return slow(seconds, stops=check.about is not About.UPLOADS)
         except Exception as error:  # a check that fails itself must not end the others
             return crashed(error)

@@ -34,6 +34,7 @@ class Finding(Struct, frozen=True):
     fix: str | None = None
     exit_code: int = 0
     needs: str | None = None
+    blocks: bool = False  # whether checks that need this one are not done
 
 
 def ok(summary: str, evidence: str = "") -> Finding:
@@ -61,10 +62,11 @@ def failed(error: RegistryPushError, evidence: str = "") -> Finding:
     return Finding(State.FAIL, error.message, printable(redacted(evidence)), error.hint, error.exit_code)
 
 
-def slow(seconds: float, what: str) -> Finding:
-    """Return that the check was given up after `seconds`."""
-    fix = f"check the line and the address; if {what} is only slow, a push waits longer for it"
-    return Finding(State.FAIL, f"no answer in {seconds:.0f} s", "", fix, _UNAVAILABLE)
+def slow(seconds: float, *, stops: bool) -> Finding:
+    """Return that the check was given up after `seconds`; a push waits longer, and goes on unless that `stops` it."""
+    state = State.FAIL if stops else State.WARN
+    fix = "check the line and the address; a registry that is only slow takes a push, slowly"
+    return Finding(state, f"no answer in {seconds:.0f} s", "", fix, _UNAVAILABLE if stops else 0, blocks=True)
 
 
 def crashed(error: Exception) -> Finding:

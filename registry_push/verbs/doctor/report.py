@@ -13,8 +13,12 @@ from typing import Final
 
 from ...version import __version__
 from .examine import Examination
+from .table import BY_ID
 
 _LIBRARIES: Final = ("aiohttp", "cryptography")
+# Checks whose findings name users and repositories, and those that name other hosts: of them the state is told.
+_NAMING: Final = ("auth.source", "auth.token", "auth.scope", "auth.push", "key.pair")
+_LOCATING: Final = ("proxy.used", "net.dns", "limits.redirects")
 _NAMED: Final = 8  # hexadecimal digits that stand for a host
 
 
@@ -28,9 +32,13 @@ def report(done: Examination, *, home: Path | None, users: Iterable[str], hosts:
         "|---|---|---|---|",
     ]
     for each in done.checks:
-        found = "; ".join(part for part in (each.finding.summary, each.finding.evidence) if part).replace("|", "\\|")
+        parts = (each.finding.summary, each.finding.evidence)
+        if each.id in _NAMING or (each.id in _LOCATING and not hosts):
+            parts = (BY_ID[each.id].what, "")
+        found = "; ".join(part for part in parts if part).replace("|", "\\|")
         lines.append(f"| {each.id} | {each.host or 'this machine'} | {each.finding.state.value} | {found} |")
-    lines += ["", done.verdict]
+    count = len(done.troubles)
+    lines += ["", f"{count} of {len(done.checks)} checks found what stops pushes"]
     return [_private(line, done, home, users, hosts=hosts) for line in lines]
 
 

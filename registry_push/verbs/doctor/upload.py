@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
 
-from ...errors import ManifestCorrupt, ModelNotFound, ProtocolViolation, RegistryPushError
+from ...errors import ManifestCorrupt, ModelNotFound, RegistryPushError
 from ...http.response import Response
 from ...protocol.location import resolve
 from ...protocol.response import Kind, RegistryResponse
@@ -16,7 +16,9 @@ from .there import There
 
 MiB: Final = 1024 * 1024
 # Chunks to try, and the seconds that the next one may take by the speed of the last.
-_CHUNKS: Final = (MiB, 8 * MiB, 32 * MiB)
+_CHUNKS: Final = (8 * MiB, 32 * MiB)
+# The chunk to try if the first one is refused; some take none that is smaller than 5 MiB.
+_SMALL: Final = MiB
 _PATIENCE: Final = 1.5
 
 
@@ -59,28 +61,41 @@ class Upload:
             if rate and size / rate > _PATIENCE:
                 break
             begun = time.monotonic()
-            response = await self._patch(size)
-            answer = self._read(response)
-            if answer.kind not in (Kind.ACCEPTED, Kind.CREATED):
-                return self._capped(size, largest, response)
-            self._sent, largest = self._sent + size, size
-            if answer.location:
-                self._location = resolve(response.url, answer.location)
-            rate = size / max(time.monotonic() - begun, 0.001)
+            if (refusal := await self._refused(size)) is not None:
+                return await self._capped(size, largest, refusal)
+            largest, rate = size, size / max(time.monotonic() - begun, 0.001)
         return ok(f"a chunk of {largest // MiB} MiB is taken", f"at {rate / 1e6:.0f} MB/s")
+
+    async def _refused(self, size: int) -> Response | None:
+        """Send a chunk; return the answer if it is refused."""
+        response = await self._patch(size)
+        answer = self._read(response)
+        if answer.kind not in (Kind.ACCEPTED, Kind.CREATED):
+            return response
+        self._sent += size
+        if answer.location:
+            self._location = resolve(response.url, answer.location)
+        return None
 
     async def survives(self) -> Finding:
         """Ask for the upload again, as a run does that was interrupted between two chunks."""
+        if not self._sent:
+            return skipped("it takes no chunks")
         response = await self._status()
         if response.status in (200, 202, 204):
             return ok("an interrupted upload is still there")
-        words = f"an upload is gone after a chunk: its status is HTTP {response.status}"
-        fix = "if several registries share the name, they need one storage and sticky sessions; meanwhile: --one-put"
-        return failed(ProtocolViolation(words, hint=fix))
+        words = f"an upload is gone after a chunk (HTTP {response.status}): what is interrupted begins anew"
+        fix = "if several registries share the name, they need one storage and sticky sessions; or push with --one-put"
+        return warn(words, fix)
 
     async def status(self) -> Finding:
         """Compare the offset in the status with what was sent."""
-        answer = self._read(await self._status())
+        if not self._sent:
+            return skipped("it takes no chunks")
+        response = await self._status()
+        if response.status not in (200, 202, 204):
+            return skipped("the upload is gone")
+        answer = self._read(response)
         told = answer.range_end + 1 if answer.range_end is not None else None
         if told is None:
             return warn("the status of an upload does not say how much is there", None)
@@ -132,14 +147,18 @@ class Upload:
         assert self._location is not None, "it needs auth.push"
         return await self._there.client.request("GET", self._location, self._scopes)
 
-    def _capped(self, size: int, largest: int, response: Response) -> Finding:
-        words = f"it takes no chunk of {size // MiB} MiB (HTTP {response.status})"
-        if largest:
-            taken = f"{largest // MiB} MiB are taken"
-            flag = f"--chunk-size {largest // MiB}MiB"
-            return warn(words, f"raise the limit of the proxy in front (client_max_body_size), or give {flag}", taken)
-        error = ProtocolViolation(words, hint="try one request a blob: --one-put; or raise client_max_body_size")
-        return failed(error, str(self._read(response)))
+    async def _capped(self, size: int, largest: int, response: Response) -> Finding:
+        """Return what a refusal means: a push goes by smaller chunks, or by one request a blob."""
+        words = f"it takes no chunk of {size // MiB} MiB: {self._read(response)}"
+        if not largest:
+            await self.end()
+            await self.push()  # a refused chunk may have ended the upload
+            if self._location is None or await self._refused(_SMALL) is not None:
+                return warn(words, "each blob goes in one request, which few registries can resume: --one-put")
+            largest = _SMALL
+        flag = f"--chunk-size {largest // MiB}MiB"
+        taken = f"{largest // MiB} MiB are taken"
+        return warn(words, f"raise the limit of the proxy in front (client_max_body_size), or give {flag}", taken)
 
     def _read(self, response: Response) -> RegistryResponse:
         return RegistryResponse.read(
