@@ -145,7 +145,8 @@ class Way:
             )
         except ssl.SSLError as error:
             words = f"{self.host} and this machine have no version of TLS in common, or it refuses us"
-            return failed(TLSFailed(words), error.reason or "")
+            hint = f"see what it says: openssl s_client -connect {self.origin.host}:{self.origin.port}"
+            return failed(TLSFailed(words, hint=hint), error.reason or "")
         except OSError as error:
             return failed(ConnectionLost(f"the connection to {self.host} broke in its handshake"), str(error))
         version = writer.get_extra_info("ssl_object").version()
