@@ -81,7 +81,10 @@ def command(host: str | None, lists: bool, no_check: bool, **flags: Any) -> None
             stop=stop,
         )
         if done.kept.helper is None:
-            show(Warned(f"the password is in {done.kept.path} as it is", "name a helper in it, as credsStore"))
+            words = f"the password is in {done.kept.path}, only in base64"
+            show(
+                Warned(words, 'to have docker-credential-NAME keep it, add "credsStore": "NAME" there and log in again')
+            )
         fields = {
             "host": str(registry),
             "username": done.username,

@@ -104,7 +104,7 @@ class There(Way):
                 url = self.client.url("/v2/ratelimitpreview/test/manifests/latest")
                 told = quota((await self.client.request("HEAD", url, scopes, ACCEPT)).headers)
         if told.startswith("0 "):
-            return warn("its quota of requests is spent", "wait, or log in: registry-push login HOST", told)
+            return warn("its quota of requests is spent", f"wait, or log in: registry-push login {self.host}", told)
         return ok(told or "it answers as many requests as we send")
 
     async def redirects(self) -> Finding:
