@@ -98,7 +98,7 @@ def command(host: str | None, lists: bool, no_check: bool, **flags: Any) -> None
 
 
 def _asked_name(registry: LoginHost) -> str:
-    """Return the user name that somebody at the terminal types. Raises `UsageError` if nobody is there."""
+    """Ask for the user name at the terminal. Raises `UsageError` without one."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError(f"as whom to log in at {registry}?", hint="give --username NAME and --password-stdin")
     answer: str = click.prompt(f"User name at {registry}", err=True)

@@ -131,7 +131,7 @@ async def log_out(
 async def every_login(settings: Settings, sink: Sink = ignore) -> list[ListedLogin]:
     """Return the logins that are kept, in the order in which they are looked for; secrets are not read.
 
-    A place that can't be read, and a helper that fails, are told to `sink`.
+    Warns through `sink` about a place that can't be read, and about a helper that fails.
     """
     found: dict[str, ListedLogin] = {}
     own = [file for host in settings.hosts if (file := settings.at(host).authfile) is not None]
@@ -191,5 +191,5 @@ async def _used(host: LoginHost, settings: Settings) -> Credential | None:
     store = CredentialStore(settings.authfile, settings.environ, settings.home, None)
     try:
         return await store.lookup(host.host, host.path)
-    except RegistryPushError:  # it is told when the login is used
+    except RegistryPushError:  # reported when the login is used
         return None

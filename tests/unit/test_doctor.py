@@ -1,4 +1,4 @@
-"""The table of doctor's checks, and what is told of quotas."""
+"""The table of doctor's checks, and the words for a quota."""
 
 from __future__ import annotations
 
