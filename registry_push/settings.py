@@ -29,6 +29,7 @@ from .conversions import (
 )
 from .errors import InvalidSettings
 from .homes import usual_home
+from .model.reference import DOCKER_HUB
 from .setting import Setting
 from .text.hint import Setting as Flag
 from .text.hint import step
@@ -199,8 +200,13 @@ class Settings:
                 raise error.about(f"{error.setting or 'a setting'} of the host {host}") from error
 
     def at(self, host: str) -> Settings:
-        """Return the settings for the registry at `host[:port]`; its default port may be left out."""
-        found = next((self.hosts[each] for each in with_ports(host.lower()) if each in self.hosts), None)
+        """Return the settings for the registry at `host[:port]`; its default port may be left out.
+
+        A table for one of Docker Hub's names counts for all of them.
+        """
+        host = host.lower()
+        names = (host, *sorted(DOCKER_HUB)) if host in DOCKER_HUB else with_ports(host)
+        found = next((self.hosts[each] for each in names if each in self.hosts), None)
         if found is None:
             return self
         usual: dict[str, object] = {"hosts": {}}

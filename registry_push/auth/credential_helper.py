@@ -80,7 +80,7 @@ class CredentialHelper:
         path = await in_thread(found_on_path, self.program, self.environ)
         if path is None:
             raise Unauthorized(
-                f"{self.program} is not installed; {self.source} says that it {what}", hint=self._without_it
+                f"{self.program} is not installed; {self.source} says that it {what}", hint=self._without_it(action)
             )
         try:
             ended = await run_program(path, (action,), given, self.environ, self.patience)
@@ -97,14 +97,12 @@ class CredentialHelper:
         # stderr is no part of an answer.
         return ended.output, sentence(ended.errors, ended)
 
-    @property
-    def _without_it(self) -> Hint:
-        return step(
-            f"install it, or take it out of {self.source}, or say who you are: ",
-            Setting("username", "NAME"),
-            " ",
-            Setting("password_stdin"),
-        )
+    def _without_it(self, action: str) -> Hint:
+        hint = step(f"install it, or take it out of {self.source}")
+        if action == "get":  # whoever keeps or forgets a login has already said who they are
+            who = (Setting("username", "NAME"), " ", Setting("password_stdin"))
+            return step(*hint.parts, ", or say who you are: ", *who)
+        return hint
 
 
 def parse_login(output: bytes, program: str, hint: str, *, beside: str = "") -> HelperAnswer | None:

@@ -7,17 +7,21 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..errors import InvalidSettings
 from ..model.origin import spellings
 from ..protocol.auth.token import HEADER_SAFE
 from ..settings import check_text
-from ..text.hint import Login, Setting, step
+from ..text.hint import Hint, Login, Setting, step
 from .credential_helper import CredentialHelper
 from .login_document import MOST_BYTES, LoginDocument, keys_of
 from .login_places import login_places
 from .login_reading import read_document
+
+# The sources that `login` cannot replace: they are looked into before what it keeps.
+TYPED: Final = "--username"
+_VARIABLE: Final = "DOCKER_AUTH_CONFIG"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,14 @@ class Credential:
             check_text(what, value or "", self.source)
         if self.registry_token is not None and not HEADER_SAFE.match(self.registry_token):
             raise InvalidSettings(f"the token from {self.source} has characters that no header can carry")
+
+    def next_step(self, host: str) -> Hint:
+        """Return what to do if the registry at `host` refuses it."""
+        if self.source == TYPED:
+            return step("check ", Setting("username"), " and its password, and what this account may do there")
+        if self.source == _VARIABLE:
+            return step(f"correct {_VARIABLE}, or check what this account may do there")
+        return step("log in again (", Login(host), "), or check what this account may do there")
 
 
 class CredentialStore:
@@ -91,8 +103,8 @@ class CredentialStore:
     async def _read(self, place: Path | str) -> LoginDocument | None:
         if isinstance(place, str):
             if len(place) > MOST_BYTES:
-                raise InvalidSettings(f"DOCKER_AUTH_CONFIG has more than {MOST_BYTES} characters")
-            return LoginDocument.parse(place, "DOCKER_AUTH_CONFIG")
+                raise InvalidSettings(f"{_VARIABLE} has more than {MOST_BYTES} characters")
+            return LoginDocument.parse(place, _VARIABLE)
         document = await read_document(place)
         if document is None and place == self._authfile:
             raise InvalidSettings(

@@ -169,4 +169,5 @@ def basic_authorization(login: Credential) -> str:
 
 def words_of(response: Response) -> str:
     """Return what a refusal says, for a message."""
-    return printable(f"HTTP {response.status} {diagnose(response.body)}".strip(), limit=200)
+    said = diagnose(response.body).text
+    return printable(f"HTTP {response.status}{f': {said}' if said else ''}", limit=200)

@@ -293,5 +293,5 @@ class Authenticator:
         host = self._origin.netloc
         return Unauthorized(
             f"{host} refuses the login of {login.username or 'a token'} from {login.source} ({words})",
-            hint=step("log in again (", Login(host), "), or check what this account may do there"),
+            hint=login.next_step(host),
         )

@@ -14,6 +14,8 @@ from ..errors import printable, redacted
 MAX_ERROR_BYTES: Final = 64 * 1024
 # Bytes of plain text. More than is shown: a login in a URL is only recognised by the @ that follows it.
 _MOST_PLAIN: Final = 4 * 1024
+# With what servers begin a page or a line of plain text; the status is told beside it.
+_STATUS: Final = re.compile(r"\A\s*[45][0-9]{2}\s+")
 _TITLE = re.compile(rb"<title>([^<]{1,200})</title>", re.IGNORECASE)
 
 
@@ -37,7 +39,7 @@ def diagnose(body: bytes) -> Diagnosis:
     except (ValueError, RecursionError):
         title = _TITLE.search(body[:MAX_ERROR_BYTES])
         words = title[1] if title else b"" if body.lstrip()[:1] == b"<" else body[:_MOST_PLAIN]
-        return Diagnosis((), _line(words.decode("utf-8", "replace").strip(), limit=200))
+        return Diagnosis((), _line(_STATUS.sub("", words.decode("utf-8", "replace")).strip(), limit=200))
     match document:
         case {"errors": [_, *_] as errors}:
             entries = [entry for entry in errors[:5] if isinstance(entry, dict)]

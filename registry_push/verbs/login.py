@@ -9,12 +9,12 @@ from typing import Final
 from msgspec import Struct
 
 from ..auth.credential_helper import CredentialHelper
-from ..auth.credentials import Credential, CredentialStore, filed_login
+from ..auth.credentials import TYPED, Credential, CredentialStore, filed_login
 from ..auth.login_document import LoginDocument, folded_key
 from ..auth.login_file import KeptLogin, LoginFile
 from ..auth.login_places import Compat, login_places, place_to_keep
 from ..auth.login_reading import read_document
-from ..errors import InvalidName, RegistryPushError, UsageError, quoted
+from ..errors import InvalidName, InvalidSettings, RegistryPushError, UsageError, printable, quoted
 from ..events import Sink, Warned, ignore
 from ..model import Reference
 from ..model.place import Below, parse_destination
@@ -105,7 +105,7 @@ async def log_in(
     if check:
         async with Registries(settings, sink, stop=stop) as registries:
             client = registries.repository(host.reference).client
-            is_checked = await client.check_login(Credential("--username", username, password))
+            is_checked = await client.check_login(Credential(TYPED, username, password))
             if not is_checked:
                 sink(Warned(f"{client.origin.netloc} asks for no login at /v2/, so this one was not checked"))
     kept = await LoginFile(place, settings.environ).keep(host.host, host.path, username, password)
@@ -152,8 +152,12 @@ async def every_login(settings: Settings, sink: Sink = ignore) -> list[ListedLog
 async def _listed(document: LoginDocument, settings: Settings, sink: Sink) -> list[ListedLogin]:
     found: list[ListedLogin] = []
     for key, value in document.section("credHelpers").items():
-        name = document.text(value, f"credHelpers[{key}]")
-        found.append(ListedLogin(folded_key(key), None, f"docker-credential-{name} ({document.source})"))
+        try:
+            name = document.text(value, f"credHelpers[{printable(key, limit=80)}]")
+        except InvalidSettings as error:  # reported, and the others are listed
+            sink(Warned(error.message, error.hint))
+        else:
+            found.append(ListedLogin(folded_key(key), None, f"docker-credential-{name} ({document.source})"))
     if (store := document.document.get("credsStore")) is not None:
         helper = CredentialHelper(document.text(store, "credsStore"), document.source, settings.environ)
         try:

@@ -18,8 +18,10 @@ from .registries import Running
 from .targets import Layout, Store
 
 MB, MiB = 1_000_000, 1 << 20
-# A chunk is more than what the kernel and the layout's bound for what is worth keeping can lose of a blob.
+# A chunk is more than the layout's bound for what is worth keeping can lose of a blob.
 SIZE, CHUNK, RATE = 48 * MB, 8 * MiB, 80 * MB
+# What the kernel holds for a process that is too busy to read: the line has carried it. On an idle machine 0.5 MB.
+UNREAD = 8 * MiB
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ async def test_a_stopped_copy_ends_well(model: Model, source: Running, tmp_path:
     assert done.well, done.line
     assert done.kills, "the seed is one at which it is killed"
     if done.case.bounded:
-        assert done.kept_for_each or done.kept, done.line
+        assert done.kept_for_each or done.most <= done.bound + done.kills * UNREAD, done.line
 
 
 @pytest.mark.parametrize("end", ["received", "sent"])

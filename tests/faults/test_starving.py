@@ -101,5 +101,5 @@ def test_a_starving_body_gets_another_connection(tmp_path: Path, on_cut: OnCut) 
 def test_where_a_cut_costs_everything_slow_is_better_than_again(tmp_path: Path) -> None:
     told, patches, received = pushed(tmp_path, OnCut.LOSE, CutBehaviour.NOTHING, pause=0.1)
     assert not any(isinstance(event, Retrying) for event in told)
-    assert patches == 2
+    assert patches >= 2  # on a busy machine the first is so slow that the second is smaller, and there is a third
     assert LARGE * 0.99 < received <= LARGE * 1.01 and received > FIRST_CHUNK

@@ -121,6 +121,12 @@ def test_the_library_checks_them_too(hosts: object) -> None:
         rp.Settings(hosts=hosts)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "Registry-1.docker.io"])
+def test_a_table_for_a_name_of_docker_hub_counts_for_all_of_them(host: str) -> None:
+    settings = rp.Settings(hosts={"docker.io": {"chunk_size": 50_000_000}})
+    assert settings.at(host).chunk_size == 50_000_000
+
+
 async def test_config_shows_them(tmp_path: Path) -> None:
     flags = configured(tmp_path, '[host."r.example"]\nchunk-size = "50MB"\n')
     shown = await command("config", *flags, home=tmp_path)

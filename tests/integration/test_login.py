@@ -338,3 +338,19 @@ async def test_the_file_of_a_host_s_table_is_the_one_that_is_used(tmp_path: Path
     assert [*read(file)["auths"]] == [HOST] and not (tmp_path / DOCKER).exists()
     assert HOST in (await command("login", "--list", "--config", str(config), home=tmp_path)).out
     assert (await command("logout", HOST, "--config", str(config), home=tmp_path)).out.startswith("logged out")
+
+
+async def test_a_wrong_entry_does_not_hide_the_others_of_the_list(tmp_path: Path) -> None:
+    helpers = {"a.example": 3, "b.example": "test"}
+    (tmp_path / DOCKER).parent.mkdir()
+    (tmp_path / DOCKER).write_text(json.dumps({"auths": {HOST: {"auth": AUTH}}, "credHelpers": helpers}))
+    listed = await command("login", "--list", home=tmp_path)
+    assert "credHelpers[a.example] is not a string" in listed.err
+    assert HOST in listed.out and "b.example" in listed.out and "a.example" not in listed.out
+
+
+async def test_what_forgets_a_login_does_not_ask_who_you_are(tmp_path: Path) -> None:
+    (tmp_path / DOCKER).parent.mkdir()
+    (tmp_path / DOCKER).write_text('{"credsStore": "missing"}')
+    done = await command("logout", HOST, home=tmp_path)
+    assert done.code == 4 and f"install it, or take it out of {tmp_path / DOCKER}\n" in done.err

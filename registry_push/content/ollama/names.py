@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -143,8 +142,10 @@ def closest(wanted: str, names: Iterable[ModelName]) -> list[str]:
     try:
         name = ModelName.parse(wanted)
     except InvalidName:  # such as a pattern
+        from difflib import get_close_matches
+
         shown = {each.short.lower(): each.short for each in names}
-        return [shown[near] for near in difflib.get_close_matches(wanted.lower(), shown, n=3, cutoff=_ALIKE)]
+        return [shown[near] for near in get_close_matches(wanted.lower(), shown, n=3, cutoff=_ALIKE)]
     near = [(_nearness(name, each), each.short) for each in names]
     return [short for nearness, short in sorted(near, key=lambda pair: (-pair[0], pair[1]))[:3] if nearness]
 
@@ -159,7 +160,9 @@ def _nearness(one: ModelName, other: ModelName) -> float:
 
 
 def _ratio(left: str, right: str) -> float:
-    return 1.0 if left == right else difflib.SequenceMatcher(None, left, right).ratio()
+    from difflib import SequenceMatcher  # takes 1 ms, for a name that is not there
+
+    return 1.0 if left == right else SequenceMatcher(None, left, right).ratio()
 
 
 def _files(folder: Path, depth: int, problems: list[str]) -> Iterator[tuple[tuple[str, ...], Path]]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from ...auth.ambient import ambient_login
-from ...auth.credentials import Credential, CredentialStore
+from ...auth.credentials import TYPED, Credential, CredentialStore
 from ...auth.identity import Identity, default_key_path
 from ...content.optional_files import is_there
 from ...errors import (
@@ -134,7 +134,7 @@ class There(Way):
         """Find the login or the key that would be used."""
         settings, wanted = self.settings, self._challenge(await self.answer())
         if settings.username is not None and settings.password is not None:
-            self.login = Credential("--username", settings.username, settings.password)
+            self.login = Credential(TYPED, settings.username, settings.password)
         else:
             store = CredentialStore(settings.authfile, settings.environ, settings.home, None)
             path = self.reference.repository if self.is_repository else ""

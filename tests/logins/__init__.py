@@ -1,0 +1,1 @@
+"""Every source of a login at real registries."""
