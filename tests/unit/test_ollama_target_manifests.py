@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from registry_push.content.body import BytesBody
+from registry_push.content.ollama import names
 from registry_push.content.ollama.files import StoreFiles
 from registry_push.errors import IntegrityError, InvalidName, ManifestRefused, Unwritable
-from registry_push.model import Descriptor, Digest, Manifest
+from registry_push.model import Descriptor, Digest, Manifest, ModelName
 
 from ..support.layouts import BLOB, HELLO, manifest
 from ..support.ollama_models import WHOLE, Looks, blob_path, files_in, looks_at, model, put
@@ -209,3 +210,31 @@ async def test_where_no_links_can_be_made_it_is_a_second_name_or_a_copy(
 async def test_without_the_folder_nothing_is_made_of_it(root: Path) -> None:
     await put(model(root))
     assert not (root / "manifests-v2").exists()
+
+
+# ── hosts with ports, where no folder can be called so (Windows; ollama/ollama 4088) ─────────────
+
+
+@pytest.fixture
+def without_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "PORTS_IN_NAMES", False)
+
+
+@pytest.mark.usefixtures("without_ports")
+async def test_a_host_with_a_port_goes_to_the_newer_layout_only(root: Path) -> None:
+    (root / "manifests-v2").mkdir(parents=True)
+    target = model(root, "localhost:5000/me/tiny")
+    assert not await target.digest_of("latest")
+    await put(target, WHOLE, "latest")
+    assert files_in(root / "manifests-v2") == ["localhost%3A5000/me/tiny/latest"]
+    assert not (root / "manifests").exists()
+    assert await target.digest_of("latest") == WHOLE.digest
+
+
+@pytest.mark.usefixtures("without_ports")
+async def test_where_there_is_only_the_older_layout_another_name_is_proposed(root: Path) -> None:
+    (root / "manifests").mkdir(parents=True)
+    with pytest.raises(Unwritable, match="can't be the name of a folder on Windows") as refused:
+        StoreFiles(root).check(ModelName.parse("localhost:5000/me/tiny"))
+    assert "--as NAME" in str(refused.value.hint)
+    StoreFiles(root).check(ModelName.parse("r.example/me/tiny"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
@@ -20,10 +20,11 @@ from msgspec import Struct
 
 from ...errors import IntegrityError, NotAtSource, Unwritable
 from ...model import Digest, Manifest, ModelName
+from ...text.hint import Setting, step
 from ..read_errors import Cause, cause_of, read_error
 from ..write_errors import check_writable, writing
 from .folder import Folder, Owner
-from .names import LEGACY, V2, v2_parts
+from .names import LEGACY, V2, fits_legacy, v2_parts
 from .source import OllamaStore
 
 BLOBS: Final = "blobs"
@@ -94,7 +95,7 @@ class StoreFiles:
         """Raise `Unwritable` if this user may not write blobs, or the manifest `name`: before gigabytes are fetched."""
         with writing(self.root / BLOBS), self.blobs() as blobs, self.work(blobs):
             pass
-        for path in (self.root / BLOBS / "any", self.root.joinpath(LEGACY, *name.path_parts)):
+        for path in (self.root / BLOBS / "any", *(self.root.joinpath(*place) for place in self._places(name))):
             check_writable(path)
 
     def has(self, digest: Digest, size: int | None) -> bool:
@@ -151,11 +152,26 @@ class StoreFiles:
         If there is `manifests-v2/`, the manifest is also a blob, with a link there. The link is written last: Ollama
         and we read it first, so that a put that was killed in between is done again.
         """
-        written = [self._put(LEGACY, name.path_parts, manifest)]
-        if (self.root / V2).is_dir():
-            self.put_blob(manifest.raw, manifest.digest)
-            written.append(self._put(V2, v2_parts(name), manifest))
+        written = []
+        for top, *parts in self._places(name):
+            if top == V2:
+                self.put_blob(manifest.raw, manifest.digest)
+            written.append(self._put(top, parts, manifest))
         return written
+
+    def _places(self, name: ModelName) -> list[tuple[str, ...]]:
+        """Return where the manifest `name` goes: the folder of a layout, and the names below it."""
+        places: list[tuple[str, ...]] = []
+        if fits_legacy(name):
+            places.append((LEGACY, *name.path_parts))
+        if (self.root / V2).is_dir():
+            places.append((V2, *v2_parts(name)))
+        if not places:
+            raise Unwritable(
+                f"{name.host} can't be the name of a folder on Windows, and this store has no {V2}",
+                hint=step("keep the model under a name without a port: ", Setting("as", "NAME[:TAG]")),
+            )
+        return places
 
     def remove(self, written: Iterable[Written]) -> None:
         """Remove these files, unless they have been replaced."""
@@ -165,7 +181,7 @@ class StoreFiles:
                 if status is not None and Written.of(each.path, status) == each:
                     folder.unlink(each.path.name)
 
-    def _put(self, top: str, parts: tuple[str, str, str, str], manifest: Manifest) -> Written:
+    def _put(self, top: str, parts: Sequence[str], manifest: Manifest) -> Written:
         path = self.root.joinpath(top, *parts)
         with writing(path), Folder.made(self.root / top, self.owner()) as manifests, self.work(manifests) as work:
             folder, temporary = self._below(manifests, parts[:3]), _new_name()
@@ -180,7 +196,7 @@ class StoreFiles:
                     work.unlink(temporary)
                 return Written.of(folder.path / tag, status)
 
-    def _below(self, top: Folder, parts: tuple[str, ...]) -> Folder:
+    def _below(self, top: Folder, parts: Sequence[str]) -> Folder:
         folder = top.child(top.spelling(parts[0]))
         for part in parts[1:]:
             with folder as parent:

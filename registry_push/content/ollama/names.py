@@ -22,6 +22,8 @@ LEGACY: Final = "manifests"
 # over its links; `:` is `%3A`, since Windows has no `:` in names; and its own registry goes by its new host.
 V2: Final = "manifests-v2"
 _V2_HOST: Final = "ollama.com"
+# Whether a folder can be called `localhost:5000`. On Windows Ollama keeps no such model (its issue 4088).
+PORTS_IN_NAMES: Final = os.name != "nt"
 # difflib's own measure of what is worth showing.
 _ALIKE: Final = 0.6
 # A file's extension: `.ini`, `.meta`, `.bak`, `.db3`. Versions (`.5b`, `.0`) begin with a digit.
@@ -57,14 +59,18 @@ class Listing(Struct, frozen=True):
 
 def named_paths(root: Path, name: ModelName) -> tuple[Path, ...]:
     """Return where the manifest of exactly this name can be, best first."""
-    paths = [
-        root.joinpath(V2, *v2_parts(name)),
-        root / LEGACY / name.host / name.namespace / name.model / name.tag,
-    ]
+    paths = [root.joinpath(V2, *v2_parts(name))]
+    if fits_legacy(name):
+        paths.append(root.joinpath(LEGACY, *name.path_parts))
     if _is_public(name.host):
         other = _V2_HOST if name.host.lower() == DEFAULT_HOST else DEFAULT_HOST
         paths.append(root / LEGACY / other / name.namespace / name.model / name.tag)
     return tuple(paths)
+
+
+def fits_legacy(name: ModelName) -> bool:
+    """Return whether this system has a name for the host's folder below `manifests/`."""
+    return PORTS_IN_NAMES or ":" not in name.host
 
 
 def v2_parts(name: ModelName) -> tuple[str, str, str, str]:
