@@ -11,7 +11,7 @@ from ..content.threads import in_thread
 from ..events import Sink, Warned
 from .credential_helper import PATIENCE
 from .credentials import Credential
-from .helper_process import MOST_OUTPUT, found_on_path, reason, run_program
+from .helper_process import MOST_OUTPUT, found_on_path, run_program, sentence
 from .offers import Program, from_variables, program_for
 
 
@@ -44,7 +44,8 @@ async def _from_program(program: Program, host: str, environ: Mapping[str, str],
         return None
     password = ended.output.decode("utf-8", "replace").strip()
     if ended.code != 0 or not password or len(password) > MOST_OUTPUT or not password.isprintable():
-        why = reason(ended) if ended.code != 0 else ": it prints no password"
-        sink(Warned(f"{program.name} has no login for {host}{why}", hint))
+        # What it prints on stdout is nothing but the password, so only stderr is quoted.
+        why = sentence(ended.errors, ended) if ended.code != 0 else "it prints no password"
+        sink(Warned(f"{program.name} has no login for {host}{f': {why}' if why else ''}", hint))
         return None
     return Credential(program.line, program.username, password)

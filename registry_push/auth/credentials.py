@@ -49,7 +49,7 @@ class Credential:
     def next_step(self, host: str) -> Hint:
         """Return what to do if the registry at `host` refuses it."""
         if self.source == TYPED:
-            return step("check ", Setting("username"), " and its password, and what this account may do there")
+            return step("check the user name and the password, and what this account may do there")
         if self.source == _VARIABLE:
             return step(f"correct {_VARIABLE}, or check what this account may do there")
         return step("log in again (", Login(host), "), or check what this account may do there")

@@ -33,7 +33,8 @@ class PlannedPush(Struct, frozen=True):
     def key(self) -> Key:
         """What two requests must have in common to share a push: the content, the target, the login."""
         settings, plan = self.settings, self.plan
-        return plan.target, plan.manifest.digest, settings.plain_http, settings.username, settings.password
+        is_plain = settings.at(plan.target.host).plain_http
+        return plan.target, plan.manifest.digest, is_plain, settings.username, settings.password
 
 
 async def planned_push(
@@ -55,13 +56,14 @@ async def planned_push(
         plan = await planned_model(store, name, (Reference.for_model(name),), sink)
     except ModelNotFound as error:  # without the path of the store, which the client must not learn
         raise ModelNotFound(f"model {name.short} not found", hint=error.hint) from error
+    is_plain = settings.at(plan.target.host).plain_http
     # As in Ollama (server/images.go, makeRequest), insecure means http, not unverified TLS. Its own registry needs
     # none.
     theirs = replace(
         settings,
-        plain_http=settings.plain_http or (request.insecure and not plan.target.is_ollama),
+        plain_http=is_plain or (request.insecure and not plan.target.is_ollama),
         # No client can have the logins of this service sent in clear text.
-        http_said_by="runner" if settings.plain_http else "request",
+        http_said_by="runner" if is_plain else "request",
         username=request.username,
         password=request.password,
     )

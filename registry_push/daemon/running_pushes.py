@@ -82,7 +82,8 @@ class RunningPushes:
         """
         if self.is_stopping:
             raise Interrupted("the service is stopping")
-        registry = push.plan.target.origin(plain_http=push.settings.plain_http)
+        target = push.plan.target
+        registry = target.origin(plain_http=push.settings.at(target.host).plain_http)
         running = self._waited_for.get(push.key)
         self._check_clients(registry, running.clients if running is not None else 0)
         running = running or self._begin(push, registry)

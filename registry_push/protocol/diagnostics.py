@@ -14,7 +14,7 @@ from ..errors import printable, redacted
 MAX_ERROR_BYTES: Final = 64 * 1024
 # Bytes of plain text. More than is shown: a login in a URL is only recognised by the @ that follows it.
 _MOST_PLAIN: Final = 4 * 1024
-# With what servers begin a page or a line of plain text; the status is told beside it.
+# Many servers begin a page or a plain text with the status, which the message shows already.
 _STATUS: Final = re.compile(r"\A\s*[45][0-9]{2}\s+")
 _TITLE = re.compile(rb"<title>([^<]{1,200})</title>", re.IGNORECASE)
 

@@ -94,8 +94,8 @@ async def log_in(
     With `check`, the registry is asked first; one that wants no login at `/v2/` can't say. Raises `NotAllowed` for a
     login that is refused, which is not kept, and what the registry and the file raise. Cancelling is safe.
     """
-    settings = settings.at(host.host)
-    place = place_to_keep(settings.authfile, settings.environ, settings.home, compat)
+    # Only the place is the registry's own: what its table says of TLS does not hold for its token service.
+    place = place_to_keep(settings.at(host.host).authfile, settings.environ, settings.home, compat)
     if host.path and place.is_docker_s:
         raise UsageError(
             f"docker keeps logins for whole registries, and {host} is a part of one",
@@ -120,8 +120,7 @@ async def log_out(
 
     Warns if there is another one that will still be used.
     """
-    settings = settings.at(host.host)
-    place = place_to_keep(settings.authfile, settings.environ, settings.home, compat)
+    place = place_to_keep(settings.at(host.host).authfile, settings.environ, settings.home, compat)
     was = await LoginFile(place, settings.environ).forget(host.host, host.path)
     if (left := await _used(host, settings)) is not None:
         sink(Warned(f"there is still a login for {host}, of {left.username or 'a token'}, in {left.source}", _ALL))
@@ -179,7 +178,8 @@ async def _tell(host: LoginHost, username: str, kept: KeptLogin, *, settings: Se
     if kept.is_exposed:
         sink(Warned(f"other users can read {kept.path}, which holds passwords", f"chmod 600 {kept.path}"))
     usual = login_places(None, settings.environ, settings.home)
-    if settings.authfile is not None and settings.authfile not in usual:
+    own = settings.at(host.host).authfile  # a table's file is read for its host
+    if settings.authfile is not None and settings.authfile == own and own not in usual:
         sink(
             Warned(
                 f"{kept.path} is only read if it is named",
@@ -192,7 +192,7 @@ async def _tell(host: LoginHost, username: str, kept: KeptLogin, *, settings: Se
 
 
 async def _used(host: LoginHost, settings: Settings) -> Credential | None:
-    store = CredentialStore(settings.authfile, settings.environ, settings.home, None)
+    store = CredentialStore(settings.at(host.host).authfile, settings.environ, settings.home, None)
     try:
         return await store.lookup(host.host, host.path)
     except RegistryPushError:  # reported when the login is used

@@ -221,7 +221,7 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
                 record = entry.record
                 reference = Reference.parse(f"{entry.key.origin}/{entry.key.repository}")
                 origin = reference.origin()
-                by: Party = "runner" if settings.plain_http or origin in said else "request"
+                by: Party = "runner" if settings.at(origin.netloc).plain_http or origin in said else "request"
                 registries = trusted if may_sign_in(origin, login_of="runner", said_by=by) else others
                 is_plain = not (record.part or record.direct)
                 outcome = is_plain and await registries.repository(reference).free(record.location)

@@ -120,6 +120,21 @@ async def test_who_runs_the_service_can_have_it_sent_so(net: Scripted, tmp_path:
             assert any(each.authorization == STORED for each in net.seen)
 
 
+@pytest.mark.parametrize("may", [False, True])
+async def test_a_table_of_the_registry_says_whether_the_login_may_be_sent_so(
+    net: Scripted, tmp_path: Path, may: bool
+) -> None:
+    wants_basic(net)
+    settings = settings_of(tmp_path, net, plain_http=not may, hosts={HOST: {"plain_http": may}})
+    async with serving(settings) as service:
+        await service.push(f"http://{HOST}/me/tiny", insecure=True, stream=False)
+        assert net.requests("HEAD") and (STORED in sent(net)) is may
+        if may:
+            net.seen.clear()
+            await service.push(f"{HOST}/me/tiny", stream=False)
+            assert STORED in sent(net)
+
+
 @pytest.mark.parametrize("to", [f"http://{HOST}/", None])
 async def test_who_types_http_runs_the_command_himself(net: Scripted, tmp_path: Path, to: str | None) -> None:
     wants_basic(net)
@@ -129,14 +144,16 @@ async def test_who_types_http_runs_the_command_himself(net: Scripted, tmp_path: 
     assert any(each.authorization == STORED for each in net.seen)
 
 
+@pytest.mark.parametrize("by_table", [False, True])
 @pytest.mark.parametrize("said", [False, True])
 async def test_giving_up_an_upload_over_http_sends_the_login_only_if_who_runs_it_said_http(
-    net: Scripted, tmp_path: Path, said: bool
+    net: Scripted, tmp_path: Path, said: bool, by_table: bool
 ) -> None:
     """The service notes uploads that a client asked for with `insecure`; `resume --cancel` is not that client."""
     location = f"http://{HOST}/v2/me/tiny/blobs/uploads/1"
     net.on("DELETE", location, lambda seen: Says(204) if seen.authorization else unauthorized('Basic realm="x"'))
-    settings = settings_of(tmp_path, net, plain_http=said)
+    tables = {"hosts": {HOST: {"plain_http": said}}} if by_table else {}
+    settings = settings_of(tmp_path, net, plain_http=said is not by_table, **tables)
     journal = Journal(tmp_path / "state", ignore)
     key = UploadKey(f"http://{HOST}", "me/tiny", Digest("0" * 64))
     journal.save(key, 100, UploadRecord(location, 64))

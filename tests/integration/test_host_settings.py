@@ -14,6 +14,7 @@ from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import InvalidSettings
 from tests.support.command import command
 from tests.support.registries import EmbeddedFactory
+from tests.support.scripted import Says, Scripted
 from tests.support.secrets import PASSWORD
 from tests.support.tls import self_signed
 
@@ -119,6 +120,19 @@ async def test_what_is_wrong_in_a_table_is_named(tmp_path: Path, text: str) -> N
 def test_the_library_checks_them_too(hosts: object) -> None:
     with pytest.raises(InvalidSettings):
         rp.Settings(hosts=hosts)  # type: ignore[arg-type]
+
+
+async def test_login_trusts_the_token_service_no_more_because_of_the_registrys_table(tmp_path: Path) -> None:
+    made = self_signed(tmp_path / "one")
+    async with Scripted(tls=made.server) as tokens, Scripted(tls=made.server) as server:
+        elsewhere = f"localhost:{tokens.port}"
+        server.on("GET", "/v2/", Says(401, (("WWW-Authenticate", f'Bearer realm="https://{elsewhere}/token"'),)))
+        host = f"127.0.0.1:{server.port}"
+        flags = configured(tmp_path, f'[host."{host}"]\ntls-verify = false\nallow-realm = ["localhost"]\n')
+        line = ("login", host, "--username", "me", "--password-stdin", *flags)
+        done = await command(*line, home=tmp_path, stdin=PASSWORD)
+    assert done.code == 6 and f"TLS connection to {elsewhere}" in done.err, done.err
+    assert server.seen and not tokens.seen and not (tmp_path / ".docker").exists()
 
 
 @pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "Registry-1.docker.io"])

@@ -334,7 +334,7 @@ async def test_the_file_of_a_host_s_table_is_the_one_that_is_used(tmp_path: Path
     config, file = tmp_path / "config.toml", tmp_path / "mine.json"
     file.write_text("{}")
     config.write_text(f'[host."{HOST}"]\nauthfile = {json.dumps(str(file))}\n')
-    await kept("--config", str(config), home=tmp_path)
+    assert "only read if it is named" not in (await kept("--config", str(config), home=tmp_path)).err
     assert [*read(file)["auths"]] == [HOST] and not (tmp_path / DOCKER).exists()
     assert HOST in (await command("login", "--list", "--config", str(config), home=tmp_path)).out
     assert (await command("logout", HOST, "--config", str(config), home=tmp_path)).out.startswith("logged out")

@@ -50,7 +50,7 @@ async def test_a_token_that_has_expired_ends_with_4_and_its_source_is_named(kind
 @pytest.mark.parametrize(
     ("source", "step"),
     [
-        ("--username, --password-stdin", "check --username and its password"),
+        ("--username, --password-stdin", "check the user name and the password"),
         ("DOCKER_AUTH_CONFIG", "correct DOCKER_AUTH_CONFIG"),
         ("docker's file", "log in again (registry-push login "),
     ],

@@ -118,6 +118,13 @@ async def test_a_program_that_fails_is_told_and_offers_nothing(tmp_path: Path, t
     assert ("You must log in first" in told[0]) == ("255" in text)
 
 
+@pytest.mark.parametrize("end", ["exit 1", "echo why >&2; exit 1", "kill -9 $$"])
+async def test_what_a_program_that_fails_has_printed_is_not_told(tmp_path: Path, end: str) -> None:
+    login, told = await offered(ECR, script(tmp_path, "aws", f"echo {TOKEN}; {end}"))
+    assert login is None and len(told) == 1 and TOKEN not in told[0]
+    assert told[0].endswith(": why") == ("why" in end)
+
+
 @pytest.mark.parametrize(
     "auth", [Basic({"deploy": PASSWORD}), Token(users={"deploy": PASSWORD})], ids=["Basic", "Bearer"]
 )

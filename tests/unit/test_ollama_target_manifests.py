@@ -10,7 +10,7 @@ import pytest
 from registry_push.content.body import BytesBody
 from registry_push.content.ollama import names
 from registry_push.content.ollama.files import StoreFiles
-from registry_push.errors import IntegrityError, InvalidName, ManifestRefused, Unwritable
+from registry_push.errors import IntegrityError, InvalidName, ManifestRefused, Unwritable, UsageError
 from registry_push.model import Descriptor, Digest, Manifest, ModelName
 
 from ..support.layouts import BLOB, HELLO, manifest
@@ -234,7 +234,7 @@ async def test_a_host_with_a_port_goes_to_the_newer_layout_only(root: Path) -> N
 @pytest.mark.usefixtures("without_ports")
 async def test_where_there_is_only_the_older_layout_another_name_is_proposed(root: Path) -> None:
     (root / "manifests").mkdir(parents=True)
-    with pytest.raises(Unwritable, match="can't be the name of a folder on Windows") as refused:
+    with pytest.raises(UsageError, match="can't be the name of a folder on Windows") as refused:
         StoreFiles(root).check(ModelName.parse("localhost:5000/me/tiny"))
-    assert "--as NAME" in str(refused.value.hint)
+    assert "pull --as NAME[:TAG], or copy to ollama:NAME" in str(refused.value.hint)
     StoreFiles(root).check(ModelName.parse("r.example/me/tiny"))

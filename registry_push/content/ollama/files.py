@@ -18,9 +18,8 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from ...errors import IntegrityError, NotAtSource, Unwritable
+from ...errors import IntegrityError, NotAtSource, Unwritable, UsageError
 from ...model import Digest, Manifest, ModelName
-from ...text.hint import Setting, step
 from ..read_errors import Cause, cause_of, read_error
 from ..write_errors import check_writable, writing
 from .folder import Folder, Owner
@@ -167,9 +166,10 @@ class StoreFiles:
         if (self.root / V2).is_dir():
             places.append((V2, *v2_parts(name)))
         if not places:
-            raise Unwritable(
+            raise UsageError(
                 f"{name.host} can't be the name of a folder on Windows, and this store has no {V2}",
-                hint=step("keep the model under a name without a port: ", Setting("as", "NAME[:TAG]")),
+                hint="keep the model under a name without a port: registry-push pull --as NAME[:TAG], or copy to "
+                "ollama:NAME[:TAG]",
             )
         return places
 

@@ -16,6 +16,8 @@ from ...errors import (
     RegistryPushError,
     Unauthorized,
     Unavailable,
+    printable,
+    redacted,
 )
 from ...events import ignore
 from ...http.response import Response
@@ -112,7 +114,7 @@ class There(Way):
         response = await self.answer()
         location = response.headers.get("Location")
         if 300 <= response.status < 400 and location:
-            return warn(f"/v2/ leads elsewhere: {location}", "name the registry at that address")
+            return warn(f"/v2/ leads elsewhere: {_shown(location)}", "name the registry at that address")
         return ok("/v2/ leads nowhere else")
 
     # ── who we are there ──────────────────────────────────────────────────────────────────────────
@@ -127,8 +129,8 @@ class There(Way):
         if challenge is None:
             return ok("it asks for no login at /v2/", "reading may need none; who may push, --write REPOSITORY shows")
         if challenge.scheme == "basic":
-            return ok("it asks for a user name and a password", f"Basic realm={challenge.realm or ''}")
-        return ok("it asks for a token", f"Bearer realm={challenge.realm or ''}")
+            return ok("it asks for a user name and a password", f"Basic realm={_shown(challenge.realm or '')}")
+        return ok("it asks for a token", f"Bearer realm={_shown(challenge.realm or '')}")
 
     async def source(self) -> Finding:
         """Find the login or the key that would be used."""
@@ -176,6 +178,11 @@ class There(Way):
     def _challenge(self, response: Response) -> Challenge | None:
         found = parse_challenges(response.headers.getall("WWW-Authenticate", []))
         return bearer(found) or basic(found)
+
+
+def _shown(said: str) -> str:
+    """Return a URL that the registry has said, without what in it is secret."""
+    return printable(redacted(said), limit=200)
 
 
 def quota(headers: Mapping[str, str]) -> str:
