@@ -200,7 +200,7 @@ async def no_login(at: SetUp) -> None:
     await at.embedded(Options(auth=Basic({"me": PASSWORD})))
 
 
-@broken("auth.token", State.FAIL, "refuses the login of me from --username", "registry-push login")
+@broken("auth.token", State.FAIL, "refuses the login of me from --username", "check the user name and the password")
 async def a_wrong_password(at: SetUp) -> None:
     await at.embedded(Options(auth=Basic({"me": PASSWORD})))
     at.given |= {"username": "me", "password": WRONG_PASSWORD}

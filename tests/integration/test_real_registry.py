@@ -157,7 +157,7 @@ async def test_a_wrong_password_ends_with_4_and_names_its_source(locked: Real, t
         home=tmp_path, stdin="guess\n",
     )  # fmt: skip
     assert done.code == 4
-    assert "--username" in done.err and "registry-push login" in done.err
+    assert "--username" in done.err and "check the user name and the password" in done.err
     assert "guess" not in done.err + done.out
 
 

@@ -22,7 +22,7 @@ LEGACY: Final = "manifests"
 # over its links; `:` is `%3A`, since Windows has no `:` in names; and its own registry goes by its new host.
 V2: Final = "manifests-v2"
 _V2_HOST: Final = "ollama.com"
-# Whether a folder can be called `localhost:5000`. On Windows Ollama keeps no such model (its issue 4088).
+# Whether a folder can be called `localhost:5000`. On Windows Ollama keeps no such model (ollama issue 4088).
 PORTS_IN_NAMES: Final = os.name != "nt"
 # difflib's own measure of what is worth showing.
 _ALIKE: Final = 0.6
