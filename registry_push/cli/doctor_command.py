@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from ..errors import RegistryPushError, UsageError, quoted
 from ..model import Reference
@@ -28,8 +29,14 @@ _LAYOUTS = ("oci:", "oci-archive:")
 
 @click.command("doctor", cls=GroupedCommand)
 @click.argument("places", nargs=-1, metavar="[HOST|HOST/REPOSITORY]…", shell_complete=hosts)
-@option("--write", "write", metavar="HOST/REPOSITORY", help="Open an upload there too, send some MB, and delete it.")
-@option("--only", multiple=True, metavar="ID", help="Run this check only, and those that it needs.")
+@option(
+    "--write",
+    "writes",
+    multiple=True,
+    metavar="HOST/REPOSITORY",
+    help="Open an upload there too, send some MB, and delete it. Repeatable.",
+)
+@option("--only", multiple=True, metavar="ID", help="Run this check only, and those that it needs. Repeatable.")
 @option("--list", "lists", is_flag=True, help="Show every check and what it is about.")
 @option("--report", is_flag=True, help="Print a report in Markdown, without user names and with hosts replaced.")
 @option("--hosts", "names_hosts", env="HOSTS", is_flag=True, help="Leave the hosts in the report.")
@@ -39,7 +46,7 @@ def command(
     ctx: click.Context,
     /,
     places: tuple[str, ...],
-    write: str | None,
+    writes: tuple[str, ...],
     only: tuple[str, ...],
     lists: bool,
     report: bool,
@@ -61,7 +68,8 @@ def command(
     if lists:
         run(flags, _listing)
         return
-    subjects, settings = _subjects(places, write), settings_of(flags)
+    subjects, settings = _subjects(places, writes), settings_of(flags)
+    only = tuple(part for each in only for part in each.split(",") if part)
     if settings.username is not None and len({subject.reference.host for subject in subjects}) > 1:
         raise UsageError(
             "--username is one registry's login, and several are to be examined",
@@ -77,7 +85,8 @@ def command(
 
         printed = _Printed(verbose=flags["verbose"], quiet=flags["quiet"] or report or flags["as_json"])
         done = await examine(subjects, settings=settings, only=only, config=broken, tell=printed.print, sink=show)
-        lines = _report(done, settings.home, hosts=names_hosts) if report else [*printed.end, done.verdict]
+        last = [done.verdict] if done.untried is None else [done.untried, done.verdict]
+        lines = _report(done, settings.home, hosts=names_hosts) if report else [*printed.end, *last]
         return Outcome(lines, _fields(done), code=done.exit_code)
 
     run(flags, work)
@@ -92,7 +101,7 @@ async def _listing(_: Renderer, _stop: asyncio.Event) -> Outcome:
     return Outcome(lines, {"checks": fields})
 
 
-def _subjects(places: tuple[str, ...], write: str | None) -> list[Subject]:
+def _subjects(places: tuple[str, ...], writes: tuple[str, ...]) -> list[Subject]:
     """Return the registries to examine, each once. Raises `UsageError`."""
     from ..verbs.doctor.examine import Subject
     from ..verbs.login import LoginHost
@@ -107,18 +116,23 @@ def _subjects(places: tuple[str, ...], write: str | None) -> list[Subject]:
         if subject is None:
             subject = Subject(LoginHost.parse(text).reference)
         found[str(subject.reference)] = subject
-    if write is not None:
-        subject = _repository(write)
+    for text in writes:
+        subject = _repository(text, writes=True)
         if subject is None:
-            raise UsageError(f"--write {quoted(write)} names no repository", hint="write HOST/REPOSITORY")
-        found[str(subject.reference)] = Subject(subject.reference, is_repository=True, writes=True)
-    # A host alone is examined with its repositories, if some are named.
+            raise UsageError(f"--write {quoted(text)} names no repository", hint="write HOST/REPOSITORY")
+        found[str(subject.reference)] = subject
+    # A host alone is examined with its repositories, if some are named; a scheme that was typed once holds for all.
     named = {each.reference.host for each in found.values() if each.is_repository}
-    return [each for each in found.values() if each.is_repository or each.reference.host not in named]
+    schemes = {each.reference.host: each.reference.scheme for each in found.values() if each.reference.scheme}
+    return [
+        replace(each, reference=replace(each.reference, scheme=schemes.get(each.reference.host)))
+        for each in found.values()
+        if each.is_repository or each.reference.host not in named
+    ]
 
 
-def _repository(text: str) -> Subject | None:
-    """Return the subject if `text` names a repository and not only a host."""
+def _repository(text: str, *, writes: bool = False) -> Subject | None:
+    """Return the subject if `text` names a repository and not only a host; if it `writes`, as a push takes names."""
     from ..verbs.doctor.examine import Subject
 
     for prefix in ("registry:", "docker://"):
@@ -127,7 +141,12 @@ def _repository(text: str) -> Subject | None:
     host, _, path = (rest if separator else scheme).partition("/")
     if path.rstrip("/") and not separator and not looks_like_host(host):
         raise UsageError(f"{quoted(text)} names no registry", hint="name its host: HOST, or HOST/REPOSITORY")
-    return Subject(Reference.parse_readable(text), is_repository=True) if path.rstrip("/") else None
+    if not path.rstrip("/"):
+        return None
+    reference = Reference.parse(text) if writes else Reference.parse_readable(text)
+    if writes:
+        reference.check_writable()
+    return Subject(reference, is_repository=True, writes=writes)
 
 
 class _Printed:

@@ -64,6 +64,12 @@ class Proxies(Struct, frozen=True):
         return None if self.bypass.covers(origin) else proxy
 
 
+def without_proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `environ` without the variables that name a proxy."""
+    names = {f"{scheme}_proxy" for scheme in (*_SCHEMES, "all")}
+    return {name: value for name, value in environ.items() if name.lower() not in names}
+
+
 def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:
     """Return the variable that is set, and its value."""
     # Lower case wins. A CGI script must not read HTTP_PROXY, which a header can set (httpoxy), but this is none.
@@ -85,7 +91,7 @@ def _proxy(environ: Mapping[str, str], name: str) -> Proxy | None:
         raise InvalidSettings(
             f"the proxy {where} in {variable} can't be used" if where else f"the proxy in {variable} can't be used",
             hint="write http://HOST:PORT, with what is special in a login percent-encoded (/ as %2F, @ as %40);"
-            " SOCKS is not spoken here",
+            " SOCKS proxies are not supported",
         ) from None  # the cause quotes the value
 
 

@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
+from enum import Enum
 from typing import Final
 
 from msgspec import Struct
@@ -24,6 +25,24 @@ _PATIENCE: Final = 10.0
 _VERDICT: Final = 2.0
 # A server's part has a few kilobytes; this bounds what something else than TLS can make us read.
 _MOST: Final = 256 * 1024
+
+
+class Speech(Enum):
+    """What a server answers to the beginning of a handshake."""
+
+    TLS = "TLS"
+    HTTP = "HTTP without TLS"
+    OTHER = "another protocol"
+    NONE = "the end of the connection"
+    SILENT = "nothing"
+
+
+class NotTLS(ConnectionError):
+    """A server's answer to the beginning of a handshake is not TLS: it is `speech`."""
+
+    def __init__(self, speech: Speech) -> None:
+        super().__init__("this is no TLS")
+        self.speech = speech
 
 
 class Shown(Struct, frozen=True):
@@ -49,6 +68,22 @@ async def look(host: str, port: int, *, patience: float) -> Shown | None:
         return None
 
 
+async def spoken(host: str, port: int, *, patience: float) -> Speech:
+    """Return what a server speaks that takes connections, waiting up to `patience` seconds. Cancelling is safe."""
+    try:
+        async with asyncio.timeout(patience):
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                if await _Handshake(host, version).run(port) is not None:
+                    return Speech.TLS
+    except NotTLS as error:
+        return error.speech
+    except TimeoutError:
+        return Speech.SILENT
+    except OSError:
+        pass
+    return Speech.NONE
+
+
 class _Handshake:
     def __init__(self, host: str, version: ssl.TLSVersion) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -61,7 +96,7 @@ class _Handshake:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
     async def run(self, port: int) -> Shown | None:
-        """Return the handshake; None if the server hung up silently. Raises `OSError`, also for other protocols."""
+        """Return the handshake; None if the server hung up silently. Raises `OSError`, and `NotTLS`, which is one."""
         reader, writer = await asyncio.open_connection(self._host, port)
         try:
             return await self._shown(reader, writer)
@@ -90,7 +125,7 @@ class _Handshake:
                 return Shown(_certificates(messages.get(_CERTIFICATE, b"")), _CERTIFICATE_REQUEST in messages)
             self._incoming.write(piece)
         if seen and not _is_tls(seen):
-            raise ConnectionError("this is no TLS")
+            raise NotTLS(Speech.HTTP if seen.startswith(b"HTTP/") else Speech.OTHER)
         return Shown() if seen else None
 
     async def _is_hung_up_on(self, reader: asyncio.StreamReader) -> bool:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -19,52 +16,25 @@ from registry_push.embedded.sample import write_sample_store
 from registry_push.model import Reference
 from registry_push.settings import Settings
 from registry_push.verbs.doctor import examine as examine_module
-from registry_push.verbs.doctor.examine import Examination, Subject, examine
+from registry_push.verbs.doctor.examine import Subject, examine
 from registry_push.verbs.doctor.finding import State
 from registry_push.verbs.doctor.table import CHECKS
 from tests.support.command import command
+from tests.support.examined import REPOSITORY, SetUp, prepared
 from tests.support.other_user import command_as_other, public_folder
 from tests.support.registries import Registry
-from tests.support.scripted import Says, Scripted
+from tests.support.scripted import Says
 from tests.support.secrets import PASSWORD, PROXY_PASSWORD, WRONG_PASSWORD
 from tests.support.tls import Authority, self_signed
 
 JSON = ("Content-Type", "application/json")
 SHUT = "http://127.0.0.1:9"  # nobody listens at the port of discard
-REPOSITORY = "me/tiny"
-
-
-@dataclass
-class SetUp:
-    """A machine and a registry; what a case changes of them."""
-
-    home: Path
-    stack: AsyncExitStack
-    host: str = ""
-    given: dict[str, Any] = field(default_factory=dict)
-    writes: bool = False
-
-    async def embedded(self, options: Options | None = None, **given: Any) -> None:
-        registry = EmbeddedRegistry(self.home / "registry", options or Options(), **given)
-        self.host = (await self.stack.enter_async_context(registry)).host
-
-    async def scripted(self, *answers: Says, tls: Any = None) -> None:
-        server = await self.stack.enter_async_context(Scripted(tls=tls, otherwise=answers[-1]))
-        server.on("GET", "/v2/", *answers)
-        self.host = f"127.0.0.1:{server.port}"
-
-    async def examine(self, *only: str) -> Examination:
-        given = {"state_dir": self.home / "state", **self.given}
-        settings = Settings(home=self.home, models=self.home / "models", **given)
-        subject = Subject(Reference.parse(f"{self.host}/{REPOSITORY}"), is_repository=self.writes, writes=self.writes)
-        return await examine([subject], settings=settings, only=only, tell=lambda _: None)
 
 
 @pytest.fixture
 async def set_up(tmp_path: Path) -> AsyncIterator[SetUp]:
-    async with AsyncExitStack() as stack:
-        write_sample_store(tmp_path / "models", name=f"{REPOSITORY}:latest", weights=70_000)
-        yield SetUp(tmp_path, stack)
+    async with prepared(tmp_path) as made:
+        yield made
 
 
 Break = Callable[[SetUp], Awaitable[None]]
@@ -84,6 +54,7 @@ def broken(check: str, state: State, words: str, fix: str) -> Callable[[Break], 
 @broken("key.pair", State.FAIL, "is the public half of another key", "ssh-keygen -y -f")
 async def a_key_with_the_public_half_of_another(at: SetUp) -> None:
     await at.embedded()
+    at.given["dialect"] = "ollama"
     for name in ("own", "other"):
         Identity.create(at.home / name)
     (at.home / "other.pub").replace(at.home / "own.pub")

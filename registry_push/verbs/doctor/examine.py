@@ -12,11 +12,12 @@ from msgspec import Struct
 
 from ...errors import RegistryPushError, UsageError, quoted
 from ...events import Sink, ignore
+from ...http.proxies import Proxies, without_proxies
 from ...model import Reference
 from ...registry.registries import Registries
 from ...settings import Settings
 from ...text.suggestions import did_you_mean
-from .finding import Finding, State, crashed, failed, kept_back, slow
+from .finding import Finding, State, crashed, failed, kept_back, out_of_time, slow
 from .here import Here
 from .table import BY_ID, CHECKS, About, Check, with_needs
 from .there import There
@@ -27,6 +28,8 @@ _A_CHECK: Final = 5.0
 _ALL: Final = 10.0
 # Seconds to delete an upload, after all checks.
 _LAST: Final = 1.0
+# Problems that the verdict quotes.
+_QUOTED: Final = 3
 
 
 class Subject(Struct, frozen=True):
@@ -51,6 +54,7 @@ class Examination(Struct, frozen=True):
     checks: tuple[Examined, ...]
     hosts: tuple[str, ...]
     is_whole: bool = True  # whether all checks were wanted
+    written: tuple[str, ...] = ()  # the hosts at which an upload was tried
 
     @property
     def troubles(self) -> tuple[Examined, ...]:
@@ -65,25 +69,54 @@ class Examination(Struct, frozen=True):
     @property
     def verdict(self) -> str:
         """The last line."""
-        where = f"to {', '.join(self.hosts)}" if self.hosts else "from this machine"
-        count = len(self.troubles)
-        if not count and not self.is_whole:
+        if self.troubles:
+            return self._troubled
+        where = self._named(self.hosts)
+        if not self.is_whole:
             return "nothing that stops pushes was found by these checks"
-        if not count and any(each.id == "store.found" and each.finding.state is State.WARN for each in self.checks):
+        if any(each.id == "store.found" and each.finding.state is State.WARN for each in self.checks):
             return f"there is no store to push from; nothing else stops pushes {where}"
-        if not count:
-            return f"ready to push {where}"
-        first = self.troubles[0].finding.summary
-        return f"{count} problem{' stops' if count == 1 else 's stop'} pushes {where}: {first}"
+        return f"ready to push {where}"
+
+    @property
+    def untried(self) -> str | None:
+        """What the verdict does not say; None if it says all."""
+        reading = [host for host in self.hosts if host not in self.written]
+        if self.troubles or not self.is_whole or not reading:
+            return None
+        return f"Whether you may write at {', '.join(reading)} was not tried; to try it: --write HOST/REPOSITORY"
+
+    @property
+    def _troubled(self) -> str:
+        """What was found, and the registries that it concerns: all of them if it is this machine's."""
+        here = any(each.host is None for each in self.troubles)
+        concerned = self.hosts if here else tuple(dict.fromkeys(each.host or "" for each in self.troubles))
+        summaries = [each.finding.summary for each in self.troubles]
+        more = len(summaries) - _QUOTED
+        words = "; ".join(summaries[:_QUOTED]) + (f"; and {more} more" if more > 0 else "")
+        count = "1 problem stops" if len(summaries) == 1 else f"{len(summaries)} problems stop"
+        return f"{count} pushes {self._named(concerned)}: {words}"
+
+    @staticmethod
+    def _named(hosts: Sequence[str]) -> str:
+        return f"to {', '.join(hosts)}" if hosts else "from this machine"
 
 
-def chosen(only: Sequence[str], *, writes: bool) -> tuple[Check, ...]:
-    """Return the checks to run: all, or those with the ids `only` and what they need. Raises `UsageError`."""
+def chosen(only: Sequence[str], *, there: bool, writes: bool) -> tuple[Check, ...]:
+    """Return the checks to run: all, or those with the ids `only` and what they need.
+
+    `there`: a registry was named; `writes`: a repository to write to was. Raises `UsageError`.
+    """
     for each in only:
         if each not in BY_ID:
             raise UsageError(f"no check is called {quoted(each)}", hint=did_you_mean(each, BY_ID) or "see them: --list")
         if BY_ID[each].about is About.UPLOADS and not writes:
-            raise UsageError(f"{each} opens an upload", hint="say where it may: --write REPOSITORY")
+            raise UsageError(f"{each} opens an upload", hint="say where it may: --write HOST/REPOSITORY")
+        if BY_ID[each].about is About.THERE and not there:
+            raise UsageError(
+                f"{each} is about a registry, and none was named",
+                hint=f"name one: registry-push doctor HOST --only {each}",
+            )
     wanted = with_needs(tuple(only)) if only else frozenset(BY_ID)
     return tuple(check for check in CHECKS if check.id in wanted and (writes or check.about is not About.UPLOADS))
 
@@ -103,15 +136,23 @@ async def examine(
     `config` is what reading the configuration file raised. Ends within `deadline` seconds. Raises `UsageError` for an
     unknown check. Cancelling is safe: an upload that a check has opened is deleted.
     """
-    checks = chosen(only, writes=any(subject.writes for subject in subjects))
-    patient = replace(settings, timeout=min(settings.timeout, _A_CHECK), retries=0)
+    checks = chosen(only, there=bool(subjects), writes=any(subject.writes for subject in subjects))
+    # A request outlives its check a little, so that an upload which opens late can be deleted.
+    patient = replace(settings, timeout=min(settings.timeout, _A_CHECK + _LAST), retries=0)
+    unusable: RegistryPushError | None = None
+    try:
+        Proxies.of(settings.environ)
+    except RegistryPushError as error:
+        unusable = error  # `proxy.used` tells it, and nothing is asked
+        patient = replace(patient, environ=without_proxies(settings.environ))
     ends = asyncio.get_running_loop().time() + deadline
     async with Registries(patient, sink) as registries:
         theres = [
-            There(subject.reference, patient, registries, is_repository=subject.is_repository) for subject in subjects
+            There(subject.reference, patient, registries, is_repository=subject.is_repository, unusable_proxy=unusable)
+            for subject in subjects
         ]
         uploads = [Upload(there) if subject.writes else None for subject, there in zip(subjects, theres, strict=True)]
-        here = Here(settings, config)
+        here = Here(settings, config, wants_key=not subjects or any(there.signs_with_key for there in theres))
         runs = [_Run(None, [check for check in checks if check.about is About.HERE], lambda _: here, ends)]
         for there, upload in zip(theres, uploads, strict=True):
             about = {About.THERE, About.UPLOADS} if upload is not None else {About.THERE}
@@ -134,7 +175,8 @@ async def examine(
                         async with asyncio.timeout(_LAST):
                             await upload.end()
                 await there.end()
-    return Examination(tuple(found), tuple(there.host for there in theres), is_whole=not only)
+    written = tuple(there.host for there, upload in zip(theres, uploads, strict=True) if upload is not None)
+    return Examination(tuple(found), tuple(there.host for there in theres), is_whole=not only, written=written)
 
 
 def _subject_of(there: There, upload: Upload | None) -> Callable[[Check], object]:
@@ -182,8 +224,11 @@ class _Run:
                     return before
                 if before.blocks or before.state in (State.FAIL, State.CRASHED):
                     return kept_back(need)
+        stops = check.about is not About.UPLOADS or check.id == "auth.push"
         left = self._ends - asyncio.get_running_loop().time()
-        seconds = max(0.0, min(_A_CHECK, left))
+        if left <= 0:
+            return out_of_time(stops=stops)
+        seconds = min(_A_CHECK, left)
         look: Callable[[object], Awaitable[Finding]] = check.look
         try:
             async with asyncio.timeout(seconds):
@@ -191,6 +236,6 @@ class _Run:
         except RegistryPushError as error:
             return failed(error)
         except TimeoutError:
-            return slow(seconds, stops=check.about is not About.UPLOADS)
+            return slow(seconds, stops=stops)
         except Exception as error:  # a check that fails itself must not end the others
             return crashed(error)

@@ -69,6 +69,13 @@ def slow(seconds: float, *, stops: bool) -> Finding:
     return Finding(state, f"no answer in {seconds:.0f} s", "", fix, _UNAVAILABLE if stops else 0, blocks=True)
 
 
+def out_of_time(*, stops: bool) -> Finding:
+    """Return that the checks before it have used up the time for all."""
+    state = State.FAIL if stops else State.WARN
+    fix = "the checks before it were slow; run it alone: --only ID"
+    return Finding(state, "no time was left for it", "", fix, _UNAVAILABLE if stops else 0, blocks=True)
+
+
 def crashed(error: Exception) -> Finding:
     """Return that the check itself is at fault."""
     words = printable(redacted(f"{type(error).__name__}: {error}"), limit=200)

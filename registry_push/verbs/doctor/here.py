@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from ...auth.identity import Identity, default_key_path, mode_warning, public_path_of
 from ...content.ollama.source import OllamaStore, open_store
 from ...content.read_errors import owner_of, unreadable
@@ -26,6 +28,7 @@ from ...state.journal import JOURNAL
 from ...state.private_files import exposed
 from .finding import Finding, failed, ok, skipped, warn
 
+_WHO_WANTS_IT: Final = "only Ollama's registry, and those that sign in as it does, want one"
 # Models that a finding names.
 _NAMED: Final = 3
 # Bytes. The journal of a long push has some hundred kilobytes.
@@ -33,11 +36,16 @@ _LEAST_SPACE: Final = 50_000_000
 
 
 class Here:
-    """The checks of this machine for the user of `settings`; `config` is the error that reading config.toml raised."""
+    """The checks of this machine for the user of `settings`.
 
-    def __init__(self, settings: Settings, config: RegistryPushError | None) -> None:
+    `config` is the error that reading config.toml raised. `wants_key`: a registry is known to sign in with a key; where
+    none is, what is wrong with the key stops no push by itself.
+    """
+
+    def __init__(self, settings: Settings, config: RegistryPushError | None, *, wants_key: bool) -> None:
         self._settings = settings
         self._config = config
+        self._wants_key = wants_key
         self._store: OllamaStore | None = None
         self._models: tuple[ModelName, ...] = ()
         self._problems: tuple[str, ...] = ()
@@ -120,8 +128,8 @@ class Here:
         if path is not None and await in_thread(os.path.lexists, path):
             return ok(f"the key is {path}")
         if self._settings.key is not None:
-            return failed(KeyNotFound(f"no key at {path}"))
-        return ok("there is no key", "only Ollama's registry, and those that sign in as it does, want one")
+            return self._about_key(KeyNotFound(f"no key at {path}"))
+        return ok("there is no key", _WHO_WANTS_IT)
 
     async def key_mode(self) -> Finding:
         """Check who can read the key."""
@@ -129,7 +137,7 @@ class Here:
         if path is None:
             return skipped("there is no key")
         if not os.access(path, os.R_OK):
-            return failed(unreadable(path, what="the key"))
+            return self._about_key(unreadable(path, what="the key"))
         warning = mode_warning(path)
         if warning is not None:
             words, _, fix = warning.rpartition(": ")
@@ -141,10 +149,13 @@ class Here:
         path = await self._present_key()
         if path is None:
             return skipped("there is no key")
-        identity = await Identity.read(path)
+        try:
+            identity = await Identity.read(path)
+        except RegistryPushError as error:
+            return self._about_key(error)
         public = public_path_of(path)
         if public.is_file() and (said := await in_thread(_first_words, public)) != identity.public_line:
-            return failed(
+            return self._about_key(
                 InvalidKey(
                     f"{public} is the public half of another key than {path}",
                     hint=f"write it anew: ssh-keygen -y -f {path} >{public}; and add that line to your account",
@@ -180,6 +191,12 @@ class Here:
             megabytes = free // 1_000_000
             return warn(f"the disk of {folder} has only {megabytes} MB left", "make room, or give --state-dir DIR")
         return ok("its disk has room", f"{free / 1e9:.1f} GB free")
+
+    def _about_key(self, error: RegistryPushError, evidence: str = "") -> Finding:
+        if self._wants_key:
+            return failed(error, evidence)
+        found = warn(error.message, error.hint, "; ".join(part for part in (evidence, _WHO_WANTS_IT) if part))
+        return replace(found, blocks=True)
 
     @property
     def _key(self) -> Path | None:

@@ -58,7 +58,7 @@ CHECKS: Final = (
     Check("registry.v2", _THERE, "a registry answers", ("tls.name",), There.v2),
     Check("registry.kind", _THERE, "which registry it is", _ANSWERS, There.kind),
     Check("limits.rate", _THERE, "it takes requests now", _ANSWERS, There.rate),
-    Check("limits.redirects", _THERE, "it answers itself", _ANSWERS, There.redirects),
+    Check("limits.redirects", _THERE, "it answers itself", ("tls.name",), There.redirects),
     Check("auth.challenge", _THERE, "how to sign in", ("limits.rate",), There.challenge),
     Check("auth.source", _THERE, "which login or key is used", ("auth.challenge",), There.source),
     Check("auth.token", _THERE, "it takes the login", ("auth.source",), There.token),

@@ -13,13 +13,14 @@ from ...auth.identity import Identity, default_key_path
 from ...content.optional_files import is_there
 from ...errors import (
     NoIdentity,
+    ProtocolViolation,
     RegistryPushError,
     Unauthorized,
     Unavailable,
     printable,
     redacted,
 )
-from ...events import ignore
+from ...events import Event, Warned, ignore
 from ...http.response import Response
 from ...model.reference import DOCKER_HUB
 from ...protocol.auth.challenge import Challenge, basic, bearer, parse_challenges
@@ -27,12 +28,14 @@ from ...protocol.auth.token import clock_skew
 from ...registry.profile import Profile
 from ...registry.reading import ACCEPT
 from ...text.hint import Login, step
-from .finding import Finding, failed, ok, skipped, warn
+from .finding import Finding, failed, kept_back, ok, skipped, warn
 from .way import Way
 
 # Headers in which registries say how many requests are left (Docker Hub; IETF draft on RateLimit headers).
 _LEFT: Final = ("RateLimit-Remaining", "X-RateLimit-Remaining")
 _LIMIT: Final = ("RateLimit-Limit", "X-RateLimit-Limit")
+# What to do about a `/v2/` that is at another address.
+_ELSEWHERE: Final = "name the registry at the address that it leads to, or ask who runs it"
 
 
 class There(Way):
@@ -45,7 +48,9 @@ class There(Way):
 
     async def clock(self) -> Finding:
         """Compare this machine's clock with the registry's."""
-        response = await self.answer()
+        response = await self._known_answer()
+        if response is None:
+            return kept_back("registry.v2")
         date = response.headers.get("Date")
         if date is None:
             return skipped("it does not say its time")
@@ -55,11 +60,21 @@ class There(Way):
         words = f"this machine's clock is {skew} the registry's: tokens, signatures and certificates may seem expired"
         return warn(words, "set the clock: timedatectl set-ntp true", f"it says {date}")
 
+    async def _known_answer(self) -> Response | None:
+        """Return the answer to `GET /v2/`; None if there is none, which `v2` tells."""
+        try:
+            return await self.answer()
+        except RegistryPushError:
+            return None
+
     async def v2(self) -> Finding:
         """Check that a registry answers."""
         response = await self.answer()
         self.client.root.saw(response)
         await self.client.root.check()
+        if 300 <= response.status < 400 and await self.client.root.answer() is None:
+            words = f"/v2/ answers HTTP {response.status}, and nothing answers where that leads"
+            return failed(ProtocolViolation(words, hint=_ELSEWHERE))
         if response.status >= 500:
             hint = "try again later, or tell who runs the registry"
             return failed(Unavailable(f"/v2/ answers HTTP {response.status}", hint=hint))
@@ -111,10 +126,12 @@ class There(Way):
 
     async def redirects(self) -> Finding:
         """Tell if another host answers for it."""
-        response = await self.answer()
+        response = await self._known_answer()
+        if response is None:
+            return kept_back("registry.v2")
         location = response.headers.get("Location")
         if 300 <= response.status < 400 and location:
-            return warn(f"/v2/ leads elsewhere: {_shown(location)}", "name the registry at that address")
+            return warn(f"/v2/ leads elsewhere: {_shown(location)}", _ELSEWHERE)
         return ok("/v2/ leads nowhere else")
 
     # ── who we are there ──────────────────────────────────────────────────────────────────────────
@@ -135,28 +152,35 @@ class There(Way):
     async def source(self) -> Finding:
         """Find the login or the key that would be used."""
         settings, wanted = self.settings, self._challenge(await self.answer())
+        told: list[Event] = []
         if settings.username is not None and settings.password is not None:
             self.login = Credential(TYPED, settings.username, settings.password)
         else:
             store = CredentialStore(settings.authfile, settings.environ, settings.home, None)
             path = self.reference.repository if self.is_repository else ""
             kept = await store.lookup(self.reference.host, path, scheme=self.origin.scheme)
-            self.login = kept or await ambient_login(self.reference.host, settings.environ, ignore)
+            self.login = kept or await ambient_login(self.reference.host, settings.environ, told.append)
         if self.login is not None:
             return ok(f"the login of {self.login.username or 'a token'}", f"from {self.login.source}")
         path_of_key = settings.key or default_key_path(settings.home)
-        if path_of_key is not None and (settings.key is not None or is_there(path_of_key)):
+        may_sign = self.signs_with_key or (wanted is not None and wanted.scheme == "bearer")
+        if may_sign and path_of_key is not None and (settings.key is not None or is_there(path_of_key)):
             self.identity = await Identity.read(path_of_key)
-        if self.reference.is_ollama or settings.dialect == "ollama":
+        if self.signs_with_key:
             if self.identity is None:
                 return failed(NoIdentity(f"{self.host} signs in with an ed25519 key, and there is none here"))
             return ok(f"the key {self.identity.fingerprint}", f"from {path_of_key}")
+        trouble = next((each for each in told if isinstance(each, Warned)), None)  # of a cloud's program
+        if wanted is None and trouble is not None:
+            return warn(trouble.message, trouble.hint)
         if wanted is None:
             return ok("no login is there, and none is asked for at /v2/")
         if wanted.scheme == "bearer" and self.identity is not None:
             return ok(f"no login; the key {self.identity.fingerprint} is tried", f"from {path_of_key}")
-        hint = step("log in: ", Login(self.host))
-        return failed(Unauthorized(f"{self.host} wants a login, and there is none here", hint=hint))
+        words = f"{self.host} wants a login, and there is none here"
+        if trouble is not None:
+            return failed(Unauthorized(f"{words}: {trouble.message}", hint=trouble.hint))
+        return failed(Unauthorized(words, hint=step("log in: ", Login(self.host))))
 
     async def token(self) -> Finding:
         """Sign in, for no repository."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import suppress
 from typing import Final
@@ -31,14 +32,13 @@ class Upload:
         self._scopes = (f"repository:{self._name}:pull,push",)
         self._opened: RegistryResponse | None = None
         self._location: str | None = None
+        self._openings: set[asyncio.Task[Response]] = set()  # that were not answered yet
         self._sent = 0
 
     async def push(self) -> Finding:
         """Open an upload."""
         client = self._there.client
-        response = await client.request(
-            "POST", client.url(f"/v2/{self._name}/blobs/uploads/"), self._scopes, {"Content-Length": "0"}, b""
-        )
+        response = await self._post("")
         answer = self._read(response)
         if answer.kind is not Kind.ACCEPTED or not answer.location:
             return failed(client.refusal(response, f"to open an upload in {self._name}"))
@@ -114,9 +114,7 @@ class Upload:
         if manifest is None or manifest.config is None:
             return skipped("there is no model in it yet")
         query = f"mount=sha256%3A{manifest.config.digest.hex}&from={quote(self._name, safe='/')}"
-        client = self._there.client
-        url = client.url(f"/v2/{self._name}/blobs/uploads/?{query}")
-        response = await client.request("POST", url, self._scopes, {"Content-Length": "0"}, b"")
+        response = await self._post(f"?{query}")
         answer = self._read(response)
         if answer.kind is Kind.CREATED:
             return ok("blobs that are there are mounted, not sent")
@@ -125,7 +123,14 @@ class Upload:
         return ok("it mounts nothing from a repository itself", f"HTTP {response.status}")
 
     async def end(self) -> None:
-        """Delete the upload."""
+        """Delete the upload, and those that open while the checks are stopped."""
+        try:
+            for response in await asyncio.gather(*self._openings, return_exceptions=True):
+                if isinstance(response, Response) and (answer := self._read(response)).location:
+                    await self._free(resolve(response.url, answer.location))
+        finally:
+            for opening in self._openings:
+                opening.cancel()
         if self._location is not None:
             await self._free(self._location)
             self._location = None
@@ -133,6 +138,18 @@ class Upload:
     async def _free(self, location: str) -> None:
         with suppress(RegistryPushError):  # the registry will expire it
             await self._there.repository.free(location)
+
+    async def _post(self, query: str) -> Response:
+        """Ask for an upload. If this is cancelled, `end` deletes what the registry opens all the same."""
+        client = self._there.client
+        url = client.url(f"/v2/{self._name}/blobs/uploads/{query}")
+        opening = asyncio.create_task(client.request("POST", url, self._scopes, {"Content-Length": "0"}, b""))
+        self._openings.add(opening)
+        try:
+            return await asyncio.shield(opening)
+        finally:
+            if opening.done():
+                self._openings.discard(opening)
 
     async def _patch(self, size: int) -> Response:
         assert self._location is not None, "it needs auth.push"

@@ -12,14 +12,16 @@ from typing import Final
 
 from ...errors import (
     ConnectionLost,
+    NotARegistry,
     RegistryPushError,
+    TimedOut,
     TLSFailed,
     Unavailable,
 )
 from ...http.proxies import Proxies, Proxy
 from ...http.response import Response
 from ...http.tls import context_for
-from ...http.tls_look import look
+from ...http.tls_look import Speech, look, spoken
 from ...model import HTTPOrigin, Reference
 from ...registry.registries import Registries
 from ...settings import Settings
@@ -38,7 +40,13 @@ class Way:
     """The way to the registry that `reference` names; `is_repository`: the user has named a repository there."""
 
     def __init__(
-        self, reference: Reference, settings: Settings, registries: Registries, *, is_repository: bool
+        self,
+        reference: Reference,
+        settings: Settings,
+        registries: Registries,
+        *,
+        is_repository: bool,
+        unusable_proxy: RegistryPushError | None = None,
     ) -> None:
         self.settings = settings.at(reference.host)
         self.reference = reference
@@ -46,7 +54,13 @@ class Way:
         self.origin: Final[HTTPOrigin] = registries.origin(reference)
         self.repository = registries.repository(reference)
         self.client = self.repository.client
+        self._unusable_proxy = unusable_proxy
         self._answering: asyncio.Task[Response] | None = None
+
+    @property
+    def signs_with_key(self) -> bool:
+        """Whether the registry is known to sign in with a key."""
+        return self.reference.is_ollama or self.settings.dialect == "ollama"
 
     @property
     def host(self) -> str:
@@ -74,6 +88,8 @@ class Way:
 
     async def proxy_used(self) -> Finding:
         """Find the proxy on the way, and whether it lets us through."""
+        if self._unusable_proxy is not None:
+            return failed(self._unusable_proxy)
         proxy = self._proxy
         if proxy is None:
             return ok("no proxy is on the way")
@@ -116,22 +132,18 @@ class Way:
         """Check that both sides speak the same of the two."""
         if self.origin.scheme == "http":
             try:
-                await self.answer()
+                async with asyncio.timeout(_LOOK):
+                    await self.answer()
             except TLSFailed as error:
                 return failed(error)
-            except RegistryPushError:
-                pass
+            except (RegistryPushError, TimeoutError):
+                pass  # the registry's, which other checks are about
             if self.origin.is_loopback:
                 return ok("http, which does not leave this machine")
             return warn("everything goes over http, unencrypted, a login too", "use https, if the registry has it")
-        if self._proxy is None and await look(self.origin.host, self.origin.port, patience=_LOOK) is None:
-            return failed(
-                TLSFailed(
-                    f"{self.host} does not speak https",
-                    hint=step("for http, write http:// before the host, or say ", Setting("plain_http")),
-                )
-            )
-        return ok("it speaks https")
+        if self._proxy is not None:
+            return ok("a proxy passes on what https sends")
+        return _no_https(self.host, await spoken(self.origin.host, self.origin.port, patience=_LOOK))
 
     async def tls_version(self) -> Finding:
         """Find the version of TLS that both sides speak."""
@@ -206,6 +218,25 @@ class Way:
             return x509.load_der_x509_certificate(shown.certificates[0]).not_valid_after_utc
         except ValueError:
             return None
+
+
+def _no_https(host: str, speech: Speech) -> Finding:
+    """Return what the first answer to a handshake of TLS means."""
+    match speech:
+        case Speech.TLS:
+            return ok("it speaks https")
+        case Speech.HTTP:
+            hint = step("for http, write http:// before the host, or say ", Setting("plain_http"))
+            return failed(TLSFailed(f"{host} does not speak https: it speaks http", hint=hint))
+        case Speech.OTHER:
+            hint = step("check the port: another service answers there")
+            return failed(NotARegistry(f"{host} speaks neither https nor http", hint=hint))
+        case Speech.NONE:
+            hint = step("check the port; if it is reached by http, write http:// before the host")
+            return failed(ConnectionLost(f"{host} closes the connection when it is spoken to in TLS", hint=hint))
+        case Speech.SILENT:
+            hint = step("check the port, or ask who runs it: something holds the connection open and says nothing")
+            return failed(TimedOut(f"{host} takes connections, and does not answer", hint=hint))
 
 
 def _verify_code(error: TLSFailed) -> int:
