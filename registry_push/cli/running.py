@@ -19,6 +19,7 @@ from .. import collector
 from ..content.threads import no_thread
 from ..errors import Interrupted, RegistryPushError
 from ..events import Event, ModelFailed, Warned
+from ..http.lookup_loop import new_loop
 from ..interrupts import raise_on_interrupt
 from ..options.flags import homeless_warning
 from ..options.option import located
@@ -28,8 +29,9 @@ from .seeing_the_doctor import with_doctor
 
 # As a shell reports a program killed by SIGPIPE: the output did not reach its reader.
 BROKEN_PIPE: Final = 141
-# The next step if nothing was noted.
-_AGAIN: Final = "to resume, run the same command again"
+# The next step if nothing was noted, and if the command transfers nothing.
+_RESUME_BY_AGAIN: Final = "to resume, run the same command again"
+_AGAIN: Final = "run the same command again"
 
 
 class Outcome(Struct, frozen=True):
@@ -77,7 +79,7 @@ def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bo
             verb=verb,
             on_lost=lost.append,
         ),
-        is_noted=not flags.get("no_resume", True) and not flags.get("dry_run", False),
+        again=_again(flags) if finishes else _AGAIN,
     )
     log_lost: list[OSError] = []
     if (log_file := flags.get("log_file")) is not None:
@@ -124,12 +126,12 @@ def not_printed(error: OSError) -> int:
 class _Locating:
     """A renderer that adds to an error about a value where the value was set.
 
-    `is_noted`: what is interrupted is noted to be resumed; else no message says so.
+    `again` replaces the next step of an interruption; None: what was interrupted is noted, and can be resumed.
     """
 
-    def __init__(self, shown: Renderer, *, is_noted: bool) -> None:
+    def __init__(self, shown: Renderer, *, again: str | None) -> None:
         self._shown = shown
-        self._is_noted = is_noted
+        self._again = again
 
     def __enter__(self) -> Self:
         self._shown.__enter__()
@@ -154,9 +156,14 @@ class _Locating:
         self._shown.result(lines, fields)
 
     def _located(self, error: RegistryPushError) -> RegistryPushError:
-        if isinstance(error, Interrupted) and not self._is_noted:
-            error.hint = _AGAIN
+        if isinstance(error, Interrupted) and self._again is not None:
+            error.hint = self._again
         return located(with_doctor(error))
+
+
+def _again(flags: Mapping[str, Any]) -> str | None:
+    """Return the next step for a transfer that was interrupted; None if it can be resumed."""
+    return _RESUME_BY_AGAIN if flags.get("no_resume", True) or flags.get("dry_run", False) else None
 
 
 def _print_raw(raw: bytes, out: TextIO, *, on_lost: Callable[[OSError], None]) -> None:
@@ -215,11 +222,11 @@ def _run_until_signalled(work: Work, show: Renderer, verb: Verb, *, finishes: bo
             ended.append(error)
 
     try:
-        with _handled(on_signal):
-            asyncio.run(watched())
+        with _handled(on_signal), asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(watched())
     except (asyncio.CancelledError, KeyboardInterrupt):
         name = received[0].name if received else "SIGINT"
-        raise Interrupted(f"stopped by {name}; {verb.kept}") from None
+        raise Interrupted(f"stopped by {name}; {verb.kept}" if finishes else f"stopped by {name}") from None
     except RuntimeError as error:
         # asyncio ends its threads in another thread, which may fail to start; the work's result is known by then.
         if (short := no_thread(error)) is None:

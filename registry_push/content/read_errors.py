@@ -136,6 +136,16 @@ def unreadable(path: Path, *, what: str = "the store") -> Unreadable:
         status = place.stat()
     if status is not None and pwd is not None:
         owner, hint = owner_of(status)
+        if status.st_uid == os.geteuid():
+            allowed = "u+rx" if stat.S_ISDIR(status.st_mode) else "u+r"
+            return Unreadable(
+                f"{what} can't be read: the mode of {place} keeps you, its owner, out",
+                hint=f"allow it: chmod {allowed} {place}",
+            )
+        if _is_own(place.parent):
+            return Unreadable(
+                f"{what} can't be read: {place} belongs to {owner}", hint=f"make it yours: sudo chown $USER {place}"
+            )
         group = _group(status.st_gid)
         needed = stat.S_IRGRP | stat.S_IXGRP if stat.S_ISDIR(status.st_mode) else stat.S_IRGRP
         if group is not None and status.st_mode & needed == needed:
@@ -146,8 +156,15 @@ def unreadable(path: Path, *, what: str = "the store") -> Unreadable:
 def owner_of(status: os.stat_result) -> tuple[str, str]:
     """Return the name of the owner of a file with this `status`, and the hint to run the command as that user."""
     user = _user(status.st_uid) if os.name == "posix" else None
-    sudo = user if user is not None else f"#{status.st_uid}"
+    sudo = user if user is not None else f"'#{status.st_uid}'"  # unquoted, it would begin a comment
     return user if user is not None else f"uid {status.st_uid}", f"run it as that user: sudo -u {sudo} registry-push …"
+
+
+def _is_own(folder: Path) -> bool:
+    """Return whether `folder` is this user's, and the system's administrator is another."""
+    with suppress(OSError):
+        return folder.stat().st_uid == os.geteuid() != 0
+    return False
 
 
 def _blocker(path: Path) -> Path:

@@ -158,6 +158,7 @@ for step, run in steps.items():
 
     def test_a_group_that_may_read_is_named(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o750)
+        os.chown(tmp_path, 54321, 0)
         error = read_errors.unreadable(tmp_path)
         assert "sudo usermod -aG root $USER" in (error.hint or "")
 
@@ -165,7 +166,28 @@ for step, run in steps.items():
         tmp_path.chmod(0o700)
         os.chown(tmp_path, 54321, 54321)
         error = read_errors.unreadable(tmp_path)
-        assert str(error).endswith("belongs to uid 54321") and "sudo -u #54321 " in (error.hint or "")
+        assert str(error).endswith("belongs to uid 54321") and "sudo -u '#54321' " in (error.hint or "")
+
+    @pytest.mark.parametrize(
+        ("owner", "words", "step"),
+        [
+            ("the user", "keeps you, its owner, out", "chmod u+r {}"),
+            ("root, in a folder of the user", "belongs to root", "sudo chown $USER {}"),
+        ],
+    )
+    def test_a_file_of_one_s_own_is_opened_or_taken_back(
+        self, tmp_path: Path, owner: str, words: str, step: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Proposing `sudo -u` to oneself, or to work as root for good, mends nothing."""
+        file = tmp_path / "key"
+        file.write_bytes(b"")
+        file.chmod(0)
+        os.chown(tmp_path, 54321, 54321)
+        if owner == "the user":
+            os.chown(file, 54321, 54321)
+        monkeypatch.setattr(os, "geteuid", lambda: 54321)
+        error = read_errors.unreadable(file, what="the key")
+        assert words in str(error) and step.format(file) in (error.hint or ""), error.hint
 
     def test_a_closed_usual_place_is_named_only_if_no_other_is_there(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
