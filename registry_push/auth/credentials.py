@@ -21,6 +21,8 @@ from .login_reading import read_document
 
 # The sources that `login` cannot replace: they are looked into before what it keeps.
 TYPED: Final = "--username"
+# As `TYPED`, in a request to the service.
+REQUESTED: Final = "the request"
 _VARIABLE: Final = "DOCKER_AUTH_CONFIG"
 
 
@@ -48,7 +50,7 @@ class Credential:
 
     def next_step(self, host: str) -> Hint:
         """Return what to do if the registry at `host` refuses it."""
-        if self.source == TYPED:
+        if self.source in (TYPED, REQUESTED):
             return step("check the user name and the password, and what this account may do there")
         if self.source == _VARIABLE:
             return step(f"correct {_VARIABLE}, or check what this account may do there")

@@ -118,7 +118,7 @@ async def run_program(
 ) -> Ended:
     """Run the program with `given` on its standard input; return what it printed within `patience` seconds.
 
-    Nothing is left running, whatever happens.
+    The program is not left running, whatever happens. What it has started itself may be, and is not waited for.
     """
     transport, listener = await asyncio.get_running_loop().subprocess_exec(
         _Listener, path, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=dict(environ)

@@ -129,7 +129,9 @@ def _explaining(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise unreadable(path, what="the key") from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise KeyNotFound(f"no key at {path}") from error
+        raise KeyNotFound(
+            f"no key at {path}", hint=step("create one: ", Command(f"key create --key {path}"))
+        ) from error
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and passes(error):
             raise read_error(error, "the key", path=path) from error

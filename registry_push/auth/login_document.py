@@ -16,6 +16,8 @@ from ..model.reference import DOCKER_HUB
 
 # Such files have a few kilobytes; this bounds what a wrong path can make us read.
 MOST_BYTES: Final = 1024 * 1024
+# The variable that can hold a document (GitLab's runners read it too).
+VARIABLE: Final = "DOCKER_AUTH_CONFIG"
 # Docker files its Hub's login under a URL of API version 1 (docker's registry/config.go, IndexServer). It must never be
 # used for another registry, nor another registry's login for it (CVE-2021-41092).
 DOCKER_HUB_KEY: Final = "https://index.docker.io/v1/"
@@ -38,9 +40,9 @@ class LoginDocument(Struct, frozen=True):
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise InvalidSettings(f"{source} is not JSON: {why_not_json(error)}") from error
+            raise InvalidSettings(f"{source} is not JSON: {why_not_json(error)}", hint=_hint(source)) from error
         if not isinstance(document, dict):
-            raise InvalidSettings(f"{source} is not a JSON object")
+            raise InvalidSettings(f"{source} is not a JSON object", hint=_hint(source))
         return cls(document, source)
 
     def section(self, name: str) -> dict[str, Any]:
@@ -49,7 +51,7 @@ class LoginDocument(Struct, frozen=True):
         if section is None:
             return {}
         if not isinstance(section, dict):
-            raise InvalidSettings(f"{name} is not a JSON object in {self.source}")
+            raise InvalidSettings(f"{name} is not a JSON object in {self.source}", hint=_hint(self.source))
         return section
 
     def by_key(self, name: str) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class LoginDocument(Struct, frozen=True):
     def text(self, value: object, where: str) -> str:
         """Return `value`, which is filed at `where`. Raises `InvalidSettings` if it is no string."""
         if not isinstance(value, str):
-            raise InvalidSettings(f"{where} is not a string in {self.source}")
+            raise InvalidSettings(f"{where} is not a string in {self.source}", hint=_hint(self.source))
         return value
 
     def with_login(self, key: str, username: str, password: str) -> Self:
@@ -113,6 +115,12 @@ class LoginDocument(Struct, frozen=True):
             return json.dumps(self.document, indent="\t", allow_nan=False).encode()
         except ValueError as error:
             raise InvalidSettings(f"{self.source} has a number that JSON can't say; it is left as it is") from error
+
+
+def _hint(source: str) -> str:
+    return (
+        "correct the variable, or unset it" if source == VARIABLE else "correct it; or move it away, and log in again"
+    )
 
 
 def server_name(host: str) -> str:

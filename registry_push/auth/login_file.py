@@ -63,7 +63,7 @@ class LoginFile:
             if helper is not None and path and "/" not in helper[1]:
                 raise UsageError(
                     f"{helper[0].program} keeps the logins for {host}, and knows no parts of a registry",
-                    hint=f"log in at {host}; or name another file: --authfile FILE",
+                    hint=f"log in to {host}; or name another file: --authfile FILE",
                 )
             if helper is None:
                 after = document.with_login(key, username, password)

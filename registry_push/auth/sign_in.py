@@ -12,7 +12,7 @@ from ..model import HTTPOrigin
 from ..protocol.clear_text import may_sign_in
 from ..settings import Settings
 from .ambient import ambient_login
-from .credentials import TYPED, Credential, CredentialStore
+from .credentials import REQUESTED, TYPED, Credential, CredentialStore
 from .identity import Identity, default_key_path, mode_warning
 from .refresh_tokens import RefreshTokens
 from .tokens import Authenticator
@@ -37,7 +37,7 @@ class SignIn:
         self._reading = asyncio.Lock()
         self._told: set[str] = set()
         self._explicit = (
-            Credential(TYPED, settings.username, settings.password)
+            Credential(REQUESTED if settings.http_said_by == "request" else TYPED, settings.username, settings.password)
             if settings.username is not None and settings.password is not None
             else None
         )

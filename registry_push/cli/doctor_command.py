@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ..options.flags import BROKEN, option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from .candidates import hosts
 from .render import Renderer
+from .render.line_breaks import broken
 from .running import Outcome, run
 
 if TYPE_CHECKING:
@@ -68,23 +70,27 @@ def command(
     if lists:
         run(flags, _listing)
         return
+    if report and flags["as_json"]:
+        raise UsageError("--report prints Markdown, --json prints JSON", hint="leave one of them out")
     subjects, settings = _subjects(places, writes), settings_of(flags)
     only = tuple(part for each in only for part in each.split(",") if part)
     if settings.username is not None and len({subject.reference.host for subject in subjects}) > 1:
         raise UsageError(
             "--username is one registry's login, and several are to be examined",
-            hint="examine one after the other; or log in at each: registry-push login HOST",
+            hint="examine one after the other; or log in to each: registry-push login HOST",
         )
-    broken: RegistryPushError | None = ctx.meta.get(BROKEN)
+    unreadable: RegistryPushError | None = ctx.meta.get(BROKEN)
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
         from ..http.loading import load_aiohttp
 
         load_aiohttp(os.environ)
         from ..verbs.doctor.examine import examine
+        from .render.tables import terminal_width
 
-        printed = _Printed(verbose=flags["verbose"], quiet=flags["quiet"] or report or flags["as_json"])
-        done = await examine(subjects, settings=settings, only=only, config=broken, tell=printed.print, sink=show)
+        quiet = flags["quiet"] or report or flags["as_json"]
+        printed = _Printed(verbose=flags["verbose"], quiet=quiet, width=terminal_width(sys.stdout))
+        done = await examine(subjects, settings=settings, only=only, config=unreadable, tell=printed.print, sink=show)
         last = [done.verdict] if done.untried is None else [done.untried, done.verdict]
         lines = _report(done, settings.home, hosts=names_hosts) if report else [*printed.end, *last]
         return Outcome(lines, _fields(done), code=done.exit_code)
@@ -94,9 +100,10 @@ def command(
 
 async def _listing(_: Renderer, _stop: asyncio.Event) -> Outcome:
     from ..verbs.doctor.table import CHECKS
-    from .render.tables import check_lines
+    from .render.tables import check_lines, terminal_width
 
-    lines = check_lines([(check.id, check.about.value, check.what) for check in CHECKS])
+    rows = [(check.id, check.about.value, check.what) for check in CHECKS]
+    lines = check_lines(rows, width=terminal_width(sys.stdout))
     fields = [{"id": check.id, "about": check.what, "needs": list(check.needs)} for check in CHECKS]
     return Outcome(lines, {"checks": fields})
 
@@ -150,9 +157,13 @@ def _repository(text: str, *, writes: bool = False) -> Subject | None:
 
 
 class _Printed:
-    """Prints each check as soon as it has ended, below the name of what it is about. `quiet`: nothing."""
+    """Prints each check as soon as it has ended, below the name of what it is about. `quiet`: nothing.
 
-    def __init__(self, *, verbose: bool, quiet: bool) -> None:
+    Lines are broken between words to fit `width` columns; None: they may have any length.
+    """
+
+    def __init__(self, *, verbose: bool, quiet: bool, width: int | None) -> None:
+        self._width = width
         self._verbose = verbose
         self._quiet = quiet
         self._about: str | None = None
@@ -172,9 +183,13 @@ class _Printed:
             return
         is_well = finding.state.value in ("ok", "skipped")
         evidence = f" ({finding.evidence})" if finding.evidence and (self._verbose or not is_well) else ""
-        click.echo(f"  {_MARKS[finding.state.value]:<5} {each.id:<22} {finding.summary}{evidence}")
+        self._echo(f"  {_MARKS[finding.state.value]:<5} {each.id:<22} ", f"{finding.summary}{evidence}")
         if finding.fix and not is_well:
-            click.echo(f"{'':<31}→ {finding.fix}")
+            self._echo(f"{'':<31}→ ", finding.fix)
+
+    def _echo(self, start: str, words: str) -> None:
+        lines = broken(words, self._width - len(start) if self._width is not None else None)
+        click.echo(f"\n{'':<{len(start)}}".join([start + lines[0], *lines[1:]]))
 
     @property
     def end(self) -> list[str]:

@@ -35,7 +35,7 @@ COMPAT = option(
 @COMPAT
 @options("login", "output")
 def command(host: str | None, lists: bool, no_check: bool, **flags: Any) -> None:
-    """Log in at a registry: check the user name and the password there, and keep them where docker or podman would.
+    """Log in to a registry: check the user name and the password there, and keep them where docker or podman would.
 
     HOST is HOST[:PORT], or HOST/PATH for a part of a registry, which podman's file can have a login of its own for. If
     the file names a credential helper, the helper keeps the password. With --authfile, the login is kept in that file.
@@ -51,7 +51,7 @@ def command(host: str | None, lists: bool, no_check: bool, **flags: Any) -> None
     if lists == (host is not None):
         if lists:
             raise UsageError("--list shows every login; it takes no host", hint="leave the host out")
-        raise UsageError("name the registry to log in at", hint="for example: registry-push login registry.example.com")
+        raise UsageError("name the registry to log in to", hint="for example: registry-push login registry.example.com")
     if host is None:
         run(flags, _listing(settings_of({**flags, "username": None, "password_stdin": False})))
         return
@@ -92,7 +92,8 @@ def command(host: str | None, lists: bool, no_check: bool, **flags: Any) -> None
             "file": str(done.kept.path),
             "helper": done.kept.helper,
         }
-        return Outcome([f"logged in at {registry} as {done.username}; kept in {done.kept}"], fields)
+        words = f"logged in to {registry} as {done.username}; kept in {done.kept}"
+        return Outcome([] if flags["quiet"] else [words], fields)
 
     run(flags, work)
 
@@ -100,8 +101,8 @@ def command(host: str | None, lists: bool, no_check: bool, **flags: Any) -> None
 def _asked_name(registry: LoginHost) -> str:
     """Ask for the user name at the terminal. Raises `UsageError` without one."""
     if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError(f"as whom to log in at {registry}?", hint="give --username NAME and --password-stdin")
-    answer: str = click.prompt(f"User name at {registry}", err=True)
+        raise UsageError(f"no user name was given for {registry}", hint="give --username NAME and --password-stdin")
+    answer: str = click.prompt(f"User name for {registry}", err=True)
     return answer
 
 
@@ -135,6 +136,6 @@ def _listing(settings: Settings) -> Any:
             [(each.host, each.username or "", each.source) for each in found], width=terminal_width(sys.stdout)
         )
         fields = [{"host": each.host, "username": each.username, "source": each.source} for each in found]
-        return Outcome(lines or ["no login is kept"], {"logins": fields})
+        return Outcome(lines or ["no logins are kept"], {"logins": fields})
 
     return work

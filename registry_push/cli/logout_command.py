@@ -35,8 +35,12 @@ def command(host: str, **flags: Any) -> None:
         registry = LoginHost.parse(host)
         was = await log_out(registry, settings=settings, compat=flags["compat"], sink=show)
         words = (
-            f"logged out at {registry}; it was in {was}" if was is not None else f"there was no login for {registry}"
+            f"logged out of {registry}; the login was in {was}"
+            if was is not None
+            else f"there was no login for {registry}"
         )
-        return Outcome([words], {"host": str(registry), "was": str(was) if was is not None else None})
+        return Outcome(
+            [] if flags["quiet"] else [words], {"host": str(registry), "was": str(was) if was is not None else None}
+        )
 
     run(flags, work)

@@ -27,7 +27,7 @@ _COMMANDS: Final = {
     "inspect": "show what a model is made of, here or at a registry",
     "doctor": "find out what keeps models from being pushed, and what mends it",
     "config": "show every setting, and where its value comes from",
-    "login": "log in at a registry, as docker and podman do",
+    "login": "log in to a registry, as docker and podman do",
     "logout": "forget the login for a registry",
     "key": "show or create the ed25519 key that signs in to Ollama's registry",
     "serve": "serve Ollama's POST /api/push to programs that push through its API",

@@ -7,12 +7,16 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import click
 
 from ..errors import RegistryPushError, UsageError, quoted
 from ..text.user_part import without_login
 from .render import Kind, renderer
+
+# What docker login calls a password.
+_PASSWORDS: Final = ("-p", "--password")
 
 
 def as_ours(error: click.ClickException) -> RegistryPushError:
@@ -23,6 +27,9 @@ def as_ours(error: click.ClickException) -> RegistryPushError:
         from ..text.suggestions import did_you_mean
 
         known = error.possibilities or ()
+        if error.option_name in _PASSWORDS and "--password-stdin" in _options(context):
+            hint = "a command line is seen by others: pipe the password to --password-stdin, or let it be asked for"
+            return UsageError(f"{path} has no option {quoted(error.option_name)}", hint=hint)
         hint = did_you_mean(error.option_name, known) or f"see the options: {path} --help"
         return UsageError(f"{path} has no option {quoted(error.option_name)}", hint=hint)
     # click quotes what it does not understand, which may be an address with a login.
@@ -30,6 +37,12 @@ def as_ours(error: click.ClickException) -> RegistryPushError:
     said = re.sub(r"\. Recognized values: .*", "; write true or false", said)
     said = said.partition(". Choose from:")[0]  # the choices are in the name already
     return UsageError(said[:1].lower() + said[1:], hint=f"see how it is used: {path} --help")
+
+
+def _options(context: click.Context | None) -> frozenset[str]:
+    """Return the options that the command takes."""
+    parameters = context.command.params if context is not None else ()
+    return frozenset(name for each in parameters for name in each.opts)
 
 
 def say(error: RegistryPushError) -> int:

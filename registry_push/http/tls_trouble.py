@@ -79,9 +79,8 @@ async def _second_look(case: Circumstances, did: str) -> TLSFailed | None:
         return TLSFailed(
             f"{netloc} speaks https: write https://{netloc}/…",
             hint=step(
-                "leave out ",
-                Setting("plain_http"),
-                "; if its CA is a private one, name that: ",
+                *(("leave out ", Setting("plain_http"), "; ") if case.settings.at(netloc).plain_http else ()),
+                "if its CA is a private one, name that: ",
                 Setting("ca_file", "FILE"),
             ),
             url=case.url,

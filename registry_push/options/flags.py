@@ -202,7 +202,7 @@ def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None)
     own_options = {each.key: each for each in own(ctx)}
     lines: dict[str, object] = {}
     for key, value in configuration.values.items():
-        if key == "host" and isinstance(value, dict):
+        if key == "host" and isinstance(value, dict | list):
             from .host_sections import HOSTS, host_sections
 
             ctx.meta[HOSTS] = host_sections(value, table(ctx), configuration)
@@ -213,7 +213,12 @@ def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None)
             from ..text.suggestions import did_you_mean
 
             hint = (
-                did_you_mean(key, table(ctx)) or "use a flag's long name, without --: registry-push config lists them"
+                'write [host."HOST"] for each'
+                if key == "hosts"
+                else (
+                    did_you_mean(key, table(ctx))
+                    or "use a flag's long name, without --: registry-push config lists them"
+                )
             )
             raise InvalidSettings(f"{where(key)}: {quoted(key)} is no flag", hint=hint)
         if key == "config":

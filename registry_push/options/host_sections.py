@@ -16,25 +16,41 @@ from .option import Option, own
 # Where the context keeps the tables: for each host, converted values by the names of their options.
 _HOST: Final = LazyPattern(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
 HOSTS: Final = "registry_push.options.hosts"
+_LAST_PORT: Final = 65535
 # Of these two only one can be set.
 _EITHER: Final = {"chunk_size", "one_put"}
 _KEYS: Final = tuple(field.replace("_", "-").replace("realms", "realm") for field in HOST_FIELDS)
 
 
 def host_sections(
-    sections: Mapping[str, Any], known: Mapping[str, Option], configuration: Configuration
+    sections: Mapping[str, Any] | list[Any], known: Mapping[str, Option], configuration: Configuration
 ) -> dict[str, dict[str, Any]]:
     """Return the values in the tables by host and option, converted. `known` are all options by key.
 
     Raises `InvalidSettings` that names the line.
     """
+    if not isinstance(sections, dict):
+        raise InvalidSettings(
+            f"{configuration.where('host')}: host is no table", hint='name the registry: [host."HOST:PORT"]'
+        )
+    seen: dict[str, str] = {}
     for host in sections:
-        if not _HOST.compiled.match(host):
+        if not _names_host(host):
             raise InvalidSettings(
                 f'{configuration.where("host")}: [host."{printable(host)}"] names no host',
                 hint="write HOST or HOST:PORT",
             )
+        if (other := seen.setdefault(host.lower(), host)) != host:
+            raise InvalidSettings(
+                f'{configuration.path}: [host."{other}"] and [host."{host}"] are the same host',
+                hint="put all settings of the host into one table",
+            )
     return {host: _section(host, section, known, configuration) for host, section in sections.items()}
+
+
+def _names_host(text: str) -> bool:
+    port = text.rpartition(":")[2]
+    return bool(_HOST.compiled.match(text)) and not (port.isdigit() and ":" in text and int(port) > _LAST_PORT)
 
 
 def _section(host: str, section: Any, known: Mapping[str, Option], configuration: Configuration) -> dict[str, Any]:
@@ -45,6 +61,11 @@ def _section(host: str, section: Any, known: Mapping[str, Option], configuration
         )
     found: dict[str, Any] = {}
     for key, value in section.items():
+        if isinstance(value, dict):  # [host.registry.example.com]: a dot without quotes begins another table
+            raise InvalidSettings(
+                f"{configuration.path}: [host.{host}.{key}…] is no host, since a dot outside of quotes divides tables",
+                hint=f'put the host in quotes: [host."{host}.{key}…"]',
+            )
         where = f'{configuration.path}: [host."{host}"]: {key}'
         option = known.get(key)
         if key not in _KEYS or option is None:

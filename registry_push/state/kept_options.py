@@ -5,13 +5,22 @@ Logins are not among them: passwords are not stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
+from ..model import HTTPOrigin
 from ..protocol.addresses import parse_networks
-from ..settings import LARGEST_CHUNK_SIZE, SMALLEST_CHUNK_SIZE, Dialect, Mount, Settings
+from ..settings import (
+    HOST_FIELDS,
+    LARGEST_CHUNK_SIZE,
+    SMALLEST_CHUNK_SIZE,
+    Dialect,
+    Mount,
+    Settings,
+    with_ports,
+)
 
 # By the names of `Settings`; pairs, so that records can be compared.
 Kept = tuple[tuple[str, Any], ...]
@@ -22,6 +31,7 @@ _WORDS: Final = (
     *("plain_http", "tls_verify", "system_certs", "dialect", "chunk_size", "one_put", "no_clobber", "recheck", "mount"),
 )
 _MOST_REALMS: Final = 1000
+_MOST_HOSTS: Final = 1000
 # Characters; Linux takes paths of 4096 bytes.
 LONGEST: Final = 4096
 
@@ -33,6 +43,10 @@ def kept_of(settings: Settings) -> Kept:
     options |= {name: list(getattr(settings, name)) for name in _LISTS}
     usual = Settings(home=settings.home)
     told = {name: value for name, value in options.items() if value != _plain(getattr(usual, name))}
+    if settings.hosts:
+        told["hosts"] = {
+            host: {name: _as_json(value) for name, value in fields.items()} for host, fields in settings.hosts.items()
+        }
     return tuple(sorted(told.items()))
 
 
@@ -48,10 +62,41 @@ def read_kept(options: Mapping[str, Any]) -> Kept | None:
 
 
 def with_kept(base: Settings, kept: Kept, *, models: Path) -> Settings:
-    """Return `base` with the store and the options of a record. Raises `InvalidSettings`."""
-    told: dict[str, Any] = {name: Path(value) if name in _PATHS else value for name, value in kept}
-    told |= {name: tuple(told[name]) for name in _LISTS if name in told}
-    return replace(base, models=models, **told)
+    """Return `base` with the store and the options of a record. Raises `InvalidSettings`.
+
+    A table of a host in `base` counts only if the record has none: there, flags may have won over it.
+    """
+    told = {name: _as_setting(name, value) for name, value in kept if name != "hosts"}
+    return replace(base, models=models, hosts={**base.hosts, **_kept_hosts(kept)}, **told)
+
+
+def hosts_of(records: Iterable[tuple[HTTPOrigin | None, Kept]]) -> dict[str, dict[str, Any]]:
+    """Return, as `Settings.hosts`, how the records' runs reached the registries; each has its target's origin."""
+    found: dict[str, dict[str, Any]] = {}
+    for origin, kept in records:
+        tables = _kept_hosts(kept)
+        if origin is not None:
+            usual = {name: _as_setting(name, value) for name, value in kept if name in HOST_FIELDS}
+            for name in with_ports(origin.netloc):
+                usual |= tables.get(name, {})
+            found[origin.netloc] = usual
+        found |= tables
+    return found
+
+
+def _kept_hosts(kept: Kept) -> dict[str, dict[str, Any]]:
+    tables: Mapping[str, Mapping[str, Any]] = dict(kept).get("hosts", {})
+    return {host: {name: _as_setting(name, value) for name, value in fields.items()} for host, fields in tables.items()}
+
+
+def _as_setting(name: str, value: Any) -> Any:
+    if name in _PATHS:
+        return Path(value)
+    return tuple(value) if name in _LISTS else value
+
+
+def _as_json(value: object) -> object:
+    return str(value.absolute()) if isinstance(value, Path) else _plain(value)
 
 
 def is_path(value: object) -> bool:
@@ -76,6 +121,15 @@ def _are_networks(value: object) -> bool:
         return False
 
 
+def _are_hosts(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) <= _MOST_HOSTS
+        and all(isinstance(fields, dict) and fields.keys() <= {*HOST_FIELDS} for fields in value.values())
+        and all(_OPTIONS[name](each) for fields in value.values() for name, each in fields.items())
+    )
+
+
 # The values that each option of a record may have: those that `Settings` takes.
 _OPTIONS: Final[Mapping[str, Callable[[object], bool]]] = {
     "plain_http": lambda value: type(value) is bool,
@@ -89,6 +143,7 @@ _OPTIONS: Final[Mapping[str, Callable[[object], bool]]] = {
     "mount": lambda value: value in get_args(Mount),
     "allow_realms": _are_realms,
     "allow_addresses": _are_networks,
+    "hosts": _are_hosts,
     **dict.fromkeys(_PATHS, is_path),
 }
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ..auth.credential_helper import CredentialHelper
 from ..auth.credentials import TYPED, Credential, CredentialStore, filed_login
-from ..auth.login_document import LoginDocument, folded_key
+from ..auth.login_document import VARIABLE, LoginDocument, folded_key
 from ..auth.login_file import KeptLogin, LoginFile
 from ..auth.login_places import Compat, login_places, place_to_keep
 from ..auth.login_reading import read_document
@@ -31,7 +31,7 @@ _ALL: Final = "see every login: registry-push login --list"
 
 
 class LoginHost(Struct, frozen=True):
-    """A registry to log in at, and the part of it that the login is for: `path`, or all of it if that is empty."""
+    """A registry to log in to, and the part of it that the login is for: `path`, or all of it if that is empty."""
 
     host: str
     path: str
@@ -99,7 +99,7 @@ async def log_in(
     if host.path and place.is_docker_s:
         raise UsageError(
             f"docker keeps logins for whole registries, and {host} is a part of one",
-            hint=step(f"log in at {host.host}; or let podman's file have it: ", Setting("compat", "podman")),
+            hint=step(f"log in to {host.host}; or let podman's file have it: ", Setting("compat", "podman")),
         )
     is_checked = False
     if check:
@@ -123,7 +123,9 @@ async def log_out(
     place = place_to_keep(settings.at(host.host).authfile, settings.environ, settings.home, compat)
     was = await LoginFile(place, settings.environ).forget(host.host, host.path)
     if (left := await _used(host, settings)) is not None:
-        sink(Warned(f"there is still a login for {host}, of {left.username or 'a token'}, in {left.source}", _ALL))
+        is_file = left.source in map(str, login_places(None, settings.environ, settings.home))
+        again = f"forget that one too: registry-push logout {host} --authfile {left.source}" if is_file else _ALL
+        sink(Warned(f"there is still a login for {host}, of {left.username or 'a token'}, in {left.source}", again))
     return was
 
 
@@ -139,7 +141,9 @@ async def every_login(settings: Settings, sink: Sink = ignore) -> list[ListedLog
             if isinstance(place, Path):
                 document = await read_document(place)
             else:
-                document = LoginDocument.parse(place, "DOCKER_AUTH_CONFIG")
+                document = LoginDocument.parse(place, VARIABLE)
+            if document is None and place == settings.authfile:
+                sink(Warned(f"{place} is not there"))
             if document is not None:
                 for login in await _listed(document, settings, sink):
                     found.setdefault(login.host, login)

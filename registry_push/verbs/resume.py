@@ -36,6 +36,7 @@ from ..registry.registries import Registries
 from ..settings import Party, Settings
 from ..state.copy_record import CopyRecord
 from ..state.journal import JOURNAL, Journal
+from ..state.kept_options import hosts_of
 from ..state.private_files import NotPrivate
 from ..state.push_record import PushRecord
 from ..state.records import Record
@@ -206,6 +207,9 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
     forgotten, with a warning, in the order of `wanted`; the registry will expire it. Ollama's knows no request for it.
     Cancelling is safe.
     """
+    # As the runs reached the registries that have begun the uploads.
+    reached = hosts_of((record.origin, record.options) for record, _ in journal.records())
+    settings = replace(settings, hosts={**settings.hosts, **reached})
     # The service records uploads over http that its clients allowed: the user who runs this command has not allowed it.
     wary = replace(settings, username=None, password=None, http_said_by="request")
     said = frozenset(record.origin for record, _ in journal.records())

@@ -65,7 +65,7 @@ def read(file: Path) -> Any:
 async def test_a_login_is_checked_kept_and_used(locked: DockerRegistry | ZuulRegistry, tmp_path: Path) -> None:
     done = await login(locked.host, "--username", "me", home=tmp_path)
     assert done.code == 0, done.err
-    assert done.out == f"logged in at {locked.host} as me; kept in {tmp_path / DOCKER}\n"
+    assert done.out == f"logged in to {locked.host} as me; kept in {tmp_path / DOCKER}\n"
     assert read(tmp_path / DOCKER) == {"auths": {locked.host: {"auth": AUTH}}}
     assert stat.S_IMODE((tmp_path / DOCKER).stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / DOCKER).parent.stat().st_mode) == 0o700

@@ -39,11 +39,15 @@ class SetUp:
         server.on("GET", "/v2/", *answers)
         self.host = f"127.0.0.1:{server.port}"
 
-    async def examine(self, *only: str) -> Examination:
+    async def examine(self, *only: str, also: tuple[str, ...] = (), patience: float = 60.0) -> Examination:
+        """Examine them, and the registries `also`, with more time than a busy machine takes."""
         given = {"state_dir": self.home / "state", **self.given}
         settings = Settings(home=self.home, models=self.home / "models", **given)
         subject = Subject(Reference.parse(f"{self.host}/{REPOSITORY}"), is_repository=self.writes, writes=self.writes)
-        return await examine([subject], settings=settings, only=only, tell=lambda _: None)
+        subjects = [subject, *(Subject(Reference.parse(f"{host}/{REPOSITORY}")) for host in also)]
+        return await examine(
+            subjects, settings=settings, only=only, tell=lambda _: None, patience=patience, deadline=2 * patience
+        )
 
     async def found(self, *only: str) -> dict[str, Finding]:
         """What each check has found."""

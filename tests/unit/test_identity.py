@@ -138,7 +138,7 @@ def test_a_missing_key_says_how_to_make_one(tmp_path: Path) -> None:
     for path in (tmp_path / "key", tmp_path / "no" / "folder" / "key", KEYS / "id_ed25519" / "below"):
         with pytest.raises(KeyNotFound) as caught:
             Identity.load(path)
-        assert (caught.value.exit_code, caught.value.hint) == (3, "create one: registry-push key create")
+        assert (caught.value.exit_code, caught.value.hint) == (3, f"create one: registry-push key create --key {path}")
 
 
 def write(path: Path, key: object, private_format: PrivateFormat, passphrase: bytes = b"") -> Path:

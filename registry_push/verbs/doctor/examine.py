@@ -129,16 +129,17 @@ async def examine(
     config: RegistryPushError | None = None,
     tell: Callable[[Examined], object],
     sink: Sink = ignore,
+    patience: float = _A_CHECK,
     deadline: float = _ALL,
 ) -> Examination:
     """Run the checks and call `tell` with each in the table's order as soon as it and those before it have ended.
 
-    `config` is what reading the configuration file raised. Ends within `deadline` seconds. Raises `UsageError` for an
-    unknown check. Cancelling is safe: an upload that a check has opened is deleted.
+    `config` is what reading the configuration file raised. A check may take `patience` seconds, all of them `deadline`.
+    Raises `UsageError` for an unknown check. Cancelling is safe: an upload that a check has opened is deleted.
     """
     checks = chosen(only, there=bool(subjects), writes=any(subject.writes for subject in subjects))
     # A request outlives its check a little, so that an upload which opens late can be deleted.
-    patient = replace(settings, timeout=min(settings.timeout, _A_CHECK + _LAST), retries=0)
+    patient = replace(settings, timeout=min(settings.timeout, patience + _LAST), retries=0)
     unusable: RegistryPushError | None = None
     try:
         Proxies.of(settings.environ)
@@ -153,11 +154,11 @@ async def examine(
         ]
         uploads = [Upload(there) if subject.writes else None for subject, there in zip(subjects, theres, strict=True)]
         here = Here(settings, config, wants_key=not subjects or any(there.signs_with_key for there in theres))
-        runs = [_Run(None, [check for check in checks if check.about is About.HERE], lambda _: here, ends)]
+        runs = [_Run(None, [check for check in checks if check.about is About.HERE], lambda _: here, patience, ends)]
         for there, upload in zip(theres, uploads, strict=True):
             about = {About.THERE, About.UPLOADS} if upload is not None else {About.THERE}
             mine = [check for check in checks if check.about in about]
-            runs.append(_Run(there.host, mine, _subject_of(there, upload), ends))
+            runs.append(_Run(there.host, mine, _subject_of(there, upload), patience, ends))
         try:
             found: list[Examined] = []
             for run in runs:
@@ -187,11 +188,17 @@ class _Run:
     """The checks of one registry, or of this machine: each waits for those that it needs."""
 
     def __init__(
-        self, host: str | None, checks: Sequence[Check], subject: Callable[[Check], object], ends: float
+        self,
+        host: str | None,
+        checks: Sequence[Check],
+        subject: Callable[[Check], object],
+        patience: float,
+        ends: float,
     ) -> None:
         self._host = host
         self._checks = checks
         self._subject = subject
+        self._patience = patience
         self._ends = ends
         self._tasks: dict[str, asyncio.Task[Finding]] = {}
 
@@ -228,7 +235,7 @@ class _Run:
         left = self._ends - asyncio.get_running_loop().time()
         if left <= 0:
             return out_of_time(stops=stops)
-        seconds = min(_A_CHECK, left)
+        seconds = min(self._patience, left)
         look: Callable[[object], Awaitable[Finding]] = check.look
         try:
             async with asyncio.timeout(seconds):

@@ -26,6 +26,7 @@ from ...model import Manifest, ModelName
 from ...settings import Settings
 from ...state.journal import JOURNAL
 from ...state.private_files import exposed
+from ...text.hint import Command, step
 from .finding import Finding, failed, ok, skipped, warn
 
 _WHO_WANTS_IT: Final = "only Ollama's registry, and those that sign in as it does, want one"
@@ -128,7 +129,9 @@ class Here:
         if path is not None and await in_thread(os.path.lexists, path):
             return ok(f"the key is {path}")
         if self._settings.key is not None:
-            return self._about_key(KeyNotFound(f"no key at {path}"))
+            return self._about_key(
+                KeyNotFound(f"no key at {path}", hint=step("create one: ", Command(f"key create --key {path}")))
+            )
         return ok("there is no key", _WHO_WANTS_IT)
 
     async def key_mode(self) -> Finding:

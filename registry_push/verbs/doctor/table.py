@@ -19,7 +19,7 @@ class About(Enum):
 
     HERE = "this machine"
     THERE = "a registry"
-    UPLOADS = "uploads to a repository, with --write"
+    UPLOADS = "uploads (--write)"
 
 
 class Check(Struct, frozen=True):

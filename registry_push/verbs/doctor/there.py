@@ -82,7 +82,7 @@ class There(Way):
 
     async def kind(self) -> Finding:
         """Say which registry it is, and what is known and was learned of it."""
-        from ...registry.kinds import known_profile, recognised
+        from ...registry.kinds import KINDS, known_profile, recognised
 
         response = await self.answer()
         found, known = recognised(self.origin.host, response.headers), known_profile(self.host)
@@ -91,7 +91,8 @@ class There(Way):
         told = (*profile.words, *([f"Server: {server}"] if server else []))
         if found is None:
             return ok("it is none that is known by name; what it can do is learned", "; ".join(told))
-        return ok(f"it is {found.name}: {found.fact}", "; ".join(told))
+        name = f"{found.name} or one like it" if found is KINDS[-1] else found.name
+        return ok(f"it is {name}: {found.fact}", "; ".join(told))
 
     def _learned(self) -> Profile | None:
         from ..resume import open_journal

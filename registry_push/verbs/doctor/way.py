@@ -180,6 +180,8 @@ class Way:
             return ok("its certificate is trusted")
         days = (ends - datetime.now(UTC)).days
         words = f"valid until {ends:%Y-%m-%d}"
+        if days < 0:
+            return warn(f"its certificate ended on {ends:%Y-%m-%d}", f"ask who runs {self.host} to renew it")
         if days < _SOON:
             return warn(f"its certificate ends in {days} days", f"ask who runs {self.host} to renew it", words)
         return ok("its certificate is trusted", words)
