@@ -126,6 +126,7 @@ async def _untrusted(error: aiohttp.ClientConnectorCertificateError, case: Circu
         netloc=netloc,
         host=host,
         now=datetime.now(UTC),  # as OpenSSL does
+        ca_file=case.settings.at(netloc).ca_file,
     )
     return TLSFailed(
         f"no trusted TLS connection to {netloc}: {'; '.join(each.words for each in found)}",

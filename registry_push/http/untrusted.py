@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 from typing import Final
 
 from cryptography import x509
@@ -17,8 +18,9 @@ from ..text.hint import Hint, Setting, step
 # OpenSSL's X509_V_ERR_… (x509_vfy.h), which are Python's `verify_code`.
 _DATES: Final = (9, 10)
 _NAMES: Final = (62, 64)
+_SIGNATURE: Final = 7
 _SELF_SIGNED: Final = 18
-_AUTHORITY: Final = (2, _SELF_SIGNED, 19, 20, 21)
+_AUTHORITY: Final = (2, _SIGNATURE, _SELF_SIGNED, 19, 20, 21)
 # Names of a certificate that are shown; hosting services have hundreds in one.
 _SHOWN_NAMES: Final = 8
 
@@ -30,10 +32,19 @@ class Reason(Struct, frozen=True):
     hint: str | Hint
 
 
-def reasons(code: int, words: str, chain: Sequence[bytes], *, netloc: str, host: str, now: datetime) -> list[Reason]:
+def reasons(
+    code: int,
+    words: str,
+    chain: Sequence[bytes],
+    *,
+    netloc: str,
+    host: str,
+    now: datetime,
+    ca_file: Path | None = None,
+) -> list[Reason]:
     """Return why the certificate of `netloc` is not trusted: OpenSSL's first error (`code`, `words`), and others.
 
-    `chain` are the server's certificates in DER, its own first; empty if unknown.
+    `chain` are the server's certificates in DER, its own first; empty if unknown. `ca_file` was trusted in vain.
     """
     known = _parsed(chain)
     # An expired CA that the server sends needlessly does not matter: it counts only if OpenSSL says so.
@@ -45,7 +56,7 @@ def reasons(code: int, words: str, chain: Sequence[bytes], *, netloc: str, host:
         found = [names or Reason(f"its certificate is not valid for {host}", _names_hint(netloc)), dates]
     elif code in _AUTHORITY:
         # First the problems that --ca-file does not fix.
-        found = [dates, names, _authority(code, known, netloc)]
+        found = [dates, names, _authority(code, known, netloc, ca_file)]
     else:
         found = [Reason(f"its certificate is not accepted: {words}", f"ask who runs {netloc} for another")]
     return [reason for reason in found if reason is not None]
@@ -113,12 +124,15 @@ def _fits(host: str, name: str) -> bool:
     return host == name or (name.startswith("*.") and host.partition(".")[2] == name[2:])
 
 
-def _authority(code: int, chain: Sequence[x509.Certificate], netloc: str) -> Reason:
-    hint = step("if it is to be trusted, name its CA: ", Setting("ca_file", "FILE"))
+def _authority(code: int, chain: Sequence[x509.Certificate], netloc: str, ca_file: Path | None) -> Reason:
+    before = "if it is to be trusted, " if ca_file is None else f"{ca_file} does not hold it; "
+    hint = step(f"{before}name its CA: ", Setting("ca_file", "FILE"))
+    if code == _SIGNATURE:
+        return Reason("its certificate is from a CA that has the name of a trusted one, and another key", hint)
     if code == _SELF_SIGNED or (len(chain) == 1 and chain[0].issuer == chain[0].subject):
         return Reason(
             "its certificate is self-signed, and not known here",
-            step("if it is to be trusted, name it: ", Setting("ca_file", "FILE")),
+            step(f"{before}name it: ", Setting("ca_file", "FILE")),
         )
     if not chain:
         return Reason("its certificate is from a CA that is not trusted here", hint)

@@ -129,6 +129,15 @@ async def test_a_self_signed_certificate_is_called_so(tmp_path: Path) -> None:
     assert "--ca-file" in text
 
 
+async def test_a_ca_file_that_does_not_hold_the_authority_is_named(authority: Authority, tmp_path: Path) -> None:
+    """Also one of the same name: a private CA was made anew."""
+    server = authority.issue(tmp_path / "server").server
+    for name, words in (("Another CA", "is not trusted here: 'Old Corp CA'"), ("Old Corp CA", "and another key")):
+        other = Authority.create(tmp_path / name, name=name)
+        text = await failure(server, ca_file=other.cert)
+        assert words in text and f"{other.cert} does not hold it; name its CA: --ca-file FILE" in text
+
+
 async def test_what_ca_file_does_not_mend_comes_before_it(authority: Authority, tmp_path: Path) -> None:
     text = await failure(authority.issue(tmp_path / "server", hosts=["a.test"], last=-1).server)
     message, _, hint = text.partition(" → ")
