@@ -124,7 +124,7 @@ class Stopping(_Told, frozen=True):
     """The run was told to stop, and finishes the requests under way: `left` bytes, about `seconds` (None: not known).
 
     Stopping at once instead would cost `cost` bytes, which have to be sent again; `loses_uploads` if that is because
-    the registry forgets an upload that is cut.
+    the registry forgets an upload that is cut, `may_lose_uploads` if it is not known whether it does.
     """
 
     name: ClassVar = "stopping"
@@ -132,6 +132,7 @@ class Stopping(_Told, frozen=True):
     seconds: float | None
     cost: int
     loses_uploads: bool
+    may_lose_uploads: bool = False
 
 
 class ManifestPushed(_Told, frozen=True):

@@ -57,6 +57,10 @@ class Credential:
         return step("log in again (", Login(host), "), or check what this account may do there")
 
 
+# The next step for a login that can't be read in a file.
+_ANEW: Final = step("log in again, which replaces it: ", Login())
+
+
 class CredentialStore:
     """Finds logins, reading the files each time, since logins change during a long push.
 
@@ -165,10 +169,12 @@ def _decode_auth(auth: str, where: str, config: LoginDocument) -> tuple[str, str
     try:
         decoded = base64.b64decode("".join(auth.split()), validate=True).decode()
     except UnicodeDecodeError:  # not chained: it holds the whole content
-        raise InvalidSettings(f"{where} is the base64 of a login that is not UTF-8, in {config.source}") from None
+        raise InvalidSettings(
+            f"{where} is the base64 of a login that is not UTF-8, in {config.source}", hint=_ANEW
+        ) from None
     except (binascii.Error, ValueError) as error:
-        raise InvalidSettings(f"{where} is not the base64 of a login in {config.source}") from error
+        raise InvalidSettings(f"{where} is not the base64 of a login in {config.source}", hint=_ANEW) from error
     username, colon, password = decoded.partition(":")
     if not colon or not username:
-        raise InvalidSettings(f"{where} is not the base64 of user:password in {config.source}")
+        raise InvalidSettings(f"{where} is not the base64 of user:password in {config.source}", hint=_ANEW)
     return username, password.strip("\0")  # old docker versions padded it

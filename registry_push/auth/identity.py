@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Final, Self
 
 from ..content.ollama.paths import read_small
@@ -130,7 +131,7 @@ def _explaining(path: Path) -> Iterator[None]:
         raise unreadable(path, what="the key") from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise KeyNotFound(
-            f"no key at {path}", hint=step("create one: ", Command(f"key create --key {path}"))
+            f"no key at {path}", hint=step("create one: ", Command(f"key create --key {quote(str(path))}"))
         ) from error
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and passes(error):

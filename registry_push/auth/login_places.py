@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal
@@ -12,6 +14,9 @@ from ..content.optional_files import is_there
 from ..errors import UsageError
 from ..text.hint import Setting, step
 
+# Where podman and skopeo keep logins of a user without $XDG_RUNTIME_DIR: of root by ssh, and in containers
+# (containers-auth.json(5)). It is gone after a restart, so we only read it: podman reads the other place too.
+RUN: Final = Path("/run/containers")
 # The name that a secret of Kubernetes has when it is mounted as it is (its documentation, "Docker config Secrets").
 _KUBERNETES_S: Final = ".dockerconfigjson"
 Compat = Literal["docker", "podman"]
@@ -41,6 +46,8 @@ def login_places(authfile: Path | None, environ: Mapping[str, str], home: Path |
     usual: list[Path] = []
     if home is not None:
         usual.append(home / ".docker" / "config.json")
+    if sys.platform == "linux" and not environ.get("XDG_RUNTIME_DIR"):
+        usual.append(RUN / str(os.getuid()) / "auth.json")
     usual += _podman_s(environ, home)
     return tuple(dict.fromkeys((*named, *(place for place in usual if place in named or is_there(place)))))
 

@@ -277,7 +277,7 @@ class Authenticator:
             f"{host} wants a login and there is none",
             hint=step(
                 "log in with: ",
-                Login(host),
+                Login(self._origin.as_typed),
                 "; or give ",
                 Setting("username", "NAME"),
                 " ",
@@ -293,5 +293,5 @@ class Authenticator:
         host = self._origin.netloc
         return Unauthorized(
             f"{host} refuses the login of {login.username or 'a token'} from {login.source} ({words})",
-            hint=login.next_step(host),
+            hint=login.next_step(self._origin.as_typed),
         )

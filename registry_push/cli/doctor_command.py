@@ -92,18 +92,20 @@ def command(
         printed = _Printed(verbose=flags["verbose"], quiet=quiet, width=terminal_width(sys.stdout))
         done = await examine(subjects, settings=settings, only=only, config=unreadable, tell=printed.print, sink=show)
         last = [done.verdict] if done.untried is None else [done.untried, done.verdict]
-        lines = _report(done, settings.home, hosts=names_hosts) if report else [*printed.end, *last]
+        folded = [line for words in last for line in broken(words, terminal_width(sys.stdout))]
+        lines = _report(done, settings.home, hosts=names_hosts) if report else [*printed.end, *folded]
         return Outcome(lines, _fields(done), code=done.exit_code)
 
     run(flags, work)
 
 
 async def _listing(_: Renderer, _stop: asyncio.Event) -> Outcome:
-    from ..verbs.doctor.table import CHECKS
-    from .render.tables import check_lines, terminal_width
+    from ..verbs.doctor.table import CHECKS, About
 
-    rows = [(check.id, check.about.value, check.what) for check in CHECKS]
-    lines = check_lines(rows, width=terminal_width(sys.stdout))
+    lines: list[str] = []
+    for about in About:
+        of = [f"  {check.id:<22} {check.what}" for check in CHECKS if check.about is about]
+        lines += [*([""] if lines else []), about.value, *of]
     fields = [{"id": check.id, "about": check.what, "needs": list(check.needs)} for check in CHECKS]
     return Outcome(lines, {"checks": fields})
 
@@ -139,7 +141,7 @@ def _subjects(places: tuple[str, ...], writes: tuple[str, ...]) -> list[Subject]
 
 
 def _repository(text: str, *, writes: bool = False) -> Subject | None:
-    """Return the subject if `text` names a repository and not only a host; if it `writes`, as a push takes names."""
+    """Return the subject if `text` names a repository and not only a host; to one that it `writes`, a push may go."""
     from ..verbs.doctor.examine import Subject
 
     for prefix in ("registry:", "docker://"):
@@ -150,7 +152,7 @@ def _repository(text: str, *, writes: bool = False) -> Subject | None:
         raise UsageError(f"{quoted(text)} names no registry", hint="name its host: HOST, or HOST/REPOSITORY")
     if not path.rstrip("/"):
         return None
-    reference = Reference.parse(text) if writes else Reference.parse_readable(text)
+    reference = Reference.parse(text)
     if writes:
         reference.check_writable()
     return Subject(reference, is_repository=True, writes=writes)

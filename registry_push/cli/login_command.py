@@ -93,6 +93,8 @@ def command(host: str | None, lists: bool, no_check: bool, **flags: Any) -> None
             "helper": done.kept.helper,
         }
         words = f"logged in to {registry} as {done.username}; kept in {done.kept}"
+        if not done.is_checked:
+            words = f"kept the login of {done.username} for {registry}, unchecked, in {done.kept}"
         return Outcome([] if flags["quiet"] else [words], fields)
 
     run(flags, work)

@@ -28,8 +28,7 @@ def with_doctor(error: RegistryPushError) -> RegistryPushError:
     with suppress(InvalidName):
         origin = HTTPOrigin.of(error.url)
         # A token service or a storage can be at fault too; the message names whom doctor can examine.
-        is_usual = origin.scheme == ("http" if origin.is_loopback else "https")
-        command = f"doctor {origin.netloc if is_usual else origin}"
+        command = f"doctor {origin.as_typed}"
         if origin.netloc in error.message and command not in (error.hint or ""):
             before = (*error.next_step.parts, "; to find out more: ") if error.next_step is not None else ()
             error.hint = step(*before, Command(command))

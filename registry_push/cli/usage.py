@@ -15,6 +15,18 @@ from ..errors import RegistryPushError, UsageError, quoted
 from ..text.user_part import without_login
 from .render import Kind, renderer
 
+# What other tools call our options (ollama, docker, podman, skopeo, curl, crane).
+_TO_TRUST: Final = "for http: --plain-http; to accept any certificate: --tls-verify=false"
+_MEANT: Final = {
+    "--insecure": _TO_TRUST,
+    "-k": _TO_TRUST,
+    "--http": "write --plain-http",
+    "--no-tls-verify": "write --tls-verify=false",
+    "--skip-tls-verify": "write --tls-verify=false",
+    "--cacert": "write --ca-file FILE",
+    "--ca": "write --ca-file FILE",
+    "--creds": "write --username NAME, and pipe the password to --password-stdin",
+}
 # What docker login calls a password.
 _PASSWORDS: Final = ("-p", "--password")
 
@@ -30,7 +42,9 @@ def as_ours(error: click.ClickException) -> RegistryPushError:
         if error.option_name in _PASSWORDS and "--password-stdin" in _options(context):
             hint = "a command line is seen by others: pipe the password to --password-stdin, or let it be asked for"
             return UsageError(f"{path} has no option {quoted(error.option_name)}", hint=hint)
-        hint = did_you_mean(error.option_name, known) or f"see the options: {path} --help"
+        hint = (
+            _MEANT.get(error.option_name) or did_you_mean(error.option_name, known) or f"see the options: {path} --help"
+        )
         return UsageError(f"{path} has no option {quoted(error.option_name)}", hint=hint)
     # click quotes what it does not understand, which may be an address with a login.
     said = re.sub(r"\S+", lambda word: without_login(word[0]), error.format_message()).strip().removesuffix(".")

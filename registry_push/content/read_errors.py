@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
+from shlex import quote
 from types import MappingProxyType
 from typing import Final
 
@@ -28,6 +29,10 @@ try:
     import pwd
 except ImportError:  # Windows has neither: see `unreadable`.
     grp = pwd = None  # type: ignore[assignment]
+
+
+# Groups that may do more than read: nobody is to join them for a store.
+_POWERFUL: Final = ("root", "wheel", "sudo", "admin", "docker", "lxd", "shadow", "disk", "adm")
 
 
 class Cause(Enum):
@@ -140,15 +145,17 @@ def unreadable(path: Path, *, what: str = "the store") -> Unreadable:
             allowed = "u+rx" if stat.S_ISDIR(status.st_mode) else "u+r"
             return Unreadable(
                 f"{what} can't be read: the mode of {place} keeps you, its owner, out",
-                hint=f"allow it: chmod {allowed} {place}",
+                hint=f"allow it: chmod {allowed} {quote(str(place))}",
             )
-        if _is_own(place.parent):
+        if (foreign := _foreign_below_own(place)) is not None:
+            recursive = "-R " if foreign.is_dir() else ""
             return Unreadable(
-                f"{what} can't be read: {place} belongs to {owner}", hint=f"make it yours: sudo chown $USER {place}"
+                f"{what} can't be read: {place} belongs to {owner}",
+                hint=f"make it yours: sudo chown {recursive}$USER {quote(str(foreign))}",
             )
         group = _group(status.st_gid)
         needed = stat.S_IRGRP | stat.S_IXGRP if stat.S_ISDIR(status.st_mode) else stat.S_IRGRP
-        if group is not None and status.st_mode & needed == needed:
+        if group is not None and group not in _POWERFUL and status.st_mode & needed == needed:
             hint += f"; or join the group that may read it: sudo usermod -aG {group} $USER, and log in again"
     return Unreadable(f"{what} can't be read: {place} belongs to {owner}", hint=hint)
 
@@ -160,11 +167,13 @@ def owner_of(status: os.stat_result) -> tuple[str, str]:
     return user if user is not None else f"uid {status.st_uid}", f"run it as that user: sudo -u {sudo} registry-push …"
 
 
-def _is_own(folder: Path) -> bool:
-    """Return whether `folder` is this user's, and the system's administrator is another."""
-    with suppress(OSError):
-        return folder.stat().st_uid == os.geteuid() != 0
-    return False
+def _foreign_below_own(place: Path) -> Path | None:
+    """Return the part of `place` that is another's in a folder of this user, who is not the administrator."""
+    for each in (place, *place.parents):
+        with suppress(OSError):
+            if each.parent.stat().st_uid == os.geteuid() != 0 and each != each.parent:
+                return each
+    return None
 
 
 def _blocker(path: Path) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import RegistryPushError, Unavailable, Unwritable
+from .optional_files import is_there
 from .read_errors import owner_of, shortage, words
 
 _CLOSED: Final = frozenset({errno.EACCES, errno.EPERM})
@@ -30,7 +31,7 @@ def write_error(error: OSError, path: Path, *, kept: str = "") -> RegistryPushEr
     """Return the error that `error` means for a write to `path`: `Unwritable`, `OutOfResources` or `Unavailable`."""
     message = f"{path} can't be written: {words(error)}"
     if error.errno in _CLOSED:
-        return unwritable(path, path if path.is_dir() else path.parent)
+        return unwritable(path, path if path.is_dir() else _present(path.parent))
     if error.errno == errno.EROFS:
         return Unwritable(message, hint="mount the file system for writing, or name another folder")
     if error.errno in _IN_THE_WAY:
@@ -39,6 +40,13 @@ def write_error(error: OSError, path: Path, *, kept: str = "") -> RegistryPushEr
         return short
     also = f"; {kept}" if kept else ""
     return Unavailable(f"{message}{also}", hint="make room, or name another folder, and run the same command again")
+
+
+def _present(folder: Path) -> Path:
+    """Return `folder`, or the one above it that is there."""
+    while not is_there(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 def unwritable(path: Path, place: Path) -> Unwritable:

@@ -47,6 +47,11 @@ class HTTPOrigin(Struct, frozen=True, dict=True):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
+    @property
+    def as_typed(self) -> str:
+        """As a user types it: the scheme only where it is not the usual one, http for this machine and https else."""
+        return self.netloc if self.scheme == ("http" if self.is_loopback else "https") else str(self)
+
     @cached_property
     def _text(self) -> str:
         return f"{self.scheme}://{self.netloc}"

@@ -62,7 +62,7 @@ _KEY: Final = (
 )
 _LOGINS: Final = (option("--authfile", type=LOGINS, metavar="FILE", help="Look for logins in FILE first."),)
 _LOGINS_TO_CHANGE: Final = (
-    option("--authfile", type=FILE, metavar="FILE", help="The file of logins to change. It is made if need be."),
+    option("--authfile", type=FILE, metavar="FILE", help="The file of logins to change, created if missing."),
 )
 
 _CONNECTION: Final = (
@@ -213,18 +213,15 @@ def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None)
             from ..text.suggestions import did_you_mean
 
             hint = (
-                'write [host."HOST"] for each'
-                if key == "hosts"
-                else (
-                    did_you_mean(key, table(ctx))
-                    or "use a flag's long name, without --: registry-push config lists them"
-                )
+                did_you_mean(key, table(ctx)) or "use a flag's long name, without --: registry-push config lists them"
             )
             raise InvalidSettings(f"{where(key)}: {quoted(key)} is no flag", hint=hint)
         if key == "config":
             raise InvalidSettings(f"{where(key)}: a configuration file can't name another", hint="remove the line")
         if isinstance(value, dict):
             hint = f"write all lines at the top level, as: {key} = …"
+            if key == "hosts":
+                hint = 'for settings of one registry, write [host."HOST"]'
             raise InvalidSettings(f"{where(key)}: {key!r} is a table, not a value", hint=hint)
         try:
             lines[option.name or key] = option.from_line(value)

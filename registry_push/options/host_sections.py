@@ -10,6 +10,7 @@ import click
 from ..errors import InvalidSettings, printable
 from ..settings import HOST_FIELDS
 from ..text.patterns import LazyPattern
+from ..text.user_part import without_login
 from .configuration import Configuration
 from .option import Option, own
 
@@ -37,10 +38,10 @@ def host_sections(
     for host in sections:
         if not _names_host(host):
             raise InvalidSettings(
-                f'{configuration.where("host")}: [host."{printable(host)}"] names no host',
+                f'{configuration.where("host")}: [host."{printable(without_login(host))}"] names no host',
                 hint="write HOST or HOST:PORT",
             )
-        if (other := seen.setdefault(host.lower(), host)) != host:
+        if (other := seen.setdefault(host.lower().removesuffix(":443"), host)) != host:
             raise InvalidSettings(
                 f'{configuration.path}: [host."{other}"] and [host."{host}"] are the same host',
                 hint="put all settings of the host into one table",
@@ -55,16 +56,20 @@ def _names_host(text: str) -> bool:
 
 def _section(host: str, section: Any, known: Mapping[str, Option], configuration: Configuration) -> dict[str, Any]:
     if not isinstance(section, dict):
+        named = "HOST" if host in _KEYS else host
         raise InvalidSettings(
             f"{configuration.where('host')}: host.{host} is a value, not a table",
-            hint=f'write [host."{host}"] on a line of its own, and the settings below it',
+            hint=f'write [host."{named}"] on a line of its own, and the settings below it',
         )
     found: dict[str, Any] = {}
     for key, value in section.items():
-        if isinstance(value, dict):  # [host.registry.example.com]: a dot without quotes begins another table
+        if (
+            isinstance(value, dict) and key not in _KEYS and "." not in host
+        ):  # [host.registry.example.com]: a dot without quotes begins another table
+            shown = f"{host}.{printable(without_login(key))}…"
             raise InvalidSettings(
-                f"{configuration.path}: [host.{host}.{key}…] is no host, since a dot outside of quotes divides tables",
-                hint=f'put the host in quotes: [host."{host}.{key}…"]',
+                f"{configuration.path}: [host.{shown}] is no host, since a dot outside of quotes divides tables",
+                hint=f'put the host in quotes: [host."{shown}"]',
             )
         where = f'{configuration.path}: [host."{host}"]: {key}'
         option = known.get(key)

@@ -159,8 +159,22 @@ def located(error: RegistryPushError) -> RegistryPushError:
             continue
         if _names(error, each, ctx.params.get(each.name or "")):
             error.locate(f"{each.key} is set {'by' if source.kind == 'environment' else 'in'} {source}")
+    _locate_in_tables(ctx, error)
     return error
 
+
+def _locate_in_tables(ctx: click.Context, error: RegistryPushError) -> None:
+    """Add the line of a host's table that names the file which the error is about."""
+    tables: dict[str, dict[str, object]] = ctx.meta.get(HOSTS, {})
+    for host, fields in tables.items():
+        for name, value in fields.items():
+            if isinstance(value, Path) and str(value) in error.message:
+                where = getattr(ctx.meta.get(CONFIGURATION), "path", "the configuration")
+                error.locate(f'{name.replace("_", "-")} is set below [host."{host}"] in {where}')
+
+
+# Where the context keeps the tables of hosts: see `host_sections`.
+HOSTS: Final = "registry_push.options.hosts"
 
 # Usage, not at the source, not allowed: the errors of a wrong value. A registry's refusals name no value of ours.
 _OF_VALUES: Final = (UsageError.exit_code, 3, 4)

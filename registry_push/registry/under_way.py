@@ -80,4 +80,5 @@ class UnderWay:
             max(seconds) if len(seconds) == len(waited) else None,
             sum(body.cost for body in waited),
             loses_uploads=any(body.session.kept is CutBehaviour.NOTHING for body in waited),
+            may_lose_uploads=any(body.session.kept is CutBehaviour.UNKNOWN for body in waited),
         )

@@ -5,12 +5,11 @@ Logins are not among them: passwords are not stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
-from ..model import HTTPOrigin
 from ..protocol.addresses import parse_networks
 from ..settings import (
     HOST_FIELDS,
@@ -19,7 +18,6 @@ from ..settings import (
     Dialect,
     Mount,
     Settings,
-    with_ports,
 )
 
 # By the names of `Settings`; pairs, so that records can be compared.
@@ -58,30 +56,35 @@ def read_kept(options: Mapping[str, Any]) -> Kept | None:
     known = {name: value for name, value in options.items() if name in _OPTIONS}
     if not all(_OPTIONS[name](value) for name, value in known.items()):
         return None
-    return tuple(sorted(known.items())) if ("cert" in known) == ("key_file" in known) else None
+    return tuple(sorted(known.items())) if _goes_together(known) else None
 
 
-def with_kept(base: Settings, kept: Kept, *, models: Path) -> Settings:
+def with_kept(base: Settings, kept: Kept, *, models: Path, lacks_files: bool = False) -> Settings:
     """Return `base` with the store and the options of a record. Raises `InvalidSettings`.
 
-    A table of a host in `base` counts only if the record has none: there, flags may have won over it.
+    A table of a host in `base` counts only if the record has none: there, flags may have won over it. If the record
+    `lacks_files`, which are gone since, the table in `base` says the rest.
     """
     told = {name: _as_setting(name, value) for name, value in kept if name != "hosts"}
-    return replace(base, models=models, hosts={**base.hosts, **_kept_hosts(kept)}, **told)
+    tables = _kept_hosts(kept)
+    if lacks_files:
+        tables = {host: {**base.hosts.get(host, {}), **fields} for host, fields in tables.items()}
+    return replace(base, models=models, hosts={**base.hosts, **tables}, **told)
 
 
-def hosts_of(records: Iterable[tuple[HTTPOrigin | None, Kept]]) -> dict[str, dict[str, Any]]:
-    """Return, as `Settings.hosts`, how the records' runs reached the registries; each has its target's origin."""
-    found: dict[str, dict[str, Any]] = {}
-    for origin, kept in records:
-        tables = _kept_hosts(kept)
-        if origin is not None:
-            usual = {name: _as_setting(name, value) for name, value in kept if name in HOST_FIELDS}
-            for name in with_ports(origin.netloc):
-                usual |= tables.get(name, {})
-            found[origin.netloc] = usual
-        found |= tables
-    return found
+def without_files(kept: Kept, is_gone: Callable[[str], bool]) -> Kept:
+    """Return the options without the files that are gone; half of a client certificate goes with the other."""
+    return tuple(
+        (name, {host: _present(fields, is_gone) for host, fields in value.items()} if name == "hosts" else value)
+        for name, value in _present(dict(kept), is_gone).items()
+    )
+
+
+def _present(fields: Mapping[str, Any], is_gone: Callable[[str], bool]) -> dict[str, Any]:
+    gone = {name for name in _PATHS if name in fields and is_gone(fields[name])}
+    if gone & {"cert", "key_file"}:
+        gone |= {"cert", "key_file"}
+    return {name: value for name, value in fields.items() if name not in gone}
 
 
 def _kept_hosts(kept: Kept) -> dict[str, dict[str, Any]]:
@@ -121,11 +124,17 @@ def _are_networks(value: object) -> bool:
         return False
 
 
+def _goes_together(fields: Mapping[str, Any]) -> bool:
+    is_whole = ("cert" in fields) == ("key_file" in fields)
+    return is_whole and not (fields.get("chunk_size") is not None and fields.get("one_put"))
+
+
 def _are_hosts(value: object) -> bool:
     return (
         isinstance(value, dict)
         and len(value) <= _MOST_HOSTS
         and all(isinstance(fields, dict) and fields.keys() <= {*HOST_FIELDS} for fields in value.values())
+        and all(_goes_together(fields) for fields in value.values())
         and all(_OPTIONS[name](each) for fields in value.values() for name, each in fields.items())
     )
 

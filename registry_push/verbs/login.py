@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from ..model.place import Below, parse_destination
 from ..registry.registries import Registries
 from ..settings import Settings
 from ..text.hint import Setting, step
+from ..text.user_part import without_login
 
 _PREFIXES: Final = ("registry:", "docker://")
 # What a URL of docker's API ends in; it is no part of a registry.
@@ -46,7 +48,13 @@ class LoginHost(Struct, frozen=True):
         scheme, separator, _ = rest.partition("://")
         rest = rest.rstrip("/") + "/"
         # A single word is a host here, so it gets a scheme, without which it could be a namespace.
-        below = parse_destination(rest if separator else f"https://{rest}")
+        try:
+            below = parse_destination(rest if separator else f"https://{rest}")
+        except InvalidName as error:
+            hint = "write HOST, HOST:PORT or HOST/PATH"
+            if "@" in rest:
+                hint += ", and give the login by --username and --password-stdin"
+            raise InvalidName(f"{quoted(without_login(text))} is no registry", hint=hint) from error
         if not isinstance(below, Below) or not below.host:
             raise InvalidName(f"{quoted(text)} is no registry", hint="write HOST, HOST:PORT or HOST/PATH")
         path = "" if below.prefix in _API else below.prefix
@@ -123,8 +131,10 @@ async def log_out(
     place = place_to_keep(settings.at(host.host).authfile, settings.environ, settings.home, compat)
     was = await LoginFile(place, settings.environ).forget(host.host, host.path)
     if (left := await _used(host, settings)) is not None:
-        is_file = left.source in map(str, login_places(None, settings.environ, settings.home))
-        again = f"forget that one too: registry-push logout {host} --authfile {left.source}" if is_file else _ALL
+        others = {str(each) for each in login_places(None, settings.environ, settings.home) if each != place.path}
+        again = _ALL
+        if left.source in others and not host.path:
+            again = f"forget that one too: registry-push logout {host} --authfile {shlex.quote(left.source)}"
         sink(Warned(f"there is still a login for {host}, of {left.username or 'a token'}, in {left.source}", again))
     return was
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ..content.ollama.files import StoreFiles
 from ..content.ollama.partial import remove_stale
 from ..content.ollama.source import open_store
+from ..content.optional_files import is_there
 from ..content.read_errors import unreadable
 from ..content.threads import in_thread
 from ..errors import (
@@ -30,13 +32,13 @@ from ..errors import (
 )
 from ..events import Event, ModelDone, ModelFailed, Sink, Warned, ignore
 from ..http.proxies import Proxies
-from ..model import ModelName, Reference
+from ..model import HTTPOrigin, ModelName, Reference
 from ..protocol.clear_text import may_sign_in
 from ..registry.registries import Registries
 from ..settings import Party, Settings
 from ..state.copy_record import CopyRecord
 from ..state.journal import JOURNAL, Journal
-from ..state.kept_options import hosts_of
+from ..state.kept_options import Kept, with_kept, without_files
 from ..state.private_files import NotPrivate
 from ..state.push_record import PushRecord
 from ..state.records import Record
@@ -175,7 +177,7 @@ async def _push_again(
     models, results, theirs = list[PushJob](), list[ModelDone | ModelFailed](), settings
     for record in records:
         try:
-            theirs = record.settings(settings)
+            theirs = _as_begun(record, settings)
             references = tuple(Reference.parse(text) for text in record.references)
             models.append(await planned_model(open_store(theirs), ModelName.parse(record.model), references, sink))
         except RegistryPushError as error:  # the store or the model is gone since
@@ -190,7 +192,9 @@ async def _copy_again(
     record: CopyRecord, *, settings: Settings, sink: Sink, stop: asyncio.Event
 ) -> Sequence[ModelDone | ModelFailed]:
     try:
-        report = await carry_out_again(record, settings=settings, sink=sink, stop=stop)
+        report = await carry_out_again(
+            structs.replace(record, options=without_gone(record.options)), settings=settings, sink=sink, stop=stop
+        )
     except Interrupted:
         raise
     except RegistryPushError as error:
@@ -207,12 +211,8 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
     forgotten, with a warning, in the order of `wanted`; the registry will expire it. Ollama's knows no request for it.
     Cancelling is safe.
     """
-    # As the runs reached the registries that have begun the uploads.
-    reached = hosts_of((record.origin, record.options) for record, _ in journal.records())
-    settings = replace(settings, hosts={**settings.hosts, **reached})
-    # The service records uploads over http that its clients allowed: the user who runs this command has not allowed it.
-    wary = replace(settings, username=None, password=None, http_said_by="request")
-    said = frozenset(record.origin for record, _ in journal.records())
+    records = [record for record, _ in journal.records()]
+    said = frozenset(record.origin for record in records)
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def free(entry: Entry) -> bool | RegistryPushError | None:
@@ -222,13 +222,7 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
                 return None
             outcome: bool | RegistryPushError
             try:
-                record = entry.record
-                reference = Reference.parse(f"{entry.key.origin}/{entry.key.repository}")
-                origin = reference.origin()
-                by: Party = "runner" if settings.at(origin.netloc).plain_http or origin in said else "request"
-                registries = trusted if may_sign_in(origin, login_of="runner", said_by=by) else others
-                is_plain = not (record.part or record.direct)
-                outcome = is_plain and await registries.repository(reference).free(record.location)
+                outcome = await _freed(entry, _ways(entry, records, settings), said, sink)
             except RegistryPushError as error:  # away, broken, no right to, or a registry without DELETE
                 outcome = error
             journal.save(entry.key, entry.size, None)
@@ -236,11 +230,7 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
 
     outcomes = []
     try:
-        async with (
-            Registries(settings, sink) as trusted,
-            Registries(wary, sink) as others,
-            asyncio.TaskGroup() as group,
-        ):
+        async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(free(entry)) for entry in wanted.uploads]
             for entry, task in zip(wanted.uploads, tasks, strict=True):
                 outcomes.append(outcome := await task)
@@ -256,6 +246,52 @@ async def give_up(journal: Journal, wanted: UnderWay, *, settings: Settings, sin
             if isinstance(record, CopyRecord) and record.target.startswith("ollama:"):  # what was fetched for it
                 await in_thread(remove_stale, StoreFiles(Path(record.store)), older=0.0)
     return Freed(freed, len(outcomes) - freed - busy, busy)
+
+
+def _ways(entry: Entry, records: Sequence[Record], settings: Settings) -> list[Settings]:
+    """Return how to reach the upload's registry: as the run that began it did, then as is configured now."""
+    place = f"{entry.key.origin}/{entry.key.repository}"
+    mine = [record for record in records if str(record.origin) == str(entry.key.origin)]
+    mine.sort(key=lambda record: not _is_wanted(record.target, [place]))
+    ways: list[Settings] = []
+    for record in mine[:1]:
+        with suppress(InvalidSettings):  # of a file that is gone, perhaps
+            ways.append(_as_begun(record, settings))
+    return [*ways, settings]
+
+
+async def _freed(entry: Entry, ways: Sequence[Settings], said: Set[HTTPOrigin | None], sink: Sink) -> bool:
+    """Delete the upload by the first way that works; return whether its registry knew of it. Raises the last error.
+
+    `said`: the registries that the user of this command has named himself.
+    """
+    record, reference = entry.record, Reference.parse(f"{entry.key.origin}/{entry.key.repository}")
+    if record.part or record.direct:
+        return False
+    origin = reference.origin()
+    for number, way in enumerate(ways, 1):
+        by: Party = "runner" if way.at(origin.netloc).plain_http or origin in said else "request"
+        if not may_sign_in(origin, login_of="runner", said_by=by):
+            # The service records uploads over http that its clients allowed; who runs this command has not allowed it.
+            way = replace(way, username=None, password=None, http_said_by="request")
+        try:
+            async with Registries(way, sink) as registries:
+                return await registries.repository(reference).free(record.location)
+        except RegistryPushError:
+            if number == len(ways):
+                raise
+    return False
+
+
+def _as_begun(record: Record, settings: Settings) -> Settings:
+    """Return how the run of `record` reached its registries; files that are gone since don't count."""
+    kept = without_gone(record.options)
+    return with_kept(settings, kept, models=Path(record.store), lacks_files=kept != record.options)
+
+
+def without_gone(kept: Kept) -> Kept:
+    """Return the options without the files that are gone."""
+    return without_files(kept, lambda path: not is_there(Path(path)))
 
 
 def _found(settings: Settings, sink: Sink, targets: Sequence[str]) -> tuple[list[list[PushRecord]], list[CopyRecord]]:

@@ -191,7 +191,7 @@ async def test_a_helper_keeps_the_password(tmp_path: Path, section: dict[str, An
     file.write_text(json.dumps(section))
     variables = {"PATH": f"{helper.parent}:{os.environ['PATH']}"}
     done = await kept(home=tmp_path, **variables)
-    assert f"kept in docker-credential-test ({file})" in done.out
+    assert f"in docker-credential-test ({file})" in done.out
     assert read(helper.parent / "kept") == {"ServerURL": HOST, "Username": "me", "Secret": PASSWORD}
     assert AUTH not in file.read_text()
     assert read(file) == section | ({"auths": {HOST: {}}} if path == DOCKER else {})

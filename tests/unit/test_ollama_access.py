@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import subprocess
 import sys
@@ -158,9 +159,11 @@ for step, run in steps.items():
 
     def test_a_group_that_may_read_is_named(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o750)
-        os.chown(tmp_path, 54321, 0)
-        error = read_errors.unreadable(tmp_path)
-        assert "sudo usermod -aG root $USER" in (error.hint or "")
+        os.chown(tmp_path, 54321, grp.getgrnam("users").gr_gid)
+        assert "sudo usermod -aG users $USER" in (read_errors.unreadable(tmp_path).hint or "")
+        for powerful in ("root", "sudo", "disk"):
+            os.chown(tmp_path, 54321, grp.getgrnam(powerful).gr_gid)
+            assert "usermod" not in (read_errors.unreadable(tmp_path).hint or "")
 
     def test_an_owner_without_a_name_is_a_number(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o700)

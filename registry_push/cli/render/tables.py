@@ -187,11 +187,6 @@ def login_lines(logins: Sequence[tuple[str, str, str]], *, width: int | None = N
     return _table(("REGISTRY", "USER", "KEPT IN"), logins, right=(), width=width) if logins else []
 
 
-def check_lines(checks: Sequence[tuple[str, str, str]], *, width: int | None = None) -> list[str]:
-    """Return a line for each check of doctor: its id, what it is about and what it checks."""
-    return _table(("CHECK", "OF", "IS WELL IF"), checks, right=(), width=width)
-
-
 def key_lines(view: KeyView) -> list[str]:
     """Return where the key is and its public half, ready to be copied to a registry's page."""
     mode = [] if view.mode is None else [("mode", f"{view.mode:04o}")]

@@ -53,7 +53,7 @@ PUSH: Final = Verb(
     moving="sending",
     moved="sent",
     stopping=_CHUNKS,
-    kept="what the registry has acknowledged is kept",
+    kept="what the registry keeps is not sent again",
 )
 PULL: Final = Verb(
     name="pull",
@@ -75,7 +75,7 @@ COPY: Final = Verb(
     moving="copying",
     moved="copied",
     stopping=_CHUNKS,
-    kept="what the target has acknowledged is kept",
+    kept="what the target keeps is not sent again",
 )
 RESUME: Final = Verb(
     name="run",
@@ -86,5 +86,5 @@ RESUME: Final = Verb(
     moving="transferring",
     moved="transferred",
     stopping="finishing what is under way",
-    kept="what has arrived is kept",
+    kept="what the target keeps is not transferred again",
 )

@@ -142,6 +142,8 @@ def stopping(event: Stopping) -> list[str]:
     cost = f"press Ctrl-C again to stop now, which costs {units.size(event.cost)}"
     if event.loses_uploads:
         cost += ": this registry forgets an upload that is cut"
+    elif event.may_lose_uploads:
+        cost += ", or all of these blobs: some registries forget an upload that is cut"
     return [f"stopping: {units.size(event.left)} under way are left{took}", *_hint(cost if event.cost else None)]
 
 

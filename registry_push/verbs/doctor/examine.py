@@ -109,7 +109,10 @@ def chosen(only: Sequence[str], *, there: bool, writes: bool) -> tuple[Check, ..
     """
     for each in only:
         if each not in BY_ID:
-            raise UsageError(f"no check is called {quoted(each)}", hint=did_you_mean(each, BY_ID) or "see them: --list")
+            raise UsageError(
+                f"no check is called {quoted(each)}",
+                hint=did_you_mean(each, BY_ID) or "see them: registry-push doctor --list",
+            )
         if BY_ID[each].about is About.UPLOADS and not writes:
             raise UsageError(f"{each} opens an upload", hint="say where it may: --write HOST/REPOSITORY")
         if BY_ID[each].about is About.THERE and not there:
@@ -153,7 +156,8 @@ async def examine(
             for subject in subjects
         ]
         uploads = [Upload(there) if subject.writes else None for subject, there in zip(subjects, theres, strict=True)]
-        here = Here(settings, config, wants_key=not subjects or any(there.signs_with_key for there in theres))
+        own = theres[0].settings if len(theres) == 1 else settings  # a table can name another key
+        here = Here(own, config, wants_key=not subjects or any(there.signs_with_key for there in theres))
         runs = [_Run(None, [check for check in checks if check.about is About.HERE], lambda _: here, patience, ends)]
         for there, upload in zip(theres, uploads, strict=True):
             about = {About.THERE, About.UPLOADS} if upload is not None else {About.THERE}

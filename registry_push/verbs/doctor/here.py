@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from msgspec.structs import replace
 
 from ...auth.identity import Identity, default_key_path, mode_warning, public_path_of
 from ...content.ollama.source import OllamaStore, open_store
+from ...content.optional_files import is_there
 from ...content.read_errors import owner_of, unreadable
 from ...content.threads import in_thread
 from ...content.write_errors import check_writable
@@ -54,7 +56,9 @@ class Here:
 
     async def config_valid(self) -> Finding:
         """Return whether the configuration could be read."""
-        return failed(self._config) if self._config is not None else ok("the configuration can be read")
+        if self._config is not None:
+            return failed(self._config, "nothing in it counts for the checks below")
+        return ok("the configuration can be read")
 
     async def store_found(self) -> Finding:
         """Find the store as a push does."""
@@ -130,7 +134,9 @@ class Here:
             return ok(f"the key is {path}")
         if self._settings.key is not None:
             return self._about_key(
-                KeyNotFound(f"no key at {path}", hint=step("create one: ", Command(f"key create --key {path}")))
+                KeyNotFound(
+                    f"no key at {path}", hint=step("create one: ", Command(f"key create --key {quote(str(path))}"))
+                )
             )
         return ok("there is no key", _WHO_WANTS_IT)
 
@@ -158,10 +164,11 @@ class Here:
             return self._about_key(error)
         public = public_path_of(path)
         if public.is_file() and (said := await in_thread(_first_words, public)) != identity.public_line:
+            anew = f"ssh-keygen -y -f {quote(str(path))} >{quote(str(public))}"
             return self._about_key(
                 InvalidKey(
                     f"{public} is the public half of another key than {path}",
-                    hint=f"write it anew: ssh-keygen -y -f {path} >{public}; and add that line to your account",
+                    hint=f"write it anew: {anew}; and add that line to your account",
                 ),
                 f"the key's is {identity.public_line}, the file has {said}",
             )
@@ -187,7 +194,7 @@ class Here:
         folder = self._settings.state_dir
         if folder is None:
             return skipped("there is no folder for it")
-        while not folder.exists():
+        while not is_there(folder) and folder != folder.parent:
             folder = folder.parent
         free = (await in_thread(shutil.disk_usage, folder)).free
         if free < _LEAST_SPACE:

@@ -17,7 +17,7 @@ from .examine import Examination
 _LIBRARIES: Final = ("aiohttp", "cryptography")
 # Checks whose findings name users and repositories, and those that name other hosts: of them only the state is told.
 _NAMING: Final = ("auth.source", "auth.token", "auth.scope", "auth.push", "key.pair")
-_LOCATING: Final = ("proxy.used", "net.dns", "limits.redirects", "auth.challenge", "tls.chain", "tls.name")
+_LOCATING: Final = ("proxy.used", "net.dns", "net.tcp", "limits.redirects", "auth.challenge", "tls.chain", "tls.name")
 _NAMED: Final = 8  # hexadecimal digits that stand for a host
 
 
@@ -33,7 +33,8 @@ def report(done: Examination, *, home: Path | None, users: Iterable[str], hosts:
     for each in done.checks:
         parts = (each.finding.summary, each.finding.evidence)
         if each.id in _NAMING or (each.id in _LOCATING and not hosts):
-            parts = ("left out: it can name users or hosts", "")
+            code = f", exit code {each.finding.exit_code}" if each.finding.exit_code else ""
+            parts = (f"left out: it can name users or hosts{code}", "")
         found = "; ".join(part for part in parts if part).replace("|", "\\|")
         lines.append(f"| {each.id} | {each.host or 'this machine'} | {each.finding.state.value} | {found} |")
     count = len(done.troubles)

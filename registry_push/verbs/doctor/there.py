@@ -168,9 +168,10 @@ class There(Way):
         if may_sign and path_of_key is not None and (settings.key is not None or is_there(path_of_key)):
             self.identity = await Identity.read(path_of_key)
         if self.signs_with_key:
-            if self.identity is None:
+            if self.identity is None and (wanted is not None or self.reference.is_ollama):
                 return failed(NoIdentity(f"{self.host} signs in with an ed25519 key, and there is none here"))
-            return ok(f"the key {self.identity.fingerprint}", f"from {path_of_key}")
+            if self.identity is not None:
+                return ok(f"the key {self.identity.fingerprint}", f"from {path_of_key}")
         trouble = next((each for each in told if isinstance(each, Warned)), None)  # of a cloud's program
         if wanted is None and trouble is not None:
             return warn(trouble.message, trouble.hint)
@@ -181,7 +182,7 @@ class There(Way):
         words = f"{self.host} wants a login, and there is none here"
         if trouble is not None:
             return failed(Unauthorized(f"{words}: {trouble.message}", hint=trouble.hint))
-        return failed(Unauthorized(words, hint=step("log in: ", Login(self.host))))
+        return failed(Unauthorized(words, hint=step("log in: ", Login(self.origin.as_typed))))
 
     async def token(self) -> Finding:
         """Sign in, for no repository."""

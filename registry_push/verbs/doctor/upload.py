@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
 
-from ...errors import ManifestCorrupt, ModelNotFound, RegistryPushError
+from ...errors import ManifestCorrupt, ModelNotFound, Refused, RegistryPushError
 from ...http.response import Response
 from ...protocol.location import resolve
 from ...protocol.response import Kind, RegistryResponse
@@ -170,7 +170,11 @@ class Upload:
         if not largest:
             await self.end()
             await self.push()  # a refused chunk may have ended the upload
-            if self._location is None or await self._refused(_SMALL) is not None:
+            again = await self._refused(_SMALL) if self._location is not None else response
+            if again is not None and again.status == 413:
+                hint = "raise the limit of the proxy in front (client_max_body_size)"
+                return failed(Refused(f"{words}, and none of 1 MiB either", hint=hint))
+            if again is not None:
                 return warn(words, "each blob goes in one request, which few registries can resume: --one-put")
             largest = _SMALL
         flag = f"--chunk-size {largest // MiB}MiB"

@@ -12,6 +12,7 @@ from typing import Final
 
 from ...errors import (
     ConnectionLost,
+    InvalidName,
     NotARegistry,
     RegistryPushError,
     TimedOut,
@@ -108,6 +109,8 @@ class Way:
         where = proxy.origin if proxy is not None else self.origin
         try:
             found = await asyncio.get_running_loop().getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            return failed(InvalidName(f"{where.host} is not a host's name", hint="check the spelling"), str(error))
         except OSError as error:
             hint = "check the spelling, and your name server (DNS): /etc/resolv.conf"
             return failed(ConnectionLost(f"cannot resolve {where.host}", hint=hint), error.strerror or "")
