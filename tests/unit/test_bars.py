@@ -63,6 +63,10 @@ def test_a_stop_says_what_is_waited_for_and_what_it_costs_not_to() -> None:
         "stopping: 14.3 MB under way are left, about 2 min 20 s",
         "  → press Ctrl-C again to stop now, which costs 2.10 MB",
     ]
+    assert words.stopping(Stopping(5, None, 2_100_000, loses_uploads=False, may_lose_uploads=True))[1] == (
+        "  → press Ctrl-C again to stop now, which costs 2.10 MB, or all of these blobs: "
+        "some registries forget an upload that is cut"
+    )
     assert words.stopping(Stopping(5, None, 2_100_000, loses_uploads=True)) == [
         "stopping: 5 B under way are left",
         "  → press Ctrl-C again to stop now, which costs 2.10 MB: this registry forgets an upload that is cut",

@@ -49,6 +49,7 @@ EVENTS: list[Event] = [
     BlobWaiting(REPO, BIG),
     Stopping(100, None, 50, loses_uploads=False),
     Stopping(100, 2.5, 50, loses_uploads=True),
+    Stopping(100, 2.5, 50, loses_uploads=False, may_lose_uploads=True),
     ManifestPushed(TARGET, MANIFEST, True),
     ModelDone("me/big:latest", TARGET, MANIFEST, uploaded=1, mounted=0, present=1, sent=150),
     ModelDone("me/big:latest", TARGET, MANIFEST, uploaded=0, mounted=0, present=None, sent=0),
