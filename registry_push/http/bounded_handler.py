@@ -66,6 +66,7 @@ class BoundedHandler(ResponseHandler):
         self._is_waiting = False
         self._is_sending = False
         self._is_bodyless = False
+        self._is_left = False
         self._before = b""
         self.was_answered = False
         self.waiting: Waiting | None = None
@@ -146,6 +147,28 @@ class BoundedHandler(ResponseHandler):
             if line is not None:
                 line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.abort()
+
+    def stop_reading(self) -> None:
+        """Read nothing until `read_again`: threads read the rest of the answer."""
+        self._is_left = True
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def read_again(self) -> None:
+        """Go on reading."""
+        self._is_left = False
+        if self.transport is not None:
+            self.transport.resume_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read again, unless threads do.
+
+        3.14: a connection is free for the next request when an answer has come, and not when it is read. Whoever reads
+        the rest of the earlier answer makes room for more, and the loop would take bytes of the next one that belong to
+        its threads: a copy lost 768 KiB in the middle of a blob.
+        """
+        if not self._is_left:
+            super().resume_reading(resume_parser)
 
     def take_nothing(self) -> None:
         """The body was read past aiohttp: whatever follows on this connection ends it."""

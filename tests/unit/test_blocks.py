@@ -82,6 +82,41 @@ async def test_parts_that_follow_each_other_take_one_answer() -> None:
         assert len(server.seen) == 1
 
 
+async def test_what_is_left_of_an_earlier_answer_on_the_line_takes_nothing_of_the_next() -> None:
+    """Its connection is free when it has come, and the loop went on reading when it was read: bytes were lost."""
+    earlier = os.urandom(390_000)  # more than the loop reads at once
+    blob = Descriptor(BLOB.media_type, Digest.of(earlier), len(earlier))
+    async with Scripted() as server:
+        server.on("GET", PATH, WHOLE)
+        server.on("GET", f"/v2/a/b/blobs/{blob.digest}", Says(200, body=earlier))
+        async with _repository(server) as repository:
+            first, second = await repository.open(blob), await repository.open(BLOB)
+            pieces, content = first.open(0, len(earlier)), bytearray()
+            begin = await anext(pieces)
+            assert len(begin) < len(earlier)
+            session = repository.client.transport._session
+            assert session is not None and session.connector is not None
+            while not session.connector._conns:  # the rest has come, and the connection waits for another request
+                await asyncio.sleep(0.001)
+
+            def write(pieces: Sequence[bytes | memoryview]) -> None:
+                content.extend(b"".join(pieces))
+
+            async def pour(length: int) -> None:
+                blocks = blocks_of(second, len(content), length)
+                assert blocks is not None
+                await pour_blocks(blocks, length, write)
+
+            await pour(1_500_000)
+            rest = b"".join([piece async for piece in pieces])
+            await asyncio.sleep(0.05)  # time for the loop to read what it should not
+            await pour(len(CONTENT) - 1_500_000)
+            assert (begin + rest, bytes(content)) == (earlier, CONTENT)
+            for body in (first, second):
+                await body.close()
+        assert server.connections == 1
+
+
 async def test_a_part_is_taken_by_threads_and_the_next_by_the_loop() -> None:
     async with Scripted() as server:
         server.on("GET", PATH, WHOLE)

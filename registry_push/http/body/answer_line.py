@@ -32,14 +32,10 @@ def take_line(response: aiohttp.ClientResponse) -> bytes:
     """Have aiohttp read no more of a body that has a `line_of`, and return what it has read."""
     protocol = response.connection.protocol if response.connection is not None else None
     assert isinstance(protocol, BoundedHandler), "it has a line"
-    come = response.content.read_nowait()
-    # Reading makes room, for which its parser gives up what it has held back.
-    while more := response.content.read_nowait():
-        come += more
+    come = response.content.read_nowait()  # also what its parser holds
     if not response.content.is_eof():
         protocol.exchange_is_over()
-        if protocol.transport is not None:
-            protocol.transport.pause_reading()
+        protocol.stop_reading()
     return come
 
 
@@ -48,5 +44,5 @@ def return_line(response: aiohttp.ClientResponse) -> None:
     protocol = response.connection.protocol if response.connection is not None else None
     if isinstance(protocol, BoundedHandler) and protocol.transport is not None:
         protocol.take_nothing()
-        protocol.transport.resume_reading()
+        protocol.read_again()
         response.content.feed_eof()
