@@ -14,8 +14,7 @@ from ..errors import redacted
 from ..events import Warned
 from ..options.flags import PREFIX, settings_of
 from ..options.grouped_help import GroupedCommand
-from ..options.host_sections import HOSTS
-from ..options.option import CONFIGURATION, Option, own, table
+from ..options.option import CONFIGURATION, HOSTS, Option, own, table
 from ..options.passwords import PASSWORD_VARIABLE
 from ..options.source import Source
 from ..settings import Settings

@@ -31,7 +31,7 @@ except ImportError:  # Windows has neither: see `unreadable`.
     grp = pwd = None  # type: ignore[assignment]
 
 
-# Groups that may do more than read: nobody is to join them for a store.
+# Groups with rights far beyond reading a store: we never propose to join them.
 _POWERFUL: Final = ("root", "wheel", "sudo", "admin", "docker", "lxd", "shadow", "disk", "adm")
 
 

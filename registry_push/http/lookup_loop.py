@@ -48,5 +48,5 @@ def _look_up(loop: asyncio.AbstractEventLoop, found: asyncio.Future[Any], look: 
         settle = partial(found.set_result, look())
     except Exception as error:  # raised where the result is awaited
         settle = partial(found.set_exception, error)
-    with suppress(RuntimeError):  # the loop is closed: nobody waits
+    with suppress(RuntimeError):  # the loop is closed, so the result is not needed
         loop.call_soon_threadsafe(lambda: None if found.done() else settle())

@@ -49,7 +49,7 @@ class HTTPOrigin(Struct, frozen=True, dict=True):
 
     @property
     def as_typed(self) -> str:
-        """As a user types it: the scheme only where it is not the usual one, http for this machine and https else."""
+        """As a user types it: with the scheme only if it is not the default (http on this machine, https elsewhere)."""
         return self.netloc if self.scheme == ("http" if self.is_loopback else "https") else str(self)
 
     @cached_property

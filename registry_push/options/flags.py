@@ -22,15 +22,13 @@ from ..settings import (
 )
 from ..usual_folders import usual_state
 from .configuration import read_configuration
-from .option import CONFIGURATION, Option, located, own, renamed, table
+from .option import CONFIGURATION, HOSTS, Option, located, own, renamed, table
 from .passwords import password_of
 from .paths import EXISTING, FILE, LOGINS, home
 from .quantity_types import Duration, Rate, Size
 
 # The prefix of each flag's environment variable.
 PREFIX: Final = "REGISTRY_PUSH_"
-# As `host_sections.HOSTS`, which is imported if there are any.
-_HOSTS: Final = "registry_push.options.hosts"
 # Where the context keeps the error of a configuration file that is examined.
 BROKEN: Final = "registry_push.options.broken"
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -203,7 +201,7 @@ def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None)
     lines: dict[str, object] = {}
     for key, value in configuration.values.items():
         if key == "host" and isinstance(value, dict | list):
-            from .host_sections import HOSTS, host_sections
+            from .host_sections import host_sections
 
             ctx.meta[HOSTS] = host_sections(value, table(ctx), configuration)
             continue
@@ -302,7 +300,7 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
         given["debug"] = True
     if "state_dir" in flags:
         given["state_dir"] = None if flags.get("no_resume") else given.get("state_dir") or usual_state()
-    if (ctx := click.get_current_context(silent=True)) is not None and _HOSTS in ctx.meta:
+    if (ctx := click.get_current_context(silent=True)) is not None and HOSTS in ctx.meta:
         from .host_sections import hosts_of
 
         given["hosts"] = hosts_of(ctx)

@@ -12,11 +12,9 @@ from ..settings import HOST_FIELDS
 from ..text.patterns import LazyPattern
 from ..text.user_part import without_login
 from .configuration import Configuration
-from .option import Option, own
+from .option import HOSTS, Option, own
 
-# Where the context keeps the tables: for each host, converted values by the names of their options.
 _HOST: Final = LazyPattern(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
-HOSTS: Final = "registry_push.options.hosts"
 _LAST_PORT: Final = 65535
 # Of these two only one can be set.
 _EITHER: Final = {"chunk_size", "one_put"}

@@ -19,6 +19,8 @@ from .source import Source
 UNBROKEN: Final = "\N{NO-BREAK SPACE}"
 # Where the context keeps the configuration that was read.
 CONFIGURATION: Final = "registry_push.options.configuration"
+# Where the context keeps the tables of hosts: for each host, converted values by the names of their options.
+HOSTS: Final = "registry_push.options.hosts"
 
 
 class Option(click.Option):
@@ -172,9 +174,6 @@ def _locate_in_tables(ctx: click.Context, error: RegistryPushError) -> None:
                 where = getattr(ctx.meta.get(CONFIGURATION), "path", "the configuration")
                 error.locate(f'{name.replace("_", "-")} is set below [host."{host}"] in {where}')
 
-
-# Where the context keeps the tables of hosts: see `host_sections`.
-HOSTS: Final = "registry_push.options.hosts"
 
 # Usage, not at the source, not allowed: the errors of a wrong value. A registry's refusals name no value of ours.
 _OF_VALUES: Final = (UsageError.exit_code, 3, 4)

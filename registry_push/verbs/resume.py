@@ -193,7 +193,7 @@ async def _copy_again(
 ) -> Sequence[ModelDone | ModelFailed]:
     try:
         report = await carry_out_again(
-            structs.replace(record, options=without_gone(record.options)), settings=settings, sink=sink, stop=stop
+            structs.replace(record, options=_without_gone(record.options)), settings=settings, sink=sink, stop=stop
         )
     except Interrupted:
         raise
@@ -285,11 +285,11 @@ async def _freed(entry: Entry, ways: Sequence[Settings], said: Set[HTTPOrigin | 
 
 def _as_begun(record: Record, settings: Settings) -> Settings:
     """Return how the run of `record` reached its registries; files that are gone since don't count."""
-    kept = without_gone(record.options)
+    kept = _without_gone(record.options)
     return with_kept(settings, kept, models=Path(record.store), lacks_files=kept != record.options)
 
 
-def without_gone(kept: Kept) -> Kept:
+def _without_gone(kept: Kept) -> Kept:
     """Return the options without the files that are gone."""
     return without_files(kept, lambda path: not is_there(Path(path)))
 

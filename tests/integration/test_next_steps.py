@@ -130,4 +130,4 @@ async def test_what_was_meant_is_told(tmp_path: Path, case: str) -> None:
     arguments, step = WORDS[case]
     done = await command(*arguments, home=tmp_path)
     said = done.err + done.out
-    assert done.code == 2 and step in said and "library" not in said and "pw" not in said.replace("pw@", ""), said
+    assert done.code == 2 and step in said and "library" not in said and "me:pw" not in said, said

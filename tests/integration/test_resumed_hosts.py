@@ -72,7 +72,7 @@ async def begun(home: Path, registry: EmbeddedRegistry, gate: Gate, *flags: str)
     )
     await gate.arrived.wait()
     while not any(each.method == "PATCH" and each.status == 202 for each in registry.log):
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # the registry notes its answer after it has sent it
     process.kill()
     await process.communicate()
     gate.opened.set()
