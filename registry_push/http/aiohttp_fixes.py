@@ -23,6 +23,7 @@ from aiohttp.tracing import Trace
 from ..model import HTTPOrigin
 from .address_judge import RULE, AddressRefused
 from .bounded_handler import BoundedHandler
+from .resolver import Resolver
 from .starvation import PATIENCE, Starvation
 
 
@@ -33,8 +34,8 @@ class Connector(aiohttp.TCPConnector):
     is being opened ahead instead of opening another. Idle ones are closed if a request waits long: see `starvation`.
     """
 
-    def __init__(self, *, patience: float = PATIENCE, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, *, timeout: float, patience: float = PATIENCE, **options: Any) -> None:
+        super().__init__(resolver=Resolver(timeout), **options)
         self._starvation = Starvation(self._close_resting, patience=patience)
         self._ahead: defaultdict[Hashable, deque[asyncio.Future[None]]] = defaultdict(deque)
         # 3.14: the handler's class can't be given, only this private factory replaced.

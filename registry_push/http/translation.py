@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import aiohttp
 
 from ..content.read_errors import shortage
@@ -34,9 +36,11 @@ def translated(error: Exception, url: str, proxy: Proxy | None = None) -> Regist
                     url=url,
                 )
             return TLSFailed(f"no TLS connection to {where.netloc}: {reason_of(error)}", url=url)
-        case aiohttp.ClientConnectorDNSError():
+        case aiohttp.ClientConnectorDNSError() as unknown:
+            cause = unknown.os_error
+            reason = f": {cause.strerror}" if cause.errno == socket.EAI_AGAIN else ""
             return ConnectionLost(
-                f"cannot resolve {where.host}", hint="check the spelling, and your name server (DNS)", url=url
+                f"cannot resolve {where.host}{reason}", hint="check the spelling, and your name server (DNS)", url=url
             )
         case TooManyInformational():
             return ProtocolViolation(f"{where.netloc} sends informational answers (1xx) without end", url=url)
@@ -53,8 +57,15 @@ def translated(error: Exception, url: str, proxy: Proxy | None = None) -> Regist
         case aiohttp.ClientPayloadError():
             return ConnectionLost(f"the connection to {where.netloc} broke before all of an answer was there", url=url)
         case aiohttp.ClientResponseError():
-            return ConnectionLost(f"{where.netloc} gave no readable HTTP answer: {redacted(error.message)}", url=url)
+            return ConnectionLost(f"{where.netloc} gave no readable HTTP answer: {_complaint(error)}", url=url)
         case ValueError():
             return ProtocolViolation(f"the address {redacted(url)} can't be used: {error}", url=url)
         case _:
             return ConnectionLost(f"the connection to {where.netloc} broke: {reason_of(error)}", url=url)
+
+
+def _complaint(error: aiohttp.ClientResponseError) -> str:
+    """Return what the parser complains of in one line: `Bad status line, b'SSH-2.0-OpenSSH_9.6'`, without its arrow."""
+    what, *rest = [line.strip() for line in error.message.splitlines() or [""]]
+    said = next((line for line in rest if line.startswith("b")), "")
+    return redacted(f"{what.rstrip(':')}, {said}" if said else what)

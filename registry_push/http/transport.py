@@ -95,6 +95,7 @@ class Transport:
                 limit=self._connections,
                 limit_per_host=self._per_host,
                 keepalive_timeout=_KEEP_ALIVE,
+                timeout=self._timeout,
                 socket_factory=judged(socket_factory(self._settings.congestion)),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -105,8 +106,7 @@ class Transport:
             request_class=ImpatientRequest,
             response_class=TimedResponse,
         )
-        # aiohttp would send an idempotent request again on its own when a kept-alive connection breaks: retries inside
-        # our retries, and a body sent twice. There is no public switch (3.14).
+        # 3.14: else aiohttp itself sends an idempotent request again when a kept-alive connection breaks.
         self._session._retry_connection = False
         return self
 

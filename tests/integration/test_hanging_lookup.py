@@ -42,7 +42,7 @@ def started(home: Path, *arguments: str) -> subprocess.Popen[str]:
 def test_doctor_ends_and_names_the_lookup(tmp_path: Path) -> None:
     with started(tmp_path, "doctor", "registry.example") as process:
         out, _ = process.communicate()
-    assert process.returncode == 6 and "FAIL  net.dns                no answer in" in out, out
+    assert process.returncode == 6 and "FAIL  net.dns                no answer from the name server in" in out, out
 
 
 STOPPED = {
@@ -65,3 +65,11 @@ def test_what_is_stopped_ends_and_says_how_to_go_on(tmp_path: Path, case: str, n
         process.send_signal(number)
         _, said = process.stdout.read(), process.stderr.read() if process.stderr else ""
     assert process.returncode == 130 and step in said, said
+
+
+def test_the_timeout_bounds_a_lookup(tmp_path: Path) -> None:
+    with started(
+        tmp_path, "push", "me/tiny", "--to", "registry.example/x", "--timeout", "1s", "--retries", "0"
+    ) as process:
+        _, said = process.communicate()
+    assert process.returncode == 6 and "cannot resolve registry.example: no answer from the name server in 1 s" in said
