@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import replace
 
-from ..errors import RegistryPushError, UsageError, quoted
+from ..errors import InvalidSettings, RegistryPushError, UsageError, quoted
 from ..model import Reference
 from ..model.reference import looks_like_host
 from ..options.flags import BROKEN, option, options, settings_of
 from ..options.grouped_help import GroupedCommand
+from ..options.option import HOSTS, located
 from .candidates import hosts
 from .render import Renderer
 from .render.line_breaks import broken
@@ -72,14 +73,22 @@ def command(
         return
     if report and flags["as_json"]:
         raise UsageError("--report prints Markdown, --json prints JSON", hint="leave one of them out")
-    subjects, settings = _subjects(places, writes), settings_of(flags)
+    unreadable: RegistryPushError | None = ctx.meta.get(BROKEN)
+    subjects = _subjects(places, writes)
+    try:
+        settings = settings_of(flags)
+    except InvalidSettings as error:
+        if not ctx.meta.get(HOSTS):
+            raise
+        unreadable = located(error)  # it may be a table's; what is wrong without them is raised now
+        del ctx.meta[HOSTS]
+        settings = settings_of(flags)
     only = tuple(part for each in only for part in each.split(",") if part)
     if settings.username is not None and len({subject.reference.host for subject in subjects}) > 1:
         raise UsageError(
             "--username is one registry's login, and several are to be examined",
             hint="examine one after the other; or log in to each: registry-push login HOST",
         )
-    unreadable: RegistryPushError | None = ctx.meta.get(BROKEN)
 
     async def work(show: Renderer, _stop: asyncio.Event) -> Outcome:
         from ..http.loading import load_aiohttp
@@ -173,7 +182,7 @@ class _Printed:
 
     def print(self, each: Examined) -> None:
         """Print what the check has found, and the mend if something is wrong."""
-        finding, about = each.finding, each.host or "this machine"
+        finding, about = each.finding, each.about
         if self._quiet:
             return
         if about != self._about:
@@ -214,6 +223,7 @@ def _fields(done: Examination) -> dict[str, object]:
             {
                 "id": each.id,
                 "host": each.host,
+                "repository": each.repository,
                 "state": each.finding.state.value,
                 "summary": each.finding.summary,
                 "evidence": each.finding.evidence,

@@ -216,7 +216,7 @@ def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None)
             raise InvalidSettings(f"{where(key)}: {quoted(key)} is no flag", hint=hint)
         if key == "config":
             raise InvalidSettings(f"{where(key)}: a configuration file can't name another", hint="remove the line")
-        if isinstance(value, dict):
+        if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict) for each in value)):
             hint = f"write all lines at the top level, as: {key} = …"
             if key == "hosts":
                 hint = 'for settings of one registry, write [host."HOST"]'

@@ -81,6 +81,11 @@ def _section(host: str, section: Any, known: Mapping[str, Option], configuration
         except InvalidSettings as error:
             raise error.about(where) from error
         found[str(option.name)] = _converted(option, line)
+    if found.get("one_put") and "chunk_size" in found:
+        raise InvalidSettings(
+            f'{configuration.path}: [host."{host}"]: chunk-size says how long chunks are, and one-put sends none',
+            hint="leave one of them out",
+        )
     return found
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -19,7 +20,7 @@ from ...settings import Settings
 from ...text.suggestions import did_you_mean
 from .finding import Finding, State, crashed, failed, kept_back, out_of_time, slow
 from .here import Here
-from .table import BY_ID, CHECKS, About, Check, with_needs
+from .table import BY_ID, CHECKS, WAITS_FOR, About, Check, with_needs
 from .there import There
 from .upload import Upload
 
@@ -41,20 +42,30 @@ class Subject(Struct, frozen=True):
 
 
 class Examined(Struct, frozen=True):
-    """A check that has ended; `host` is the registry that it is about, None for this machine."""
+    """A check that has ended; `host` is the registry that it is about, None for this machine.
+
+    `repository` is given where several of one registry are examined.
+    """
 
     id: str
     host: str | None
     finding: Finding
+    repository: str | None = None
+
+    @property
+    def about(self) -> str:
+        """What it is about, as messages name it."""
+        return "this machine" if self.host is None else _place(self.host, self.repository)
 
 
 class Examination(Struct, frozen=True):
-    """All that was found about this machine and `hosts`."""
+    """All that was found about this machine and `hosts`; `places` are these, or repositories of one host."""
 
     checks: tuple[Examined, ...]
     hosts: tuple[str, ...]
+    places: tuple[str, ...]
     is_whole: bool = True  # whether all checks were wanted
-    written: tuple[str, ...] = ()  # the hosts at which an upload was tried
+    written: tuple[str, ...] = ()  # the places at which an upload was tried
 
     @property
     def troubles(self) -> tuple[Examined, ...]:
@@ -71,7 +82,7 @@ class Examination(Struct, frozen=True):
         """The last line."""
         if self.troubles:
             return self._troubled
-        where = self._named(self.hosts)
+        where = self._named(self.places)
         if not self.is_whole:
             return "nothing that stops pushes was found by these checks"
         if any(each.id == "store.found" and each.finding.state is State.WARN for each in self.checks):
@@ -81,7 +92,7 @@ class Examination(Struct, frozen=True):
     @property
     def untried(self) -> str | None:
         """What the verdict does not say; None if it says all."""
-        reading = [host for host in self.hosts if host not in self.written]
+        reading = [place for place in self.places if place not in self.written]
         if self.troubles or not self.is_whole or not reading:
             return None
         return f"Whether you may write at {', '.join(reading)} was not tried; to try it: --write HOST/REPOSITORY"
@@ -90,7 +101,7 @@ class Examination(Struct, frozen=True):
     def _troubled(self) -> str:
         """What was found, and the registries that it concerns: all of them if it is this machine's."""
         here = any(each.host is None for each in self.troubles)
-        concerned = self.hosts if here else tuple(dict.fromkeys(each.host or "" for each in self.troubles))
+        concerned = self.places if here else tuple(dict.fromkeys(each.about for each in self.troubles))
         summaries = [each.finding.summary for each in self.troubles]
         more = len(summaries) - _QUOTED
         words = "; ".join(summaries[:_QUOTED]) + (f"; and {more} more" if more > 0 else "")
@@ -98,8 +109,8 @@ class Examination(Struct, frozen=True):
         return f"{count} pushes {self._named(concerned)}: {words}"
 
     @staticmethod
-    def _named(hosts: Sequence[str]) -> str:
-        return f"to {', '.join(hosts)}" if hosts else "from this machine"
+    def _named(places: Sequence[str]) -> str:
+        return f"to {', '.join(places)}" if places else "from this machine"
 
 
 def chosen(only: Sequence[str], *, there: bool, writes: bool) -> tuple[Check, ...]:
@@ -157,12 +168,16 @@ async def examine(
         ]
         uploads = [Upload(there) if subject.writes else None for subject, there in zip(subjects, theres, strict=True)]
         own = theres[0].settings if len(theres) == 1 else settings  # a table can name another key
-        here = Here(own, config, wants_key=not subjects or any(there.signs_with_key for there in theres))
-        runs = [_Run(None, [check for check in checks if check.about is About.HERE], lambda _: here, patience, ends)]
+        here = Here(own, config, unusable if not subjects else None, wants_key=partial(_want_key, theres))
+        mine = [check for check in checks if check.about is About.HERE]
+        runs, places = [_Run(None, None, mine, lambda _: here, patience, ends)], list[str]()
         for there, upload in zip(theres, uploads, strict=True):
             about = {About.THERE, About.UPLOADS} if upload is not None else {About.THERE}
             mine = [check for check in checks if check.about in about]
-            runs.append(_Run(there.host, mine, _subject_of(there, upload), patience, ends))
+            is_alone = sum(each.host == there.host for each in theres) == 1
+            repository = None if is_alone else there.repository.name
+            places.append(_place(there.host, repository))
+            runs.append(_Run(there.host, repository, mine, _subject_of(there, upload), patience, ends))
         try:
             found: list[Examined] = []
             for run in runs:
@@ -180,8 +195,18 @@ async def examine(
                         async with asyncio.timeout(_LAST):
                             await upload.end()
                 await there.end()
-    written = tuple(there.host for there, upload in zip(theres, uploads, strict=True) if upload is not None)
-    return Examination(tuple(found), tuple(there.host for there in theres), is_whole=not only, written=written)
+    written = tuple(place for place, upload in zip(places, uploads, strict=True) if upload is not None)
+    hosts = tuple(dict.fromkeys(there.host for there in theres))
+    return Examination(tuple(found), hosts, tuple(places), is_whole=not only, written=written)
+
+
+def _place(host: str, repository: str | None) -> str:
+    return host if repository is None else f"{host}/{repository}"
+
+
+async def _want_key(theres: Sequence[There]) -> bool:
+    """Return whether a key is known to be wanted: by one of the registries, or by any if none was named."""
+    return not theres or any([await there.wants_key() for there in theres])
 
 
 def _subject_of(there: There, upload: Upload | None) -> Callable[[Check], object]:
@@ -194,12 +219,14 @@ class _Run:
     def __init__(
         self,
         host: str | None,
+        repository: str | None,
         checks: Sequence[Check],
         subject: Callable[[Check], object],
         patience: float,
         ends: float,
     ) -> None:
         self._host = host
+        self._repository = repository
         self._checks = checks
         self._subject = subject
         self._patience = patience
@@ -219,7 +246,7 @@ class _Run:
         if not self._left:
             raise StopAsyncIteration
         check = self._left.pop(0)
-        return Examined(check.id, self._host, await self._tasks[check.id])
+        return Examined(check.id, self._host, await self._tasks[check.id], self._repository)
 
     async def stop(self) -> None:
         """Cancel those that have not ended."""
@@ -247,6 +274,8 @@ class _Run:
         except RegistryPushError as error:
             return failed(error)
         except TimeoutError:
-            return slow(seconds, stops=stops)
+            if check.told_by in self._tasks:
+                return kept_back(check.told_by)
+            return slow(seconds, stops=stops, waits_for=check.waits_for or WAITS_FOR[check.about])
         except Exception as error:  # a check that fails itself must not end the others
             return crashed(error)

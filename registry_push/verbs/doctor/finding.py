@@ -7,9 +7,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from ...errors import RegistryPushError, printable, redacted
+from ...errors import RegistryPushError, Unavailable, printable, redacted
 
 _UNAVAILABLE: Final = 6
+_SEE_THERE: Final = "see whether the address and the port are the registry's, and ask who runs it whether it is up"
 
 
 class State(Enum):
@@ -59,14 +60,23 @@ def kept_back(needs: str) -> Finding:
 
 def failed(error: RegistryPushError, evidence: str = "") -> Finding:
     """Return what stops a push: what the push itself would say."""
-    return Finding(State.FAIL, error.message, printable(redacted(evidence)), error.hint, error.exit_code)
+    # To run it again, as a push advises where it knows nothing better, mends nothing here.
+    fix = _SEE_THERE if error.hint == Unavailable.default_hint else error.hint
+    return Finding(State.FAIL, error.message, printable(redacted(evidence)), fix, error.exit_code)
 
 
-def slow(seconds: float, *, stops: bool) -> Finding:
+class WaitsFor(Struct, frozen=True):
+    """What a check waits for, as the end of "no answer from", and what to do if it is slow."""
+
+    whom: str
+    fix: str
+
+
+def slow(seconds: float, *, stops: bool, waits_for: WaitsFor) -> Finding:
     """Return that the check was given up after `seconds`; a push waits longer, and goes on unless that `stops` it."""
-    state = State.FAIL if stops else State.WARN
-    fix = "check the line and the address; a registry that is only slow takes a push, slowly"
-    return Finding(state, f"no answer in {seconds:.0f} s", "", fix, _UNAVAILABLE if stops else 0, blocks=True)
+    state, code = (State.FAIL, _UNAVAILABLE) if stops else (State.WARN, 0)
+    summary = f"no answer from {waits_for.whom} in {seconds:.0f} s"
+    return Finding(state, summary, "", waits_for.fix, code, blocks=True)
 
 
 def out_of_time(*, stops: bool) -> Finding:

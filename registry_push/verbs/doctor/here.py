@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from shlex import quote
 from typing import Final
@@ -41,13 +42,22 @@ _LEAST_SPACE: Final = 50_000_000
 class Here:
     """The checks of this machine for the user of `settings`.
 
-    `config` is the error that reading config.toml raised. `wants_key`: a registry is known to sign in with a key; where
-    none is, what is wrong with the key stops no push by itself.
+    `config` is the error that reading config.toml raised, `proxy` why the proxy can't be used, where no registry is
+    examined. `wants_key`: a registry is known to sign in with a key; where none is, what is wrong with the key stops no
+    push by itself.
     """
 
-    def __init__(self, settings: Settings, config: RegistryPushError | None, *, wants_key: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        config: RegistryPushError | None,
+        proxy: RegistryPushError | None,
+        *,
+        wants_key: Callable[[], Awaitable[bool]],
+    ) -> None:
         self._settings = settings
         self._config = config
+        self._proxy = proxy
         self._wants_key = wants_key
         self._store: OllamaStore | None = None
         self._models: tuple[ModelName, ...] = ()
@@ -55,9 +65,11 @@ class Here:
         self._manifests: dict[ModelName, Manifest] = {}
 
     async def config_valid(self) -> Finding:
-        """Return whether the configuration could be read."""
+        """Return whether the configuration could be read, and the proxy that the environment names."""
         if self._config is not None:
-            return failed(self._config, "nothing in it counts for the checks below")
+            return failed(self._config, "the checks below are done without it")
+        if self._proxy is not None:
+            return failed(self._proxy)
         return ok("the configuration can be read")
 
     async def store_found(self) -> Finding:
@@ -133,7 +145,7 @@ class Here:
         if path is not None and await in_thread(os.path.lexists, path):
             return ok(f"the key is {path}")
         if self._settings.key is not None:
-            return self._about_key(
+            return await self._about_key(
                 KeyNotFound(
                     f"no key at {path}", hint=step("create one: ", Command(f"key create --key {quote(str(path))}"))
                 )
@@ -146,7 +158,7 @@ class Here:
         if path is None:
             return skipped("there is no key")
         if not os.access(path, os.R_OK):
-            return self._about_key(unreadable(path, what="the key"))
+            return await self._about_key(unreadable(path, what="the key"))
         warning = mode_warning(path)
         if warning is not None:
             words, _, fix = warning.rpartition(": ")
@@ -161,11 +173,11 @@ class Here:
         try:
             identity = await Identity.read(path)
         except RegistryPushError as error:
-            return self._about_key(error)
+            return await self._about_key(error)
         public = public_path_of(path)
         if public.is_file() and (said := await in_thread(_first_words, public)) != identity.public_line:
             anew = f"ssh-keygen -y -f {quote(str(path))} >{quote(str(public))}"
-            return self._about_key(
+            return await self._about_key(
                 InvalidKey(
                     f"{public} is the public half of another key than {path}",
                     hint=f"write it anew: {anew}; and add that line to your account",
@@ -202,8 +214,8 @@ class Here:
             return warn(f"the disk of {folder} has only {megabytes} MB left", "make room, or give --state-dir DIR")
         return ok("its disk has room", f"{free / 1e9:.1f} GB free")
 
-    def _about_key(self, error: RegistryPushError, evidence: str = "") -> Finding:
-        if self._wants_key:
+    async def _about_key(self, error: RegistryPushError, evidence: str = "") -> Finding:
+        if await self._wants_key():
             return failed(error, evidence)
         found = warn(error.message, error.hint, "; ".join(part for part in (evidence, _WHO_WANTS_IT) if part))
         return replace(found, blocks=True)

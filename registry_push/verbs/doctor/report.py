@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ...version import __version__
-from .examine import Examination
+from .examine import Examination, Examined
 
 _LIBRARIES: Final = ("aiohttp", "cryptography")
 # Checks whose findings name users and repositories, and those that name other hosts: of them only the state is told.
@@ -36,10 +36,18 @@ def report(done: Examination, *, home: Path | None, users: Iterable[str], hosts:
             code = f", exit code {each.finding.exit_code}" if each.finding.exit_code else ""
             parts = (f"left out: it can name users or hosts{code}", "")
         found = "; ".join(part for part in parts if part).replace("|", "\\|")
-        lines.append(f"| {each.id} | {each.host or 'this machine'} | {each.finding.state.value} | {found} |")
+        lines.append(f"| {each.id} | {_about(each, done)} | {each.finding.state.value} | {found} |")
     count = len(done.troubles)
     lines += ["", f"{count} of {len(done.checks)} checks found what stops pushes"]
     return [_private(line, done, home, users, hosts=hosts) for line in lines]
+
+
+def _about(each: Examined, done: Examination) -> str:
+    """Return what a check is about; a repository is told by its number, since its name names users."""
+    if each.host is None or each.repository is None:
+        return each.host or "this machine"
+    number = done.places.index(each.about) + 1
+    return f"{each.host}, repository {number}"
 
 
 def _private(line: str, done: Examination, home: Path | None, users: Iterable[str], *, hosts: bool) -> str:

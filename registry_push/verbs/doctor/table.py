@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from .finding import Finding
+from .finding import Finding, WaitsFor
 from .here import Here
 from .there import There
 from .upload import Upload
@@ -23,16 +23,34 @@ class About(Enum):
 
 
 class Check(Struct, frozen=True):
-    """A check: its stable `id`, what it is about, what has to be well before it, and how it is done."""
+    """A check: its stable `id`, what it is about, what has to be well before it, and how it is done.
+
+    `told_by` is the check that tells it if the answer that this one looks at does not come.
+    """
 
     id: str
     about: About
     what: str
     needs: tuple[str, ...]
     look: Callable[..., Awaitable[Finding]]
+    told_by: str | None = None
+    waits_for: WaitsFor | None = None  # None: for what it is about
 
 
 _HERE, _THERE, _UPLOADS = About.HERE, About.THERE, About.UPLOADS
+_REGISTRY: Final = WaitsFor(
+    "the registry", "check the line and the address; a registry that is only slow takes a push, slowly"
+)
+_LOGIN: Final = WaitsFor(
+    "the program that keeps the login",
+    "see whether it works: registry-push login --list; a credential helper can wait for a password",
+)
+_DNS: Final = WaitsFor("the name server", "check the spelling, and your name server (DNS): /etc/resolv.conf")
+WAITS_FOR: Final = {
+    About.HERE: WaitsFor("the disk", "see whether it works; a folder that is on a server can be out of reach"),
+    About.THERE: _REGISTRY,
+    About.UPLOADS: _REGISTRY,
+}
 _ANSWERS: Final = ("registry.v2",)
 
 CHECKS: Final = (
@@ -48,19 +66,19 @@ CHECKS: Final = (
     Check("state.writable", _HERE, "unfinished work can be noted", (), Here.state_writable),
     Check("state.space", _HERE, "there is room for it", (), Here.state_space),
     Check("proxy.used", _THERE, "which proxy is on the way", (), There.proxy_used),
-    Check("net.dns", _THERE, "its name has an address", ("proxy.used",), There.dns),
+    Check("net.dns", _THERE, "its name has an address", ("proxy.used",), There.dns, None, _DNS),
     Check("net.tcp", _THERE, "it takes connections", ("net.dns",), There.tcp),
     Check("http.instead-of-https", _THERE, "both sides speak the same", ("net.tcp",), There.http_instead_of_https),
     Check("tls.version", _THERE, "both have a version of TLS", ("http.instead-of-https",), There.tls_version),
     Check("tls.chain", _THERE, "its certificate is trusted", ("tls.version",), There.tls_chain),
     Check("tls.name", _THERE, "its certificate is this host's", ("tls.chain",), There.tls_name),
-    Check("clock.skew", _THERE, "the clocks agree", ("tls.name",), There.clock),
+    Check("clock.skew", _THERE, "the clocks agree", ("tls.name",), There.clock, "registry.v2"),
     Check("registry.v2", _THERE, "a registry answers", ("tls.name",), There.v2),
     Check("registry.kind", _THERE, "which registry it is", _ANSWERS, There.kind),
     Check("limits.rate", _THERE, "it takes requests now", _ANSWERS, There.rate),
-    Check("limits.redirects", _THERE, "it answers itself", ("tls.name",), There.redirects),
+    Check("limits.redirects", _THERE, "it answers itself", ("tls.name",), There.redirects, "registry.v2"),
     Check("auth.challenge", _THERE, "how to sign in", ("limits.rate",), There.challenge),
-    Check("auth.source", _THERE, "which login or key is used", ("auth.challenge",), There.source),
+    Check("auth.source", _THERE, "which login or key is used", ("auth.challenge",), There.source, None, _LOGIN),
     Check("auth.token", _THERE, "it takes the login", ("auth.source",), There.token),
     Check("auth.scope", _THERE, "the repository may be read", ("auth.token",), There.scope),
     Check("auth.push", _UPLOADS, "the repository may be written", ("auth.scope",), Upload.push),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +21,7 @@ from ...errors import (
     printable,
     redacted,
 )
-from ...events import Event, Warned, ignore
+from ...events import Event, Sink, Warned, ignore
 from ...http.response import Response
 from ...model.reference import DOCKER_HUB
 from ...protocol.auth.challenge import Challenge, basic, bearer, parse_challenges
@@ -34,6 +35,8 @@ from .way import Way
 # Headers in which registries say how many requests are left (Docker Hub; IETF draft on RateLimit headers).
 _LEFT: Final = ("RateLimit-Remaining", "X-RateLimit-Remaining")
 _LIMIT: Final = ("RateLimit-Limit", "X-RateLimit-Limit")
+# Seconds to look for a login before a key counts as wanted.
+_LOOK_UP: Final = 2.0
 # What to do about a `/v2/` that is at another address.
 _ELSEWHERE: Final = "name the registry at the address that it leads to, or ask who runs it"
 
@@ -150,17 +153,30 @@ class There(Way):
             return ok("it asks for a user name and a password", f"Basic realm={_shown(challenge.realm or '')}")
         return ok("it asks for a token", f"Bearer realm={_shown(challenge.realm or '')}")
 
+    async def wants_key(self) -> bool:
+        """Return whether the registry signs in with a key and no login takes its place."""
+        if not self.signs_with_key:
+            return False
+        try:
+            async with asyncio.timeout(_LOOK_UP):
+                return await self._login(ignore) is None
+        except (RegistryPushError, TimeoutError):  # another check tells it
+            return True
+
+    async def _login(self, told: Sink) -> Credential | None:
+        settings = self.settings
+        if settings.username is not None and settings.password is not None:
+            return Credential(TYPED, settings.username, settings.password)
+        store = CredentialStore(settings.authfile, settings.environ, settings.home, None)
+        path = self.reference.repository if self.is_repository else ""
+        kept = await store.lookup(self.reference.host, path, scheme=self.origin.scheme)
+        return kept or await ambient_login(self.reference.host, settings.environ, told)
+
     async def source(self) -> Finding:
         """Find the login or the key that would be used."""
         settings, wanted = self.settings, self._challenge(await self.answer())
         told: list[Event] = []
-        if settings.username is not None and settings.password is not None:
-            self.login = Credential(TYPED, settings.username, settings.password)
-        else:
-            store = CredentialStore(settings.authfile, settings.environ, settings.home, None)
-            path = self.reference.repository if self.is_repository else ""
-            kept = await store.lookup(self.reference.host, path, scheme=self.origin.scheme)
-            self.login = kept or await ambient_login(self.reference.host, settings.environ, told.append)
+        self.login = await self._login(told.append)
         if self.login is not None:
             return ok(f"the login of {self.login.username or 'a token'}", f"from {self.login.source}")
         path_of_key = settings.key or default_key_path(settings.home)

@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from ...errors import ManifestCorrupt, ModelNotFound, Refused, RegistryPushError
 from ...http.response import Response
+from ...protocol.astray import Whereabouts
 from ...protocol.location import resolve
-from ...protocol.response import Kind, RegistryResponse
+from ...protocol.response import NO_ANSWER, Kind, RegistryResponse
 from .finding import Finding, failed, ok, skipped, warn
 from .there import There
 
@@ -32,6 +33,7 @@ class Upload:
         self._scopes = (f"repository:{self._name}:pull,push",)
         self._opened: RegistryResponse | None = None
         self._location: str | None = None
+        self._where = Whereabouts(there.client.url(f"/v2/{self._name}/blobs/uploads/"))
         self._openings: set[asyncio.Task[Response]] = set()  # that were not answered yet
         self._sent = 0
 
@@ -42,7 +44,7 @@ class Upload:
         answer = self._read(response)
         if answer.kind is not Kind.ACCEPTED or not answer.location:
             return failed(client.refusal(response, f"to open an upload in {self._name}"))
-        self._opened, self._location = answer, resolve(response.url, answer.location)
+        self._opened, self._location = answer, self._where.led_to(resolve(response.url, answer.location))
         return ok(f"{self._name} takes uploads", self._there.client.who or "no login was used")
 
     async def least(self) -> Finding:
@@ -68,7 +70,12 @@ class Upload:
 
     async def _refused(self, size: int) -> Response | None:
         """Send a chunk; return the answer if it is refused."""
-        response = await self._patch(size)
+        try:
+            response = await self._patch(size)
+        except RegistryPushError as error:
+            assert self._location is not None, "it needs auth.push"
+            self._where.saw(RegistryResponse(NO_ANSWER, self._location), error.message)
+            raise self._where.judged(error) from error
         answer = self._read(response)
         if answer.kind not in (Kind.ACCEPTED, Kind.CREATED):
             return response

@@ -1,0 +1,129 @@
+"""What `doctor` says of several repositories, of settings for one registry, and of what does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from registry_push.embedded import EmbeddedRegistry
+from registry_push.embedded.sample import write_sample_store
+from registry_push.verbs.doctor.finding import State
+from tests.support.command import command
+from tests.support.examined import REPOSITORY, SetUp, prepared
+from tests.support.scripted import Says, Scripted
+
+
+@pytest.fixture
+async def set_up(tmp_path: Path) -> AsyncIterator[SetUp]:
+    async with prepared(tmp_path) as made:
+        yield made
+
+
+async def test_two_repositories_of_a_registry_are_told_apart(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    write_sample_store(tmp_path / ".ollama/models", weights=70_000)
+    host = embedded.host
+    places = [f"{host}/me/a", "--write", f"{host}/me/b"]
+    done = await command("doctor", *places, home=tmp_path)
+    assert f"\n{host}/me/a\n" in done.out and f"\n{host}/me/b\n" in done.out, done.out
+    assert f"may write at {host}/me/a was not tried" in done.out
+    assert done.out.endswith(f"ready to push to {host}/me/a, {host}/me/b\n")
+    checks = json.loads((await command("doctor", *places, "--json", home=tmp_path)).out)["checks"]
+    assert {each["repository"] for each in checks if each["host"] == host} == {"me/a", "me/b"}
+    report = (await command("doctor", *places, "--report", "--hosts", home=tmp_path)).out
+    assert f"| {host}, repository 2 |" in report and "me/a" not in report and "me/b" not in report, report
+
+
+async def test_one_registry_needs_no_repository_to_be_told_by(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    write_sample_store(tmp_path / ".ollama/models", weights=70_000)
+    done = await command("doctor", f"{embedded.host}/me/a", "--json", home=tmp_path)
+    assert {each["repository"] for each in json.loads(done.out)["checks"]} == {None}
+
+
+async def test_an_answer_that_does_not_come_is_one_problem(set_up: SetUp) -> None:
+    await set_up.scripted(Says(after=asyncio.Event()))
+    done = await set_up.examine(patience=4.0)
+    assert [each.id for each in done.troubles] == ["registry.v2"], done.verdict
+    kept_back = {each.id for each in done.checks if each.finding.needs == "registry.v2"}
+    assert {"clock.skew", "limits.redirects", "auth.challenge"} <= kept_back
+
+
+async def test_a_program_that_hangs_is_not_taken_for_the_registry(set_up: SetUp) -> None:
+    programs = set_up.home / "bin"
+    programs.mkdir()
+    (programs / "docker-credential-slow").write_text("#!/bin/sh\nexec sleep 600\n")
+    (programs / "docker-credential-slow").chmod(0o755)
+    authfile = set_up.home / "auth.json"
+    authfile.write_text('{"credsStore": "slow"}')
+    await set_up.scripted(Says(401, (("WWW-Authenticate", "Basic realm=x"),)))
+    set_up.given |= {"authfile": authfile, "environ": {"PATH": f"{programs}:/usr/bin:/bin"}}
+    found = {each.id: each.finding for each in (await set_up.examine(patience=2.0)).checks}["auth.source"]
+    assert found.state is State.FAIL and "from the program that keeps the login" in found.summary, found
+    assert "login --list" in str(found.fix)
+
+
+async def test_a_broken_key_stops_no_push_that_uses_a_login(set_up: SetUp) -> None:
+    key = set_up.home / "own"
+    key.write_text("no key")
+    await set_up.embedded()
+    set_up.given |= {"key": key, "dialect": "ollama"}
+    assert (await set_up.found())["key.pair"].state is State.FAIL
+    set_up.given |= {"username": "me", "password": "secret"}
+    assert (await set_up.found())["key.pair"].state is State.WARN
+
+
+async def test_an_upload_that_leads_to_another_host_is_the_proxy_s_matter(set_up: SetUp) -> None:
+    async with Scripted(otherwise=Says(404)) as server:
+        server.on("GET", "/v2/", Says())
+        location = "http://registry.invalid/v2/me/tiny/blobs/uploads/1"
+        server.on("POST", f"/v2/{REPOSITORY}/blobs/uploads/", Says(202, (("Location", location),)))
+        set_up.host, set_up.writes = f"127.0.0.1:{server.port}", True
+        found = (await set_up.found())["chunk.max"]
+    assert found.state is State.FAIL and found.exit_code == 5, found
+    assert "sends the upload to http://registry.invalid" in found.summary and "X-Forwarded-Host" in str(found.fix)
+
+
+CONFIGURATIONS = {
+    "half of a certificate": ('[host."registry.example"]\ncert = "/tmp/x.pem"\n', "half of a client certificate"),
+    "two that exclude each other": (
+        '[host."registry.example"]\nchunk-size = "8MiB"\none-put = true\n',
+        "chunk-size says how long chunks are, and one-put sends none",
+    ),
+    "a list of tables": ('[[hosts]]\nname = "x"\n', "'hosts' is a table, not a value"),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGURATIONS)
+async def test_a_wrong_table_of_another_registry_is_a_finding(tmp_path: Path, case: str) -> None:
+    lines, words = CONFIGURATIONS[case]
+    (tmp_path / "c.toml").write_text(lines)
+    done = await command(
+        "doctor", "--only", "config.valid,key.found", "--config", str(tmp_path / "c.toml"), home=tmp_path
+    )
+    assert done.code == 2 and "FAIL  config.valid" in done.out and words in done.out, done.out + done.err
+    assert "key.found" in done.out
+
+
+async def test_what_is_wrong_beside_the_tables_is_raised(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('[host."registry.example"]\nplain-http = true\n')
+    (tmp_path / "x.pem").touch()
+    given = ["--cert", str(tmp_path / "x.pem"), "--config", str(tmp_path / "c.toml")]
+    done = await command("doctor", *given, home=tmp_path)
+    assert done.code == 2 and "half of a client certificate" in done.err and not done.out
+
+
+async def test_a_proxy_that_cannot_be_used_stops_pushes_from_this_machine(tmp_path: Path) -> None:
+    done = await command("doctor", "--only", "config.valid", home=tmp_path, HTTPS_PROXY="ftp://127.0.0.1:1080")
+    assert done.code == 2 and "the proxy 127.0.0.1:1080 in HTTPS_PROXY can't be used" in done.out, done.out
+
+
+async def test_what_is_no_http_is_shown_in_one_line(set_up: SetUp) -> None:
+    async with Scripted() as server:
+        server.on("GET", "/v2/", Says(raw=b"SSH-2.0-OpenSSH_9.6\r\n"))
+        set_up.host = f"127.0.0.1:{server.port}"
+        found = (await set_up.found())["registry.v2"]
+    assert found.summary.endswith("gave no readable HTTP answer: Bad status line, b'SSH-2.0-OpenSSH_9.6'"), found
+    assert "the address and the port" in str(found.fix)
