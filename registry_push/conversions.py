@@ -68,7 +68,7 @@ def as_path(name: str, value: object) -> Path | None:
     try:
         return expanded(text, usual_home())
     except InvalidSettings as error:
-        raise InvalidSettings(error.message, hint=error.hint, setting=name) from error
+        raise InvalidSettings(error.message, hint=error.next_step, setting=name) from error
 
 
 def _is_encodable(path: str) -> bool:

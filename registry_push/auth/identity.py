@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _SERVICE_KEY: Final = Path("/usr/share/ollama/.ollama/id_ed25519")
 # An ed25519 key has about 400 bytes, the longest RSA keys a few thousand.
 _MAX_KEY: Final = 64 * 1024
+_ANOTHER: Final = step(
+    "name another key, or create one: ", Command("key create --key FILE"), ", then give ", Setting("key", "FILE")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +118,10 @@ class Identity:
         except (ValueError, UnsupportedAlgorithm) as error:
             raise InvalidKey(
                 f"{path} is no OpenSSH private key: {error}",
-                hint=step("create one: ", Command("key create --key FILE")),
+                hint=_ANOTHER,
             ) from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise InvalidKey(f"{path} is no ed25519 key", hint=step("create one: ", Command("key create --key FILE")))
+            raise InvalidKey(f"{path} is no ed25519 key", hint=_ANOTHER)
         return cls(_wire(key), key)
 
 

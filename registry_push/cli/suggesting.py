@@ -17,6 +17,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("cp", "mv", "rename"), _RENAME),
     **dict.fromkeys(("export", "import", "load", "migrate", "mirror", "save", "sync"), _COPY),
     **dict.fromkeys(("delete", "remove", "rm"), _REMOVE),
+    "whoami": "see your logins: registry-push login --list; your key: registry-push key show",
     "signin": "did you mean login?",
     "ls": "did you mean list?",
     "show": "did you mean inspect?",

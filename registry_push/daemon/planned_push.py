@@ -55,7 +55,7 @@ async def planned_push(
         name = await _as_stored(store, name, searching)
         plan = await planned_model(store, name, (Reference.for_model(name),), sink)
     except ModelNotFound as error:  # without the path of the store, which the client must not learn
-        raise ModelNotFound(f"model {name.short} not found", hint=error.hint) from error
+        raise ModelNotFound(f"model {name.short} not found", hint=error.next_step) from error
     is_plain = settings.at(plan.target.host).plain_http
     # As in Ollama (server/images.go, makeRequest), insecure means http, not unverified TLS. Its own registry needs
     # none.

@@ -65,7 +65,7 @@ class ModelName(Struct, frozen=True):
             shown = quoted(text)
             # To say which part is wrong could repeat the beginning of a login.
             why = error.message if without_login(text) == text else "no part of a name has an @"
-            raise InvalidName(f"{shown} is not a model name: {why}", hint=error.hint) from None
+            raise InvalidName(f"{shown} is not a model name: {why}", hint=error.next_step) from None
 
     @classmethod
     def from_path_parts(cls, parts: tuple[str, ...]) -> Self:

@@ -185,8 +185,8 @@ def _destination(text: str, written: str) -> Destination:
         except InvalidName as error:
             shown = quoted(written)
             if separator and scheme not in ("http", "https"):
-                raise InvalidName(f"{shown} has the scheme {quoted(scheme)}", hint=error.hint) from error
-            raise InvalidName(f"{shown} is no target: {error}", hint=error.hint) from error
+                raise InvalidName(f"{shown} has the scheme {quoted(scheme)}", hint=error.next_step) from error
+            raise InvalidName(f"{shown} is no target: {error}", hint=error.next_step) from error
         return Below(probe.host, prefix, probe.scheme)
     if "/" not in rest:
         shown = quoted(written)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 import click
@@ -150,10 +151,22 @@ def renamed(error: InvalidSettings) -> InvalidSettings:
     return next((error.about(each.called(ctx)) for each in own(ctx) if each.name == error.setting), error)
 
 
+# Flags without which a login that is proposed would not reach the registry, or would be kept in another file.
+_FOR_A_LOGIN: Final = ("authfile", "plain_http", "tls_verify", "system_certs", "ca_file", "cert", "key_file")
+
+
 def located(error: RegistryPushError) -> RegistryPushError:
-    """Add to a local error where the value that it names was set, unless that was on the command line."""
+    """Add to an error what only the command line knows.
+
+    To a local one where the value that it names was set, unless that was on the command line; to the login that a next
+    step proposes the flags that were typed for the registry.
+    """
     ctx = click.get_current_context(silent=True)
-    if ctx is None or error.exit_code not in _OF_VALUES:
+    if ctx is None:
+        return error
+    if error.next_step is not None and not error.next_step.is_plain:
+        error.hint = error.next_step.with_login_flags(_typed_for_a_login(ctx))
+    if error.exit_code not in _OF_VALUES:
         return error
     for each in own(ctx):
         source = each.source(ctx)
@@ -163,6 +176,16 @@ def located(error: RegistryPushError) -> RegistryPushError:
             error.locate(f"{each.key} is set {'by' if source.kind == 'environment' else 'in'} {source}")
     _locate_in_tables(ctx, error)
     return error
+
+
+def _typed_for_a_login(ctx: click.Context) -> str:
+    typed: list[str] = []
+    for each in own(ctx):
+        value = ctx.params.get(each.name or "")
+        if each.name in _FOR_A_LOGIN and each.source(ctx).kind == "command line" and value is not None:
+            text = f"--{each.key}" if each.is_flag else f"--{each.key}={str(value).lower()}"
+            typed.append(f"--{each.key} {quote(str(value))}" if isinstance(value, Path) else text)
+    return " ".join(typed)
 
 
 def _locate_in_tables(ctx: click.Context, error: RegistryPushError) -> None:

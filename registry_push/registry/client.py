@@ -294,7 +294,7 @@ class Client:
         if not isinstance(error, Unauthorized | Denied):
             return error
         if self.who is not None:
-            return type(error)(f"{error.message} (signed in with {self.who})", hint=error.hint, url=error.url)
+            return type(error)(f"{error.message} (signed in with {self.who})", hint=error.next_step, url=error.url)
         can = "read" if reading else "write"
         hint = step("log in: ", Login(self.origin.as_typed), f"; or check that everyone may {can} there")
         return type(error)(f"{error.message} (no login was used)", hint=hint, url=error.url)

@@ -26,7 +26,7 @@ class RefusalWords:
         kind = Kind.BUSY if isinstance(error, Unavailable) else Kind.EXPIRED
         words = diagnose(await self.said(url, headers, lambda status: RegistryResponse(status, url).kind is kind))
         if words.text:
-            raise type(error)(f"{error.message}: {words}", hint=error.hint, url=error.url) from error
+            raise type(error)(f"{error.message}: {words}", hint=error.next_step, url=error.url) from error
 
     async def said(self, url: str, headers: Mapping[str, str], is_the_same: Callable[[int], bool]) -> bytes:
         """Return the body that a GET of `url` is refused with, if by the same status; else that of `/v2/`."""

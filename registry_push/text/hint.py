@@ -21,9 +21,10 @@ class Command(Struct, frozen=True):
 
 
 class Login(Struct, frozen=True):
-    """A login at `host`, as `login` keeps it."""
+    """A login at `host`, as `login` keeps it; `flags` are what it takes besides, as typed."""
 
     host: str = "HOST"
+    flags: str = ""
 
 
 Part = str | Setting | Command | Login
@@ -51,6 +52,10 @@ class Hint(Struct, frozen=True):
         """Return the hint as text; `word` returns a face's words for a part that is no text."""
         return "".join(part if isinstance(part, str) else word(part) for part in self.parts)
 
+    def with_login_flags(self, flags: str) -> Hint:
+        """Return the hint with `flags` for each login that it proposes."""
+        return Hint(tuple(Login(part.host, flags) if isinstance(part, Login) else part for part in self.parts))
+
     def rewritten(self, changed: Callable[[str], str]) -> Hint:
         """Return the hint with all its text put through `changed`."""
         return Hint(tuple(_rewritten(part, changed) for part in self.parts))
@@ -76,8 +81,8 @@ def for_the_command(part: Setting | Command | Login) -> str:
             return f"--{name.replace('_', '-')}{f' {value}' if value else ''}"
         case Command(words):
             return f"registry-push {words}"
-        case Login(host):
-            return f"registry-push login {host}"
+        case Login(host, flags):
+            return f"registry-push login {host}{f' {flags}' if flags else ''}"
 
 
 def _rewritten(part: Part, changed: Callable[[str], str]) -> Part:
@@ -86,7 +91,7 @@ def _rewritten(part: Part, changed: Callable[[str], str]) -> Part:
             return changed(part)
         case Setting(name, value):
             return Setting(name, changed(value))
-        case Login(host):
-            return Login(changed(host))
+        case Login(host, flags):
+            return Login(changed(host), changed(flags))
         case Command():
             return part

@@ -271,7 +271,7 @@ class ModelCopy:
                     continue
                 pause = budget.spend()
                 if pause is None:
-                    raise Unavailable(refused.message, hint=refused.hint, url=refused.url) from refused
+                    raise Unavailable(refused.message, hint=refused.next_step, url=refused.url) from refused
                 run.sink(Retrying(f"the manifest of {self.target.name}", refused.message, pause))
             await self._send_missing()
             await put_named()

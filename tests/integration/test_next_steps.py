@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from registry_push.auth import login_places
 from registry_push.auth.credentials import CredentialStore
 from registry_push.auth.identity import Identity
 from registry_push.content.write_errors import write_error
-from registry_push.embedded import Options
+from registry_push.embedded import Basic, EmbeddedRegistry, Options
+from registry_push.embedded.sample import write_sample_store
 from registry_push.verbs.doctor.finding import State
 from tests.support.command import command
 from tests.support.examined import SetUp, prepared
 from tests.support.secrets import PASSWORD
+from tests.support.tls import self_signed
 
 
 @pytest.fixture
@@ -131,3 +134,19 @@ async def test_what_was_meant_is_told(tmp_path: Path, case: str) -> None:
     done = await command(*arguments, home=tmp_path)
     said = done.err + done.out
     assert done.code == 2 and step in said and "library" not in said and "me:pw" not in said, said
+
+
+async def test_a_login_is_proposed_with_the_flags_that_reach_its_registry(tmp_path: Path) -> None:
+    """As typed, in a push as in doctor: without its CA the proposed login could not be checked."""
+    write_sample_store(tmp_path / ".ollama/models", name="me/tiny:latest", weights=70_000)
+    shown = self_signed(tmp_path / "its CA")
+    given = ["--ca-file", str(shown.cert), "--authfile", str(tmp_path / "auth.json")]
+    (tmp_path / "auth.json").write_text("{}")
+    async with EmbeddedRegistry(tmp_path / "r", Options(auth=Basic({"me": "secret"})), tls=shown.server) as registry:
+        host = f"https://{registry.host}"
+        pushed = await command("push", "me/tiny", "--to", f"{host}/me/x", *given, home=tmp_path)
+        examined = await command("doctor", host, *given, home=tmp_path)
+    for said in (pushed.err, examined.out):
+        proposed = next(line for line in said.splitlines() if "registry-push login " in line)
+        typed = shlex.split(proposed.partition("registry-push login ")[2].partition(";")[0])
+        assert typed[0] in (host, registry.host) and sorted(typed[1:]) == sorted(given), proposed
