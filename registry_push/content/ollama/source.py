@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,15 +32,16 @@ from ..threads import in_thread
 from .blob_files import BlobFiles
 from .names import Listing, StoredModel, closest, entries, is_stray, matching, named_paths
 from .paths import check_is_store, find_root, inside, open_regular, read_bounded, real_folder, reason_of
+from .small_reads import SmallReads
 
 # A config is a few hundred bytes; this bounds what a hostile one can make us parse.
 _MAX_CONFIG: Final = 1024 * 1024
-# Bytes. Smaller blobs are read when they are opened: what they cost is threads and system calls, not memory.
+# Bytes. Smaller blobs are read when they are opened: what they cost is system calls, not memory.
 _READ_AT_ONCE: Final = 128 * 1024
 
 
 class OllamaStore:
-    """A `Source` of models by `ModelName`. Every method reads in a thread; cancelling one is safe.
+    """A `Source` of models by `ModelName`. Methods read in threads, but for what `SmallReads` does; cancelling is safe.
 
     Links are followed inside the store only. `blobs` and the folders of manifests may themselves be links to a bigger
     disk; a single file linked out of the store is refused.
@@ -48,6 +50,7 @@ class OllamaStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.blobs = BlobFiles(root)
+        self._small_reads = SmallReads()
 
     async def listing(self) -> Listing:
         """Return all models, sorted, and what lies among the manifests without being one. Raises `Unreadable`."""
@@ -79,14 +82,14 @@ class OllamaStore:
         return self._parsed(ref, path, real, raw)
 
     async def open(self, blob: Descriptor) -> FileBody | BytesBody:
-        """Return the body of `blob`; the caller closes it. A small one is read at once, to switch threads only once.
+        """Return the body of `blob`; the caller closes it. A small one is read at once.
 
         Raises `BlobMissing` if it is not there or no file of this store, `BlobCorrupt` if its size is wrong,
         `Unreadable`.
         """
         if blob.size <= _READ_AT_ONCE:
-            return await in_thread(self.blobs.read, blob)
-        file = await opened(lambda: self.blobs.open(blob))
+            return await self._small_reads.run(partial(self.blobs.read, blob))
+        file = await self._small_reads.run(partial(self.blobs.open, blob), elsewhere=opened)
         return FileBody(file, name=f"{blob.kind} blob {blob.digest} ({file.name})")
 
     async def check(self, manifest: Manifest) -> None:
