@@ -22,6 +22,7 @@ from ..http.response import Response
 from ..http.transport import Transport
 from ..model import HTTPOrigin
 from ..protocol.redirects import MOST_HOPS, check_upgrade, not_followed
+from ..protocol.refusals import hint_for
 from ..protocol.response import Kind, RegistryResponse
 from ..text.hint import Login, step
 from .hops import REDIRECTS, leads_on, next_hop
@@ -325,7 +326,7 @@ class Client:
                     Denied(message, hint=_MAY_READ if reading else None, url=response.url), reading=reading
                 )
             case _:
-                return Refused(message, url=response.url)
+                return Refused(message, hint=None if reading else hint_for(answer), url=response.url)
 
 
 # The next step if this account may not read.

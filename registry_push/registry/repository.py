@@ -257,7 +257,7 @@ def _manifest_hint(answer: RegistryResponse) -> str | None:
     codes = answer.diagnosis.codes
     if _lacks_blobs(answer):
         return "the registry lost a blob after it was confirmed; run the same command again"
-    if answer.status == 415 or "UNSUPPORTED" in codes or "MANIFEST_INVALID" in codes:
+    if answer.status == 415 or ("UNSUPPORTED" in codes and answer.status != 405) or "MANIFEST_INVALID" in codes:
         # zot takes docker's types only when told to.
         return 'the registry does not take this kind of manifest; zot needs compat: ["docker2s2"] in its configuration'
     return hint_for(answer)

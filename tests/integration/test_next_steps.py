@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from registry_push.auth import login_places
 from registry_push.auth.credentials import CredentialStore
@@ -150,3 +151,22 @@ async def test_a_login_is_proposed_with_the_flags_that_reach_its_registry(tmp_pa
         proposed = next(line for line in said.splitlines() if "registry-push login " in line)
         typed = shlex.split(proposed.partition("registry-push login ")[2].partition(";")[0])
         assert typed[0] in (host, registry.host) and sorted(typed[1:]) == sorted(given), proposed
+
+
+@pytest.mark.parametrize("there", [False, True])
+async def test_a_registry_that_is_read_only_is_told(tmp_path: Path, there: bool) -> None:
+    """As distribution answers in maintenance, with its blobs there or not; its 405 is not about the manifest's kind."""
+    is_closed = not there
+
+    async def refuse(request: web.Request) -> web.StreamResponse | None:
+        if not is_closed or request.method in ("GET", "HEAD"):
+            return None
+        return web.json_response({"errors": [{"code": "UNSUPPORTED", "message": "unsupported"}]}, status=405)
+
+    write_sample_store(tmp_path / ".ollama/models", name="me/tiny:latest", weights=70_000)
+    async with EmbeddedRegistry(tmp_path / "r", Options(hook=refuse)) as registry:
+        first = await command("push", "me/tiny", "--to", f"{registry.host}/me/x:first", home=tmp_path)
+        is_closed = True
+        done = await command("push", "me/tiny", "--to", f"{registry.host}/me/x:second", home=tmp_path)
+    assert first.code == (0 if there else 5)
+    assert done.code == 5 and "HTTP 405" in done.err and "read-only for a while" in done.err, done.err
