@@ -19,7 +19,8 @@ from .targets import Layout, Store
 
 MB, MiB = 1_000_000, 1 << 20
 # A chunk is more than the layout's bound for what is worth keeping can lose of a blob.
-SIZE, CHUNK, RATE = 48 * MB, 8 * MiB, 80 * MB
+# At this rate the kernel fills `UNREAD` only for a process that gets no turn for 0.4 s.
+SIZE, CHUNK, RATE = 48 * MB, 8 * MiB, 20 * MB
 # What the kernel holds for a process that is too busy to read: the line has carried it. On an idle machine 0.5 MB.
 UNREAD = 8 * MiB
 
