@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ..errors import InvalidSettings, RegistryPushError, UsageError, quoted
 from ..model import Reference
+from ..model.place import after_prefix
 from ..model.reference import looks_like_host
 from ..options.flags import BROKEN, option, options, settings_of
 from ..options.grouped_help import GroupedCommand
@@ -39,7 +40,9 @@ _LAYOUTS = ("oci:", "oci-archive:")
     metavar="HOST/REPOSITORY",
     help="Open an upload there too, send some MB, and delete it. Repeatable.",
 )
-@option("--only", multiple=True, metavar="ID", help="Run this check only, and those that it needs. Repeatable.")
+@option(
+    "--only", multiple=True, metavar="ID", help="Run this check or group (tls) only, and what it needs. Repeatable."
+)
 @option("--list", "lists", is_flag=True, help="Show every check and what it is about.")
 @option("--report", is_flag=True, help="Print a report in Markdown, without user names and with hosts replaced.")
 @option("--hosts", "names_hosts", env="HOSTS", is_flag=True, help="Leave the hosts in the report.")
@@ -153,8 +156,7 @@ def _repository(text: str, *, writes: bool = False) -> Subject | None:
     """Return the subject if `text` names a repository and not only a host; to one that it `writes`, a push may go."""
     from ..verbs.doctor.examine import Subject
 
-    for prefix in ("registry:", "docker://"):
-        text = text.removeprefix(prefix)
+    text = text if (named := after_prefix(text)) is None else named
     scheme, separator, rest = text.partition("://")
     host, _, path = (rest if separator else scheme).partition("/")
     if path.rstrip("/") and not separator and not looks_like_host(host):

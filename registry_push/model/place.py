@@ -9,12 +9,14 @@ from msgspec import Struct
 
 from ..errors import InvalidName, UsageError, quoted
 from ..text.hint import Command, Setting, step
+from ..text.patterns import LazyPattern
 from ..text.user_part import without_login
 from .name import DEFAULT_HOST, ModelName
 from .origin import HTTPOrigin
 from .reference import Reference, looks_like_host
 
 _REGISTRY_PREFIXES: Final = ("registry:", "docker://")
+_PORT: Final = LazyPattern(r"[0-9]{1,5}(?:/|\Z)")
 _PREFIXES: Final = (*_REGISTRY_PREFIXES, "ollama:", "oci:", "oci-archive:")
 # containers-transports(5); those that we have are above.
 _SKOPEO_S: Final = ("containers-storage", "docker-archive", "docker-daemon", "ostree", "sif")
@@ -95,15 +97,25 @@ def spelt(place: Place | Destination, absolute: Callable[[str], str]) -> str:
             return f"oci-archive:{_layout_spelt(file, ref) if ref is not None or ':' in file else file}"
 
 
+def after_prefix(text: str) -> str | None:
+    """Return what follows `registry:` or `docker://`; None if `text` begins with neither.
+
+    `registry:5000/me/model` has no prefix: its host is called `registry`, as most Compose files call it.
+    """
+    for prefix in _REGISTRY_PREFIXES:
+        if text.startswith(prefix) and not (prefix == "registry:" and _PORT.compiled.match(text, len(prefix))):
+            return text.removeprefix(prefix)
+    return None
+
+
 def parse_place(text: str) -> Place:
     """Return the place that `text` spells; a bare name is a model in the local store. Raises `UsageError`."""
     if text == "ollama:":
         return OllamaPlace(None)
     if text.startswith("ollama:"):
         return OllamaPlace(ModelName.parse(text.removeprefix("ollama:")))
-    for prefix in _REGISTRY_PREFIXES:
-        if text.startswith(prefix):
-            return RegistryPlace(_readable(text.removeprefix(prefix), text))
+    if (named := after_prefix(text)) is not None:
+        return RegistryPlace(_readable(named, text))
     if text.startswith("oci:"):
         return LayoutPlace(*_split_layout(text.removeprefix("oci:"), "oci:DIR[:REF]"))
     if text.startswith("oci-archive:"):
@@ -140,9 +152,8 @@ def parse_destination(text: str) -> Destination:
     `HOST/`, `HOST/NS/` keep names below it; `HOST/PATH[:TAG]`, `registry:…`, `docker://…` and Ollama names
     (`me/model:tag`) name one repository.
     """
-    for prefix in _REGISTRY_PREFIXES:
-        if text.startswith(prefix):
-            return _destination(text.removeprefix(prefix), text)
+    if (named := after_prefix(text)) is not None:
+        return _destination(named, text)
     if text.startswith(("oci:", "oci-archive:", "ollama:")):
         raise UsageError(
             f"push writes to registries, and {quoted(text)} is none",

@@ -18,13 +18,12 @@ from ..auth.login_reading import read_document
 from ..errors import InvalidName, InvalidSettings, RegistryPushError, UsageError, printable, quoted
 from ..events import Sink, Warned, ignore
 from ..model import Reference
-from ..model.place import Below, parse_destination
+from ..model.place import Below, after_prefix, parse_destination
 from ..registry.registries import Registries
 from ..settings import Settings
 from ..text.hint import Setting, step
 from ..text.user_part import without_login
 
-_PREFIXES: Final = ("registry:", "docker://")
 # What a URL of docker's API ends in; it is no part of a registry.
 _API: Final = ("v1", "v2")
 # A repository for a reference that only its host matters of.
@@ -42,9 +41,7 @@ class LoginHost(Struct, frozen=True):
     @classmethod
     def parse(cls, text: str) -> LoginHost:
         """Return what `HOST[:PORT][/PATH]` spells, with or without a scheme. Raises `InvalidName`."""
-        rest = text
-        for prefix in _PREFIXES:
-            rest = rest.removeprefix(prefix)
+        rest = text if (named := after_prefix(text)) is None else named
         scheme, separator, _ = rest.partition("://")
         rest = rest.rstrip("/") + "/"
         # A single word is a host here, so it gets a scheme, without which it could be a namespace.
