@@ -16,6 +16,7 @@ import click
 from msgspec import Struct
 
 from .. import collector
+from ..content.ollama.small_reads import ALONE
 from ..content.threads import no_thread
 from ..errors import Interrupted, RegistryPushError
 from ..events import Event, ModelFailed, Warned
@@ -212,6 +213,7 @@ def _run_until_signalled(work: Work, show: Renderer, verb: Verb, *, finishes: bo
             else:
                 task.cancel()
 
+        ALONE.set(True)
         loop, act = asyncio.get_running_loop(), asked_to_stop
         loop.call_soon(collector.resume)  # when `work` waits for the first time: it has imported what it needs
         if received:  # before there was a loop

@@ -133,8 +133,11 @@ def words(error: OSError) -> str:
     return error.strerror or os.strerror(error.errno)
 
 
-def unreadable(path: Path, *, what: str = "the store") -> Unreadable:
-    """Return the error for a `path` that we may not read, with its owner and the next step."""
+def unreadable(path: Path, *, what: str = "the store", is_public: bool = False) -> Unreadable:
+    """Return the error for a `path` that we may not read, with its owner and the next step.
+
+    `is_public`: what it holds is no secret, so everybody may be let read it.
+    """
     place = _blocker(path)
     owner, hint, status = "another user", "run this as the user who owns it", None
     with suppress(OSError):
@@ -152,6 +155,12 @@ def unreadable(path: Path, *, what: str = "the store") -> Unreadable:
             return Unreadable(
                 f"{what} can't be read: {place} belongs to {owner}",
                 hint=f"make it yours: sudo chown {recursive}$USER {quote(str(foreign))}",
+            )
+        if is_public:
+            allowed = "a+rx" if stat.S_ISDIR(status.st_mode) else "a+r"
+            return Unreadable(
+                f"{what} can't be read: {place} belongs to {owner}",
+                hint=f"it is no secret, so make it readable: sudo chmod {allowed} {quote(str(place))}",
             )
         group = _group(status.st_gid)
         needed = stat.S_IRGRP | stat.S_IXGRP if stat.S_ISDIR(status.st_mode) else stat.S_IRGRP

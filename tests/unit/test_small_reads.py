@@ -7,7 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from registry_push.content.ollama.small_reads import SmallReads
+from registry_push.content.ollama.small_reads import ALONE, SmallReads
+
+
+@pytest.fixture(autouse=True)
+def alone() -> None:
+    """As in the command."""
+    ALONE.set(True)
 
 
 class Disk:

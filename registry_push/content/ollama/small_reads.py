@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Final, TypeVar
 
 from ..threads import in_thread
@@ -13,11 +14,15 @@ _AT_ONCE: Final = 0.003
 # A busy machine can interrupt any read, but hardly this many in a row.
 _SLOW_ONES: Final = 3
 
+# Whether the event loop has no other work. A disk that hangs would stop that too: another client of the service, or the
+# rest of a program that uses the library.
+ALONE: Final = ContextVar("alone", default=False)
+
 T = TypeVar("T")
 
 
 class SmallReads:
-    """Opens files and reads small ones, and moves to threads once the disk was slow: the event loop never waits long.
+    """Opens files and reads small ones, on an event loop that serves nobody else; in threads once the disk was slow.
 
     For each turn of a thread, both threads wait for the interpreter's lock some ten times: a push of 1,000 blobs of
     64 KiB took 0.83 of the CPU without. `clock` tells seconds.
@@ -25,7 +30,7 @@ class SmallReads:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._slow = 0  # in a row
+        self._slow = 0 if ALONE.get() else _SLOW_ONES  # in a row
 
     async def run(
         self, read: Callable[[], T], *, elsewhere: Callable[[Callable[[], T]], Awaitable[T]] = in_thread
