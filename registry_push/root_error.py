@@ -10,7 +10,7 @@ from enum import Enum
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
-from .text.hint import Command, Hint, Login, Setting, step
+from .text.hint import Hint, NamedPart, step
 from .text.safe_text import printable, redacted
 
 
@@ -74,7 +74,7 @@ class RegistryPushError(Exception):
         self.url = changed(self.url) if self.url is not None else None
         self.args = (self.message,)
 
-    def worded(self, text: Callable[[str], str], part: Callable[[Setting | Command | Login], str]) -> None:
+    def worded(self, text: Callable[[str], str], part: Callable[[NamedPart], str]) -> None:
         """Put the message, and the hint and its parts, into the words that `text` and `part` return for them."""
         self.message = text(self.message)
         self.args = (self.message,)

@@ -113,7 +113,7 @@ class Identity:
         except TypeError as error:  # what cryptography raises if a passphrase is needed
             raise InvalidKey(
                 f"{path} has a passphrase",
-                hint=step("create one without: ", Command("key create"), f", or ssh-keygen -p -f {path}"),
+                hint=step(f"remove it: ssh-keygen -p -f {quote(str(path))}; or ", *_ANOTHER.parts),
             ) from error
         except (ValueError, UnsupportedAlgorithm) as error:
             raise InvalidKey(

@@ -17,7 +17,7 @@ def outcome_of(report: Report, verb: Verb, *, dry_run: bool, quiet: bool) -> Out
     """Return the report for people and for programs; for a dry run, with what it did not check."""
     fields: dict[str, object] = {"dry_run": dry_run, "models": [as_json(model) for model in report.models]}
     closing = [] if quiet else words.closing(report.models, verb)
-    if not dry_run:
+    if not dry_run or report.error is not None:
         return Outcome(closing, fields, report.error)
     from ..transfer.dry_run import NOT_CHECKED, NOT_CHECKED_HERE
 

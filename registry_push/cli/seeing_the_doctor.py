@@ -16,7 +16,7 @@ from ..errors import (
     Unauthorized,
 )
 from ..model import HTTPOrigin
-from ..text.hint import Command, step
+from ..text.hint import Examination, step
 
 _EXPLAINED: Final = (ConnectionLost, TimedOut, TLSFailed, Unauthorized, Denied, NotARegistry)
 
@@ -28,8 +28,9 @@ def with_doctor(error: RegistryPushError) -> RegistryPushError:
     with suppress(InvalidName):
         origin = HTTPOrigin.of(error.url)
         # A token service or a storage can be at fault too; the message names whom doctor can examine.
-        command = f"doctor {origin.as_typed}"
-        if origin.netloc in error.message and command not in (error.hint or ""):
+        if isinstance(error, TLSFailed) and origin.scheme == "http":
+            return error  # it speaks https, which is all that would be found out
+        if origin.netloc in error.message and "registry-push doctor" not in (error.hint or ""):
             before = (*error.next_step.parts, "; to find out more: ") if error.next_step is not None else ()
-            error.hint = step(*before, Command(command))
+            error.hint = step(*before, Examination(origin.as_typed))
     return error

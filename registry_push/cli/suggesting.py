@@ -21,6 +21,11 @@ _ELSEWHERE: Final = {
     "signin": "did you mean login?",
     "ls": "did you mean list?",
     "show": "did you mean inspect?",
+    "images": "did you mean list?",
+    **dict.fromkeys(("ps", "status"), "see what is unfinished: registry-push resume --list"),
+    "version": "did you mean --version?",
+    "tag": _RENAME,
+    "auth": "did you mean login?",
 }
 
 

@@ -17,15 +17,19 @@ from .render import Kind, renderer
 
 # What other tools call our options (ollama, docker, podman, skopeo, curl, crane).
 _TO_TRUST: Final = "for http: --plain-http; to accept any certificate: --tls-verify=false"
+_CREDENTIALS: Final = "write --username NAME, and pipe the password to --password-stdin"
 _MEANT: Final = {
     "--insecure": _TO_TRUST,
     "-k": _TO_TRUST,
     "--http": "write --plain-http",
     "--no-tls-verify": "write --tls-verify=false",
     "--skip-tls-verify": "write --tls-verify=false",
-    "--cacert": "write --ca-file FILE",
-    "--ca": "write --ca-file FILE",
-    "--creds": "write --username NAME, and pipe the password to --password-stdin",
+    "--insecure-skip-tls-verify": "write --tls-verify=false",
+    **dict.fromkeys(("--cacert", "--ca", "--ca-cert", "--cafile", "--cert-dir"), "write --ca-file FILE"),
+    **dict.fromkeys(("--creds", "--src-creds", "--dest-creds", "--user"), _CREDENTIALS),
+    "--password-file": "write --password-stdin <FILE",
+    **dict.fromkeys(("--proxy", "-x"), "set HTTPS_PROXY=http://HOST:PORT"),
+    "--all-tags": "write --all",
 }
 # What docker login calls a password.
 _PASSWORDS: Final = ("-p", "--password")

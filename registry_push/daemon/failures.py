@@ -22,7 +22,7 @@ from ..errors import (
     UsageError,
     printable,
 )
-from ..text.hint import Command, Login, Setting, for_the_command, step
+from ..text.hint import NamedPart, Setting, for_the_command, step
 from .targets import TargetNotAllowed
 
 
@@ -80,7 +80,7 @@ def words_of(error: RegistryPushError) -> str:
     return error.message if hint is None else f"{error.message}; {printable(hint.worded(_for_a_client))}"
 
 
-def _for_a_client(part: Setting | Command | Login) -> str:
+def _for_a_client(part: NamedPart) -> str:
     """Return a part of a hint in words for the caller of the service, or for its operator."""
     match part:
         case Setting("username" | "password_stdin"):

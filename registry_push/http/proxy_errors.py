@@ -65,7 +65,8 @@ def _refused_by(proxy: Proxy, status: int, said: str, url: str) -> ConnectionLos
         has = "takes no such login" if proxy.authorization else "wants a login"
         words = f"HTTP 407, it {has}"
         # Without http:// before it, which would have the login taken for one, and left out.
-        hint = f"put NAME:PASSWORD@ before its host in {proxy.variable}, with what is special in them percent-encoded"
+        what = "check the name and the password" if proxy.authorization else "put NAME:PASSWORD@ before its host"
+        hint = f"{what} in {proxy.variable}; write what is special in them percent-encoded, such as %40 for @"
     else:
         words = f"HTTP {status}{f': {said}' if said else ''}"
         hint = f"ask who runs the proxy to allow {netloc}; or, if no proxy is needed for it, name it in NO_PROXY"

@@ -130,7 +130,7 @@ def _host_folders(netloc: str, settings: Settings) -> Iterator[tuple[Path, list[
 
 def _load_roots(context: ssl.SSLContext, file: Path, *, hint: str | Hint) -> None:
     try:
-        _check_readable(file, "the CA file")
+        _check_readable(file, "the CA file", is_public=True)
         context.load_verify_locations(cafile=file)
     except FileNotFoundError as error:
         raise KeyNotFound(f"the CA file {file} is not there", hint=hint) from error
@@ -138,12 +138,12 @@ def _load_roots(context: ssl.SSLContext, file: Path, *, hint: str | Hint) -> Non
         raise InvalidSettings(f"the CA file {file} can't be used: {words_of(error)}", hint=hint) from error
 
 
-def _check_readable(file: Path, what: str) -> None:
+def _check_readable(file: Path, what: str, *, is_public: bool = False) -> None:
     """Raise `Unreadable`, or `OSError` if it is no file: OpenSSL would wait for the writer of a pipe."""
     try:
         open_regular(Path(os.path.realpath(file))).close()
     except PermissionError as error:
-        raise unreadable(file, what=what) from error
+        raise unreadable(file, what=what, is_public=is_public) from error
 
 
 def _no_passphrase(key: Path) -> str:

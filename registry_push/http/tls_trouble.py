@@ -77,7 +77,7 @@ async def _second_look(case: Circumstances, did: str) -> TLSFailed | None:
         return None
     if case.origin.scheme == "http":
         return TLSFailed(
-            f"{netloc} speaks https: write https://{netloc}/…",
+            f"{netloc} speaks https: write https:// before it (https://{netloc})",
             hint=step(
                 *(("leave out ", Setting("plain_http"), "; ") if case.settings.at(netloc).plain_http else ()),
                 "if its CA is a private one, name that: ",

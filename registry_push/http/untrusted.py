@@ -137,7 +137,7 @@ def _authority(code: int, chain: Sequence[x509.Certificate], netloc: str, ca_fil
     if not chain:
         return Reason("its certificate is from a CA that is not trusted here", hint)
     if len(chain) == 1:
-        hint = step(*hint.parts, f"; a public one's intermediate certificate is for {netloc} to send, which sends none")
+        hint = step(*hint.parts, f"; if that is a public CA, {netloc} has to send its intermediate certificate too")
     issuer = _name(chain[-1].issuer)
     return Reason(f"its certificate is from a CA that is not trusted here: {issuer}", hint)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import Final
@@ -151,21 +152,23 @@ def renamed(error: InvalidSettings) -> InvalidSettings:
     return next((error.about(each.called(ctx)) for each in own(ctx) if each.name == error.setting), error)
 
 
-# Flags without which a login that is proposed would not reach the registry, or would be kept in another file.
-_FOR_A_LOGIN: Final = ("authfile", "plain_http", "tls_verify", "system_certs", "ca_file", "cert", "key_file")
+# Flags without which a command that is proposed would not reach the registry, or would look for logins elsewhere.
+_FOR_THE_REGISTRY: Final = (
+    *("config", "authfile", "plain_http", "tls_verify", "system_certs", "ca_file", "cert", "key_file"),
+)
 
 
 def located(error: RegistryPushError) -> RegistryPushError:
     """Add to an error what only the command line knows.
 
     To a local one where the value that it names was set, unless that was on the command line; to the login that a next
-    step proposes the flags that were typed for the registry.
+    step proposes, and to `doctor`, the flags that were typed for the registry.
     """
     ctx = click.get_current_context(silent=True)
     if ctx is None:
         return error
     if error.next_step is not None and not error.next_step.is_plain:
-        error.hint = error.next_step.with_login_flags(_typed_for_a_login(ctx))
+        error.hint = error.next_step.with_flags(_typed_for_the_registry(ctx), _target_host(ctx))
     if error.exit_code not in _OF_VALUES:
         return error
     for each in own(ctx):
@@ -178,14 +181,28 @@ def located(error: RegistryPushError) -> RegistryPushError:
     return error
 
 
-def _typed_for_a_login(ctx: click.Context) -> str:
+def _typed_for_the_registry(ctx: click.Context) -> str:
     typed: list[str] = []
     for each in own(ctx):
         value = ctx.params.get(each.name or "")
-        if each.name in _FOR_A_LOGIN and each.source(ctx).kind == "command line" and value is not None:
+        if each.name in _FOR_THE_REGISTRY and each.source(ctx).kind == "command line" and value is not None:
             text = f"--{each.key}" if each.is_flag else f"--{each.key}={str(value).lower()}"
             typed.append(f"--{each.key} {quote(str(value))}" if isinstance(value, Path) else text)
     return " ".join(typed)
+
+
+def _target_host(ctx: click.Context) -> str | None:
+    """Return the host that `--to` names, as typed; None without."""
+    from ..model.place import Below, after_prefix, parse_destination
+
+    to = ctx.params.get("to")
+    with suppress(UsageError):
+        if isinstance(to, str):
+            scheme, separator, _ = (after_prefix(to) or to).partition("://")
+            target = parse_destination(to)
+            host = target.host if isinstance(target, Below) else target.reference.host
+            return f"{scheme}://{host}" if separator else host
+    return None
 
 
 def _locate_in_tables(ctx: click.Context, error: RegistryPushError) -> None:

@@ -11,7 +11,7 @@ from ..interrupts import leave_on_interrupt, raise_on_interrupt
 from ..settings import check_text
 
 PASSWORD_VARIABLE: Final = "REGISTRY_PUSH_PASSWORD"  # noqa: S105  # its name
-_HOW: Final = f"give it on standard input with --password-stdin, or in {PASSWORD_VARIABLE}"
+_HOW: Final = f"give the password on standard input with --password-stdin, or in {PASSWORD_VARIABLE}"
 
 
 def password_of(flags: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
@@ -22,6 +22,8 @@ def password_of(flags: Mapping[str, Any], environ: Mapping[str, str]) -> str | N
     """
     username = flags.get("username")
     check_text("user name", username or "", "--username")
+    if username and ":" in username:  # curl's way; what follows would be printed
+        raise InvalidSettings("--username takes the name alone, and what was given has a colon", hint=_HOW)
     if not username:
         if flags.get("password_stdin"):
             raise InvalidSettings("--password-stdin needs a user name", hint="name it: --username NAME")
@@ -36,7 +38,7 @@ def password_of(flags: Mapping[str, Any], environ: Mapping[str, str]) -> str | N
         raise InvalidSettings(f"there is no password for {username}", hint=_HOW)
     check_text("password", password, source)
     if not password:
-        raise InvalidSettings(f"the password from {source} is empty", hint=_HOW)
+        raise InvalidSettings(f"the password from {source} is empty", hint="check what was to put it there")
     return password
 
 

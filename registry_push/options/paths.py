@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final
 
 import click
 
 from ..errors import InvalidSettings, KeyNotFound, RegistryPushError
 from ..homes import expanded
-from ..text.hint import Hint, Login, Part, Setting, step
+from ..text.hint import Hint, Login, Setting, step
 from ..usual_folders import home_of
 from .option import Option
 
@@ -37,9 +38,9 @@ class _Existing(_File):
     So does skopeo with `--authfile`, but not with the files that it looks for by itself.
     """
 
-    def __init__(self, missing: type[RegistryPushError] = KeyNotFound, or_else: tuple[Part, ...] = ()) -> None:
+    def __init__(self, missing: type[RegistryPushError] = KeyNotFound) -> None:
         super().__init__()
-        self._missing, self._or_else = missing, or_else
+        self._missing = missing
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = super().convert(value, param, ctx)
@@ -48,18 +49,29 @@ class _Existing(_File):
         try:
             path.stat()
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise self._missing(f"{param.called(ctx)} {path} is not there", hint=self._hint(param)) from error
+            raise self._missing(f"{param.called(ctx)} {path} is not there", hint=self._hint(param, path)) from error
         except OSError:  # see `_File.__init__`
             return path
         return path
 
-    def _hint(self, param: Option) -> Hint:
-        return step("check ", Setting(param.key.replace("-", "_")), *self._or_else)
+    def _hint(self, param: Option, _: Path) -> Hint:
+        return step("check ", Setting(param.key.replace("-", "_")))
+
+
+class _Logins(_Existing):
+    """A file of logins, which `login` can write."""
+
+    def __init__(self) -> None:
+        super().__init__(InvalidSettings)
+
+    def _hint(self, param: Option, path: Path) -> Hint:
+        flags = f"--authfile {quote(str(path))}"
+        return step(*super()._hint(param, path).parts, "; or log in with: ", Login(flags=flags))
 
 
 FILE: Final = _File()
 EXISTING: Final = _Existing()
-LOGINS: Final = _Existing(InvalidSettings, ("; or log in with: ", Login()))
+LOGINS: Final = _Logins()
 
 
 def home() -> Path | None:

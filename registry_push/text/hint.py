@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+_ANY: Final = "HOST"
 
 
 class Setting(Struct, frozen=True):
@@ -23,11 +27,19 @@ class Command(Struct, frozen=True):
 class Login(Struct, frozen=True):
     """A login at `host`, as `login` keeps it; `flags` are what it takes besides, as typed."""
 
-    host: str = "HOST"
+    host: str = _ANY
     flags: str = ""
 
 
-Part = str | Setting | Command | Login
+class Examination(Struct, frozen=True):
+    """An examination of `host` by `doctor`; `flags` are what it takes to get there, as typed."""
+
+    host: str
+    flags: str = ""
+
+
+NamedPart = Setting | Command | Login | Examination
+Part = str | NamedPart
 
 
 class Hint(Struct, frozen=True):
@@ -48,13 +60,19 @@ class Hint(Struct, frozen=True):
     def __str__(self) -> str:
         return self.worded(for_the_command)
 
-    def worded(self, word: Callable[[Setting | Command | Login], str]) -> str:
+    def worded(self, word: Callable[[NamedPart], str]) -> str:
         """Return the hint as text; `word` returns a face's words for a part that is no text."""
         return "".join(part if isinstance(part, str) else word(part) for part in self.parts)
 
-    def with_login_flags(self, flags: str) -> Hint:
-        """Return the hint with `flags` for each login that it proposes."""
-        return Hint(tuple(Login(part.host, flags) if isinstance(part, Login) else part for part in self.parts))
+    def with_flags(self, flags: str, host: str | None) -> Hint:
+        """Return the hint with `flags` for each command that it proposes for a registry; `host` where none is named."""
+
+        def typed(part: Part) -> Part:
+            if not isinstance(part, Login | Examination):
+                return part
+            return replace(part, flags=flags, host=host if host is not None and part.host == _ANY else part.host)
+
+        return Hint(tuple(map(typed, self.parts)))
 
     def rewritten(self, changed: Callable[[str], str]) -> Hint:
         """Return the hint with all its text put through `changed`."""
@@ -74,7 +92,7 @@ def joined(between: str, hints: Sequence[str | Hint]) -> Hint:
     return Hint(tuple(parts))
 
 
-def for_the_command(part: Setting | Command | Login) -> str:
+def for_the_command(part: NamedPart) -> str:
     """Return a part as it is typed on the command line."""
     match part:
         case Setting(name, value):
@@ -83,6 +101,8 @@ def for_the_command(part: Setting | Command | Login) -> str:
             return f"registry-push {words}"
         case Login(host, flags):
             return f"registry-push login {host}{f' {flags}' if flags else ''}"
+        case Examination(host, flags):
+            return f"registry-push doctor {host}{f' {flags}' if flags else ''}"
 
 
 def _rewritten(part: Part, changed: Callable[[str], str]) -> Part:
@@ -93,5 +113,7 @@ def _rewritten(part: Part, changed: Callable[[str], str]) -> Part:
             return Setting(name, changed(value))
         case Login(host, flags):
             return Login(changed(host), changed(flags))
+        case Examination(host, flags):
+            return Examination(changed(host), changed(flags))
         case Command():
             return part

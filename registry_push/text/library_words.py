@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from .hint import Command, Login, Setting, for_the_command
+from .hint import NamedPart, Setting, for_the_command
 
 # Arguments of the library's functions, by the flags that say the same.
 _ARGUMENTS: Final[Mapping[str, str]] = {
@@ -34,7 +34,7 @@ class LibraryWords:
         self._fields = fields
         self._switches = switches
 
-    def part(self, part: Setting | Command | Login) -> str:
+    def part(self, part: NamedPart) -> str:
         """Return a part of a hint. What only the command has stays as it is typed there."""
         if not isinstance(part, Setting):
             return for_the_command(part)

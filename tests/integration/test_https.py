@@ -177,7 +177,9 @@ async def test_http_to_a_go_registry_that_speaks_https_says_what_to_write(
         done = await command(*arguments, "--json", home=tmp_path)
     error = json.loads(done.out.splitlines()[-1])
     assert done.code == 6
-    assert error["message"].endswith(f"{registry.host} speaks https: write https://{registry.host}/…")
+    assert error["message"].endswith(
+        f"{registry.host} speaks https: write https:// before it (https://{registry.host})"
+    )
 
 
 @pytest.mark.real

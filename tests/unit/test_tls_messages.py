@@ -247,7 +247,7 @@ async def test_http_to_a_port_for_https_names_the_address_to_write(
         netloc = f"127.0.0.1:{registry.port}"
         error = await spoken_http_to(netloc, method)
     assert isinstance(error, TLSFailed)
-    assert error.message == f"{netloc} speaks https: write https://{netloc}/…"
+    assert error.message == f"{netloc} speaks https: write https:// before it (https://{netloc})"
 
 
 async def test_an_alert_in_answer_to_http_is_understood() -> None:

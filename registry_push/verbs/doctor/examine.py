@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final
 
@@ -18,7 +19,7 @@ from ...model import Reference
 from ...registry.registries import Registries
 from ...settings import Settings
 from ...text.suggestions import did_you_mean
-from .finding import Finding, State, crashed, failed, kept_back, out_of_time, slow
+from .finding import OUT_OF_TIME, Finding, State, crashed, failed, kept_back, slow
 from .here import Here
 from .table import BY_ID, CHECKS, WAITS_FOR, About, Check, with_needs
 from .there import There
@@ -27,6 +28,8 @@ from .upload import Upload
 # Seconds for one check, and for all of them.
 _A_CHECK: Final = 5.0
 _ALL: Final = 10.0
+# Seconds. A check that would get less says more of this machine than of the registry.
+_LEAST: Final = 1.0
 # Seconds to delete an upload, after all checks.
 _LAST: Final = 1.0
 # Problems that the verdict quotes.
@@ -83,6 +86,8 @@ class Examination(Struct, frozen=True):
         if self.troubles:
             return self._troubled
         where = self._named(self.places)
+        if any(each.finding is OUT_OF_TIME for each in self.checks):
+            return f"nothing that stops pushes {where} was found, but there was no time for all checks"
         if not self.is_whole:
             return "nothing that stops pushes was found by these checks"
         if any(each.id == "store.found" and each.finding.state is State.WARN for each in self.checks):
@@ -95,14 +100,16 @@ class Examination(Struct, frozen=True):
         reading = [place for place in self.places if place not in self.written]
         if self.troubles or not self.is_whole or not reading:
             return None
-        return f"Whether you may write at {', '.join(reading)} was not tried; to try it: --write HOST/REPOSITORY"
+        place = next((place for place in reading if "/" in place), "HOST/REPOSITORY")
+        return f"Whether you may write at {', '.join(reading)} was not tried; to try it: --write {place}"
 
     @property
     def _troubled(self) -> str:
         """What was found, and the registries that it concerns: all of them if it is this machine's."""
         here = any(each.host is None for each in self.troubles)
         concerned = self.places if here else tuple(dict.fromkeys(each.about for each in self.troubles))
-        summaries = [each.finding.summary for each in self.troubles]
+        # What is wrong at a host is found once for each of its repositories.
+        summaries = [words for _, words in dict.fromkeys((each.host, each.finding.summary) for each in self.troubles)]
         more = len(summaries) - _QUOTED
         words = "; ".join(summaries[:_QUOTED]) + (f"; and {more} more" if more > 0 else "")
         count = "1 problem stops" if len(summaries) == 1 else f"{len(summaries)} problems stop"
@@ -114,16 +121,12 @@ class Examination(Struct, frozen=True):
 
 
 def chosen(only: Sequence[str], *, there: bool, writes: bool) -> tuple[Check, ...]:
-    """Return the checks to run: all, or those with the ids `only` and what they need.
+    """Return the checks to run: all, or those with the ids `only` and what they need; `tls` and `tls.*` are a group.
 
     `there`: a registry was named; `writes`: a repository to write to was. Raises `UsageError`.
     """
-    for each in only:
-        if each not in BY_ID:
-            raise UsageError(
-                f"no check is called {quoted(each)}",
-                hint=did_you_mean(each, BY_ID) or "see them: registry-push doctor --list",
-            )
+    asked = [each for name in only for each in _expanded(name, there=there, writes=writes)]
+    for each in asked:
         if BY_ID[each].about is About.UPLOADS and not writes:
             raise UsageError(f"{each} opens an upload", hint="say where it may: --write HOST/REPOSITORY")
         if BY_ID[each].about is About.THERE and not there:
@@ -131,8 +134,22 @@ def chosen(only: Sequence[str], *, there: bool, writes: bool) -> tuple[Check, ..
                 f"{each} is about a registry, and none was named",
                 hint=f"name one: registry-push doctor HOST --only {each}",
             )
-    wanted = with_needs(tuple(only)) if only else frozenset(BY_ID)
+    wanted = with_needs(tuple(asked)) if only else frozenset(BY_ID)
     return tuple(check for check in CHECKS if check.id in wanted and (writes or check.about is not About.UPLOADS))
+
+
+def _expanded(name: str, *, there: bool, writes: bool) -> list[str]:
+    """Return the check called `name`, or those of a group that can be run. Raises `UsageError` if there is none."""
+    if name in BY_ID:
+        return [name]
+    checks = [check for check in CHECKS if fnmatchcase(check.id, name) or check.id.startswith(f"{name}.")]
+    if not checks:
+        raise UsageError(
+            f"no check is called {quoted(name)}",
+            hint=did_you_mean(name, BY_ID) or "see them: registry-push doctor --list",
+        )
+    possible = {About.HERE, *([About.THERE] if there else []), *([About.UPLOADS] if writes else [])}
+    return [check.id for check in checks if check.about in possible] or [check.id for check in checks]
 
 
 async def examine(
@@ -167,7 +184,8 @@ async def examine(
             for subject in subjects
         ]
         uploads = [Upload(there) if subject.writes else None for subject, there in zip(subjects, theres, strict=True)]
-        own = theres[0].settings if len(theres) == 1 else settings  # a table can name another key
+        # A table can name another key.
+        own = theres[0].settings if len({there.host for there in theres}) == 1 else settings
         here = Here(own, config, unusable if not subjects else None, wants_key=partial(_want_key, theres))
         mine = [check for check in checks if check.about is About.HERE]
         runs, places = [_Run(None, None, mine, lambda _: here, patience, ends)], list[str]()
@@ -262,10 +280,10 @@ class _Run:
                     return before
                 if before.blocks or before.state in (State.FAIL, State.CRASHED):
                     return kept_back(need)
-        stops = check.about is not About.UPLOADS or check.id == "auth.push"
+        stops = check.about is About.THERE or check.id == "auth.push"
         left = self._ends - asyncio.get_running_loop().time()
-        if left <= 0:
-            return out_of_time(stops=stops)
+        if left < _LEAST:
+            return OUT_OF_TIME
         seconds = min(self._patience, left)
         look: Callable[[object], Awaitable[Finding]] = check.look
         try:

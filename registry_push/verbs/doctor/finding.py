@@ -79,11 +79,10 @@ def slow(seconds: float, *, stops: bool, waits_for: WaitsFor) -> Finding:
     return Finding(state, summary, "", waits_for.fix, code, blocks=True)
 
 
-def out_of_time(*, stops: bool) -> Finding:
-    """Return that the checks before it have used up the time for all."""
-    state = State.FAIL if stops else State.WARN
-    fix = "the checks before it were slow; run it alone: --only ID"
-    return Finding(state, "no time was left for it", "", fix, _UNAVAILABLE if stops else 0, blocks=True)
+# The checks before it have used up the time for all.
+OUT_OF_TIME: Final = Finding(
+    State.WARN, "no time was left for it", "", "run doctor again, or this check alone: --only ID", blocks=True
+)
 
 
 def crashed(error: Exception) -> Finding:

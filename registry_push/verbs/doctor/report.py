@@ -7,6 +7,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -16,13 +17,20 @@ from .examine import Examination, Examined
 
 _LIBRARIES: Final = ("aiohttp", "cryptography")
 # Checks whose findings name users and repositories, and those that name other hosts: of them only the state is told.
-_NAMING: Final = ("auth.source", "auth.token", "auth.scope", "auth.push", "key.pair")
-_LOCATING: Final = ("proxy.used", "net.dns", "net.tcp", "limits.redirects", "auth.challenge", "tls.chain", "tls.name")
+_NAMING: Final = (
+    *("auth.source", "auth.token", "auth.scope", "auth.push", "key.pair"),
+    *("store.found", "store.manifests", "store.blobs", "store.owner"),  # a model's namespace, the owner of a home
+)
+_LOCATING: Final = (
+    *("config.valid", "proxy.used", "net.dns", "net.tcp", "limits.redirects", "auth.challenge"),
+    *("tls.chain", "tls.name"),
+)
 _NAMED: Final = 8  # hexadecimal digits that stand for a host
 
 
 def report(done: Examination, *, home: Path | None, users: Iterable[str], hosts: bool) -> list[str]:
     """Return the lines. `users` are names to leave out; with `hosts`, hosts stay readable."""
+    private = partial(_private, done=done, home=home, users=tuple(users), hosts=hosts)
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     lines = [
         f"registry-push {__version__}, Python {sys.version.split()[0]}, {libraries}, {platform.platform()}",
@@ -35,11 +43,11 @@ def report(done: Examination, *, home: Path | None, users: Iterable[str], hosts:
         if each.id in _NAMING or (each.id in _LOCATING and not hosts):
             code = f", exit code {each.finding.exit_code}" if each.finding.exit_code else ""
             parts = (f"left out: it can name users or hosts{code}", "")
-        found = "; ".join(part for part in parts if part).replace("|", "\\|")
-        lines.append(f"| {each.id} | {_about(each, done)} | {each.finding.state.value} | {found} |")
+        found = private("; ".join(part for part in parts if part)).replace("|", "\\|")
+        lines.append(f"| {each.id} | {private(_about(each, done))} | {each.finding.state.value} | {found} |")
     count = len(done.troubles)
     lines += ["", f"{count} of {len(done.checks)} checks found what stops pushes"]
-    return [_private(line, done, home, users, hosts=hosts) for line in lines]
+    return lines
 
 
 def _about(each: Examined, done: Examination) -> str:
@@ -50,16 +58,18 @@ def _about(each: Examined, done: Examination) -> str:
     return f"{each.host}, repository {number}"
 
 
-def _private(line: str, done: Examination, home: Path | None, users: Iterable[str], *, hosts: bool) -> str:
+def _private(words: str, *, done: Examination, home: Path | None, users: Iterable[str], hosts: bool) -> str:
     if home is not None and len(home.parts) > 1:
-        line = line.replace(str(home), "~")
+        words = words.replace(str(home), "~")
     for name in users:
-        if name:
-            line = re.sub(rf"\b{re.escape(name)}\b", "USER", line)
+        words = _replaced(words, name, "USER")
     if not hosts:
         for host in done.hosts:
             digest = hashlib.sha256(host.encode()).hexdigest()[:_NAMED]
-            line = line.replace(host, f"host-{digest}")
-            name = host.rpartition(":")[0] if ":" in host else host
-            line = line.replace(name, f"host-{digest}") if name else line
-    return line
+            words = _replaced(words, host, f"host-{digest}")
+            words = _replaced(words, host.rpartition(":")[0] if ":" in host else host, f"host-{digest}")
+    return words
+
+
+def _replaced(words: str, name: str, by: str) -> str:
+    return re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", by, words) if name else words

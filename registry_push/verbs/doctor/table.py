@@ -98,5 +98,5 @@ def with_needs(ids: tuple[str, ...]) -> frozenset[str]:
         each = todo.pop()
         if each not in wanted:
             wanted.add(each)
-            todo += BY_ID[each].needs
+            todo += [*BY_ID[each].needs, *([told] if (told := BY_ID[each].told_by) else [])]
     return frozenset(wanted)

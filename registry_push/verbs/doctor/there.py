@@ -206,7 +206,8 @@ class There(Way):
         """What a login needs to reach the registry as this run does."""
         given = {name: getattr(self.settings, name) for name in ("ca_file", "cert", "key_file", "authfile")}
         flags = [f"--{name.replace('_', '-')} {quote(str(path))}" for name, path in given.items() if path is not None]
-        return " ".join([*flags, *(["--tls-verify=false"] if not self.settings.tls_verify else [])])
+        switches = {"--tls-verify=false": not self.settings.tls_verify, "--system-certs": self.settings.system_certs}
+        return " ".join([*flags, *(flag for flag, is_set in switches.items() if is_set)])
 
     async def token(self) -> Finding:
         """Sign in, for no repository."""
