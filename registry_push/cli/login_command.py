@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..events import Warned
 from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
+from ..usual_folders import usual_config
 from .candidates import hosts
 from .render import Renderer
 from .running import Outcome, run
@@ -34,7 +35,8 @@ COMPAT = option(
 @option("--no-check", is_flag=True, help="Keep the login without asking the registry whether it is right.")
 @COMPAT
 @options("login", "output")
-def command(host: str | None, lists: bool, no_check: bool, **flags: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, host: str | None, lists: bool, no_check: bool, **flags: Any) -> None:
     """Log in to a registry: check the user name and the password there, and keep them where docker or podman would.
 
     HOST is HOST[:PORT], or HOST/PATH for a part of a registry, which podman's file can have a login of its own for. If
@@ -95,9 +97,24 @@ def command(host: str | None, lists: bool, no_check: bool, **flags: Any) -> None
         words = f"logged in to {registry} as {done.username}; kept in {done.kept}"
         if not done.is_checked:
             words = f"kept the login of {done.username} for {registry}, unchecked, in {done.kept}"
-        return Outcome([] if flags["quiet"] else [words], fields)
+        return Outcome([] if flags["quiet"] else [words, *_table_for(ctx, registry)], fields)
 
     run(flags, work)
+
+
+def _table_for(ctx: click.Context, registry: LoginHost) -> list[str]:
+    """Return how to have the flags that were typed for the registry used by other commands too."""
+    from ..options.host_sections import typed_as_table
+
+    table, file = typed_as_table(ctx, registry.host), ctx.params.get("config") or usual_config()
+    if not table or file is None:
+        return []
+    return [
+        "",
+        f"Only the login is kept. For other commands to use the same flags there, add this to {file}:",
+        "",
+        *table,
+    ]
 
 
 def _asked_name(registry: LoginHost) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -108,3 +110,22 @@ def hosts_of(ctx: click.Context) -> dict[str, dict[str, Any]]:
         host: {name: value for name, value in section.items() if name in mine and name not in won}
         for host, section in sections.items()
     }
+
+
+def typed_as_table(ctx: click.Context, host: str) -> list[str]:
+    """Return the lines of a table that has the settings of one registry which were typed; none if there are none."""
+    lines: list[str] = []
+    for option in own(ctx):
+        value = ctx.params.get(option.name or "")
+        if option.key not in _KEYS or option.source(ctx).kind != "command line":
+            continue
+        values = [_as_toml(each) for each in (value if isinstance(value, tuple) else (value,))]
+        joined = ", ".join(values)
+        lines.append(f"{option.key} = [{joined}]" if option.multiple else f"{option.key} = {joined}")
+    return [f'[host."{host}"]', *lines] if lines else []
+
+
+def _as_toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(str(value.absolute() if isinstance(value, Path) else value), ensure_ascii=False)

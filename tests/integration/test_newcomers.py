@@ -183,3 +183,25 @@ async def test_a_report_names_no_other_registry_and_no_namespace(tmp_path: Path)
     (tmp_path / "c.toml").write_text('[host."secret.example:5000"]\nchunk-size = "8MiB"\none-put = true\n')
     done = await command("doctor", "--report", "--config", str(tmp_path / "c.toml"), home=tmp_path)
     assert "store.manifests" in done.out and "alice" not in done.out and "secret.example" not in done.out, done.out
+
+
+async def test_a_login_says_how_its_flags_are_used_from_now_on(tmp_path: Path) -> None:
+    """What it prints is put into the file as it is, and then a push needs no flag."""
+    write_sample_store(tmp_path / ".ollama/models", name="me/tiny:latest", weights=70_000)
+    shown = self_signed(tmp_path / "its CA")
+    given = ["--username", "me", "--password-stdin", "--ca-file", str(shown.cert)]
+    async with EmbeddedRegistry(tmp_path / "r", Options(auth=Basic({"me": "secret"})), tls=shown.server) as registry:
+        said = await command("login", registry.host, *given, stdin=b"secret\n", home=tmp_path)
+        assert said.code == 0, said.err
+        before, table = said.out.split(":\n\n", 1)
+        file = Path(before.rpartition("add this to ")[2])
+        file.parent.mkdir(parents=True)
+        file.write_text(table)
+        pushed = await command("push", "me/tiny", "--to", f"{registry.host}/me/x", home=tmp_path)
+    assert pushed.code == 0, pushed.err
+
+
+async def test_a_login_without_such_flags_says_nothing_of_them(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
+    given = ["--username", "me", "--password-stdin", "--no-check"]
+    said = await command("login", embedded.host, *given, stdin=b"secret\n", home=tmp_path)
+    assert said.code == 0 and len(said.out.splitlines()) == 1, said.out
