@@ -1,4 +1,4 @@
-"""`SmallReads`: what takes a disk no time, done on the event loop as long as the disk answers at once."""
+"""`SmallReads`: opening files and short reads, on the event loop as long as the disk answers at once."""
 
 from __future__ import annotations
 
