@@ -29,7 +29,7 @@ async def test_two_repositories_of_a_registry_are_told_apart(embedded: EmbeddedR
     places = [f"{host}/me/a", "--write", f"{host}/me/b"]
     done = await command("doctor", *places, home=tmp_path)
     assert f"\n{host}/me/a\n" in done.out and f"\n{host}/me/b\n" in done.out, done.out
-    assert f"may write at {host}/me/a was not tried" in done.out
+    assert f"may write at {host}/me/a was not tried; to try it: --write {host}/me/a\n" in done.out
     assert done.out.endswith(f"ready to push to {host}/me/a, {host}/me/b\n")
     checks = json.loads((await command("doctor", *places, "--json", home=tmp_path)).out)["checks"]
     assert {each["repository"] for each in checks if each["host"] == host} == {"me/a", "me/b"}
@@ -39,13 +39,15 @@ async def test_two_repositories_of_a_registry_are_told_apart(embedded: EmbeddedR
 
 async def test_one_registry_needs_no_repository_to_be_told_by(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
     write_sample_store(tmp_path / ".ollama/models", weights=70_000)
+    told = await command("doctor", f"{embedded.host}/me/a:latest", home=tmp_path)
+    assert f"was not tried; to try it: --write {embedded.host}/me/a\n" in told.out
     done = await command("doctor", f"{embedded.host}/me/a", "--json", home=tmp_path)
     assert {each["repository"] for each in json.loads(done.out)["checks"]} == {None}
 
 
 async def test_an_answer_that_does_not_come_is_one_problem(set_up: SetUp) -> None:
     await set_up.scripted(Says(after=asyncio.Event()))
-    done = await set_up.examine(patience=4.0)
+    done = await set_up.examine(patience=6.0)
     assert [each.id for each in done.troubles] == ["registry.v2"], done.verdict
     kept_back = {each.id for each in done.checks if each.finding.needs == "registry.v2"}
     assert {"clock.skew", "limits.redirects", "auth.challenge"} <= kept_back
@@ -60,7 +62,7 @@ async def test_a_program_that_hangs_is_not_taken_for_the_registry(set_up: SetUp)
     authfile.write_text('{"credsStore": "slow"}')
     await set_up.scripted(Says(401, (("WWW-Authenticate", "Basic realm=x"),)))
     set_up.given |= {"authfile": authfile, "environ": {"PATH": f"{programs}:/usr/bin:/bin"}}
-    found = {each.id: each.finding for each in (await set_up.examine(patience=2.0)).checks}["auth.source"]
+    found = {each.id: each.finding for each in (await set_up.examine(patience=6.0)).checks}["auth.source"]
     assert found.state is State.FAIL and "from the program that keeps the login" in found.summary, found
     assert "login --list" in str(found.fix)
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ...errors import RegistryPushError, UsageError, quoted
 from ...events import Sink, ignore
@@ -69,6 +69,7 @@ class Examination(Struct, frozen=True):
     places: tuple[str, ...]
     is_whole: bool = True  # whether all checks were wanted
     written: tuple[str, ...] = ()  # the places at which an upload was tried
+    to_try: str = "HOST/REPOSITORY"  # where one could be tried, as far as that was named
 
     @property
     def troubles(self) -> tuple[Examined, ...]:
@@ -100,8 +101,7 @@ class Examination(Struct, frozen=True):
         reading = [place for place in self.places if place not in self.written]
         if self.troubles or not self.is_whole or not reading:
             return None
-        place = next((place for place in reading if "/" in place), "HOST/REPOSITORY")
-        return f"Whether you may write at {', '.join(reading)} was not tried; to try it: --write {place}"
+        return f"Whether you may write at {', '.join(reading)} was not tried; to try it: --write {self.to_try}"
 
     @property
     def _troubled(self) -> str:
@@ -215,7 +215,9 @@ async def examine(
                 await there.end()
     written = tuple(place for place, upload in zip(places, uploads, strict=True) if upload is not None)
     hosts = tuple(dict.fromkeys(there.host for there in theres))
-    return Examination(tuple(found), hosts, tuple(places), is_whole=not only, written=written)
+    done = Examination(tuple(found), hosts, tuple(places), is_whole=not only, written=written)
+    to_try = (str(each.reference.at()) for each in subjects if each.is_repository and not each.writes)
+    return structs.replace(done, to_try=next(to_try, done.to_try))
 
 
 def _place(host: str, repository: str | None) -> str:

@@ -51,7 +51,7 @@ def report(done: Examination, *, home: Path | None, users: Iterable[str], hosts:
 
 
 def _about(each: Examined, done: Examination) -> str:
-    """Return what a check is about; a repository is told by its number, since its name names users."""
+    """Return what a check is about. Repositories get numbers, since their names can be those of users."""
     if each.host is None or each.repository is None:
         return each.host or "this machine"
     number = done.places.index(each.about) + 1
