@@ -49,16 +49,28 @@ class NameCollision(UsageError):
 
 
 class InvalidSettings(UsageError):
-    """An invalid value, wherever it was set. The message begins with `setting`, its field of `Settings`, if any."""
+    """An invalid value, wherever it was set. The message begins with `setting`, its field of `Settings`, if any.
 
-    def __init__(self, message: str, *, hint: str | Hint | None = None, setting: str | None = None) -> None:
-        super().__init__(f"{setting} {message}" if setting else message, hint=hint)
+    `host` is the registry that it was set for, None if it was set for all.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | Hint | None = None, setting: str | None = None, host: str | None = None
+    ) -> None:
+        named = setting if host is None else f"{setting or 'a setting'} of the host {host}"
+        super().__init__(f"{named} {message}" if named else message, hint=hint)
         self.setting = setting
+        self.host = host
         self._complaint = message
 
     def about(self, name: str) -> InvalidSettings:
         """Return the same error about a setting that is called `name` where the user set it."""
         return InvalidSettings(f"{name} {self._complaint}", hint=self.next_step)
+
+    def at(self, host: str) -> InvalidSettings:
+        """Return the same error about the setting as it was set for `host`, where it is a line and no flag."""
+        hint = self.next_step.worded(lambda part: getattr(part, "name", str(part))) if self.next_step else None
+        return InvalidSettings(self._complaint, hint=hint, setting=self.setting, host=host)
 
 
 # ── 3: not at the source ──────────────────────────────────────────────────────────────────────────
@@ -102,7 +114,7 @@ class NothingUnderWay(NotAtSource):
 
 
 class KeyNotFound(NotAtSource):
-    """The key file that was named is not there."""
+    """The file of a key, a certificate or logins that was named is not there."""
 
     default_hint = step("create one: ", Command("key create"))
 
@@ -172,6 +184,10 @@ class ForeignRealm(NotAllowed):
     """A registry asked for credentials to be sent where they don't belong."""
 
     default_hint = "nothing was sent there; ask the registry's owner where its token service is"
+
+
+class ProxyRefused(NotAllowed):
+    """The proxy on the way wants a login, takes no such login, or does not let through to this host."""
 
 
 # ── 5: refused for good ───────────────────────────────────────────────────────────────────────────

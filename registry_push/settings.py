@@ -197,10 +197,7 @@ class Settings:
             try:
                 self.at(host)
             except InvalidSettings as error:
-                wrong_one = error.about(f"{error.setting or 'a setting'} of the host {host}")
-                if error.next_step is not None:  # it is a line of that host, and no flag
-                    wrong_one.hint = error.next_step.worded(lambda part: getattr(part, "name", str(part)))
-                raise wrong_one from error
+                raise error.at(host) from error
 
     def at(self, host: str) -> Settings:
         """Return the settings for the registry at `host[:port]`; its default port may be left out.

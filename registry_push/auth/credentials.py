@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import InvalidSettings
+from ..errors import InvalidSettings, KeyNotFound
 from ..model.origin import spellings
 from ..protocol.auth.token import HEADER_SAFE
 from ..settings import check_text
@@ -113,7 +113,7 @@ class CredentialStore:
             return LoginDocument.parse(place, _VARIABLE)
         document = await read_document(place)
         if document is None and place == self._authfile:
-            raise InvalidSettings(
+            raise KeyNotFound(
                 f"--authfile {place} is not there",
                 hint=step("log in with: ", Login(), "; or check ", Setting("authfile")),
             )

@@ -19,13 +19,17 @@ from ..model.reference import looks_like_host
 from ..options.flags import BROKEN, option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from ..options.option import HOSTS, located
+from ..options.whole_configuration import check_configuration
 from .candidates import hosts
 from .render import Renderer
 from .render.line_breaks import broken
 from .running import Outcome, run
 
 if TYPE_CHECKING:
-    from ..verbs.doctor.examine import Examination, Examined, Subject
+    from ..settings import Settings
+    from ..verbs.doctor.examination import Examination, Examined
+    from ..verbs.doctor.examine import Subject
+    from ..verbs.doctor.here import Misconfiguration
 
 _MARKS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "skipped": "-", "crashed": "FAIL"}
 _LAYOUTS = ("oci:", "oci-archive:")
@@ -76,16 +80,8 @@ def command(
         return
     if report and flags["as_json"]:
         raise UsageError("--report prints Markdown, --json prints JSON", hint="leave one of them out")
-    unreadable: RegistryPushError | None = ctx.meta.get(BROKEN)
     subjects = _subjects(places, writes)
-    try:
-        settings = settings_of(flags)
-    except InvalidSettings as error:
-        if not ctx.meta.get(HOSTS):
-            raise
-        unreadable = located(error)  # it may be a table's; what is wrong without them is raised now
-        del ctx.meta[HOSTS]
-        settings = settings_of(flags)
+    settings, config = _configured(ctx, flags)
     only = tuple(part for each in only for part in each.split(",") if part)
     if settings.username is not None and len({subject.reference.host for subject in subjects}) > 1:
         raise UsageError(
@@ -102,13 +98,42 @@ def command(
 
         quiet = flags["quiet"] or report or flags["as_json"]
         printed = _Printed(verbose=flags["verbose"], quiet=quiet, width=terminal_width(sys.stdout))
-        done = await examine(subjects, settings=settings, only=only, config=unreadable, tell=printed.print, sink=show)
+        done = await examine(
+            subjects,
+            settings=settings,
+            only=only,
+            config=config,
+            tell=printed.print,
+            sink=show,
+        )
         last = [done.verdict] if done.untried is None else [done.untried, done.verdict]
         folded = [line for words in last for line in broken(words, terminal_width(sys.stdout))]
         lines = _report(done, settings.home, hosts=names_hosts) if report else [*printed.end, *folded]
         return Outcome(lines, _fields(done), code=done.exit_code)
 
     run(flags, work)
+
+
+def _configured(ctx: click.Context, flags: dict[str, Any]) -> tuple[Settings, Misconfiguration | None]:
+    """Return the settings, and what is wrong with the configuration file, without which they may be."""
+    from ..verbs.doctor.here import Misconfiguration
+
+    unreadable: RegistryPushError | None = ctx.meta.get(BROKEN)
+    try:
+        settings = settings_of(flags)
+    except InvalidSettings as error:
+        if not ctx.meta.get(HOSTS):
+            raise
+        unreadable = located(error)  # it may be a table's; what is wrong without them is raised now
+        del ctx.meta[HOSTS]
+        settings = settings_of(flags)
+    if unreadable is not None:
+        return settings, Misconfiguration(unreadable, unread=True)
+    try:
+        check_configuration(ctx)
+    except InvalidSettings as error:
+        return settings, Misconfiguration(error, unread=False)
+    return settings, None
 
 
 async def _listing(_: Renderer, _stop: asyncio.Event) -> Outcome:
@@ -230,6 +255,7 @@ def _fields(done: Examination) -> dict[str, object]:
                 "summary": each.finding.summary,
                 "evidence": each.finding.evidence,
                 "fix": each.finding.fix,
+                "code": each.finding.code or None,
             }
             for each in done.checks
         ],

@@ -66,7 +66,7 @@ class _Lazy(SuggestingGroup):
     epilog="Every flag has an environment variable, REGISTRY_PUSH_<FLAG>. Exit codes: 0 done, 2 usage, 3 not at the "
     "source, 4 not allowed, 5 refused, 6 try again later, 7 content damaged, 8 some models failed, 130 interrupted.",
 )
-@click.version_option(__version__, prog_name="registry-push")
+@click.version_option(__version__, "-V", "--version", prog_name="registry-push")
 def group() -> None:
     """Push, pull and copy models between Ollama stores, OCI registries, layouts and archives, without Ollama.
 

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Final, Self, TextIO
 
 import click
 from msgspec import Struct
 
-from .. import collector
-from ..content.ollama.small_reads import ALONE
-from ..content.threads import no_thread
 from ..errors import Interrupted, RegistryPushError
-from ..events import Event, ModelFailed, Warned
-from ..http.lookup_loop import new_loop
+from ..events import Event, ModelFailed
 from ..interrupts import raise_on_interrupt
 from ..options.flags import homeless_warning
 from ..options.option import located
 from .render import PUSH, Renderer, Verb, choose, renderer
 from .render.line_writer import silence
 from .seeing_the_doctor import with_doctor
+from .signals import until_signalled
 
 # As a shell reports a program killed by SIGPIPE: the output did not reach its reader.
 BROKEN_PIPE: Final = 141
@@ -92,7 +88,7 @@ def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bo
         if warning := homeless_warning(flags):
             show(warning)
         try:
-            outcome = _run_until_signalled(work, show, verb, finishes=finishes)
+            outcome = until_signalled(work, show, verb, finishes=finishes)
         except RegistryPushError as error:
             show.error(error)
             code = error.exit_code
@@ -179,77 +175,3 @@ def _print_raw(raw: bytes, out: TextIO, *, on_lost: Callable[[OSError], None]) -
 
 def _nowhere() -> TextIO:
     return Path(os.devnull).open("w", encoding="utf-8")
-
-
-def _run_until_signalled(work: Work, show: Renderer, verb: Verb, *, finishes: bool) -> Outcome:
-    """Run `work`, handling SIGINT and SIGTERM.
-
-    The first signal asks it to finish, if it can; the next cancels it, which still cleans up; a third does not wait for
-    that. Raises `Interrupted`.
-    """
-    received: list[signal.Signals] = []
-    ended: list[Outcome | RegistryPushError] = []
-    loop: asyncio.AbstractEventLoop | None = None
-    act: Callable[[], None] = _do_nothing
-
-    # The loop's own handlers are not used: they are removed while it closes, and an exception there would be printed.
-    def on_signal(number: int, _: FrameType | None) -> None:
-        received.append(signal.Signals(number))
-        if len(received) > 1 + finishes:
-            os._exit(Interrupted.exit_code)
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(act)
-
-    async def watched() -> None:
-        nonlocal loop, act
-        task, stop = asyncio.current_task(), asyncio.Event()
-        assert task is not None
-
-        def asked_to_stop() -> None:
-            if finishes and len(received) == 1:
-                stop.set()
-                name = received[0].name
-                show(Warned(f"{name}: {verb.stopping}", "press Ctrl-C again to stop at once"))
-            else:
-                task.cancel()
-
-        ALONE.set(True)
-        loop, act = asyncio.get_running_loop(), asked_to_stop
-        loop.call_soon(collector.resume)  # when `work` waits for the first time: it has imported what it needs
-        if received:  # before there was a loop
-            loop.call_soon(act)
-        try:
-            ended.append(await work(show, stop))
-        except RegistryPushError as error:
-            ended.append(error)
-
-    try:
-        with _handled(on_signal), asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(watched())
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        name = received[0].name if received else "SIGINT"
-        raise Interrupted(f"stopped by {name}; {verb.kept}" if finishes else f"stopped by {name}") from None
-    except RuntimeError as error:
-        # asyncio ends its threads in another thread, which may fail to start; the work's result is known by then.
-        if (short := no_thread(error)) is None:
-            raise
-        if not ended:
-            raise short from error
-    if isinstance(ended[0], RegistryPushError):
-        raise ended[0]
-    return ended[0]
-
-
-def _do_nothing() -> None:
-    """Do nothing."""
-
-
-@contextmanager
-def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Call `handler` for SIGINT and SIGTERM, in the main thread; afterwards restore what they did before."""
-    before = {which: signal.signal(which, handler) for which in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for which, old in before.items():
-            signal.signal(which, old)

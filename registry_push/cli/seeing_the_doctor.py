@@ -10,6 +10,7 @@ from ..errors import (
     Denied,
     InvalidName,
     NotARegistry,
+    ProxyRefused,
     RegistryPushError,
     TimedOut,
     TLSFailed,
@@ -18,7 +19,7 @@ from ..errors import (
 from ..model import HTTPOrigin
 from ..text.hint import Examination, step
 
-_EXPLAINED: Final = (ConnectionLost, TimedOut, TLSFailed, Unauthorized, Denied, NotARegistry)
+_EXPLAINED: Final = (ConnectionLost, TimedOut, TLSFailed, Unauthorized, Denied, NotARegistry, ProxyRefused)
 
 
 def with_doctor(error: RegistryPushError) -> RegistryPushError:

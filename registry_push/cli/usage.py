@@ -30,6 +30,7 @@ _MEANT: Final = {
     "--password-file": "write --password-stdin <FILE",
     **dict.fromkeys(("--proxy", "-x"), "set HTTPS_PROXY=http://HOST:PORT"),
     "--all-tags": "write --all",
+    "--host": "write the registry's host without a flag: registry-push doctor HOST",
 }
 # What docker login calls a password.
 _PASSWORDS: Final = ("-p", "--password")

@@ -8,7 +8,7 @@ from typing import Final
 import aiohttp
 
 from ..content.read_errors import shortage
-from ..errors import ConnectionLost, RegistryPushError, TLSFailed
+from ..errors import ConnectionLost, ProxyRefused, RegistryPushError, TLSFailed
 from ..model import HTTPOrigin
 from ..protocol.diagnostics import diagnose
 from ..text.patterns import LazyPattern
@@ -26,7 +26,7 @@ _OF_A_PROGRAM: Final = LazyPattern(r"\b(?:json|xml)\b")
 
 def proxy_refusal(
     status: int, headers: Mapping[str, str], body: bytes, url: str, proxy: Proxy
-) -> ConnectionLost | None:
+) -> ConnectionLost | ProxyRefused | None:
     """Return the error for an answer over plain http that is the proxy's own; None if it is the registry's."""
     is_forbidden = status == _FORBIDS and not any(name in headers for name in _OF_A_REGISTRY)
     is_forbidden = is_forbidden and not _OF_A_PROGRAM.compiled.search(headers.get("Content-Type", ""))
@@ -59,7 +59,7 @@ def at_proxy(error: Exception, url: str, proxy: Proxy) -> RegistryPushError | No
     )
 
 
-def _refused_by(proxy: Proxy, status: int, said: str, url: str) -> ConnectionLost:
+def _refused_by(proxy: Proxy, status: int, said: str, url: str) -> ConnectionLost | ProxyRefused:
     netloc = HTTPOrigin.of(url).netloc
     if status == _WANTS_LOGIN:
         has = "takes no such login" if proxy.authorization else "wants a login"
@@ -70,6 +70,7 @@ def _refused_by(proxy: Proxy, status: int, said: str, url: str) -> ConnectionLos
     else:
         words = f"HTTP {status}{f': {said}' if said else ''}"
         hint = f"ask who runs the proxy to allow {netloc}; or, if no proxy is needed for it, name it in NO_PROXY"
-    return ConnectionLost(
+    # The same request gets the same answer again, unless the proxy itself is in trouble.
+    return (ProxyRefused if status in (_WANTS_LOGIN, _FORBIDS) else ConnectionLost)(
         f"the proxy on the way to {netloc} failed: {proxy} ({proxy.variable}) answers {words}", hint=hint, url=url
     )

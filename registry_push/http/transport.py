@@ -138,8 +138,8 @@ class Transport:
         The answer may take `patience` seconds longer than usual, and have `most` bytes. Of an error's body only the
         beginning is read, and our secrets are hidden where it quotes them. `named_by` is the registry that named `url`,
         None if the user did: see `AddressRules`.
-        Raises `ConnectionLost`, `TimedOut`, `TLSFailed`, `ProtocolViolation` (`ForeignAddress` is one), and what
-        reading the source raises.
+        Raises `ConnectionLost`, `TimedOut`, `TLSFailed`, `ProtocolViolation` (`ForeignAddress` is one),
+        `ProxyRefused`, and what reading the source raises.
         """
         with self.secrets:
             if self._exchanges is None:
@@ -261,7 +261,7 @@ class Transport:
         return self._proxies.to(HTTPOrigin.of(url))
 
     def _judge_proxy(self, response: aiohttp.ClientResponse, url: str, body: bytes) -> None:
-        """Raise `ConnectionLost` if the proxy itself has answered, as it can to plain http."""
+        """Raise `ConnectionLost` or `ProxyRefused` if the proxy itself has answered, as it can to plain http."""
         if response.status >= 400 and url.startswith("http:") and (proxy := self._proxy_of(url)) is not None:
             from .proxy_errors import proxy_refusal
 

@@ -227,7 +227,9 @@ def _bare(host: str) -> str:
 
 def _check_host(host: str) -> None:
     if len(host) > 350 or not _HOST.match(host):
-        raise InvalidName(f"{quoted(host)} is not a host", hint="write HOST or HOST:PORT")
+        # Of `https:/HOST`, what is before the one slash.
+        hint = f"write two slashes: {host}//HOST" if host in ("http:", "https:") else "write HOST or HOST:PORT"
+        raise InvalidName(f"{quoted(host)} is not a host", hint=hint)
     try:
         _bare(host)
     except InvalidName as error:

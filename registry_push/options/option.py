@@ -149,7 +149,17 @@ def renamed(error: InvalidSettings) -> InvalidSettings:
     ctx = click.get_current_context(silent=True)
     if ctx is None or error.setting is None:
         return error
+    if error.host is not None and (configuration := ctx.meta.get(CONFIGURATION)) is not None:
+        found = error.about(f'{configuration.path}: [host."{error.host}"]: {_key_of(error.setting, ctx)}')
+        if isinstance(error.__cause__, InvalidSettings) and (hint := error.__cause__.next_step) is not None:
+            found.hint = hint.worded(lambda part: _key_of(getattr(part, "name", str(part)), ctx))
+        return found
     return next((error.about(each.called(ctx)) for each in own(ctx) if each.name == error.setting), error)
+
+
+def _key_of(name: str, ctx: click.Context) -> str:
+    """Return a field of `Settings` as the configuration file spells it."""
+    return next((each.key for each in own(ctx) if each.name == name), name.replace("_", "-"))
 
 
 # Flags without which a command that is proposed would not reach the registry, or would look for logins elsewhere.

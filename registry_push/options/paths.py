@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from ..errors import InvalidSettings, KeyNotFound, RegistryPushError
+from ..errors import InvalidSettings, KeyNotFound
 from ..homes import expanded
 from ..text.hint import Hint, Login, Setting, step
 from ..usual_folders import home_of
@@ -38,10 +38,6 @@ class _Existing(_File):
     So does skopeo with `--authfile`, but not with the files that it looks for by itself.
     """
 
-    def __init__(self, missing: type[RegistryPushError] = KeyNotFound) -> None:
-        super().__init__()
-        self._missing = missing
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = super().convert(value, param, ctx)
         if not isinstance(param, Option) or ctx is None:  # a line of the file, which a flag may be set instead of
@@ -49,7 +45,7 @@ class _Existing(_File):
         try:
             path.stat()
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise self._missing(f"{param.called(ctx)} {path} is not there", hint=self._hint(param, path)) from error
+            raise KeyNotFound(f"{param.called(ctx)} {path} is not there", hint=self._hint(param, path)) from error
         except OSError:  # see `_File.__init__`
             return path
         return path
@@ -60,9 +56,6 @@ class _Existing(_File):
 
 class _Logins(_Existing):
     """A file of logins, which `login` can write."""
-
-    def __init__(self) -> None:
-        super().__init__(InvalidSettings)
 
     def _hint(self, param: Option, path: Path) -> Hint:
         flags = f"--authfile {quote(str(path))}"

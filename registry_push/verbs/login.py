@@ -49,7 +49,9 @@ class LoginHost(Struct, frozen=True):
             below = parse_destination(rest if separator else f"https://{rest}")
         except InvalidName as error:
             hint = "write HOST, HOST:PORT or HOST/PATH"
-            if "@" in rest:
+            if rest.startswith(("http:/", "https:/")) and not separator:
+                hint = f"write two slashes: {rest.partition('/')[0]}//HOST"
+            elif "@" in rest:
                 hint += ", and give the login by --username and --password-stdin"
             raise InvalidName(f"{quoted(without_login(text))} is no registry", hint=hint) from error
         if not isinstance(below, Below) or not below.host:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from ..content.ollama.names import is_glob, matching
 from ..content.ollama.source import OllamaStore, privacy_warnings
 from ..errors import (
+    InvalidName,
     ModelNotFound,
     NameNotMappable,
     NothingToPush,
@@ -26,6 +27,7 @@ from ..errors import (
 from ..events import ModelFailed, Sink, Warned, ignore
 from ..model import Manifest, ModelName, Reference
 from ..model.place import Destination, Exactly, parse_destination
+from ..model.reference import looks_like_host
 from ..model.renaming import Renaming
 from ..text.hint import Command, Setting, step
 from ..transfer.job import PushJob, check_collisions, check_tags, targets_of
@@ -72,6 +74,15 @@ async def planned(
 
     Raises `UsageError`, `ModelNotFound`, `Unavailable`, and what reading the manifest of a named model raises.
     """
+    try:
+        return await _planned(store, selection, to, tags, sink)
+    except (InvalidName, ModelNotFound) as error:
+        if to is None:
+            _propose_target(error, selection.wanted)
+        raise
+
+
+async def _planned(store: OllamaStore, selection: Selection, to: str | None, tags: Sequence[str], sink: Sink) -> Plan:
     if selection.every == bool(selection.wanted):
         if selection.every:
             raise UsageError("--all and the names of models exclude each other", hint="leave one of them out")
@@ -188,6 +199,16 @@ async def _chosen(store: OllamaStore, selection: Selection, sink: Sink) -> dict[
     if not chosen:
         raise UsageError("all models asked for are excluded", hint=step("see what is there: ", Command("list")))
     return chosen
+
+
+def _propose_target(error: RegistryPushError, wanted: Sequence[str]) -> None:
+    """Propose `--to` for a second name that is a registry's, as `docker tag` and `cp` take it."""
+    last = wanted[-1] if len(wanted) > 1 else ""
+    host = last.partition("://")[2].partition("/")[0] or last.partition("/")[0]
+    if looks_like_host(host) and last in error.message:
+        is_host = last.rstrip("/").endswith(host)
+        target = f"{last.rstrip('/')}/" if is_host else last
+        error.hint = step("if that is where to push to: ", Setting("to", target))
 
 
 def _propose_lowercase(error: UsageError, name: ModelName, renaming: Renaming) -> None:

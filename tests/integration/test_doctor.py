@@ -331,7 +331,7 @@ async def test_the_command(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
     assert f"\n{embedded.host}\n" in done.out and done.out.endswith(f"ready to push to {embedded.host}\n")
     told = (await command("doctor", embedded.host, "--json", home=tmp_path)).events[-1]
     assert told["success"] is True and {each["state"] for each in told["checks"]} <= {"ok", "skipped"}
-    assert {*told["checks"][0]} == {"id", "host", "repository", "state", "summary", "evidence", "fix"}
+    assert {*told["checks"][0]} == {"id", "host", "repository", "state", "summary", "evidence", "fix", "code"}
     failed = await command("doctor", "127.0.0.1:9", home=tmp_path)
     assert failed.code == 6 and "which need net.tcp" in failed.out
     report = await command("doctor", embedded.host, "--report", home=tmp_path)

@@ -12,9 +12,12 @@ import pytest
 from registry_push.embedded import EmbeddedRegistry
 from registry_push.embedded.sample import write_sample_store
 from registry_push.verbs.doctor.finding import State
+from registry_push.verbs.doctor.report import report
+from registry_push.verbs.doctor.table import CHECKS, About
 from tests.support.command import command
 from tests.support.examined import REPOSITORY, SetUp, prepared
 from tests.support.scripted import Says, Scripted
+from tests.support.tls import self_signed
 
 
 @pytest.fixture
@@ -32,9 +35,13 @@ async def test_two_repositories_of_a_registry_are_told_apart(embedded: EmbeddedR
     assert f"may write at {host}/me/a was not tried; to try it: --write {host}/me/a\n" in done.out
     assert done.out.endswith(f"ready to push to {host}/me/a, {host}/me/b\n")
     checks = json.loads((await command("doctor", *places, "--json", home=tmp_path)).out)["checks"]
-    assert {each["repository"] for each in checks if each["host"] == host} == {"me/a", "me/b"}
-    report = (await command("doctor", *places, "--report", "--hosts", home=tmp_path)).out
-    assert f"| {host}, repository 2 |" in report and "me/a" not in report and "me/b" not in report, report
+    assert {each["repository"] for each in checks if each["host"] == host} == {None, "me/a", "me/b"}
+    of_both = {each["id"] for each in checks if each["repository"] in ("me/a", "me/b")}
+    assert [each["id"] for each in checks if each["host"] == host and each["repository"] is None] == [
+        check.id for check in CHECKS if check.about is About.THERE and check.id not in of_both
+    ]
+    told = (await command("doctor", *places, "--report", "--hosts", home=tmp_path)).out
+    assert f"| {host}, repository 2 |" in told and "me/a" not in told and "me/b" not in told, told
 
 
 async def test_one_registry_needs_no_repository_to_be_told_by(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
@@ -129,3 +136,57 @@ async def test_what_is_no_http_is_shown_in_one_line(set_up: SetUp) -> None:
         found = (await set_up.found())["registry.v2"]
     assert found.summary.endswith("gave no readable HTTP answer: Bad status line, b'SSH-2.0-OpenSSH_9.6'"), found
     assert "the address and the port" in str(found.fix)
+
+
+@pytest.mark.parametrize("table", ["key-file = 1", 'chunk-sise = "1MiB"', 'cert = "/c.pem"'])
+async def test_what_may_fail_for_want_of_the_configuration_is_not_blamed(set_up: SetUp, table: str) -> None:
+    certificate = self_signed(set_up.home / "tls")
+    await set_up.embedded(tls=certificate.server)
+    config = set_up.home / "c.toml"
+    config.write_text(f'[host."{set_up.host}"]\nca-file = "{certificate.cert}"\n{table}\n')
+    given = [f"https://{set_up.host}", "--models", str(set_up.home / "models"), "--config", str(config), "--json"]
+    told = json.loads((await command("doctor", *given, home=set_up.home)).out)
+    found = {each["id"]: each for each in told["checks"]}
+    assert [name for name, each in found.items() if each["state"] == "fail"] == ["config.valid"], told
+    assert {found[name]["summary"] for name in ("tls.chain", "registry.v2")} == {"skipped (needs config.valid)"}
+    config.write_text(f'[host."{set_up.host}"]\nca-file = "{certificate.cert}"\n')
+    assert (await command("doctor", *given, home=set_up.home)).code == 0
+
+
+async def test_a_table_for_another_port_is_named_where_its_lines_are_missed(set_up: SetUp) -> None:
+    await set_up.embedded(tls=self_signed(set_up.home / "tls").server)
+    address, set_up.host = set_up.host, f"https://{set_up.host}"
+    set_up.given["hosts"] = {"127.0.0.1:1": {"one_put": True}, "other.example": {"one_put": True}}
+    found = (await set_up.found())["tls.chain"]
+    assert found.evidence.endswith(f"config.toml has a table for 127.0.0.1:1, and none for {address}"), found
+    set_up.given["hosts"] |= {address: {"one_put": True}}
+    assert "has a table" not in (await set_up.found())["tls.chain"].evidence
+
+
+async def test_a_registry_that_leads_to_another_host_is_named_to_be_examined(set_up: SetUp) -> None:
+    await set_up.scripted(Says(307, (("Location", "http://registry.invalid/v2/"),)))
+    found = (await set_up.found())["limits.redirects"]
+    assert found.state is State.WARN and "registry-push doctor http://registry.invalid;" in str(found.fix), found
+
+
+async def test_a_report_says_which_error_it_leaves_out(set_up: SetUp) -> None:
+    await set_up.embedded(tls=self_signed(set_up.home / "tls").server)
+    set_up.host = f"https://{set_up.host}"
+    lines = report(await set_up.examine(), home=set_up.home, users=(), hosts=False)
+    told = next(line for line in lines if line.startswith("| tls.chain"))
+    assert told.endswith("| fail | left out: it can name users or hosts, TLSFailed; exit code 6 |"), told
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('chunk-size = "1"', "config.toml, line 1: chunk-size 1 B is out of range"),
+        ("jobs = 0", "config.toml, line 1: jobs 0 is out of range"),
+        ('[host."r.example"]\nchunk-size = "1"', 'config.toml: [host."r.example"]: chunk-size 1 B is out of range'),
+    ],
+)
+async def test_lines_that_only_a_push_reads_are_examined_too(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "config.toml").write_text(line)
+    given = ["--only", "config.valid", "--config", str(tmp_path / "config.toml")]
+    done = await command("doctor", *given, home=tmp_path)
+    assert done.code == 2 and "FAIL  config.valid" in done.out and words in done.out, done.out + done.err

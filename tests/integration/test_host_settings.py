@@ -104,9 +104,9 @@ WRONG = {
     '[host."x"]\njobs = 4': "can't be set for a host",
     '[host."x"]\nchunk-sise = "1MB"': "did you mean chunk-size?",
     '[host."x"]\nchunk-size = true': 'a size, as "64MiB"',
-    '[host."x"]\nchunk-size = "1"': "of the host x",
+    '[host."x"]\nchunk-size = "1"': 'config.toml: [host."x"]: chunk-size 1 B is out of range',
     'host.x = "y"': 'write [host."x"]',
-    '[host."x"]\ncert = "/c.pem"': "half of a client certificate",
+    '[host."x"]\ncert = "/c.pem"': "give key-file too",
 }
 
 

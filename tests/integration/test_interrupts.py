@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,43 @@ def test_who_ignores_interrupts_has_them_ignored_while_it_starts() -> None:
 def test_the_package_imports_nothing_before_the_command_is_ready_for_an_interrupt() -> None:
     done = run("import sys; before = {*sys.modules}; import registry_push; print(*{*sys.modules} - before)")
     assert [name for name in done.stdout.split() if name not in ("registry_push", "__future__")] == []
+
+
+HANGING = """
+import asyncio, signal, sys, time
+from registry_push.cli import running, signals
+signals._UNUSUAL = 0.05
+async def blocks(show, stop):
+    print("begun", flush=True)
+    signal.raise_signal(signal.SIGINT)
+    time.sleep(0.2)  # as a read from a disk that hangs, on the event loop
+    print("once", flush=True)
+    signal.raise_signal(signal.SIGINT)
+    print("twice", flush=True)
+async def cleans_up(show, stop):
+    signal.raise_signal(signal.SIGINT)
+    try:
+        await stop.wait()
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(600)
+    finally:
+        print("cancelled", flush=True)
+        await asyncio.sleep(600)
+running.run({"no_progress": True}, globals()[sys.argv[1]], finishes=True)
+"""
+
+
+def test_a_second_interrupt_does_not_wait_for_an_event_loop_that_hangs() -> None:
+    done = run(HANGING, "blocks")
+    assert (done.returncode, done.stdout) == (130, "begun\nonce\n"), done.stderr
+
+
+def test_stopping_that_takes_long_says_how_to_leave() -> None:
+    script = [sys.executable, "-c", HANGING, "cleans_up"]
+    with subprocess.Popen(script, stderr=subprocess.PIPE, text=True, cwd=FIXTURES.parents[1]) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "press Ctrl-C again to leave without waiting" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130

@@ -19,9 +19,9 @@ from registry_push.embedded.sample import write_sample_store
 from registry_push.errors import UsageError
 from registry_push.model import Descriptor
 from registry_push.model.place import Below, OllamaPlace, RegistryPlace, parse_destination, parse_place
-from registry_push.verbs.doctor.examine import chosen
 from registry_push.verbs.doctor.finding import OUT_OF_TIME, State
 from registry_push.verbs.doctor.report import report
+from registry_push.verbs.doctor.table import chosen
 from registry_push.verbs.login import LoginHost
 from tests.support.command import command
 from tests.support.examined import SetUp, prepared
@@ -205,3 +205,30 @@ async def test_a_login_without_such_flags_says_nothing_of_them(embedded: Embedde
     given = ["--username", "me", "--password-stdin", "--no-check"]
     said = await command("login", embedded.host, *given, stdin=b"secret\n", home=tmp_path)
     assert said.code == 0 and len(said.out.splitlines()) == 1, said.out
+
+
+@pytest.mark.parametrize(
+    ("second", "target"),
+    [
+        ("localhost:5000/me/", "localhost:5000/me/"),
+        ("localhost:5000/me/tiny:v1", "localhost:5000/me/tiny:v1"),
+        ("https://r.example/me/", "https://r.example/me/"),
+        ("r.example", "r.example/"),
+    ],
+)
+async def test_a_second_name_that_is_a_registry_s_is_proposed_as_the_target(
+    tmp_path: Path, second: str, target: str
+) -> None:
+    write_sample_store(tmp_path / ".ollama/models", name="me/tiny:v1", weights=70_000)
+    done = await command("push", "me/tiny:v1", second, home=tmp_path)
+    assert done.code in (2, 3) and f"if that is where to push to: --to {target}\n" in done.err, done.err
+
+
+@pytest.mark.parametrize("line", ["doctor", "login", "pull", "inspect"])
+async def test_one_slash_after_the_scheme(tmp_path: Path, line: str) -> None:
+    done = await command(line, "https:/registry.example/x/y", home=tmp_path)
+    assert done.code == 2 and "write two slashes: https://HOST" in done.err, done.err
+
+
+async def test_the_version_by_a_letter(tmp_path: Path) -> None:
+    assert (await command("-V", home=tmp_path)).out == (await command("--version", home=tmp_path)).out

@@ -87,7 +87,7 @@ async def test_a_report_names_no_proxy(tmp_path: Path) -> None:
 
 
 TABLES = {
-    "half of a certificate": ('[host."r.example"]\ncert = "/c.pem"\n', "give key_file too", "r.example"),
+    "half of a certificate": ('[host."r.example"]\ncert = "/c.pem"\n', "give key-file too", "r.example"),
     "settings without a host": ('[host]\nca-file = "/x"\n', '[host."HOST"]', "ca-file is a value"),
     "another name of the table": ('[hosts."r.example"]\nca-file = "/x"\n', '[host."HOST"]', "hosts"),
     "no quotes": (

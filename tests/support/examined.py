@@ -12,7 +12,8 @@ from registry_push.embedded import EmbeddedRegistry, Options
 from registry_push.embedded.sample import write_sample_store
 from registry_push.model import Reference
 from registry_push.settings import Settings
-from registry_push.verbs.doctor.examine import Examination, Subject, examine
+from registry_push.verbs.doctor.examination import Examination
+from registry_push.verbs.doctor.examine import Subject, examine
 from registry_push.verbs.doctor.finding import Finding
 
 from .scripted import Says, Scripted

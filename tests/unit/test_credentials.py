@@ -14,7 +14,7 @@ import pytest
 from registry_push.auth.credential_helper import CredentialHelper
 from registry_push.auth.credentials import Credential, CredentialStore
 from registry_push.auth.login_document import LoginDocument
-from registry_push.errors import InvalidSettings, Unauthorized
+from registry_push.errors import InvalidSettings, KeyNotFound, Unauthorized
 
 HOST = "registry.example.com"
 
@@ -282,7 +282,7 @@ async def test_empty_files_and_byte_order_marks_are_no_errors(stage: Stage) -> N
 
 
 async def test_a_named_file_must_be_there(stage: Stage, tmp_path: Path) -> None:
-    with pytest.raises(InvalidSettings, match=r"--authfile .* is not there"):
+    with pytest.raises(KeyNotFound, match=r"--authfile .* is not there"):
         await stage.lookup(authfile=tmp_path / "absent")
     stage.environ["REGISTRY_AUTH_FILE"] = str(tmp_path / "absent")
     assert await stage.lookup() is None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_push.errors import UsageError
-from registry_push.verbs.doctor.examine import chosen
-from registry_push.verbs.doctor.table import BY_ID, CHECKS
+from registry_push.verbs.doctor.table import BY_ID, CHECKS, chosen
 from registry_push.verbs.doctor.there import quota
 
 

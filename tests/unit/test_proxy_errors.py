@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from registry_push.embedded.sample import write_sample_store
-from registry_push.errors import ConnectionLost, Denied, TLSFailed, Unavailable
+from registry_push.errors import ConnectionLost, Denied, ProxyRefused, RegistryPushError, TLSFailed
 from registry_push.settings import Settings
 from registry_push.verbs.push import push
 from tests.support.scripted import Says, Scripted, opened
@@ -41,7 +41,8 @@ async def test_what_a_proxy_refuses_over_http_is_said_to_be_the_proxys(answer: S
     async with Scripted(otherwise=answer) as proxy:
         environ = {"HTTP_PROXY": proxy.origin}
         async with opened("http://registry.test", environ=environ) as client:
-            with pytest.raises(ConnectionLost, match=r"the proxy on the way to registry\.test failed") as caught:
+            kind = ProxyRefused if answer.status in (403, 407) else ConnectionLost
+            with pytest.raises(kind, match=r"the proxy on the way to registry\.test failed") as caught:
                 await client.request(method, client.url("/v2/a/b/manifests/x"), PULL)
         assert f"{proxy.origin} (HTTP_PROXY) answers HTTP {answer.status}" in caught.value.message
         assert "HTTP_PROXY" in str(caught.value.hint) or "NO_PROXY" in str(caught.value.hint)
@@ -63,13 +64,17 @@ async def test_a_403_without_a_proxy_is_the_registrys() -> None:
         assert isinstance(client.refusal(response, "it"), Denied)
 
 
-@pytest.mark.parametrize("answer", [Says(407), Says(403), Says(502)])
-async def test_what_a_proxy_refuses_over_https_is_said_with_its_variable(answer: Says) -> None:
+@pytest.mark.parametrize(
+    ("answer", "kind"), [(Says(407), ProxyRefused), (Says(403), ProxyRefused), (Says(502), ConnectionLost)]
+)
+async def test_what_a_proxy_refuses_over_https_is_said_with_its_variable(
+    answer: Says, kind: type[RegistryPushError]
+) -> None:
     async with (
         Scripted(otherwise=answer) as proxy,
         opened("https://registry.test", environ={"all_proxy": proxy.origin}) as client,
     ):
-        with pytest.raises(ConnectionLost, match=r"the proxy on the way to registry\.test failed") as caught:
+        with pytest.raises(kind, match=r"the proxy on the way to registry\.test failed") as caught:
             await client.request("GET", client.url("/v2/"), PULL)
         assert f"{proxy.origin} (all_proxy) answers HTTP {answer.status}" in caught.value.message
 
@@ -78,7 +83,7 @@ async def test_a_login_that_the_proxy_does_not_take_is_not_called_missing() -> N
     async with Scripted(otherwise=Says(407)) as proxy:
         environ = {"http_proxy": proxy.origin.replace("//", "//me:wrong-word#1@")}
         async with opened("http://registry.test", environ=environ) as client:
-            with pytest.raises(ConnectionLost, match="takes no such login") as caught:
+            with pytest.raises(ProxyRefused, match="takes no such login") as caught:
                 await client.transport.send("GET", client.url("/v2/"), {})
     assert "wrong-word" not in f"{caught.value} {caught.value.hint}"
 
@@ -100,16 +105,16 @@ async def test_a_proxy_whose_certificate_is_not_trusted_is_blamed_and_not_the_re
             await client.transport.send("GET", client.url("/v2/"), {})
 
 
-async def test_a_push_that_the_proxy_refuses_is_6_and_names_the_variable(tmp_path: Path) -> None:
+async def test_a_push_that_the_proxy_refuses_is_4_names_the_variable_and_is_not_tried_again(tmp_path: Path) -> None:
     write_sample_store(tmp_path / "models", weights=70_000)
     async with Scripted(otherwise=Says(403, HTML, PAGE)) as proxy:
         told = Settings(
             home=tmp_path,
             models=tmp_path / "models",
-            retries=0,
             plain_http=True,
             environ={"http_proxy": proxy.origin},
         )
         report = await push(["me/tiny"], to="registry.test/x/", settings=told)
-    assert isinstance(report.error, Unavailable)
+    assert isinstance(report.error, ProxyRefused) and report.error.exit_code == 4
     assert "http_proxy" in report.error.message
+    assert len(proxy.seen) == len({(each.method, each.path) for each in proxy.seen})

@@ -10,7 +10,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from registry_push.errors import ConnectionLost, InvalidSettings, ProtocolViolation, TimedOut, TLSFailed, Unavailable
+from registry_push.errors import (
+    ConnectionLost,
+    InvalidSettings,
+    ProtocolViolation,
+    ProxyRefused,
+    TimedOut,
+    TLSFailed,
+    Unavailable,
+)
 from registry_push.events import Event, Retrying
 from tests.support.scripted import NOWHERE, Clock, Says, Scripted, Seen, opened
 from tests.support.secrets import PROXY_PASSWORD
@@ -268,7 +276,7 @@ async def test_a_proxys_login_is_for_the_proxy_alone_behind_connect_too() -> Non
         proxy.on("CONNECT", "registry.invalid:443", Says(403))
         environ = {"https_proxy": proxy.origin.replace("//", "//user:word@")}
         async with opened("https://registry.invalid", environ=environ) as client:
-            with pytest.raises(ConnectionLost) as caught:
+            with pytest.raises(ProxyRefused) as caught:
                 await client.transport.send("GET", client.url("/v2/"), {})
         assert proxy.seen[0].headers["Proxy-Authorization"] == "Basic dXNlcjp3b3Jk"
         assert "word" not in f"{caught.value} {caught.value.__cause__}"
@@ -311,7 +319,7 @@ async def test_a_proxy_that_wants_a_login_is_blamed_itself() -> None:
     async with Scripted() as proxy:
         proxy.on("CONNECT", "registry.invalid:443", Says(407))
         async with opened("https://registry.invalid", environ={"https_proxy": proxy.origin}) as client:
-            with pytest.raises(ConnectionLost, match=r"the proxy on the way to registry.invalid failed: .*407"):
+            with pytest.raises(ProxyRefused, match=r"the proxy on the way to registry.invalid failed: .*407"):
                 await client.transport.send("GET", client.url("/v2/"), {})
 
 

@@ -26,7 +26,7 @@ class State(Enum):
 class Finding(Struct, frozen=True):
     """What a check has found, what shows it, and the next step.
 
-    `exit_code` is that of the error behind a failure; `needs` the failed check that a skipped one needs.
+    `code` and `exit_code` are those of the error behind a failure; `needs` the failed check that a skipped one needs.
     """
 
     state: State
@@ -34,6 +34,7 @@ class Finding(Struct, frozen=True):
     evidence: str = ""
     fix: str | None = None
     exit_code: int = 0
+    code: str = ""
     needs: str | None = None
     blocks: bool = False  # whether checks that need this one are not done
 
@@ -62,7 +63,8 @@ def failed(error: RegistryPushError, evidence: str = "") -> Finding:
     """Return what stops a push: what the push itself would say."""
     # To run it again, as a push advises where it knows nothing better, mends nothing here.
     fix = _SEE_THERE if error.hint == Unavailable.default_hint else error.hint
-    return Finding(State.FAIL, error.message, printable(redacted(evidence)), fix, error.exit_code)
+    code = type(error).__name__
+    return Finding(State.FAIL, error.message, printable(redacted(evidence)), fix, error.exit_code, code)
 
 
 class WaitsFor(Struct, frozen=True):

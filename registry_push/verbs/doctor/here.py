@@ -9,6 +9,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ...auth.identity import Identity, default_key_path, mode_warning, public_path_of
@@ -39,18 +40,24 @@ _NAMED: Final = 3
 _LEAST_SPACE: Final = 50_000_000
 
 
+class Misconfiguration(Struct, frozen=True):
+    """What is wrong with config.toml; `unread`: the settings have nothing from it."""
+
+    error: RegistryPushError
+    unread: bool
+
+
 class Here:
     """The checks of this machine for the user of `settings`.
 
-    `config` is the error that reading config.toml raised, `proxy` why the proxy can't be used, where no registry is
-    examined. `wants_key`: a registry is known to sign in with a key; where none is, what is wrong with the key stops no
-    push by itself.
+    `proxy` is why the proxy can't be used, where no registry is examined. `wants_key`: a registry is known to sign in
+    with a key; where none is, what is wrong with the key stops no push by itself.
     """
 
     def __init__(
         self,
         settings: Settings,
-        config: RegistryPushError | None,
+        config: Misconfiguration | None,
         proxy: RegistryPushError | None,
         *,
         wants_key: Callable[[], Awaitable[bool]],
@@ -67,7 +74,7 @@ class Here:
     async def config_valid(self) -> Finding:
         """Return whether the configuration could be read, and the proxy that the environment names."""
         if self._config is not None:
-            return failed(self._config, "the checks below are done without it")
+            return failed(self._config.error, "the checks below are done without it" if self._config.unread else "")
         if self._proxy is not None:
             return failed(self._proxy)
         return ok("the configuration can be read")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ...version import __version__
-from .examine import Examination, Examined
+from .examination import Examination, Examined
 
 _LIBRARIES: Final = ("aiohttp", "cryptography")
 # Checks whose findings name users and repositories, and those that name other hosts: of them only the state is told.
@@ -41,8 +41,8 @@ def report(done: Examination, *, home: Path | None, users: Iterable[str], hosts:
     for each in done.checks:
         parts = (each.finding.summary, each.finding.evidence)
         if each.id in _NAMING or (each.id in _LOCATING and not hosts):
-            code = f", exit code {each.finding.exit_code}" if each.finding.exit_code else ""
-            parts = (f"left out: it can name users or hosts{code}", "")
+            why = ", ".join(part for part in ("left out: it can name users or hosts", each.finding.code) if part)
+            parts = (why, f"exit code {each.finding.exit_code}" if each.finding.exit_code else "")
         found = private("; ".join(part for part in parts if part)).replace("|", "\\|")
         lines.append(f"| {each.id} | {private(_about(each, done))} | {each.finding.state.value} | {found} |")
     count = len(done.troubles)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
+from fnmatch import fnmatchcase
 from typing import Final
 
 from msgspec import Struct
 
+from ...errors import UsageError, quoted
+from ...text.suggestions import did_you_mean
 from .finding import Finding, WaitsFor
 from .here import Here
 from .there import There
@@ -25,7 +28,8 @@ class About(Enum):
 class Check(Struct, frozen=True):
     """A check: its stable `id`, what it is about, what has to be well before it, and how it is done.
 
-    `told_by` is the check that tells it if the answer that this one looks at does not come.
+    `told_by` is the check that tells it if the answer that this one looks at does not come. `of_repository`: it can end
+    differently for two repositories of one registry.
     """
 
     id: str
@@ -35,6 +39,7 @@ class Check(Struct, frozen=True):
     look: Callable[..., Awaitable[Finding]]
     told_by: str | None = None
     waits_for: WaitsFor | None = None  # None: for what it is about
+    of_repository: bool = False
 
 
 _HERE, _THERE, _UPLOADS = About.HERE, About.THERE, About.UPLOADS
@@ -78,9 +83,9 @@ CHECKS: Final = (
     Check("limits.rate", _THERE, "it takes requests now", _ANSWERS, There.rate),
     Check("limits.redirects", _THERE, "it answers itself", ("tls.name",), There.redirects, "registry.v2"),
     Check("auth.challenge", _THERE, "how to sign in", ("limits.rate",), There.challenge),
-    Check("auth.source", _THERE, "which login or key is used", ("auth.challenge",), There.source, None, _LOGIN),
-    Check("auth.token", _THERE, "it takes the login", ("auth.source",), There.token),
-    Check("auth.scope", _THERE, "the repository may be read", ("auth.token",), There.scope),
+    Check("auth.source", _THERE, "which login or key is used", ("auth.challenge",), There.source, None, _LOGIN, True),
+    Check("auth.token", _THERE, "it takes the login", ("auth.source",), There.token, None, None, True),
+    Check("auth.scope", _THERE, "the repository may be read", ("auth.token",), There.scope, None, None, True),
     Check("auth.push", _UPLOADS, "the repository may be written", ("auth.scope",), Upload.push),
     Check("chunk.min", _UPLOADS, "the smallest chunk", ("auth.push",), Upload.least),
     Check("chunk.max", _UPLOADS, "the largest chunk", ("auth.push",), Upload.most),
@@ -100,3 +105,35 @@ def with_needs(ids: tuple[str, ...]) -> frozenset[str]:
             wanted.add(each)
             todo += [*BY_ID[each].needs, *([told] if (told := BY_ID[each].told_by) else [])]
     return frozenset(wanted)
+
+
+def chosen(only: Sequence[str], *, there: bool, writes: bool) -> tuple[Check, ...]:
+    """Return the checks to run: all, or those with the ids `only` and what they need; `tls` and `tls.*` are a group.
+
+    `there`: a registry was named; `writes`: a repository to write to was. Raises `UsageError`.
+    """
+    asked = [each for name in only for each in _expanded(name, there=there, writes=writes)]
+    for each in asked:
+        if BY_ID[each].about is About.UPLOADS and not writes:
+            raise UsageError(f"{each} opens an upload", hint="say where it may: --write HOST/REPOSITORY")
+        if BY_ID[each].about is About.THERE and not there:
+            raise UsageError(
+                f"{each} is about a registry, and none was named",
+                hint=f"name one: registry-push doctor HOST --only {each}",
+            )
+    wanted = with_needs(tuple(asked)) if only else frozenset(BY_ID)
+    return tuple(check for check in CHECKS if check.id in wanted and (writes or check.about is not About.UPLOADS))
+
+
+def _expanded(name: str, *, there: bool, writes: bool) -> list[str]:
+    """Return the check called `name`, or those of a group that can be run. Raises `UsageError` if there is none."""
+    if name in BY_ID:
+        return [name]
+    checks = [check for check in CHECKS if fnmatchcase(check.id, name) or check.id.startswith(f"{name}.")]
+    if not checks:
+        raise UsageError(
+            f"no check is called {quoted(name)}",
+            hint=did_you_mean(name, BY_ID) or "see them: registry-push doctor --list",
+        )
+    possible = {About.HERE, *([About.THERE] if there else []), *([About.UPLOADS] if writes else [])}
+    return [check.id for check in checks if check.about in possible] or [check.id for check in checks]

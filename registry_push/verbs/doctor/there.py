@@ -24,9 +24,11 @@ from ...errors import (
 )
 from ...events import Event, Sink, Warned, ignore
 from ...http.response import Response
+from ...model import HTTPOrigin
 from ...model.reference import DOCKER_HUB
 from ...protocol.auth.challenge import Challenge, basic, bearer, parse_challenges
 from ...protocol.auth.token import clock_skew
+from ...protocol.location import resolve
 from ...registry.profile import Profile
 from ...registry.reading import ACCEPT
 from ...text.hint import Login, step
@@ -136,8 +138,16 @@ class There(Way):
             return kept_back("registry.v2")
         location = response.headers.get("Location")
         if 300 <= response.status < 400 and location:
-            return warn(f"/v2/ leads elsewhere: {_shown(location)}", _ELSEWHERE)
+            return warn(f"/v2/ leads elsewhere: {_shown(location)}", self._where(response.url, location))
         return ok("/v2/ leads nowhere else")
+
+    def _where(self, url: str, location: str) -> str:
+        """Return what to do about `location`, which the registry answers to `url`."""
+        with suppress(RegistryPushError):
+            origin = HTTPOrigin.of(resolve(url, location))
+            if origin.host != self.origin.host:
+                return f"see whether that is the registry: registry-push doctor {origin}; if it is, use its address"
+        return _ELSEWHERE
 
     # ── who we are there ──────────────────────────────────────────────────────────────────────────
 

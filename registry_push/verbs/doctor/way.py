@@ -14,6 +14,7 @@ from ...errors import (
     ConnectionLost,
     InvalidName,
     NotARegistry,
+    ProxyRefused,
     RegistryPushError,
     TimedOut,
     TLSFailed,
@@ -38,7 +39,10 @@ _WRONG_NAME: Final = (62, 64)
 
 
 class Way:
-    """The way to the registry that `reference` names; `is_repository`: the user has named a repository there."""
+    """The way to the registry that `reference` names; `is_repository`: the user has named a repository there.
+
+    `beside` examines another repository of the same registry, which is asked for `/v2/` once.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Way:
         *,
         is_repository: bool,
         unusable_proxy: RegistryPushError | None = None,
+        beside: Way | None = None,
     ) -> None:
         self.settings = settings.at(reference.host)
         self.reference = reference
@@ -56,6 +61,7 @@ class Way:
         self.repository = registries.repository(reference)
         self.client = self.repository.client
         self._unusable_proxy = unusable_proxy
+        self._beside = beside
         self._answering: asyncio.Task[Response] | None = None
 
     @property
@@ -70,6 +76,8 @@ class Way:
 
     async def answer(self) -> Response:
         """Return the answer to `GET /v2/` without a login, which is asked for once. Raises as `Transport.send`."""
+        if self._beside is not None:
+            return await self._beside.answer()
         if self._answering is None:
             url = self.client.url("/v2/")
             self._answering = asyncio.create_task(self.client.transport.send("GET", url, {}, named_by=None))
@@ -96,7 +104,7 @@ class Way:
             return ok("no proxy is on the way")
         try:
             await self.answer()
-        except Unavailable as error:
+        except (ProxyRefused, Unavailable) as error:
             if f"the proxy on the way to {self.host}" in error.message:
                 return failed(error)
         except RegistryPushError:

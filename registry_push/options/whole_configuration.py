@@ -1,0 +1,39 @@
+"""Checks all that the configuration file sets, for every command."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from ..errors import InvalidSettings
+from ..settings import Settings
+from .option import CONFIGURATION, HOSTS, Option, own, renamed, table
+
+
+def check_configuration(ctx: click.Context) -> None:
+    """Raise `InvalidSettings` for what another command would refuse in the file that the command of `ctx` has read.
+
+    A command itself refuses only what it uses. What was typed, or set by a variable, wins here as well.
+    """
+    configuration = ctx.meta.get(CONFIGURATION)
+    if configuration is None:
+        return
+    known = {field.name for field in fields(Settings)} - {"username"}  # which needs a password, from elsewhere
+    options = {key: option for key, option in table(ctx).items() if option.name in known}
+    given = {option.name: _value(option, ctx, configuration.values.get(key)) for key, option in options.items()}
+    try:
+        Settings(**{name: value for name, value in given.items() if value is not None}, hosts=ctx.meta.get(HOSTS, {}))
+    except InvalidSettings as error:
+        key = next((key for key, option in options.items() if option.name == error.setting), None)
+        if key is None or error.host is not None:
+            raise renamed(error) from error
+        raise error.about(f"{configuration.where(key)}: {key}") from error
+
+
+def _value(option: Option, ctx: click.Context, line: Any) -> Any:
+    """Return the option's value: that of the command, if it has the option, else that of its line in the file."""
+    if any(each.key == option.key for each in own(ctx)):
+        return ctx.params.get(option.name or "")
+    return option.type.convert(option.from_line(line), option, None) if line is not None else None

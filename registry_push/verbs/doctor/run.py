@@ -1,0 +1,108 @@
+"""`Run`: the checks of one registry, of a repository there, or of this machine, done side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec import structs
+
+from ...errors import RegistryPushError
+from .examination import Examined
+from .finding import OUT_OF_TIME, Finding, State, crashed, failed, kept_back, slow
+from .table import WAITS_FOR, About, Check
+
+# Seconds. A check that would get less says more of this machine than of the registry.
+_LEAST: Final = 1.0
+# What these find depends on the configuration: if it could not be read, what they miss may be in it.
+_CONFIGURED: Final = (
+    *("http.instead-of-https", "tls.version", "tls.chain", "tls.name"),
+    *("auth.challenge", "auth.source", "auth.token"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """What checks may take: `patience` seconds each, and all of them until `ends`, in the loop's time."""
+
+    patience: float
+    ends: float
+
+
+@dataclass(eq=False, kw_only=True)
+class Run:
+    """The checks of `host`, None for this machine, or of a `repository` there. Each waits for those that it needs.
+
+    `subject` returns whose method a check is. `before` has the tasks of the checks that others do for this run, by id.
+    `unread`: the configuration could not be read. `beside` is a word on the configuration for what fails.
+    """
+
+    host: str | None
+    repository: str | None = None
+    checks: Sequence[Check]
+    subject: Callable[[Check], object]
+    clock: Clock
+    before: Mapping[str, asyncio.Task[Finding]] = field(default_factory=dict)
+    unread: bool = False
+    beside: str = ""
+    tasks: dict[str, asyncio.Task[Finding]] = field(default_factory=dict, init=False)
+
+    def start(self) -> None:
+        """Begin all of them."""
+        for check in self.checks:
+            self.tasks[check.id] = asyncio.create_task(self._finding(check))
+
+    def __aiter__(self) -> Run:
+        self._left = list(self.checks)
+        return self
+
+    async def __anext__(self) -> Examined:
+        if not self._left:
+            raise StopAsyncIteration
+        check = self._left.pop(0)
+        return Examined(check.id, self.host, await self.tasks[check.id], self.repository)
+
+    async def stop(self) -> None:
+        """Cancel those that have not ended."""
+        for task in self.tasks.values():
+            task.cancel()
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+
+    def _task(self, check: str) -> asyncio.Task[Finding] | None:
+        return self.tasks.get(check) or self.before.get(check)
+
+    async def _finding(self, check: Check) -> Finding:
+        for need in check.needs:
+            if (task := self._task(need)) is not None:
+                found = await asyncio.shield(task)
+                if found.needs is not None:
+                    return found
+                if found.blocks or found.state in (State.FAIL, State.CRASHED):
+                    return kept_back(need)
+        found = await self._looked(check)
+        if check.id not in _CONFIGURED or found.state is not State.FAIL:
+            return found
+        if self.unread:
+            return kept_back("config.valid")
+        return structs.replace(found, evidence="; ".join(each for each in (found.evidence, self.beside) if each))
+
+    async def _looked(self, check: Check) -> Finding:
+        stops = check.about is About.THERE or check.id == "auth.push"
+        left = self.clock.ends - asyncio.get_running_loop().time()
+        if left < _LEAST:
+            return OUT_OF_TIME
+        seconds = min(self.clock.patience, left)
+        look: Callable[[object], Awaitable[Finding]] = check.look
+        try:
+            async with asyncio.timeout(seconds):
+                return await look(self.subject(check))
+        except RegistryPushError as error:
+            return failed(error)
+        except TimeoutError:
+            if check.told_by is not None and self._task(check.told_by) is not None:
+                return kept_back(check.told_by)
+            return slow(seconds, stops=stops, waits_for=check.waits_for or WAITS_FOR[check.about])
+        except Exception as error:  # a check that fails itself must not end the others
+            return crashed(error)
