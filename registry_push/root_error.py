@@ -87,8 +87,9 @@ class RegistryPushError(Exception):
             self.origin = Origin.SOURCE
 
     def locate(self, where: str) -> None:
-        """Add to the message `where` the wrong value was set."""
-        self.message = f"{self.message} ({printable(redacted(where))})"
+        """Add to the message `where` the wrong value was set, once."""
+        words = f" ({printable(redacted(where))})"
+        self.message = self.message if words in self.message else f"{self.message}{words}"
         self.args = (self.message,)
 
     def __str__(self) -> str:

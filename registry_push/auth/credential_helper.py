@@ -65,12 +65,14 @@ class CredentialHelper:
         return await self._ask("erase", f"{server}\n".encode(), f"keeps the login for {server}", hint) is not None
 
     async def list(self) -> dict[str, str]:
-        """Return the user name for each server that it has a login for."""
+        """Return the user name for each server that it has a login for. Raises `Unauthorized`."""
         hint = f"try it: {self.program} list"
         said = await self._ask("list", b"", "keeps logins", hint)
         found = _json(said[0], self.program, hint, beside=said[1]) if said is not None else None
         if not isinstance(found, dict):
             return {}
+        if "Secret" in found:  # a program that heeds no action; what it says is not to be shown
+            raise Unauthorized(f"{self.program} answered a login where it was asked for a list", hint=hint)
         return {server: name for server, name in found.items() if isinstance(name, str)}
 
     async def _ask(self, action: str, given: bytes, what: str, hint: str) -> tuple[bytes, str] | None:

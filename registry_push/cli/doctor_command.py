@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import replace
 
-from ..errors import InvalidSettings, RegistryPushError, UsageError, quoted
+from ..errors import InvalidSettings, KeyNotFound, RegistryPushError, UsageError, quoted
 from ..model import Reference
 from ..model.place import after_prefix
 from ..model.reference import looks_like_host
@@ -104,6 +104,7 @@ def command(
             only=only,
             config=config,
             tell=printed.print,
+            word=located,
             sink=show,
         )
         last = [done.verdict] if done.untried is None else [done.untried, done.verdict]
@@ -131,7 +132,7 @@ def _configured(ctx: click.Context, flags: dict[str, Any]) -> tuple[Settings, Mi
         return settings, Misconfiguration(unreadable, unread=True)
     try:
         check_configuration(ctx)
-    except InvalidSettings as error:
+    except (InvalidSettings, KeyNotFound) as error:
         return settings, Misconfiguration(error, unread=False)
     return settings, None
 
@@ -255,7 +256,7 @@ def _fields(done: Examination) -> dict[str, object]:
                 "summary": each.finding.summary,
                 "evidence": each.finding.evidence,
                 "fix": each.finding.fix,
-                "code": each.finding.code or None,
+                "code": each.finding.code,
             }
             for each in done.checks
         ],

@@ -68,7 +68,8 @@ def until_signalled(
             if finishes and len(received) == 1:
                 stop.set()
                 name = received[0].name
-                show(Warned(f"{name}: {verb.stopping}", "press Ctrl-C again to stop at once"))
+                again = "press Ctrl-C again" if received[0] is signal.SIGINT else f"send {name} again"
+                show(Warned(f"{name}: {verb.stopping}", f"{again} to stop at once"))
             else:
                 task.cancel()
                 asyncio.get_running_loop().call_later(_UNUSUAL, show, _HANGS)

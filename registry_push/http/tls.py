@@ -22,8 +22,9 @@ from ..text.patterns import LazyPattern
 # named after the host, every `*.crt` joins the roots and `x.cert` goes with `x.key`.
 _OWN_FOLDERS: Final = (".config/containers/certs.d", ".config/docker/certs.d", ".docker/certs.d")
 _SYSTEM_FOLDERS: Final[tuple[Path, ...]] = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
-# What Python adds to OpenSSL's messages: `[SSL: NAME] … (_ssl.c:1006)`.
-_PYTHONS_OWN: Final = LazyPattern(r"\[[A-Z0-9_]+(?:: [A-Z0-9_]+)?\] | ?\(_ssl\.c:[0-9]+\)")
+# What Python adds to OpenSSL's messages: `[SSL: NAME] … (_ssl.c:1006)`. And the oldest protocol with an alert, which is
+# not the one that is spoken.
+_PYTHONS_OWN: Final = LazyPattern(r"\[[A-Z0-9_]+(?:: [A-Z0-9_]+)?\] | ?\(_ssl\.c:[0-9]+\)|\bsslv3 (?=alert )")
 
 
 class TLSContexts:

@@ -61,6 +61,7 @@ def read_configuration(named: Path | None) -> Configuration | None:
     from ..content.ollama.paths import read_small
     from ..content.read_errors import passes, read_error, unreadable
 
+    text = ""
     try:
         text = read_small(file, _MAX_CONFIG).decode("utf-8-sig")  # editors on Windows begin a file with the mark
         return Configuration(file, text, tomllib.loads(text))
@@ -74,5 +75,11 @@ def read_configuration(named: Path | None) -> Configuration | None:
         if isinstance(error, OSError) and passes(error):
             raise read_error(error, "the configuration file", path=file) from error
         raise InvalidSettings(
-            f"the configuration file {file} can't be used: {error}", hint="correct the file"
+            f"the configuration file {file} can't be used: {error}", hint=_unquoted(text) or "correct the file"
         ) from error
+
+
+def _unquoted(text: str) -> str | None:
+    """Return what to do about the commonest slip, `[host.127.0.0.1:5000]`; None if it is not there."""
+    found = re.search(r"^[ \t]*\[host\.([A-Za-z0-9._-]+:[0-9]+)\]", text, re.MULTILINE)
+    return f'put the host in quotes: [host."{found[1]}"]' if found is not None else None

@@ -22,7 +22,7 @@ from ..settings import (
 )
 from ..usual_folders import usual_state
 from .configuration import read_configuration
-from .option import CONFIGURATION, HOSTS, Option, located, own, renamed, table
+from .option import CONFIGURATION, EXAMINED, HOSTS, Option, located, own, renamed, table
 from .passwords import password_of
 from .paths import EXISTING, FILE, LOGINS, home
 from .quantity_types import Duration, Rate, Size
@@ -214,7 +214,7 @@ def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None)
             hint = (
                 did_you_mean(key, table(ctx)) or "use a flag's long name, without --: registry-push config lists them"
             )
-            raise InvalidSettings(f"{where(key)}: {quoted(key)} is no flag", hint=hint)
+            raise InvalidSettings(f"{where(key)}: {quoted(key)} is no setting", hint=hint)
         if key == "config":
             raise InvalidSettings(f"{where(key)}: a configuration file can't name another", hint="remove the line")
         if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(each, dict) for each in value)):
@@ -232,6 +232,7 @@ def _read_config(ctx: click.Context, config: click.Parameter, path: Path | None)
 
 def _try_config(ctx: click.Context, config: click.Parameter, path: Path | None) -> Path | None:
     """As `_read_config`, but keep the error for a command that examines it."""
+    ctx.meta[EXAMINED] = True
     try:
         return _read_config(ctx, config, path)
     except RegistryPushError as error:

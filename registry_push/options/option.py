@@ -23,6 +23,8 @@ UNBROKEN: Final = "\N{NO-BREAK SPACE}"
 CONFIGURATION: Final = "registry_push.options.configuration"
 # Where the context keeps the tables of hosts: for each host, converted values by the names of their options.
 HOSTS: Final = "registry_push.options.hosts"
+# Whether the command examines the file itself: its lines are not refused before.
+EXAMINED: Final = "registry_push.options.examined"
 
 
 class Option(click.Option):
@@ -168,17 +170,18 @@ _FOR_THE_REGISTRY: Final = (
 )
 
 
-def located(error: RegistryPushError) -> RegistryPushError:
+def located(error: RegistryPushError, host: str | None = None) -> RegistryPushError:
     """Add to an error what only the command line knows.
 
     To a local one where the value that it names was set, unless that was on the command line; to the login that a next
-    step proposes, and to `doctor`, the flags that were typed for the registry.
+    step proposes, and to `doctor`, the flags that were typed for the registry. `host` is the registry that the error is
+    about, if that is known; else the one of `--to`.
     """
     ctx = click.get_current_context(silent=True)
     if ctx is None:
         return error
     if error.next_step is not None and not error.next_step.is_plain:
-        error.hint = error.next_step.with_flags(_typed_for_the_registry(ctx), _target_host(ctx))
+        error.hint = error.next_step.with_flags(_typed_for_the_registry(ctx), host or _target_host(ctx))
     if error.exit_code not in _OF_VALUES:
         return error
     for each in own(ctx):

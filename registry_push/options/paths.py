@@ -13,7 +13,7 @@ from ..errors import InvalidSettings, KeyNotFound
 from ..homes import expanded
 from ..text.hint import Hint, Login, Setting, step
 from ..usual_folders import home_of
-from .option import Option
+from .option import EXAMINED, Option
 
 
 class _File(click.Path):
@@ -41,6 +41,8 @@ class _Existing(_File):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = super().convert(value, param, ctx)
         if not isinstance(param, Option) or ctx is None:  # a line of the file, which a flag may be set instead of
+            return path
+        if ctx.meta.get(EXAMINED) and param.source(ctx).kind == "file":
             return path
         try:
             path.stat()

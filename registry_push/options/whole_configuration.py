@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import click
 
-from ..errors import InvalidSettings
+from ..content.optional_files import is_there
+from ..errors import InvalidSettings, KeyNotFound
 from ..settings import Settings
 from .option import CONFIGURATION, HOSTS, Option, own, renamed, table
+from .paths import EXISTING, LOGINS
 
 
 def check_configuration(ctx: click.Context) -> None:
     """Raise `InvalidSettings` for what another command would refuse in the file that the command of `ctx` has read.
 
-    A command itself refuses only what it uses. What was typed, or set by a variable, wins here as well.
+    A command itself refuses only what it uses. What was typed, or set by a variable, wins here as well. Raises
+    `KeyNotFound` for a file that is named there and is missing.
     """
     configuration = ctx.meta.get(CONFIGURATION)
     if configuration is None:
         return
+    for option in own(ctx):
+        value = ctx.params.get(option.name or "")
+        if option.type not in (EXISTING, LOGINS) or option.source(ctx).kind != "file":
+            continue
+        if isinstance(value, Path) and not is_there(value):
+            hint = "write that file, or correct the line"
+            raise KeyNotFound(f"{option.called(ctx)} {value} is not there", hint=hint)
     known = {field.name for field in fields(Settings)} - {"username"}  # which needs a password, from elsewhere
     options = {key: option for key, option in table(ctx).items() if option.name in known}
     given = {option.name: _value(option, ctx, configuration.values.get(key)) for key, option in options.items()}

@@ -15,7 +15,7 @@ from ..auth.login_document import VARIABLE, LoginDocument, folded_key
 from ..auth.login_file import KeptLogin, LoginFile
 from ..auth.login_places import Compat, login_places, place_to_keep
 from ..auth.login_reading import read_document
-from ..errors import InvalidName, InvalidSettings, RegistryPushError, UsageError, printable, quoted
+from ..errors import InvalidName, InvalidSettings, NotAtSource, RegistryPushError, UsageError, printable, quoted
 from ..events import Sink, Warned, ignore
 from ..model import Reference
 from ..model.place import Below, after_prefix, parse_destination
@@ -123,19 +123,31 @@ async def log_in(
 async def log_out(
     host: LoginHost, *, settings: Settings, compat: Compat | None = None, sink: Sink = ignore
 ) -> KeptLogin | None:
-    """Forget the login for `host` where `log_in` would keep it; return where it was, or None if there was none.
+    """Forget the login for `host` where `log_in` would keep it; return where it was, or None if there is none at all.
 
-    Warns if there is another one that will still be used.
+    Warns if there is another one that will still be used; raises `NotAtSource` if that is the only one.
     """
     place = place_to_keep(settings.at(host.host).authfile, settings.environ, settings.home, compat)
     was = await LoginFile(place, settings.environ).forget(host.host, host.path)
     if (left := await _used(host, settings)) is not None:
         others = {str(each) for each in login_places(None, settings.environ, settings.home) if each != place.path}
         again = _ALL
-        if left.source in others and not host.path:
-            again = f"forget that one too: registry-push logout {host} --authfile {shlex.quote(left.source)}"
-        sink(Warned(f"there is still a login for {host}, of {left.username or 'a token'}, in {left.source}", again))
+        if left.source in others and await _is_filed(host, left.source):
+            too = " too" if was is not None else ""
+            again = f"forget that one{too}: registry-push logout {host} --authfile {shlex.quote(left.source)}"
+        whose = f"of {left.username or 'a token'}, in {left.source}"
+        if was is None:
+            raise NotAtSource(f"there is no login for {host} in {place.path}, but one {whose}", hint=again)
+        sink(Warned(f"there is still a login for {host}, {whose}", again))
     return was
+
+
+async def _is_filed(host: LoginHost, file: str) -> bool:
+    """Return whether the file has a login for `host` itself, and not only for what it is a part of."""
+    if not host.path:
+        return True
+    document = await read_document(Path(file))
+    return document is not None and str(host) in document.by_key("auths")
 
 
 async def every_login(settings: Settings, sink: Sink = ignore) -> list[ListedLogin]:

@@ -206,9 +206,13 @@ def _propose_target(error: RegistryPushError, wanted: Sequence[str]) -> None:
     last = wanted[-1] if len(wanted) > 1 else ""
     host = last.partition("://")[2].partition("/")[0] or last.partition("/")[0]
     if looks_like_host(host) and last in error.message:
-        is_host = last.rstrip("/").endswith(host)
-        target = f"{last.rstrip('/')}/" if is_host else last
-        error.hint = step("if that is where to push to: ", Setting("to", target))
+        target = f"{last.rstrip('/')}/" if last.rstrip("/").endswith(host) else last
+        try:
+            parse_destination(target)
+        except UsageError as refused:
+            error.hint = refused.next_step
+        else:
+            error.hint = step("if that is where to push to: ", Setting("to", target))
 
 
 def _propose_lowercase(error: UsageError, name: ModelName, renaming: Renaming) -> None:

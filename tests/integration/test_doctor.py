@@ -318,7 +318,7 @@ async def test_a_registry_that_hangs_ends_within_the_time_of_all(set_up: SetUp) 
     await set_up.embedded(Options(hook=hang))
     settings = Settings(home=set_up.home, models=set_up.home / "models", state_dir=set_up.home / "state")
     subject = Subject(Reference.parse(f"{set_up.host}/{REPOSITORY}"))
-    done = await examine([subject], settings=settings, tell=lambda _: None, deadline=6.0)
+    done = await examine([subject], settings=settings, tell=lambda _: None, deadline=12.0)
     assert done.exit_code == 6
     assert any("no answer from the registry in" in each.finding.summary for each in done.checks)
 

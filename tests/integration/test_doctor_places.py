@@ -11,7 +11,10 @@ import pytest
 
 from registry_push.embedded import EmbeddedRegistry
 from registry_push.embedded.sample import write_sample_store
-from registry_push.verbs.doctor.finding import State
+from registry_push.model import Reference
+from registry_push.settings import Settings
+from registry_push.verbs.doctor.examine import Subject, examine
+from registry_push.verbs.doctor.finding import OUT_OF_TIME, State
 from registry_push.verbs.doctor.report import report
 from registry_push.verbs.doctor.table import CHECKS, About
 from tests.support.command import command
@@ -158,7 +161,8 @@ async def test_a_table_for_another_port_is_named_where_its_lines_are_missed(set_
     address, set_up.host = set_up.host, f"https://{set_up.host}"
     set_up.given["hosts"] = {"127.0.0.1:1": {"one_put": True}, "other.example": {"one_put": True}}
     found = (await set_up.found())["tls.chain"]
-    assert found.evidence.endswith(f"config.toml has a table for 127.0.0.1:1, and none for {address}"), found
+    assert found.evidence.endswith(f"the configuration has a table for 127.0.0.1:1, and none for {address}"), found
+    assert f'name it [host."{address}"]' in str(found.fix)
     set_up.given["hosts"] |= {address: {"one_put": True}}
     assert "has a table" not in (await set_up.found())["tls.chain"].evidence
 
@@ -190,3 +194,45 @@ async def test_lines_that_only_a_push_reads_are_examined_too(tmp_path: Path, lin
     given = ["--only", "config.valid", "--config", str(tmp_path / "config.toml")]
     done = await command("doctor", *given, home=tmp_path)
     assert done.code == 2 and "FAIL  config.valid" in done.out and words in done.out, done.out + done.err
+
+
+@pytest.mark.parametrize("key", ["authfile", "ca-file"])
+async def test_a_line_that_names_a_missing_file_is_a_finding(set_up: SetUp, key: str) -> None:
+    await set_up.embedded(tls=self_signed(set_up.home / "tls").server)
+    config = set_up.home / "c.toml"
+    config.write_text(f'{key} = "{set_up.home}/none"\n')
+    done = await command("doctor", f"https://{set_up.host}", "--config", str(config), home=set_up.home)
+    assert done.code == 3, done.out + done.err
+    assert f"FAIL  config.valid           {config}, line 1: {key} {set_up.home}/none is not there" in done.out, done.out
+    assert "1 problem stops pushes" in done.out and "--ca-file" not in done.out
+
+
+@pytest.mark.parametrize(("key", "check"), [("authfile", "auth.source"), ("ca-file", "tls.chain")])
+async def test_a_finding_names_the_table_that_is_at_fault(set_up: SetUp, key: str, check: str) -> None:
+    certificate = self_signed(set_up.home / "tls")
+    await set_up.embedded(tls=certificate.server if key == "ca-file" else None)
+    scheme, config = "https" if key == "ca-file" else "http", set_up.home / "c.toml"
+    config.write_text(f'[host."{set_up.host}"]\n{key} = "{set_up.home}/none"\n')
+    given = [f"{scheme}://{set_up.host}", "--config", str(config), "--json"]
+    checks = json.loads((await command("doctor", *given, home=set_up.home)).out)["checks"]
+    found = next(each for each in checks if each["id"] == check)
+    assert found["state"] == "fail" and found["code"] == "KeyNotFound", checks
+    assert found["summary"].endswith(f'({key} is set below [host."{set_up.host}"] in {config})'), found
+    assert "login HOST" not in found["fix"], found
+
+
+async def test_a_check_that_got_little_time_blames_nobody(set_up: SetUp) -> None:
+    await set_up.scripted(Says(after=asyncio.Event()))
+    settings = Settings(home=set_up.home, models=set_up.home / "models", state_dir=set_up.home / "state")
+    subject = Subject(Reference.parse(f"{set_up.host}/{REPOSITORY}"))
+    done = await examine([subject], settings=settings, only=["registry.v2"], tell=lambda _: None, deadline=5.0)
+    assert [each.finding for each in done.checks if each.id == "registry.v2"] == [OUT_OF_TIME]
+
+
+async def test_registries_that_differ_by_their_port_do_so_in_a_report(set_up: SetUp) -> None:
+    await set_up.embedded()
+    async with Scripted(otherwise=Says(404)) as other:
+        done = await set_up.examine(also=(f"127.0.0.1:{other.port}",))
+    lines = report(done, home=set_up.home, users=(), hosts=False)
+    shown = {line.split("|")[2].strip() for line in lines if line.startswith("| net.tcp")}
+    assert len(shown) == 2 and not any("127" in each for each in shown), lines

@@ -55,7 +55,9 @@ async def test_a_key_that_cannot_be_used_stops_pushes_only_where_keys_are_taken(
 async def test_what_was_not_tried_is_said(embedded: EmbeddedRegistry, tmp_path: Path) -> None:
     write_sample_store(tmp_path / ".ollama/models", weights=70_000)
     read = await command("doctor", embedded.host, home=tmp_path)
-    assert f"may write at {embedded.host} was not tried" in read.out and "--write HOST/REPOSITORY" in read.out
+    assert (
+        f"may write at {embedded.host} was not tried" in read.out and f"--write {embedded.host}/REPOSITORY" in read.out
+    )
     written = await command("doctor", "--write", f"{embedded.host}/me/x", home=tmp_path)
     assert "was not tried" not in written.out and written.out.endswith(f"ready to push to {embedded.host}\n")
 

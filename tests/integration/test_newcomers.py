@@ -127,13 +127,13 @@ async def test_only_the_command_reads_on_its_loop(tmp_path: Path, alone: bool, m
 
 
 def test_a_group_of_checks() -> None:
-    ids = {check.id for check in chosen(["tls"], there=True, writes=False)}
+    ids = {check.id for check in chosen(["tls"], host="r.example", writes=False)}
     assert {"tls.version", "tls.chain", "tls.name"} <= ids and "auth.token" not in ids
-    assert {check.id for check in chosen(["store.*"], there=False, writes=False)} == {
+    assert {check.id for check in chosen(["store.*"], host=None, writes=False)} == {
         *("store.found", "store.readable", "store.manifests", "store.blobs", "store.owner")
     }
     with pytest.raises(UsageError, match="is about a registry"):
-        chosen(["tls"], there=False, writes=False)
+        chosen(["tls"], host=None, writes=False)
 
 
 async def test_the_check_that_tells_a_dead_registry_is_done_too(set_up: SetUp) -> None:
@@ -232,3 +232,41 @@ async def test_one_slash_after_the_scheme(tmp_path: Path, line: str) -> None:
 
 async def test_the_version_by_a_letter(tmp_path: Path) -> None:
     assert (await command("-V", home=tmp_path)).out == (await command("--version", home=tmp_path)).out
+
+
+@pytest.mark.parametrize(("second", "step"), [("https:/r.example", "https://HOST"), ("ftp://r.example", "https:// or")])
+async def test_a_second_name_that_is_no_target_either(tmp_path: Path, second: str, step: str) -> None:
+    write_sample_store(tmp_path / ".ollama/models", name="me/tiny:v1", weights=70_000)
+    done = await command("push", "me/tiny:v1", second, home=tmp_path)
+    assert done.code == 2 and step in done.err and "--to" not in done.err, done.err
+
+
+async def test_a_helper_that_answers_a_login_to_all_is_not_listed(tmp_path: Path) -> None:
+    program = tmp_path / "bin/docker-credential-any"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\ncat >/dev/null\necho \'{"Username":"me","Secret":"geheim"}\'\n')
+    program.chmod(0o755)
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/config.json").write_text('{"credsStore": "any"}')
+    for flags in ([], ["--json"]):
+        done = await command("login", "--list", *flags, home=tmp_path, PATH=f"{program.parent}:/usr/bin:/bin")
+        assert "geheim" not in done.out + done.err, done.out
+        assert "docker-credential-any answered a login where it was asked for a list" in done.out + done.err
+
+
+async def test_a_table_whose_host_is_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("[host.127.0.0.1:5000]\nplain-http = true\n")
+    done = await command("tags", "127.0.0.1:9/x", "--config", str(tmp_path / "c.toml"), home=tmp_path)
+    assert done.code == 2 and 'put the host in quotes: [host."127.0.0.1:5000"]' in done.err, done.err
+
+
+@pytest.mark.parametrize("host", ["r.example", "r.example/ml"])
+async def test_a_logout_that_reaches_no_login_is_an_error(tmp_path: Path, host: str) -> None:
+    file = tmp_path / ".config/containers/auth.json"
+    file.parent.mkdir(parents=True)
+    login = base64.b64encode(b"ci:token").decode()
+    file.write_text(json.dumps({"auths": {host: {"auth": login}}}))
+    done = await command("logout", host, "--compat", "docker", home=tmp_path)
+    assert done.code == 3 and f"registry-push logout {host} --authfile {file}" in done.err, done.err
+    assert (await command("logout", host, "--authfile", str(file), home=tmp_path)).code == 0
+    assert (await command("logout", host, "--compat", "docker", home=tmp_path)).code == 0

@@ -10,13 +10,13 @@ from registry_push.verbs.doctor.there import quota
 
 
 def test_only_some_checks_are_done_with_what_they_need() -> None:
-    ids = [check.id for check in chosen(["tls.version"], there=True, writes=False)]
+    ids = [check.id for check in chosen(["tls.version"], host="r.example", writes=False)]
     assert ids == ["proxy.used", "net.dns", "net.tcp", "http.instead-of-https", "tls.version"]
     with pytest.raises(UsageError) as unknown:
-        chosen(["tls.versoin"], there=True, writes=False)
+        chosen(["tls.versoin"], host="r.example", writes=False)
     assert unknown.value.hint is not None and "tls.version" in unknown.value.hint
     with pytest.raises(UsageError) as writing:
-        chosen(["chunk.max"], there=True, writes=False)
+        chosen(["chunk.max"], host="r.example", writes=False)
     assert "--write" in (writing.value.hint or "")
 
 

@@ -20,7 +20,7 @@ from ...settings import Settings, with_ports
 from .examination import Examination, Examined, place
 from .finding import Finding
 from .here import Here, Misconfiguration
-from .run import Clock, Run
+from .run import Clock, Run, Word, as_it_is
 from .table import About, Check, chosen
 from .there import There
 from .upload import Upload
@@ -47,16 +47,19 @@ async def examine(
     only: Sequence[str] = (),
     config: Misconfiguration | None = None,
     tell: Callable[[Examined], object],
+    word: Word = as_it_is,
     sink: Sink = ignore,
     patience: float = _A_CHECK,
     deadline: float = _ALL,
 ) -> Examination:
     """Run the checks and call `tell` with each in the table's order as soon as it and those before it have ended.
 
-    `config` is what is wrong with the configuration file. A check may take `patience` seconds, all of them `deadline`.
-    Raises `UsageError` for an unknown check. Cancelling is safe: an upload that a check has opened is deleted.
+    `config` is what is wrong with the configuration file; `word` puts an error into the words of the command. A check
+    may take `patience` seconds, all of them `deadline`. Raises `UsageError` for an unknown check. Cancelling is safe:
+    an upload that a check has opened is deleted.
     """
-    checks = chosen(only, there=bool(subjects), writes=any(subject.writes for subject in subjects))
+    first = subjects[0].reference.host if subjects else None
+    checks = chosen(only, host=first, writes=any(subject.writes for subject in subjects))
     # A request outlives its check a little, so that an upload which opens late can be deleted.
     patient = replace(settings, timeout=min(settings.timeout, patience + _LAST), retries=0)
     unusable: RegistryPushError | None = None
@@ -73,10 +76,10 @@ async def examine(
         wants_key = partial(_want_key, [each.there for each in examinees])
         here = Here(own, config, unusable if not subjects else None, wants_key=wants_key)
         mine = [check for check in checks if check.about is About.HERE]
-        runs = [Run(host=None, checks=mine, subject=lambda _: here, clock=clock)]
+        runs = [Run(host=None, checks=mine, subject=lambda _: here, clock=clock, word=word)]
         for of_host in _by_host(examinees):
             beside = _of_other_ports(settings.hosts, of_host[0].there.reference.host)
-            runs += _runs_of(of_host, checks, clock, unread=config is not None and config.unread, beside=beside)
+            runs += _runs_of(of_host, checks, clock, unread=config is not None, word=word, beside=beside)
         try:
             found: list[Examined] = []
             for run in runs:
@@ -91,13 +94,14 @@ async def examine(
             for examinee in examinees:
                 await examinee.end()
     reading = (str(each.reference.at()) for each in subjects if each.is_repository and not each.writes)
+    hosts = tuple(dict.fromkeys(each.host for each in examinees))
     return Examination(
         tuple(found),
-        hosts=tuple(dict.fromkeys(each.host for each in examinees)),
+        hosts=hosts,
         places=tuple(each.place for each in examinees),
         is_whole=not only,
         written=tuple(each.place for each in examinees if each.upload is not None),
-        to_try=next(reading, "HOST/REPOSITORY"),
+        to_try=next(reading, f"{hosts[0]}/REPOSITORY" if hosts else "HOST/REPOSITORY"),
     )
 
 
@@ -158,12 +162,12 @@ def _by_host(examinees: Iterable[_Examinee]) -> Iterator[list[_Examinee]]:
 
 
 def _runs_of(
-    of_host: Sequence[_Examinee], checks: Sequence[Check], clock: Clock, *, unread: bool, beside: str
+    of_host: Sequence[_Examinee], checks: Sequence[Check], clock: Clock, *, unread: bool, word: Word, beside: str
 ) -> Iterator[Run]:
     """Yield the runs for the repositories of one host: what is about the host itself is done once."""
     first = of_host[0]
     shared = [check for check in checks if check.about is About.THERE and not check.of_repository]
-    make = partial(Run, host=first.host, clock=clock, unread=unread, beside=beside)
+    make = partial(Run, host=first.host, clock=clock, unread=unread, word=word, beside=beside)
     before: dict[str, asyncio.Task[Finding]] = {}
     if len(of_host) > 1:
         run = make(checks=shared, subject=first.subject_of)
@@ -180,7 +184,7 @@ def _of_other_ports(tables: Mapping[str, object], host: str) -> str:
     if any(each in tables for each in with_ports(host.lower())):
         return ""
     others = [each for each in tables if _without_port(each) == _without_port(host.lower())]
-    return f"config.toml has a table for {', '.join(others)}, and none for {host}" if others else ""
+    return f"the configuration has a table for {', '.join(others)}, and none for {host}" if others else ""
 
 
 def _without_port(host: str) -> str:

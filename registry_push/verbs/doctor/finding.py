@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from ...errors import RegistryPushError, Unavailable, printable, redacted
+from ...errors import RegistryPushError, TimedOut, Unavailable, printable, redacted
 
 _UNAVAILABLE: Final = 6
 _SEE_THERE: Final = "see whether the address and the port are the registry's, and ask who runs it whether it is up"
@@ -26,7 +26,7 @@ class State(Enum):
 class Finding(Struct, frozen=True):
     """What a check has found, what shows it, and the next step.
 
-    `code` and `exit_code` are those of the error behind a failure; `needs` the failed check that a skipped one needs.
+    `error` is the one behind a failure, and `exit_code` its code; `needs` the failed check that a skipped one needs.
     """
 
     state: State
@@ -34,9 +34,16 @@ class Finding(Struct, frozen=True):
     evidence: str = ""
     fix: str | None = None
     exit_code: int = 0
-    code: str = ""
+    error: RegistryPushError | None = None
     needs: str | None = None
     blocks: bool = False  # whether checks that need this one are not done
+
+    @property
+    def code(self) -> str | None:
+        """The name of the error behind a failure."""
+        unheard = TimedOut if self.state is State.FAIL else None
+        kind = type(self.error) if self.error is not None else unheard
+        return kind.__name__ if kind is not None else None
 
 
 def ok(summary: str, evidence: str = "") -> Finding:
@@ -63,8 +70,7 @@ def failed(error: RegistryPushError, evidence: str = "") -> Finding:
     """Return what stops a push: what the push itself would say."""
     # To run it again, as a push advises where it knows nothing better, mends nothing here.
     fix = _SEE_THERE if error.hint == Unavailable.default_hint else error.hint
-    code = type(error).__name__
-    return Finding(State.FAIL, error.message, printable(redacted(evidence)), fix, error.exit_code, code)
+    return Finding(State.FAIL, error.message, printable(redacted(evidence)), fix, error.exit_code, error)
 
 
 class WaitsFor(Struct, frozen=True):

@@ -65,10 +65,16 @@ def _private(words: str, *, done: Examination, home: Path | None, users: Iterabl
         words = _replaced(words, name, "USER")
     if not hosts:
         for host in done.hosts:
-            digest = hashlib.sha256(host.encode()).hexdigest()[:_NAMED]
-            words = _replaced(words, host, f"host-{digest}")
-            words = _replaced(words, host.rpartition(":")[0] if ":" in host else host, f"host-{digest}")
+            words = _replaced(words, host, _shortened(host))
+        for host in done.hosts:  # after all that have a port: two can differ by that alone
+            name, colon, port = host.rpartition(":")
+            if colon and port.isdigit():
+                words = _replaced(words, name, _shortened(name))
     return words
+
+
+def _shortened(host: str) -> str:
+    return f"host-{hashlib.sha256(host.encode()).hexdigest()[:_NAMED]}"
 
 
 def _replaced(words: str, name: str, by: str) -> str:

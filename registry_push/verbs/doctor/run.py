@@ -16,11 +16,22 @@ from .table import WAITS_FOR, About, Check
 
 # Seconds. A check that would get less says more of this machine than of the registry.
 _LEAST: Final = 1.0
+# Seconds. Who does not answer in less has not been given the time.
+_FAIR: Final = 2.5
 # What these find depends on the configuration: if it could not be read, what they miss may be in it.
 _CONFIGURED: Final = (
     *("http.instead-of-https", "tls.version", "tls.chain", "tls.name"),
     *("auth.challenge", "auth.source", "auth.token"),
 )
+
+
+# Adds to an error about a registry, None: this machine, what only the command line knows.
+Word = Callable[[RegistryPushError, str | None], RegistryPushError]
+
+
+def as_it_is(error: RegistryPushError, _: str | None) -> RegistryPushError:
+    """Return the error."""
+    return error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +47,8 @@ class Run:
     """The checks of `host`, None for this machine, or of a `repository` there. Each waits for those that it needs.
 
     `subject` returns whose method a check is. `before` has the tasks of the checks that others do for this run, by id.
-    `unread`: the configuration could not be read. `beside` is a word on the configuration for what fails.
+    `unread`: the configuration is wrong. `beside` is a word on its tables, for what fails. `word` puts an error into
+    the words of the command.
     """
 
     host: str | None
@@ -46,6 +58,7 @@ class Run:
     clock: Clock
     before: Mapping[str, asyncio.Task[Finding]] = field(default_factory=dict)
     unread: bool = False
+    word: Word = as_it_is
     beside: str = ""
     tasks: dict[str, asyncio.Task[Finding]] = field(default_factory=dict, init=False)
 
@@ -82,11 +95,19 @@ class Run:
                 if found.blocks or found.state in (State.FAIL, State.CRASHED):
                     return kept_back(need)
         found = await self._looked(check)
+        if found.error is not None:
+            found = structs.replace(failed(self.word(found.error, self.host)), evidence=found.evidence)
         if check.id not in _CONFIGURED or found.state is not State.FAIL:
             return found
         if self.unread:
             return kept_back("config.valid")
-        return structs.replace(found, evidence="; ".join(each for each in (found.evidence, self.beside) if each))
+        if not self.beside:
+            return found
+        evidence = "; ".join(each for each in (found.evidence, self.beside) if each)
+        meant = f'if a table there is meant for this registry, name it [host."{self.host}"]'
+        return structs.replace(
+            found, evidence=evidence, fix="; else ".join(each for each in (meant, found.fix) if each)
+        )
 
     async def _looked(self, check: Check) -> Finding:
         stops = check.about is About.THERE or check.id == "auth.push"
@@ -101,6 +122,8 @@ class Run:
         except RegistryPushError as error:
             return failed(error)
         except TimeoutError:
+            if seconds < min(self.clock.patience, _FAIR):
+                return OUT_OF_TIME
             if check.told_by is not None and self._task(check.told_by) is not None:
                 return kept_back(check.told_by)
             return slow(seconds, stops=stops, waits_for=check.waits_for or WAITS_FOR[check.about])

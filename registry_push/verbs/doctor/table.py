@@ -107,19 +107,20 @@ def with_needs(ids: tuple[str, ...]) -> frozenset[str]:
     return frozenset(wanted)
 
 
-def chosen(only: Sequence[str], *, there: bool, writes: bool) -> tuple[Check, ...]:
+def chosen(only: Sequence[str], *, host: str | None, writes: bool) -> tuple[Check, ...]:
     """Return the checks to run: all, or those with the ids `only` and what they need; `tls` and `tls.*` are a group.
 
-    `there`: a registry was named; `writes`: a repository to write to was. Raises `UsageError`.
+    `host` is a registry that was named; `writes`: a repository to write to was. Raises `UsageError`.
     """
-    asked = [each for name in only for each in _expanded(name, there=there, writes=writes)]
-    for each in asked:
+    there = host is not None
+    asked = {each: name for name in only for each in _expanded(name, there=there, writes=writes)}
+    for each, name in asked.items():
         if BY_ID[each].about is About.UPLOADS and not writes:
-            raise UsageError(f"{each} opens an upload", hint="say where it may: --write HOST/REPOSITORY")
+            raise UsageError(f"{each} opens an upload", hint=f"say where it may: --write {host or 'HOST'}/REPOSITORY")
         if BY_ID[each].about is About.THERE and not there:
             raise UsageError(
                 f"{each} is about a registry, and none was named",
-                hint=f"name one: registry-push doctor HOST --only {each}",
+                hint=f"name one: registry-push doctor HOST --only {name}",
             )
     wanted = with_needs(tuple(asked)) if only else frozenset(BY_ID)
     return tuple(check for check in CHECKS if check.id in wanted and (writes or check.about is not About.UPLOADS))

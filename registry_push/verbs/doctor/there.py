@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from shlex import quote
 from typing import Final
 
 from ...auth.ambient import ambient_login
@@ -209,15 +208,7 @@ class There(Way):
         words = f"{self.host} wants a login, and there is none here"
         if trouble is not None:
             return failed(Unauthorized(f"{words}: {trouble.message}", hint=trouble.hint))
-        return failed(Unauthorized(words, hint=step("log in: ", Login(self.origin.as_typed, self._flags))))
-
-    @property
-    def _flags(self) -> str:
-        """What a login needs to reach the registry as this run does."""
-        given = {name: getattr(self.settings, name) for name in ("ca_file", "cert", "key_file", "authfile")}
-        flags = [f"--{name.replace('_', '-')} {quote(str(path))}" for name, path in given.items() if path is not None]
-        switches = {"--tls-verify=false": not self.settings.tls_verify, "--system-certs": self.settings.system_certs}
-        return " ".join([*flags, *(flag for flag, is_set in switches.items() if is_set)])
+        return failed(Unauthorized(words, hint=step("log in: ", Login(self.origin.as_typed))))
 
     async def token(self) -> Finding:
         """Sign in, for no repository."""

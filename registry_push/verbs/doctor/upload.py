@@ -90,7 +90,7 @@ class Upload:
             return skipped("it takes no chunks")
         response = await self._status()
         if response.status in (200, 202, 204):
-            return ok("an interrupted upload is still there")
+            return ok("an upload that is interrupted between two chunks stays")
         words = f"an upload is gone after a chunk (HTTP {response.status}): what is interrupted begins anew"
         fix = "if several registries share the name, they need one storage and sticky sessions; or push with --one-put"
         return warn(words, fix)

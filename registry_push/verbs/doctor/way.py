@@ -160,7 +160,10 @@ class Way:
         """Find the version of TLS that both sides speak."""
         if (reason := self._no_tls_here) is not None:
             return skipped(reason)
-        context = context_for(self.host, self.settings, is_registry=True)
+        try:
+            context = context_for(self.host, self.settings, is_registry=True)
+        except RegistryPushError:  # `tls_chain` tells what is wrong with the files
+            context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
             _, writer = await asyncio.open_connection(
@@ -180,6 +183,7 @@ class Way:
         """Check that an authority that is trusted here has signed the certificate, and when it ends."""
         if self.origin.scheme == "http":
             return skipped("it is reached by http")
+        context_for(self.host, self.settings, is_registry=True)
         if not self.settings.tls_verify:
             fix = "leave out --tls-verify=false; if its CA is a private one, name that: --ca-file FILE"
             return warn("any certificate is accepted", fix)
