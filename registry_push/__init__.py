@@ -134,7 +134,6 @@ _PLACES = {
             "OutOfResources",
             "ProtocolViolation",
             "ProxyRefused",
-            "ProxyRefused",
             "Refused",
             "RegistryPushError",
             "RemoteMismatch",

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..content.threads import in_thread
 from ..errors import InvalidSettings, Unauthorized, printable
+from ..model.reference import looks_like_host
 from ..text.hint import Hint, Setting, step
 from .helper_process import MOST_OUTPUT, found_on_path, reason, run_program, sentence
 
@@ -19,6 +20,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 PATIENCE: Final = 30.0
 # What every helper says on stdout where it holds no login (credentials/error.go there).
 _NOT_FOUND: Final = "credentials not found"
+# What a login is spelled with, and no list of servers.
+_OF_A_LOGIN: Final = frozenset({"username", "secret", "serverurl", "password", "token", "identitytoken"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,9 @@ class CredentialHelper:
         found = _json(said[0], self.program, hint, beside=said[1]) if said is not None else None
         if not isinstance(found, dict):
             return {}
-        if "Secret" in found:  # a program that heeds no action; what it says is not to be shown
+        if any(key.casefold() in _OF_A_LOGIN for key in found):  # it heeds no action; its answer is not to be shown
             raise Unauthorized(f"{self.program} answered a login where it was asked for a list", hint=hint)
-        return {server: name for server, name in found.items() if isinstance(name, str)}
+        return {server: name for server, name in found.items() if isinstance(name, str) and _is_server(server)}
 
     async def _ask(self, action: str, given: bytes, what: str, hint: str) -> tuple[bytes, str] | None:
         """Return what it printed on stdout, and on stderr; None if it has no such login."""
@@ -105,6 +108,11 @@ class CredentialHelper:
             who = (Setting("username", "NAME"), " ", Setting("password_stdin"))
             return step(*hint.parts, ", or say who you are: ", *who)
         return hint
+
+
+def _is_server(text: str) -> bool:
+    scheme, separator, rest = text.partition("://")
+    return looks_like_host((rest if separator else scheme).partition("/")[0])
 
 
 def parse_login(output: bytes, program: str, hint: str, *, beside: str = "") -> HelperAnswer | None:

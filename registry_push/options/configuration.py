@@ -75,11 +75,15 @@ def read_configuration(named: Path | None) -> Configuration | None:
         if isinstance(error, OSError) and passes(error):
             raise read_error(error, "the configuration file", path=file) from error
         raise InvalidSettings(
-            f"the configuration file {file} can't be used: {error}", hint=_unquoted(text) or "correct the file"
+            f"the configuration file {file} can't be used: {error}",
+            hint=_unquoted(text, str(error)) or "correct the file",
         ) from error
 
 
-def _unquoted(text: str) -> str | None:
-    """Return what to do about the commonest slip, `[host.127.0.0.1:5000]`; None if it is not there."""
-    found = re.search(r"^[ \t]*\[host\.([A-Za-z0-9._-]+:[0-9]+)\]", text, re.MULTILINE)
+def _unquoted(text: str, said: str) -> str | None:
+    """Return what to do about the commonest slip, `[host.127.0.0.1:5000]`, if that is the line where TOML stops."""
+    if (at := re.search(r"\(at line ([0-9]+),", said)) is None:
+        return None
+    line = text.split("\n")[int(at[1]) - 1]
+    found = re.match(r"""[ \t]*\[[ \t]*["']?host["']?\.([A-Za-z0-9._-]+:[0-9]+)[ \t]*\]""", line)
     return f'put the host in quotes: [host."{found[1]}"]' if found is not None else None

@@ -184,13 +184,17 @@ def located(error: RegistryPushError, host: str | None = None) -> RegistryPushEr
         error.hint = error.next_step.with_flags(_typed_for_the_registry(ctx), host or _target_host(ctx))
     if error.exit_code not in _OF_VALUES:
         return error
+    names: dict[str, str] = {}
     for each in own(ctx):
         source = each.source(ctx)
-        if source.name is None or source.name in error.message:
+        if source.name is None or not _names(error, each, ctx.params.get(each.name or "")):
             continue
-        if _names(error, each, ctx.params.get(each.name or "")):
+        names[each.name or ""] = each.variable if source.kind == "environment" else each.key
+        if source.name not in error.message:
             error.locate(f"{each.key} is set {'by' if source.kind == 'environment' else 'in'} {source}")
-    _locate_in_tables(ctx, error)
+    names |= _locate_in_tables(ctx, error)
+    if error.next_step is not None:
+        error.hint = error.next_step.named(names)
     return error
 
 
@@ -218,14 +222,17 @@ def _target_host(ctx: click.Context) -> str | None:
     return None
 
 
-def _locate_in_tables(ctx: click.Context, error: RegistryPushError) -> None:
-    """Add the line of a host's table that names the file which the error is about."""
+def _locate_in_tables(ctx: click.Context, error: RegistryPushError) -> dict[str, str]:
+    """Add the line of a host's table that names the file which the error is about; return its key, by the option."""
+    names: dict[str, str] = {}
     tables: dict[str, dict[str, object]] = ctx.meta.get(HOSTS, {})
     for host, fields in tables.items():
         for name, value in fields.items():
             if isinstance(value, Path) and str(value) in error.message:
                 where = getattr(ctx.meta.get(CONFIGURATION), "path", "the configuration")
-                error.locate(f'{name.replace("_", "-")} is set below [host."{host}"] in {where}')
+                names[name] = name.replace("_", "-")
+                error.locate(f'{names[name]} is set below [host."{host}"] in {where}')
+    return names
 
 
 # Usage, not at the source, not allowed: the errors of a wrong value. A registry's refusals name no value of ours.

@@ -24,13 +24,9 @@ def check_configuration(ctx: click.Context) -> None:
     configuration = ctx.meta.get(CONFIGURATION)
     if configuration is None:
         return
-    for option in own(ctx):
-        value = ctx.params.get(option.name or "")
-        if option.type not in (EXISTING, LOGINS) or option.source(ctx).kind != "file":
-            continue
-        if isinstance(value, Path) and not is_there(value):
-            hint = "write that file, or correct the line"
-            raise KeyNotFound(f"{option.called(ctx)} {value} is not there", hint=hint)
+    missing = [words for option in own(ctx) if (words := _unusable(option, ctx)) is not None]
+    if missing:
+        raise KeyNotFound("; ".join(missing), hint="correct the line, or write that file")
     known = {field.name for field in fields(Settings)} - {"username"}  # which needs a password, from elsewhere
     options = {key: option for key, option in table(ctx).items() if option.name in known}
     given = {option.name: _value(option, ctx, configuration.values.get(key)) for key, option in options.items()}
@@ -48,3 +44,13 @@ def _value(option: Option, ctx: click.Context, line: Any) -> Any:
     if any(each.key == option.key for each in own(ctx)):
         return ctx.params.get(option.name or "")
     return option.type.convert(option.from_line(line), option, None) if line is not None else None
+
+
+def _unusable(option: Option, ctx: click.Context) -> str | None:
+    """Return what is wrong with the file that a line names; None if it can be read, or the option names none."""
+    path = ctx.params.get(option.name or "")
+    if option.type not in (EXISTING, LOGINS) or option.source(ctx).kind != "file" or not isinstance(path, Path):
+        return None
+    if not is_there(path):
+        return f"{option.called(ctx)} {path} is not there"
+    return f"{option.called(ctx)} {path} is a folder, not a file" if path.is_dir() else None

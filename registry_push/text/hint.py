@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -73,6 +73,10 @@ class Hint(Struct, frozen=True):
             return replace(part, flags=flags, host=host if host is not None and part.host == _ANY else part.host)
 
         return Hint(tuple(map(typed, self.parts)))
+
+    def named(self, names: Mapping[str, str]) -> Hint:
+        """Return the hint with the settings in `names` called so: they were set elsewhere than on the command line."""
+        return Hint(tuple(names.get(part.name, part) if isinstance(part, Setting) else part for part in self.parts))
 
     def rewritten(self, changed: Callable[[str], str]) -> Hint:
         """Return the hint with all its text put through `changed`."""

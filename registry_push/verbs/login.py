@@ -13,7 +13,7 @@ from ..auth.credential_helper import CredentialHelper
 from ..auth.credentials import TYPED, Credential, CredentialStore, filed_login
 from ..auth.login_document import VARIABLE, LoginDocument, folded_key
 from ..auth.login_file import KeptLogin, LoginFile
-from ..auth.login_places import Compat, login_places, place_to_keep
+from ..auth.login_places import Compat, LoginPlace, login_places, place_to_keep
 from ..auth.login_reading import read_document
 from ..errors import InvalidName, InvalidSettings, NotAtSource, RegistryPushError, UsageError, printable, quoted
 from ..events import Sink, Warned, ignore
@@ -130,24 +130,25 @@ async def log_out(
     place = place_to_keep(settings.at(host.host).authfile, settings.environ, settings.home, compat)
     was = await LoginFile(place, settings.environ).forget(host.host, host.path)
     if (left := await _used(host, settings)) is not None:
-        others = {str(each) for each in login_places(None, settings.environ, settings.home) if each != place.path}
-        again = _ALL
-        if left.source in others and await _is_filed(host, left.source):
-            too = " too" if was is not None else ""
-            again = f"forget that one{too}: registry-push logout {host} --authfile {shlex.quote(left.source)}"
-        whose = f"of {left.username or 'a token'}, in {left.source}"
+        whole, again = await _still_kept(host, left.source, place, settings)
+        whose = f"{'' if whole == host else f'for {whole}, '}of {left.username or 'a token'}, in {left.source}"
         if was is None:
             raise NotAtSource(f"there is no login for {host} in {place.path}, but one {whose}", hint=again)
         sink(Warned(f"there is still a login for {host}, {whose}", again))
     return was
 
 
-async def _is_filed(host: LoginHost, file: str) -> bool:
-    """Return whether the file has a login for `host` itself, and not only for what it is a part of."""
-    if not host.path:
-        return True
-    document = await read_document(Path(file))
-    return document is not None and str(host) in document.by_key("auths")
+async def _still_kept(host: LoginHost, source: str, place: LoginPlace, settings: Settings) -> tuple[LoginHost, str]:
+    """Return for what the login in `source` is kept, that of a whole registry perhaps, and how to forget it."""
+    if source == VARIABLE:
+        return host, f"take it out of {VARIABLE}"
+    files = {str(each) for each in login_places(None, settings.environ, settings.home) if each != place.path}
+    if source not in files:
+        return host, _ALL
+    document = await read_document(Path(source))
+    is_own = not host.path or (document is not None and str(host) in document.by_key("auths"))
+    whole = host if is_own else LoginHost(host.host, "", host.scheme)
+    return whole, f"forget that one: registry-push logout {whole} --authfile {shlex.quote(source)}"
 
 
 async def every_login(settings: Settings, sink: Sink = ignore) -> list[ListedLogin]:

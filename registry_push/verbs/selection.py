@@ -33,6 +33,7 @@ from ..text.hint import Command, Setting, step
 from ..transfer.job import PushJob, check_collisions, check_tags, targets_of
 
 _NO_RENAMING: Final = Renaming()
+_LAYOUTS: Final = ("oci:", "oci-archive:")
 
 
 class Selection(Struct, frozen=True):
@@ -76,7 +77,7 @@ async def planned(
     """
     try:
         return await _planned(store, selection, to, tags, sink)
-    except (InvalidName, ModelNotFound) as error:
+    except (InvalidName, ModelNotFound, NameNotMappable) as error:
         if to is None:
             _propose_target(error, selection.wanted)
         raise
@@ -204,6 +205,9 @@ async def _chosen(store: OllamaStore, selection: Selection, sink: Sink) -> dict[
 def _propose_target(error: RegistryPushError, wanted: Sequence[str]) -> None:
     """Propose `--to` for a second name that is a registry's, as `docker tag` and `cp` take it."""
     last = wanted[-1] if len(wanted) > 1 else ""
+    if last.startswith(_LAYOUTS):
+        error.hint = f"a layout or an archive is written by copy: registry-push copy ollama:{wanted[0]} {last}"
+        return
     host = last.partition("://")[2].partition("/")[0] or last.partition("/")[0]
     if looks_like_host(host) and last in error.message:
         target = f"{last.rstrip('/')}/" if last.rstrip("/").endswith(host) else last
@@ -212,7 +216,7 @@ def _propose_target(error: RegistryPushError, wanted: Sequence[str]) -> None:
         except UsageError as refused:
             error.hint = refused.next_step
         else:
-            error.hint = step("if that is where to push to: ", Setting("to", target))
+            error.hint = step("leave that name out; to push there: ", Setting("to", target))
 
 
 def _propose_lowercase(error: UsageError, name: ModelName, renaming: Renaming) -> None:

@@ -217,6 +217,7 @@ async def test_a_finding_names_the_table_that_is_at_fault(set_up: SetUp, key: st
     checks = json.loads((await command("doctor", *given, home=set_up.home)).out)["checks"]
     found = next(each for each in checks if each["id"] == check)
     assert found["state"] == "fail" and found["code"] == "KeyNotFound", checks
+    assert f"check --{key}" not in found["fix"], found
     assert found["summary"].endswith(f'({key} is set below [host."{set_up.host}"] in {config})'), found
     assert "login HOST" not in found["fix"], found
 
@@ -236,3 +237,11 @@ async def test_registries_that_differ_by_their_port_do_so_in_a_report(set_up: Se
     lines = report(done, home=set_up.home, users=(), hosts=False)
     shown = {line.split("|")[2].strip() for line in lines if line.startswith("| net.tcp")}
     assert len(shown) == 2 and not any("127" in each for each in shown), lines
+
+
+async def test_all_lines_that_name_what_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(f'authfile = "{tmp_path}/none"\nca-file = "{tmp_path}"\n')
+    given = ["--only", "config.valid", "--config", str(tmp_path / "c.toml")]
+    done = await command("doctor", *given, home=tmp_path)
+    assert done.code == 3 and "line 1: authfile" in done.out, done.out + done.err
+    assert f"line 2: ca-file {tmp_path} is a folder, not a file" in done.out

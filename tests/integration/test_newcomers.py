@@ -221,7 +221,7 @@ async def test_a_second_name_that_is_a_registry_s_is_proposed_as_the_target(
 ) -> None:
     write_sample_store(tmp_path / ".ollama/models", name="me/tiny:v1", weights=70_000)
     done = await command("push", "me/tiny:v1", second, home=tmp_path)
-    assert done.code in (2, 3) and f"if that is where to push to: --to {target}\n" in done.err, done.err
+    assert done.code in (2, 3) and f"leave that name out; to push there: --to {target}\n" in done.err, done.err
 
 
 @pytest.mark.parametrize("line", ["doctor", "login", "pull", "inspect"])
@@ -234,17 +234,33 @@ async def test_the_version_by_a_letter(tmp_path: Path) -> None:
     assert (await command("-V", home=tmp_path)).out == (await command("--version", home=tmp_path)).out
 
 
-@pytest.mark.parametrize(("second", "step"), [("https:/r.example", "https://HOST"), ("ftp://r.example", "https:// or")])
+@pytest.mark.parametrize(
+    ("second", "step"),
+    [
+        ("https:/r.example", "https://HOST"),
+        ("ftp://r.example", "https:// or"),
+        ("oci:l", "registry-push copy ollama:me/tiny:v1 oci:l"),
+        ("localhost:5000/X/y", "write it in lower case"),
+    ],
+)
 async def test_a_second_name_that_is_no_target_either(tmp_path: Path, second: str, step: str) -> None:
     write_sample_store(tmp_path / ".ollama/models", name="me/tiny:v1", weights=70_000)
     done = await command("push", "me/tiny:v1", second, home=tmp_path)
-    assert done.code == 2 and step in done.err and "--to" not in done.err, done.err
+    assert done.code in (2, 3) and step in done.err and "--to" not in done.err, done.err
 
 
-async def test_a_helper_that_answers_a_login_to_all_is_not_listed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"Username":"me","Secret":"geheim"}',
+        '{"username":"me","secret":"geheim"}',
+        '{"ServerURL":"r.example","Username":"me","IdentityToken":"geheim"}',
+    ],
+)
+async def test_a_helper_that_answers_a_login_to_all_is_not_listed(tmp_path: Path, answer: str) -> None:
     program = tmp_path / "bin/docker-credential-any"
     program.parent.mkdir()
-    program.write_text('#!/bin/sh\ncat >/dev/null\necho \'{"Username":"me","Secret":"geheim"}\'\n')
+    program.write_text(f"#!/bin/sh\ncat >/dev/null\necho '{answer}'\n")
     program.chmod(0o755)
     (tmp_path / ".docker").mkdir()
     (tmp_path / ".docker/config.json").write_text('{"credsStore": "any"}')
@@ -254,10 +270,15 @@ async def test_a_helper_that_answers_a_login_to_all_is_not_listed(tmp_path: Path
         assert "docker-credential-any answered a login where it was asked for a list" in done.out + done.err
 
 
-async def test_a_table_whose_host_is_not_quoted(tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text("[host.127.0.0.1:5000]\nplain-http = true\n")
+@pytest.mark.parametrize(
+    ("line", "is_so"),
+    [("[host.127.0.0.1:5000]", True), ('["host".127.0.0.1:5000]', True), ("jobs =\n[host.127.0.0.1:5000]", False)],
+)
+async def test_a_table_whose_host_is_not_quoted(tmp_path: Path, line: str, is_so: bool) -> None:
+    (tmp_path / "c.toml").write_text(f"{line}\nplain-http = true\n")
     done = await command("tags", "127.0.0.1:9/x", "--config", str(tmp_path / "c.toml"), home=tmp_path)
-    assert done.code == 2 and 'put the host in quotes: [host."127.0.0.1:5000"]' in done.err, done.err
+    step = 'put the host in quotes: [host."127.0.0.1:5000"]' if is_so else "correct the file"
+    assert done.code == 2 and step in done.err, done.err
 
 
 @pytest.mark.parametrize("host", ["r.example", "r.example/ml"])
@@ -270,3 +291,18 @@ async def test_a_logout_that_reaches_no_login_is_an_error(tmp_path: Path, host: 
     assert done.code == 3 and f"registry-push logout {host} --authfile {file}" in done.err, done.err
     assert (await command("logout", host, "--authfile", str(file), home=tmp_path)).code == 0
     assert (await command("logout", host, "--compat", "docker", home=tmp_path)).code == 0
+
+
+async def test_a_logout_of_a_part_names_the_login_of_the_whole(tmp_path: Path) -> None:
+    file = tmp_path / ".config/containers/auth.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"auths": {"r.example": {"auth": base64.b64encode(b"ci:token").decode()}}}))
+    done = await command("logout", "r.example/ml", "--compat", "docker", home=tmp_path)
+    assert done.code == 3 and "but one for r.example, of ci" in done.err, done.err
+    assert f"registry-push logout r.example --authfile {file}" in done.err
+
+
+async def test_a_logout_of_a_login_in_the_environment(tmp_path: Path) -> None:
+    login = json.dumps({"auths": {"r.example": {"auth": base64.b64encode(b"ci:token").decode()}}})
+    done = await command("logout", "r.example", home=tmp_path, DOCKER_AUTH_CONFIG=login)
+    assert done.code == 3 and "take it out of DOCKER_AUTH_CONFIG" in done.err, done.err
