@@ -11,12 +11,16 @@ from msgspec import Struct
 
 from ..content.optional_files import is_there
 from ..errors import InvalidSettings, NotAtSource
+from ..text.patterns import LazyPattern
 from ..usual_folders import usual_config
 
 # Bytes. A configuration has a few lines; this bounds what a wrong file can make us parse.
 _MAX_CONFIG: Final = 256 * 1024
 # Lines that look as if they set a key; for each, all lines before it are parsed. A file written by a person has one.
 _MOST_CANDIDATES: Final = 16
+# The line in an error of tomllib, and a table of a host that is not in quotes.
+_AT_LINE: Final = LazyPattern(r"\(at line ([0-9]+),")
+_UNQUOTED: Final = LazyPattern(r"""[ \t]*\[[ \t]*["']?host["']?\.([A-Za-z0-9._-]+:[0-9]+)[ \t]*\]""")
 
 
 class Configuration(Struct, frozen=True):
@@ -82,8 +86,7 @@ def read_configuration(named: Path | None) -> Configuration | None:
 
 def _unquoted(text: str, said: str) -> str | None:
     """Return what to do about the commonest slip, `[host.127.0.0.1:5000]`, if that is the line where TOML stops."""
-    if (at := re.search(r"\(at line ([0-9]+),", said)) is None:
+    if (at := _AT_LINE.compiled.search(said)) is None:
         return None
-    line = text.split("\n")[int(at[1]) - 1]
-    found = re.match(r"""[ \t]*\[[ \t]*["']?host["']?\.([A-Za-z0-9._-]+:[0-9]+)[ \t]*\]""", line)
+    found = _UNQUOTED.compiled.match(text.split("\n")[int(at[1]) - 1])
     return f'put the host in quotes: [host."{found[1]}"]' if found is not None else None
