@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 # Seconds in which bytes that are on their way through loopback nearly always arrive. On a busy machine the kernel takes
-# longer, and after a lost segment it waits for 0.2 s: a long jump, over a timeout, needs more quiet than a short one, over
-# a pause.
+# longer, and after a lost segment it waits for 0.2 s: a jump over a timeout needs more quiet than one over a pause, up
+# to the most, by its share of the jump.
 _QUIET: Final = 0.004
 _MOST_QUIET: Final = 0.3
 _SHARE: Final = 1 / 60
