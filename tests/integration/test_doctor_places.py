@@ -245,3 +245,11 @@ async def test_all_lines_that_name_what_cannot_be_read_are_named(tmp_path: Path)
     done = await command("doctor", *given, home=tmp_path)
     assert done.code == 3 and "line 1: authfile" in done.out, done.out + done.err
     assert f"line 2: ca-file {tmp_path} is a folder, not a file" in done.out
+
+
+async def test_a_wrong_configuration_is_told_by_one_check_too(set_up: SetUp) -> None:
+    await set_up.embedded(tls=self_signed(set_up.home / "tls").server)
+    (set_up.home / "c.toml").write_text("jobz = 4\n")
+    given = ["--only", "tls.chain", "--config", str(set_up.home / "c.toml")]
+    done = await command("doctor", f"https://{set_up.host}", *given, home=set_up.home)
+    assert done.code == 2 and "FAIL  config.valid" in done.out and "FAIL  tls.chain" not in done.out, done.out

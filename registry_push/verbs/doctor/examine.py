@@ -21,7 +21,7 @@ from .examination import Examination, Examined, place
 from .finding import Finding
 from .here import Here, Misconfiguration
 from .run import Clock, Run, Word, as_it_is
-from .table import About, Check, chosen
+from .table import BY_ID, About, Check, chosen
 from .there import There
 from .upload import Upload
 
@@ -60,6 +60,8 @@ async def examine(
     """
     first = subjects[0].reference.host if subjects else None
     checks = chosen(only, host=first, writes=any(subject.writes for subject in subjects))
+    if config is not None and BY_ID["config.valid"] not in checks:  # which is why others may fail
+        checks = (BY_ID["config.valid"], *checks)
     # A request outlives its check a little, so that an upload which opens late can be deleted.
     patient = replace(settings, timeout=min(settings.timeout, patience + _LAST), retries=0)
     unusable: RegistryPushError | None = None
@@ -79,7 +81,7 @@ async def examine(
         runs = [Run(host=None, checks=mine, subject=lambda _: here, clock=clock, word=word)]
         for of_host in _by_host(examinees):
             beside = _of_other_ports(settings.hosts, of_host[0].there.reference.host)
-            runs += _runs_of(of_host, checks, clock, unread=config is not None, word=word, beside=beside)
+            runs += _runs_of(of_host, checks, clock, misconfigured=config is not None, word=word, beside=beside)
         try:
             found: list[Examined] = []
             for run in runs:
@@ -162,12 +164,12 @@ def _by_host(examinees: Iterable[_Examinee]) -> Iterator[list[_Examinee]]:
 
 
 def _runs_of(
-    of_host: Sequence[_Examinee], checks: Sequence[Check], clock: Clock, *, unread: bool, word: Word, beside: str
+    of_host: Sequence[_Examinee], checks: Sequence[Check], clock: Clock, *, misconfigured: bool, word: Word, beside: str
 ) -> Iterator[Run]:
     """Yield the runs for the repositories of one host: what is about the host itself is done once."""
     first = of_host[0]
     shared = [check for check in checks if check.about is About.THERE and not check.of_repository]
-    make = partial(Run, host=first.host, clock=clock, unread=unread, word=word, beside=beside)
+    make = partial(Run, host=first.host, clock=clock, misconfigured=misconfigured, word=word, beside=beside)
     before: dict[str, asyncio.Task[Finding]] = {}
     if len(of_host) > 1:
         run = make(checks=shared, subject=first.subject_of)

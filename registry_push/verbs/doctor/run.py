@@ -47,8 +47,8 @@ class Run:
     """The checks of `host`, None for this machine, or of a `repository` there. Each waits for those that it needs.
 
     `subject` returns whose method a check is. `before` has the tasks of the checks that others do for this run, by id.
-    `unread`: the configuration is wrong. `beside` is a word on its tables, for what fails. `word` puts an error into
-    the words of the command.
+    `misconfigured`: the configuration is wrong. `beside` is a word on its tables, for what fails. `word` puts an error
+    into the words of the command.
     """
 
     host: str | None
@@ -57,7 +57,7 @@ class Run:
     subject: Callable[[Check], object]
     clock: Clock
     before: Mapping[str, asyncio.Task[Finding]] = field(default_factory=dict)
-    unread: bool = False
+    misconfigured: bool = False
     word: Word = as_it_is
     beside: str = ""
     tasks: dict[str, asyncio.Task[Finding]] = field(default_factory=dict, init=False)
@@ -99,7 +99,7 @@ class Run:
             found = structs.replace(failed(self.word(found.error, self.host)), evidence=found.evidence)
         if check.id not in _CONFIGURED or found.state is not State.FAIL:
             return found
-        if self.unread:
+        if self.misconfigured:
             return kept_back("config.valid")
         if not self.beside:
             return found
