@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from ..errors import InvalidSettings, KeyNotFound, RegistryPushError, UsageError, quoted
 from ..model import Reference
-from ..model.place import after_prefix
+from ..model.place import LAYOUT_PREFIXES, after_prefix
 from ..model.reference import looks_like_host
 from ..options.flags import BROKEN, option, options, settings_of
 from ..options.grouped_help import GroupedCommand
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ..verbs.doctor.here import Misconfiguration
 
 _MARKS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "skipped": "-", "crashed": "FAIL"}
-_LAYOUTS = ("oci:", "oci-archive:")
 
 
 @click.command("doctor", cls=GroupedCommand)
@@ -155,7 +154,7 @@ def _subjects(places: tuple[str, ...], writes: tuple[str, ...]) -> list[Subject]
 
     found: dict[str, Subject] = {}
     for text in places:
-        if text.startswith(_LAYOUTS):
+        if text.startswith(LAYOUT_PREFIXES):
             raise UsageError(f"{quoted(text)} is no registry", hint="see what is in it: registry-push inspect PLACE")
         if text == "ollama:":
             continue

@@ -17,7 +17,8 @@ from .reference import Reference, looks_like_host
 
 _REGISTRY_PREFIXES: Final = ("registry:", "docker://")
 _PORT: Final = LazyPattern(r"[0-9]{1,5}(?:/|\Z)")
-_PREFIXES: Final = (*_REGISTRY_PREFIXES, "ollama:", "oci:", "oci-archive:")
+LAYOUT_PREFIXES: Final = ("oci:", "oci-archive:")
+_PREFIXES: Final = (*_REGISTRY_PREFIXES, "ollama:", *LAYOUT_PREFIXES)
 # containers-transports(5); those that we have are above.
 _SKOPEO_S: Final = ("containers-storage", "docker-archive", "docker-daemon", "ostree", "sif")
 # What begins so is a path, which no place is without a prefix.

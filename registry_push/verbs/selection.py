@@ -26,14 +26,13 @@ from ..errors import (
 )
 from ..events import ModelFailed, Sink, Warned, ignore
 from ..model import Manifest, ModelName, Reference
-from ..model.place import Destination, Exactly, parse_destination
+from ..model.place import LAYOUT_PREFIXES, Destination, Exactly, parse_destination
 from ..model.reference import looks_like_host
 from ..model.renaming import Renaming
 from ..text.hint import Command, Setting, step
 from ..transfer.job import PushJob, check_collisions, check_tags, targets_of
 
 _NO_RENAMING: Final = Renaming()
-_LAYOUTS: Final = ("oci:", "oci-archive:")
 
 
 class Selection(Struct, frozen=True):
@@ -205,7 +204,7 @@ async def _chosen(store: OllamaStore, selection: Selection, sink: Sink) -> dict[
 def _propose_target(error: RegistryPushError, wanted: Sequence[str]) -> None:
     """Propose `--to` for a second name that is a registry's, as `docker tag` and `cp` take it."""
     last = wanted[-1] if len(wanted) > 1 else ""
-    if last.startswith(_LAYOUTS):
+    if last.startswith(LAYOUT_PREFIXES):
         error.hint = f"a layout or an archive is written by copy: registry-push copy ollama:{wanted[0]} {last}"
         return
     host = last.partition("://")[2].partition("/")[0] or last.partition("/")[0]

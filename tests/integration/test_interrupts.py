@@ -92,7 +92,7 @@ signals._UNUSUAL = 0.05
 async def blocks(show, stop):
     print("begun", flush=True)
     signal.raise_signal(signal.SIGINT)
-    time.sleep(0.2)  # as a read from a disk that hangs, on the event loop
+    time.sleep(0.2)  # as a read from a disk that hangs, on the event loop: longer than `_UNUSUAL`
     print("once", flush=True)
     signal.raise_signal(signal.SIGINT)
     print("twice", flush=True)
@@ -101,10 +101,10 @@ async def cleans_up(show, stop):
     try:
         await stop.wait()
         signal.raise_signal(signal.SIGINT)
-        await asyncio.sleep(600)
+        await asyncio.Event().wait()
     finally:
         print("cancelled", flush=True)
-        await asyncio.sleep(600)
+        await asyncio.Event().wait()  # as for a thread in a disk that hangs; only the third signal ends it
 running.run({"no_progress": True}, globals()[sys.argv[1]], finishes=True)
 """
 

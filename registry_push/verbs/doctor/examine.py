@@ -1,4 +1,4 @@
-"""Examines this machine and registries: their checks run side by side, and are told in their order."""
+"""Runs the checks of this machine and of each registry side by side, and reports them in order."""
 
 from __future__ import annotations
 
