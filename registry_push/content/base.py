@@ -103,7 +103,8 @@ class Traits(Struct, frozen=True):
     `mounts_itself`: a small blob is put with the target itself among the candidates, instead of being asked for first.
     `mounts`: blobs can be mounted from other repositories at the same origin. `is_local`: a blob that the target
     reports missing is certainly missing, so that no pause helps; and the target itself bounds how often it reports
-    that.
+    that. `in_order`: the blobs of the whole run are put before the first manifest, one after the other, in the order of
+    their digests.
     """
 
     bodies: int = 8
@@ -114,6 +115,7 @@ class Traits(Struct, frozen=True):
     mounts_itself: bool = False
     mounts: bool = False
     is_local: bool = False
+    in_order: bool = False
     models: int = 4
 
 

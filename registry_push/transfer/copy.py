@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from ..content.base import Target
 from ..errors import Interrupted, RegistryPushError, unwrapped
 from ..events import ModelDone, ModelFailed, ModelStarted, RunStarted, Sink
+from ..model import Descriptor
 from ..pauses import Pauses
 from ..state.journal import Journal
 from .context import BlobSource, Context
@@ -61,12 +63,17 @@ class Copier:
         sink = self._context.sink
         blobs, size = total(models)
         sink(RunStarted(len(models), blobs, size))
+        begun = await self._copy_in_order(models)
         at_once: dict[str, asyncio.Semaphore] = {}
 
         async def copied(model: AnyJob) -> ModelDone | ModelFailed:
-            target = self._target_of(model.target)
+            copy = begun.get(model.target)
+            target = copy.target if copy is not None else self._target_of(model.target)
             async with at_once.setdefault(target.origin, asyncio.Semaphore(target.traits.models)):
-                event = await self._copied(model, target) if not self._context.stop.is_set() else self._left(model)
+                if self._context.stop.is_set():
+                    event: ModelDone | ModelFailed = self._left(model)
+                else:
+                    event = await self._copied(copy or self._begin(model, target))
             sink(event)
             return event
 
@@ -77,9 +84,32 @@ class Copier:
             raise unwrapped(error) from None
         return Report(tuple(task.result() for task in tasks))
 
-    async def _copied(self, model: AnyJob, target: Target) -> ModelDone | ModelFailed:
+    async def _copy_in_order(self, models: Sequence[AnyJob]) -> dict[AnyReference, ModelCopy]:
+        """Copy the blobs of all models in the order of their digests, where the target wants that.
+
+        Return what was begun so. Raises what keeps one of them from it: an archive has all models or does not appear.
+        """
+        if not models or not self._target_of(models[0].target).traits.in_order:
+            return {}
+        begun = {model.target: self._begin(model, self._target_of(model.target)) for model in models}
+        owners: dict[Descriptor, ModelCopy] = {}
+        for copy in begun.values():
+            with _explained(copy.model):
+                await copy.check()
+            self._context.begins(copy.model)
+            for blob in copy.model.blobs:
+                owners.setdefault(blob, copy)
+        for blob, copy in sorted(owners.items(), key=lambda each: each[0].digest):
+            with _explained(copy.model):
+                await copy.copy_blob(blob)
+        return begun
+
+    def _begin(self, model: AnyJob, target: Target) -> ModelCopy:
         self._context.sink(ModelStarted(model.called, model.target, len(model.blobs), model.size))
-        copy = ModelCopy(self._context, model, target)
+        return ModelCopy(self._context, model, target)
+
+    async def _copied(self, copy: ModelCopy) -> ModelDone | ModelFailed:
+        model = copy.model
         try:
             return await copy.run()
         except RegistryPushError as error:
@@ -89,3 +119,13 @@ class Copier:
         """Leave a model whose turn comes when the run is stopped to a later run."""
         self._context.begins(model)
         return ModelFailed(model.called, model.target, Interrupted("stopped before it was begun"), begun=False)
+
+
+@contextmanager
+def _explained(model: AnyJob) -> Iterator[None]:
+    """Give an error the next step for `model`."""
+    try:
+        yield
+    except RegistryPushError as error:
+        error.of_model(model.in_ollama)
+        raise

@@ -38,10 +38,20 @@ class ModelCopy:
         self._begun: set[Digest] = set()  # large blobs whose turn has come, or that need none
         self._mounts = MountPlaces(context, model.blobs, target)
 
-    async def run(self) -> ModelDone:
-        """Copy the model and return the result. Cancelling is safe: the manifest is put after its blobs."""
+    async def check(self) -> None:
+        """Raise as `Checker.check` for all of the model."""
         for manifest in self.model.manifests:
             await self._source.check(manifest)
+
+    async def copy_blob(self, blob: Descriptor) -> None:
+        """Copy one blob of the model before it is run. Raises `Interrupted` if the run is stopped."""
+        await self._work(iter([blob]))
+        if blob.digest not in self.placements:
+            raise Interrupted("stopped before all of it was there")
+
+    async def run(self) -> ModelDone:
+        """Copy the model and return the result. Cancelling is safe: the manifest is put after its blobs."""
+        await self.check()
         before = await self._look()
         there = frozenset(tag for tag, digest in before.items() if digest == self.model.manifest.digest)
         new = [each for each in self.model.referrers if await self._is_new(each)]

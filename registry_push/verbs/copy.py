@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ..content.base import Target
@@ -37,10 +39,12 @@ from .copy_request import check_login
 from .push import KEEPING, PASSING
 from .shared import Shared, sharing
 from .sources import CopySource
-from .stores import Stores, local_store
+from .stores import Stores, Writers, local_store
 
 # What was done, by the verb.
-_OUTCOMES = {"copy": "copied", "pull": "pulled"}
+OUTCOMES: Final = {"copy": "copied", "pull": "pulled", "export": "exported", "import": "imported"}
+
+TargetOf = Callable[[AnyReference], CheckableTarget]
 
 
 async def copy(
@@ -76,44 +80,71 @@ async def copy(
         raise
 
 
+def _each_of(stores: Stores, places: Sequence[Place]) -> Sequence[CopySource]:
+    return [stores.source(place) for place in places]
+
+
+async def _as_planned(_: CopyPlan, __: TargetOf) -> None:
+    """Check nothing else."""
+
+
+class Variant(Struct, frozen=True):
+    """How a command differs from a plain copy.
+
+    `verb` is recorded, to resume it. `writers` make the layouts and archives that are written, `sources` opens what is
+    read, and `before` looks at the plan before anything is written: it may change it, or raise.
+    """
+
+    verb: str = "copy"
+    writers: Writers | None = None
+    sources: Callable[[Stores, Sequence[Place]], Sequence[CopySource]] = _each_of
+    before: Callable[[CopyPlan, TargetOf], Awaitable[None]] = _as_planned
+    is_recorded: bool = True
+
+
+_PLAIN: Final = Variant()
+
+
 async def copy_each(
     places: Sequence[Place],
     to: CopyTarget,
     options: CopyOptions,
     *,
-    verb: str = "copy",
+    variant: Variant = _PLAIN,
     dry_run: bool = False,
     settings: Settings | None = None,
     sink: Sink = ignore,
     stop: asyncio.Event | None = None,
 ) -> Report:
-    """As `copy`, from each of `places`; it is recorded as `verb`, to be resumed."""
+    """As `copy`, from each of `places`; `variant` is how it differs."""
     settings, stop = settings or Settings(), stop or asyncio.Event()
     check_login(settings.username, places, to)
     Proxies.of(settings.environ)  # raises for an unusable proxy before anything else is checked
     record = CopyRecord.of(
-        verb, local_store(settings), places, to, settings, tags=options.tags, referrers=options.referrers
+        variant.verb, local_store(settings), places, to, settings, tags=options.tags, referrers=options.referrers
     )
     if dry_run:
         settings, sink = dataclasses.replace(settings, state_dir=None), marked(sink)
     async with (
         sharing(settings, sink) as shared,
         Registries(settings, sink, shared.journal, stop, shared.means) as registries,
-        Stores(settings, registries, stop) as stores,
+        Stores(settings, registries, stop, variant.writers) as stores,
     ):
         stores.check_target(to)
         if not dry_run:
             await stores.prepare(to)
-        listed = [(each, source) for source in map(stores.source, places) for each in await source.names()]
+        sources = variant.sources(stores, places)
+        listed = [(each, source) for source in sources for each in await source.names()]
         found = [(each, source) for each, source in listed if not isinstance(each, ModelFailed)]
         wanted = _without_attached(found, options, sink)
         plan = CopyPlan(stores, settings, options, sink, all_or_nothing=isinstance(to, ArchivePlace))
         plan.leave_out([each for each, _ in listed if isinstance(each, ModelFailed)])
-        going, failed = where_each_goes(wanted, to, options.tags, named=len(wanted) == len(places))
+        going, failed = where_each_goes(wanted, to, options.tags, named=len(wanted) == len(sources))
         plan.leave_out(failed)
         await plan.of(going)
         stores.expect(plan.jobs)
-        begins = _Beginning(shared.journal, record)
+        await variant.before(plan, stores.target)
+        begins = _Beginning(shared.journal if variant.is_recorded else None, record)
         copier = _copier(plan, stores, shared, begins, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
         report = await copier.copy(plan.jobs)
         if report.error is None and not dry_run:
@@ -124,7 +155,7 @@ async def copy_each(
             begins.note()
         elif shared.journal is not None and not any(isinstance(error, KEEPING) for error in failures):
             shared.journal.end(record)
-    report = Report(tuple(replace(model, dry_run=dry_run) for model in models), _OUTCOMES[verb])
+    report = Report(tuple(replace(model, dry_run=dry_run) for model in models), OUTCOMES[variant.verb])
     report.refuse_interrupted("copied content is kept")
     return report
 
@@ -148,7 +179,7 @@ async def carry_out_again(record: CopyRecord, *, settings: Settings, sink: Sink,
     to, settings = parse_copy_target(record.target), record.settings(settings)
     options = CopyOptions.of(record.tags, record.referrers, None, to)
     places = [parse_place(source) for source in record.sources]
-    return await copy_each(places, to, options, verb=record.verb, settings=settings, sink=sink, stop=stop)
+    return await copy_each(places, to, options, variant=Variant(record.verb), settings=settings, sink=sink, stop=stop)
 
 
 def _copier(

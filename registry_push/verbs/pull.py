@@ -13,7 +13,7 @@ from ..model.place import RegistryPlace
 from ..settings import Settings
 from ..text.hint import Setting, step
 from ..transfer.report import Report
-from .copy import copy_each
+from .copy import Variant, copy_each
 from .copy_options import NONE, CopyOptions
 from .copy_request import pulled_from, pulled_to
 
@@ -35,7 +35,7 @@ async def pull(
     options = CopyOptions.of((), NONE, None, wanted)
     try:
         return await copy_each(
-            sources, wanted, options, verb="pull", dry_run=dry_run, settings=settings, sink=sink, stop=stop
+            sources, wanted, options, variant=Variant("pull"), dry_run=dry_run, settings=settings, sink=sink, stop=stop
         )
     except NameNotMappable as error:
         called = Setting("as", _proposed(sources) or "NAME[:TAG]")

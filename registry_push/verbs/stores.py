@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ..content.oci.archive import OCIArchive
 from ..content.oci.archive_writer import OCIArchiveWriter
 from ..content.oci.layout import OCILayout
+from ..content.oci.volume_set import VolumeSet, archive_at
+from ..content.oci.volume_writer import VolumeWriter
 from ..content.ollama.fresh import FreshBlobs
 from ..content.ollama.paths import root_to_write
 from ..content.ollama.source import open_store
@@ -29,17 +32,29 @@ from ..transfer.dry_run import CheckableTarget
 from ..transfer.job import AnyJob
 from .sources import CopySource, LayoutSource, OllamaSource, RepositorySource
 
+ArchiveTarget = OCIArchiveWriter | VolumeWriter
+
+
+class Writers(Struct, frozen=True):
+    """How layouts and archives are written."""
+
+    layout: Callable[[Path, asyncio.Event], OCILayout] = lambda path, stop: OCILayout(path, stop=stop)
+    archive: Callable[[Path, asyncio.Event], ArchiveTarget] = lambda path, stop: OCIArchiveWriter(path, stop=stop)
+
 
 class Stores:
     """Opens each store once. An async context manager, which closes them at its end."""
 
-    def __init__(self, settings: Settings, registries: Registries, stop: asyncio.Event) -> None:
+    def __init__(
+        self, settings: Settings, registries: Registries, stop: asyncio.Event, writers: Writers | None = None
+    ) -> None:
         self._settings = settings
         self._registries = registries
         self._stop = stop
         self._held = AsyncExitStack()
         self._layouts: dict[str, OCILayout] = {}
-        self._archives: dict[str, OCIArchiveWriter] = {}
+        self._archives: dict[str, ArchiveTarget] = {}
+        self._writers = writers or Writers()
         self._models: dict[ModelName, OllamaTarget] = {}  # without their tags
         self._fresh: FreshBlobs | None = None
 
@@ -59,9 +74,26 @@ class Stores:
             case LayoutPlace(path, ref):
                 return LayoutSource(OCILayout(Path(path)), f"oci:{path}", ref)
             case ArchivePlace(path, ref):
-                archive = OCIArchive(Path(path))
-                self._held.push_async_exit(archive)
-                return LayoutSource(archive, f"oci-archive:{path}", ref)
+                return LayoutSource(self.archive(Path(path)), f"oci-archive:{path}", ref)
+
+    def archive(self, path: Path) -> OCIArchive | VolumeSet:
+        """Return the archive to be read, or the set of volumes that `path` stands for."""
+        archive = archive_at(path)
+        self._held.push_async_exit(archive)
+        return archive
+
+    def volumes(self, places: Sequence[LayoutPlace | ArchivePlace]) -> VolumeSet:
+        """Return all of `places` as one source."""
+        carriers: list[OCIArchive | OCILayout] = []
+        for place in places:
+            if isinstance(place, LayoutPlace):
+                carriers.append(OCILayout(Path(place.path)))
+            else:
+                found = archive_at(Path(place.path))
+                carriers += found.carriers if isinstance(found, VolumeSet) else [found]
+        joined = VolumeSet(Path(places[0].path), carriers)
+        self._held.push_async_exit(joined)
+        return joined
 
     def target(self, reference: Reference | LocalReference) -> CheckableTarget:
         """Return the target."""
@@ -70,7 +102,7 @@ class Stores:
         kind, _, path = reference.repository.partition(":")
         match kind:
             case "oci":
-                return self._layouts.setdefault(path, OCILayout(Path(path), stop=self._stop))
+                return self._layouts.setdefault(path, self._writers.layout(Path(path), self._stop))
             case "oci-archive":
                 return self._archive(path)
             case _:
@@ -106,10 +138,10 @@ class Stores:
         for archive in self._archives.values():
             await archive.finish()
 
-    def _archive(self, path: str) -> OCIArchiveWriter:
+    def _archive(self, path: str) -> ArchiveTarget:
         """Return the new archive. Raises `UsageError` if there is something at its path."""
         if path not in self._archives:
-            archive = OCIArchiveWriter(Path(path), stop=self._stop)
+            archive = self._writers.archive(Path(path), self._stop)
             archive.check_is_new()
             self._held.push_async_exit(archive)
             self._archives[path] = archive

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
-_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+from ...text.sizes import UNITS, scale
+from ...text.sizes import size as size
+
 _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
@@ -21,18 +23,12 @@ _AGO: Final = (
 )
 
 
-def size(count: float) -> str:
-    """Return bytes with three significant digits: `999 B`, `1.93 GB`, `156 MB`."""
-    power, decimals = _scale(count)
-    return f"{count / 1000**power:.{decimals}f} {_UNITS[power]}"
-
-
 def part(done: int, total: int) -> str:
     """Return `18.0/40.0 GB`, both in the total's unit. `done` is rounded down, so it equals `total` only at the end."""
-    power, decimals = _scale(total)
+    power, decimals = scale(total)
     # With integers, since floats would round 39.9999999999 GB of a huge blob up.
     steps = done * 10**decimals // 1000**power
-    return f"{steps / 10**decimals:.{decimals}f}/{total / 1000**power:.{decimals}f} {_UNITS[power]}"
+    return f"{steps / 10**decimals:.{decimals}f}/{total / 1000**power:.{decimals}f} {UNITS[power]}"
 
 
 def percent(done: int, total: int) -> int:
@@ -83,18 +79,6 @@ def ago(seconds: float) -> str:
 def count(number: int, thing: str) -> str:
     """Return `1 blob`, `2,000 blobs`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
-def _scale(value: float) -> tuple[int, int]:
-    """Return the power of 1000 and the decimals that show `value` with three significant digits."""
-    for power in range(len(_UNITS)):
-        scaled = value / 1000**power
-        if power == 0 and scaled < 999.5:
-            return 0, 0
-        # The limits are those of the rounded number: 9.996 becomes 10.0, and 999.6 belongs to the next unit.
-        if scaled < 999.5:
-            return power, 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
-    return len(_UNITS) - 1, 0
 
 
 def _long(seconds: int) -> str:

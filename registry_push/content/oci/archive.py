@@ -22,6 +22,7 @@ from ...errors import (
     printable,
 )
 from ...model import Descriptor, Digest
+from ...model.export_document import EXPORT_FILE, ExportDocument, Part
 from ...model.manifest import MAX_MANIFEST_BYTES
 from ..body import PIECE
 from ..ollama.paths import kind_of, open_regular
@@ -73,6 +74,29 @@ class OCIArchive(LayoutReader):
         if member.size != blob.size:
             raise self._misfit(blob, member.size)
         return MemberBody(file, member, name=f"{blob.digest} in {self.path}")
+
+    async def document(self) -> ExportDocument | None:
+        """Return what the export that wrote the archive says of it; None if it was no export of ours.
+
+        Raises `ArchiveCorrupt`, and as `index`.
+        """
+        return await in_thread(self._document)
+
+    def part(self, part: Part) -> MemberBody | None:
+        """Return the body of a part of a blob; None if it is not here. Blocks on the disk. Raises as `open`."""
+        file, members = self._contents()
+        name = f"{path_of(part.digest)}.part-{part.number:03}"
+        member = members.get(name)
+        if member is None:
+            return None
+        if member.size != part.length:
+            raise ArchiveCorrupt(f"{name} in {self.path} has {member.size} bytes, not {part.length}", hint=COPY_AGAIN)
+        return MemberBody(file, member, name=f"part {part.number} of {part.digest} in {self.path}")
+
+    def _document(self) -> ExportDocument | None:
+        if EXPORT_FILE not in self._contents()[1]:
+            return None
+        return ExportDocument.parse(self._read_member(EXPORT_FILE), str(self.path))
 
     def _contents(self) -> tuple[io.FileIO, Mapping[str, Member]]:
         """Return the open file, and where its members are. Raises `StoreNotFound`, `ArchiveCorrupt`, `UsageError`."""

@@ -18,10 +18,12 @@ from ...errors import (
     InvalidDigest,
     ManifestRefused,
     StoreNotFound,
+    Unreadable,
     printable,
 )
 from ...events import Placement
 from ...model import Descriptor, Digest, Manifest
+from ...model.export_document import EXPORT_FILE, MAX_EXPORT_BYTES, ExportDocument
 from ...model.manifest import MAX_MANIFEST_BYTES
 from ...pauses import unless_stopped
 from ..base import BlobBody, Placed
@@ -31,6 +33,7 @@ from ..folder_lock import locked
 from ..local_target import LocalTarget
 from ..partial_file import PartialFile
 from ..pouring import pour, pour_blocks
+from ..small_files import read_small_file
 from ..spool import Spool
 from ..threads import in_thread
 from ..write_errors import writing
@@ -48,12 +51,14 @@ class OCILayout(LayoutReader, LocalTarget):
 
     Implements `Source[str | None]`, `Checker`, `TagLister` and `Target`.
 
-    When `stop` is set, a put ends at once, and the bytes received are kept. Links are followed inside the folder only.
-    Writers in one process may share an object; processes take turns at `index.json`, if the system has `flock`.
+    Blobs in `elsewhere` are left out: whoever reads it has them. When `stop` is set, a put ends at once, and the bytes
+    received are kept. Links are followed inside the folder only. Writers in one process may share an object; processes
+    take turns at `index.json`, if the system has `flock`.
     """
 
-    def __init__(self, path: Path, *, stop: asyncio.Event | None = None) -> None:
+    def __init__(self, path: Path, *, elsewhere: Collection[Digest] = (), stop: asyncio.Event | None = None) -> None:
         self.path = path
+        self._elsewhere = elsewhere
         self._stop = stop
         self._writing = threading.Lock()
         self._files = LayoutFiles(path)
@@ -73,6 +78,10 @@ class OCILayout(LayoutReader, LocalTarget):
     async def has(self, digest: Digest) -> bool:
         """Return whether there is a file for `digest`."""
         return await in_thread(self._size, digest) is not None
+
+    async def exists(self, blob: Descriptor) -> bool:
+        """Return whether the blob is here, in its full size, or left out."""
+        return blob.digest in self._elsewhere or await super().exists(blob)
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
         """Put the blob here: under a temporary name, then on the disk, then under its own.
@@ -135,6 +144,19 @@ class OCILayout(LayoutReader, LocalTarget):
         except (BlobMissing, IntegrityError):
             return False
         return True
+
+    async def document(self) -> ExportDocument | None:
+        """Return what the export that wrote the layout says of it; None if it was no export of ours.
+
+        Raises `ArchiveCorrupt`, `Unreadable`.
+        """
+        try:
+            raw = await read_small_file(self.path / EXPORT_FILE, MAX_EXPORT_BYTES, self._files.descriptor)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise Unreadable(f"{self.path / EXPORT_FILE} can't be read: {error}") from error
+        return ExportDocument.parse(raw, str(self.path))
 
     @property
     def origin(self) -> str:
@@ -286,7 +308,8 @@ class OCILayout(LayoutReader, LocalTarget):
             spool.restart()
 
     def _lacking(self, manifest: Manifest) -> list[str]:
-        missing = [blob.digest for blob in manifest.blobs if self._size(blob.digest) != blob.size]
+        wanted = [blob for blob in manifest.blobs if blob.digest not in self._elsewhere]
+        missing = [blob.digest for blob in wanted if self._size(blob.digest) != blob.size]
         missing += [child.digest for child in manifest.manifests if self._size(child.digest) is None]
         return [str(digest) for digest in missing]
 

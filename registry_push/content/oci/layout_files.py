@@ -53,7 +53,8 @@ class LayoutFiles:
             raise Unreadable(f"{path} is a link out of the layout", hint="put the content itself there")
         return real
 
-    def _descriptor(self, path: Path) -> int:
+    def descriptor(self, path: Path) -> int:
+        """Open a file of the layout. Raises `OSError`, `ValueError` if it is none, `Unreadable` if it is outside."""
         return regular_descriptor(self.inside(path))
 
     async def index(self) -> LayoutIndex:
@@ -65,7 +66,7 @@ class LayoutFiles:
             stamp = await in_thread(self._stamp)  # before the content: a file that is replaced meanwhile is read again
             if self._last is not None and self._last[0] == stamp:
                 return self._last[1]
-            index = LayoutIndex.parse(await read_small_file(self._index_path, MAX_MANIFEST_BYTES, self._descriptor))
+            index = LayoutIndex.parse(await read_small_file(self._index_path, MAX_MANIFEST_BYTES, self.descriptor))
         self._last = (stamp, index) if stamp is not None else None
         return index
 
@@ -96,7 +97,7 @@ class LayoutFiles:
     def _descriptor_of(self, digest: Digest) -> int:
         path = blob_path(self.path, digest)
         try:
-            return self._descriptor(path)
+            return self.descriptor(path)
         except FileNotFoundError as error:
             raise BlobMissing(f"{digest} is not in {self.path}", hint=COPY_AGAIN) from error
         except OSError as error:

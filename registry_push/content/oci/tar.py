@@ -16,6 +16,8 @@ from ...errors import printable
 BLOCK: Final = 512
 ZEROS: Final = bytes(BLOCK)
 END: Final = ZEROS * 2
+# Bytes of the headers of an entry, at most, as they are written here.
+HEADERS: Final = BLOCK * 3
 # Bytes of one extended header: a path has at most 4096, and programs put a handful of attributes beside it.
 MAX_EXTENDED: Final = 64 * 1024
 FILE: Final = b"0"
@@ -134,6 +136,11 @@ def compression(start: bytes) -> tuple[str, str] | None:
 def padding(size: int) -> int:
     """Return the padding between content of `size` bytes and the next header."""
     return -size % BLOCK
+
+
+def entry_size(size: int) -> int:
+    """Return the bytes that a file of `size` bytes takes in an archive, its headers and padding included."""
+    return (BLOCK if size < _TOO_LARGE else HEADERS) + size + padding(size)
 
 
 def file_header(name: str, size: int) -> bytes:

@@ -16,7 +16,9 @@ from .tar import BLOCK, Extended, Header
 MAX_ENTRIES: Final = 200_000
 # Bytes of all extended headers together.
 _MAX_EXTENDED: Final = 64 * 1024 * 1024
-_WANTED: Final = re.compile(r"(?:index\.json|oci-layout|manifest\.json|blobs/sha256/[0-9a-f]{64})\Z")
+_WANTED: Final = re.compile(
+    r"(?:index\.json|oci-layout|manifest\.json|registry-push\.json|blobs/sha256/[0-9a-f]{64}(?:\.part-[0-9]{3,5})?)\Z"
+)
 
 Read = Callable[[int, int], bytes]
 

@@ -1,0 +1,250 @@
+"""`VolumeSet`: the volumes of an export, or several layouts and archives, read as one layout."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from msgspec import Struct
+
+from ...errors import BlobMissing, StoreNotFound, UsageError, printable
+from ...model import Descriptor, Digest
+from ...model.export_document import ExportDocument, Part
+from ...text.patterns import LazyPattern
+from ..base import BlobBody
+from ..threads import in_thread
+from .archive import MemberBody, OCIArchive
+from .index import REF_NAME, LayoutIndex
+from .layout import OCILayout
+from .reader import LayoutReader
+
+_TAR: Final = ".tar"
+_VOLUME: Final = LazyPattern(r"\.v[0-9]{3,5}\.tar\Z")
+# Volumes that a message names.
+_NAMED: Final = 8
+
+Carrier = OCIArchive | OCILayout
+
+
+class Lack(Struct, frozen=True):
+    """The volumes that an export has and that were not given, and one that was."""
+
+    files: tuple[str, ...]
+    given: str
+
+    @property
+    def words(self) -> str:
+        """For a message."""
+        return ", ".join(self.files[:_NAMED]) + (", …" if len(self.files) > _NAMED else "")
+
+
+class VolumeSet(LayoutReader):
+    """Several carriers of content as one source. An async context manager, which closes them.
+
+    Implements `Source[str | None]`, `Checker` and `TagLister`. `path` is what messages call it. Where two of them have
+    the same content, the first one is read. A blob that is cut is read from all of its parts.
+    """
+
+    def __init__(self, path: Path, carriers: Sequence[Carrier]) -> None:
+        self.path = path
+        self.carriers = tuple(carriers)
+        self._documents: list[ExportDocument] | None = None
+        self._index: LayoutIndex | None = None
+        self._asking = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for each in self.carriers:
+            if isinstance(each, OCIArchive):
+                await each.__aexit__()
+
+    @property
+    def origin(self) -> str:
+        """The first volume's file, without its number, as places are written."""
+        return f"oci-archive:{self.path}"
+
+    async def documents(self) -> Sequence[ExportDocument]:
+        """Return what the exports say that the carriers are of, those of archives that we have exported.
+
+        Raises `ArchiveCorrupt` and as `OCIArchive.index`.
+        """
+        async with self._asking:
+            if self._documents is None:
+                found = [await each.document() for each in self.carriers]
+                self._documents = [each for each in found if each is not None]
+            return self._documents
+
+    async def lacks(self) -> tuple[Lack, ...]:
+        """Return which volumes are missing, for each export of which there are some. Raises as `documents`."""
+        exports: dict[str, list[ExportDocument]] = {}
+        for document in await self.documents():
+            if document.volumes:
+                exports.setdefault(document.export, []).append(document)
+        found = []
+        for documents in exports.values():
+            given = {document.number for document in documents}
+            volumes = documents[0].volumes
+            files = tuple(volume.file for n, volume in enumerate(volumes, 1) if n not in given)
+            if files:
+                found.append(Lack(files, documents[0].volume.file))
+        return tuple(found)
+
+    async def refuse_incomplete(self) -> None:
+        """Raise `BlobMissing` if volumes are missing, naming them."""
+        for lack in await self.lacks():
+            count = len(lack.files)
+            what = "1 volume is" if count == 1 else f"{count} volumes are"
+            raise BlobMissing(
+                f"{what} missing beside {printable(lack.given)}: {printable(lack.words, limit=900)}",
+                hint="name all volumes of the export; or import what is here, and the rest later: --partial",
+            )
+
+    async def requires(self) -> frozenset[Digest]:
+        """Return the blobs that the exports name and leave out, but for those that another carrier has."""
+        wanted = {digest for document in await self.documents() for digest in document.requires}
+        return frozenset([digest for digest in wanted if await in_thread(self._size, digest) is None])
+
+    async def open(self, blob: Descriptor) -> BlobBody:
+        """Return the body of `blob`. Raises `BlobMissing`, `BlobCorrupt` if its size is another, and as `index`."""
+        parts = await self._parts_of(blob.digest)
+        for each in self.carriers:
+            if await in_thread(each._size, blob.digest) is not None:
+                return await each.open(blob)
+        if not parts:
+            raise self._missing(blob.digest)
+        body = await in_thread(self._joined, blob, parts)
+        if body.size != blob.size:
+            raise self._misfit(blob, body.size)
+        return body
+
+    async def volumes_of(self, digest: Digest) -> tuple[str, ...]:
+        """Return the files that have the blob, or a part of it, as the exports say."""
+        return tuple(
+            dict.fromkeys(
+                volume.file
+                for document in await self.documents()
+                for volume in document.volumes
+                if digest in volume.blobs or any(part.digest == digest for part in volume.parts)
+            )
+        )
+
+    async def _parts_of(self, digest: Digest) -> tuple[Part, ...]:
+        return self._known_parts(await self.documents(), digest)
+
+    def _known_parts(self, documents: Sequence[ExportDocument], digest: Digest) -> tuple[Part, ...]:
+        for document in documents:
+            found = tuple(part for volume in document.volumes for part in volume.parts if part.digest == digest)
+            if found:
+                return found
+        return ()
+
+    def _joined(self, blob: Descriptor, parts: Sequence[Part]) -> PartsBody:
+        bodies: list[MemberBody | None] = []
+        for part in parts:
+            found = (each.part(part) for each in self.carriers if isinstance(each, OCIArchive))
+            bodies.append(next((body for body in found if body is not None), None))
+        return PartsBody(parts, bodies, name=f"{blob.digest} in {self.path}")
+
+    def _read_index(self) -> LayoutIndex:
+        if self._index is None:
+            self._index = _joined_index(self.carriers)
+        return self._index
+
+    def _read_blob(self, digest: Digest) -> bytes:
+        for each in self.carriers:
+            if each._size(digest) is not None:
+                return each._read_blob(digest)
+        raise self._missing(digest)
+
+    def _size(self, digest: Digest) -> int | None:
+        for each in self.carriers:
+            if (size := each._size(digest)) is not None:
+                return size
+        parts = self._known_parts(self._documents or [], digest)
+        if not parts:
+            return None
+        bodies = self._joined(Descriptor("application/octet-stream", digest, 0), parts)
+        return bodies.size if bodies.is_whole else None
+
+
+class PartsBody:
+    """A blob that lies in parts in several archives. Implements `BlobBody`. A part may be missing: None."""
+
+    def __init__(self, parts: Sequence[Part], bodies: Sequence[MemberBody | None], *, name: str) -> None:
+        self._parts = parts
+        self._bodies = bodies
+        self._name = name
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.length for part in self._parts)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every part is there."""
+        return all(body is not None for body in self._bodies)
+
+    async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
+        """Yield `length` bytes from `offset`. Raises `BlobMissing` at a part that is not there."""
+        end = offset + length
+        for part, body in zip(self._parts, self._bodies, strict=True):
+            start, stop = max(offset, part.offset), min(end, part.offset + part.length)
+            if start >= stop:
+                continue
+            if body is None:
+                raise BlobMissing(f"part {part.number} of {self._name} is missing")
+            async for piece in body.open(start - part.offset, stop - start):
+                yield piece
+
+    async def close(self) -> None:
+        """Nothing is held: the files are the archives'."""
+
+
+def archive_at(path: Path) -> OCIArchive | VolumeSet:
+    """Return the archive at `path`, or the set of volumes that it stands for, to be opened."""
+    volumes = volumes_beside(path)
+    return VolumeSet(path, [OCIArchive(each) for each in volumes]) if volumes else OCIArchive(path)
+
+
+def volumes_beside(path: Path) -> list[Path]:
+    """Return the volumes that `path`, as in NAME.tar, stands for: NAME.v001.tar and so on; none if it is there itself.
+
+    Without the first one, none either: it is written last, so that what is not finished is not taken for a set.
+    """
+    stem = path.name.removesuffix(_TAR)
+    first = path.with_name(f"{stem}.v001{_TAR}")
+    widest = [path.with_name(f"{stem}.v{1:0{width}d}{_TAR}") for width in (4, 5)]
+    if path.exists() or not any(each.is_file() for each in (first, *widest)):
+        return []
+    return sorted(each for each in path.parent.iterdir() if _is_volume(each.name, stem))
+
+
+def _is_volume(name: str, stem: str) -> bool:
+    return name.startswith(f"{stem}.v") and _VOLUME.compiled.fullmatch(name, len(stem)) is not None
+
+
+def _joined_index(carriers: Sequence[Carrier]) -> LayoutIndex:
+    """Return the entries of all, each once. Raises `UsageError` if two have one name for different manifests."""
+    entries: dict[tuple[str, str], Mapping[str, object]] = {}
+    named: dict[str, tuple[object, Carrier]] = {}
+    for each in carriers:
+        for entry in each._read_index().entries:
+            annotations = entry.get("annotations")
+            name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+            entries.setdefault((str(name), str(entry.get("digest"))), entry)
+            if not isinstance(name, str):
+                continue
+            other, carrier = named.setdefault(name, (entry.get("digest"), each))
+            if other != entry.get("digest"):
+                raise UsageError(
+                    f"{printable(name, limit=200)} is one manifest in {carrier.path}, and another in {each.path}",
+                    hint="import them one after the other, the later one last",
+                )
+    if not entries and not carriers:
+        raise StoreNotFound("there is nothing to read", hint="name an archive, its volumes, or a folder")
+    return LayoutIndex(tuple(entries.values()))
