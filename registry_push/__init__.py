@@ -19,7 +19,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .api import Settings, copy, copy_sync, open_store, pull, pull_sync, push, push_sync, transfer
+    from .api import (
+        Settings,
+        copy,
+        copy_sync,
+        inventory,
+        inventory_sync,
+        open_store,
+        pull,
+        pull_sync,
+        push,
+        push_sync,
+        transfer,
+    )
     from .content.base import BlobBody
     from .content.oci.layout import OCILayout
     from .content.ollama.source import OllamaStore
@@ -76,6 +88,7 @@ if TYPE_CHECKING:
     )
     from .events import Event, ModelDone, ModelFailed, Sink
     from .model import Descriptor, Digest, Manifest, ModelName, Reference
+    from .model.inventory import Inventory
     from .text.hint import Hint
     from .transfer.report import Report
     from .verbs.open_store import OpenStore
@@ -100,7 +113,9 @@ _PLACES = {
     "BlobBody": "content.base",
     "Hint": "text.hint",
     "OpenStore": "api",
+    "Inventory": "model.inventory",
     **dict.fromkeys(("copy", "copy_sync", "open_store", "pull", "pull_sync", "push", "push_sync", "transfer"), "api"),
+    **dict.fromkeys(("inventory", "inventory_sync"), "api"),
     "__version__": "version",
     **dict.fromkeys(
         (
@@ -189,6 +204,7 @@ __all__ = [
     "InvalidKey",
     "InvalidName",
     "InvalidSettings",
+    "Inventory",
     "JournalDamaged",
     "KeyNotFound",
     "LoginWithheld",
@@ -239,6 +255,8 @@ __all__ = [
     "__version__",
     "copy",
     "copy_sync",
+    "inventory",
+    "inventory_sync",
     "open_store",
     "pull",
     "pull_sync",

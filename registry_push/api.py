@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from .conversions import as_environ, as_path
 from .errors import RegistryPushError, UsageError, quoted
 from .events import Event, ModelFailed, Sink, Warned, ignore
 from .model import ModelName
+from .model.inventory import Inventory
 from .setting import Setting
 from .settings import PathText
 from .settings import Settings as _Settings
@@ -24,12 +25,14 @@ from .text.library_words import LibraryWords
 from .transfer.report import Report
 from .usual_folders import home_of, usual_state
 from .verbs.copy import copy as copy_all
+from .verbs.inventory import inventory as inventory_of
 from .verbs.open_store import OpenStore
 from .verbs.open_store import open_store as open_place
 from .verbs.pull import pull as pull_all
 from .verbs.push import push as push_all
 
 Models = str | ModelName | Iterable[str | ModelName]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,20 @@ async def transfer(source: str, target: str, **options: Any) -> AsyncIterator[Ev
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def inventory(place: str, *, settings: _Settings | None = None, sink: Sink = ignore) -> Inventory:
+    """Return what `place` has, as the command does; `encode()` is the document that an export takes.
+
+    Raises `StoreNotFound`, `ModelNotFound`, `UsageError`; cancelling is safe.
+    """
+    with _in_our_words():
+        return await inventory_of(_text("place", place), settings=_checked(settings), sink=_wording(sink))
+
+
+def inventory_sync(place: str, *, settings: _Settings | None = None, sink: Sink = ignore) -> Inventory:
+    """`inventory` for programs without an event loop."""
+    return _run("inventory", lambda: inventory(place, settings=settings, sink=sink))
+
+
 def open_store(
     place: str, *, settings: _Settings | None = None, sink: Sink = ignore
 ) -> AbstractAsyncContextManager[OpenStore]:
@@ -224,7 +241,7 @@ def copy_sync(
     )
 
 
-def _run(name: str, work: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
+def _run(name: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     try:
         asyncio.get_running_loop()
     except RuntimeError:

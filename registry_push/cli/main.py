@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "list": "list the models in the local Ollama store",
     "tags": "list the tags of a repository",
     "inspect": "show what a model is made of, here or at a registry",
+    "inventory": "print what a place has, for an export that leaves it out",
     "doctor": "find out what keeps models from being pushed, and what mends it",
     "config": "show every setting, and where its value comes from",
     "login": "log in to a registry, as docker and podman do",

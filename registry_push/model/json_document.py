@@ -17,14 +17,16 @@ MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
 _MAX_VALUES: Final = 500_000
 
 
-def decoded(raw: bytes, what: str) -> dict[str, Any]:
+def decoded(
+    raw: bytes, what: str, *, most_bytes: int = MAX_DOCUMENT_BYTES, most_values: int = _MAX_VALUES
+) -> dict[str, Any]:
     """Return the object in `raw`, called `what` in messages. Raises `ManifestCorrupt`."""
-    if len(raw) > MAX_DOCUMENT_BYTES:
-        raise ManifestCorrupt(f"{what} has {len(raw)} bytes; at most {MAX_DOCUMENT_BYTES} are read")
+    if len(raw) > most_bytes:
+        raise ManifestCorrupt(f"{what} has {len(raw)} bytes; at most {most_bytes} are read")
     # Counted before anything is decoded. Separators inside strings count too; no honest string has so many.
     values = raw.count(b",") + raw.count(b"{") + raw.count(b"[")
-    if values > _MAX_VALUES:
-        raise ManifestCorrupt(f"{what} has about {values} values; at most {_MAX_VALUES} are read")
+    if values > most_values:
+        raise ManifestCorrupt(f"{what} has about {values} values; at most {most_values} are read")
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError) as error:  # ValueError: bad JSON, bad UTF-8, a number of 5,000 digits

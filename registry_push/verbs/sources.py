@@ -9,7 +9,9 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ..beside import beside
 from ..content.base import BlobBody
+from ..content.oci.index import has_name
 from ..content.oci.subjects import IndexReader, referrers_in
+from ..content.ollama.names import Listing
 from ..content.ollama.source import OllamaStore
 from ..errors import (
     IntegrityError,
@@ -22,7 +24,7 @@ from ..errors import (
 )
 from ..events import ModelFailed
 from ..model import Descriptor, Digest, LocalReference, Manifest, ModelName, Reference
-from ..model.manifest import MAX_CHILDREN_BYTES
+from ..model.manifest import MANIFEST_TYPES, MAX_CHILDREN_BYTES
 from ..model.mapping import AnyName
 from ..model.referrers import cosign_tags, fallback_tag, is_attached
 from ..registry.referrer_list import read_index
@@ -91,6 +93,10 @@ class OllamaSource:
         if not names:
             raise ModelNotFound(f"the store {self._store.root} has no models")
         return tuple(names)
+
+    async def listing(self) -> Listing:
+        """Return all models of the store, cloud stubs too, and what lies there without being one."""
+        return await self._store.listing()
 
     async def digest_of(self, name: AnyName) -> Digest | None:
         """Return None: reading the manifest costs no more."""
@@ -298,6 +304,17 @@ class LayoutSource:
             self._ref = models[0]
             return (LocalReference(self._place, self._ref),)
         return tuple(LocalReference(self._place, tag) for tag in tags)
+
+    async def every(self) -> tuple[LocalReference, ...]:
+        """Return every manifest in the index, whatever it is about: by its names, else by its digest.
+
+        Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`.
+        """
+        tags = await self._layout.tags()
+        index = await self._layout.index()
+        named = {str(entry.get("digest")) for entry in index.entries if has_name(entry)}
+        digests = {str(each.digest) for each in index.readable() if each.media_type in MANIFEST_TYPES}
+        return tuple(LocalReference(self._place, ref) for ref in (*tags, *sorted(digests - named)))
 
     async def digest_of(self, name: AnyName) -> Digest | None:
         """Return None: reading the manifest costs no more."""

@@ -95,12 +95,17 @@ def check_is_store(root: Path) -> None:
     """Raise `StoreNotFound` if `root` has nothing of a store in it; the hint names the folder probably meant."""
     if _has_parts(root) or not os.access(root, os.X_OK):  # one that is closed to us may be a store: its reader says so
         return
-    places = (root / "models", root / ".ollama" / "models", root.parent)
-    near = next(filter(_has_parts, places), None)
+    near = store_near(root)
     raise StoreNotFound(
         f"{root} is no Ollama store: there are no manifests and no blobs in it",
         hint=step("did you mean ", Setting("models", str(near)), "?") if near is not None else None,
     )
+
+
+def store_near(root: Path) -> Path | None:
+    """Return the store that was probably meant by `root`, which is none; None if there is none about it."""
+    places = (root / "models", root / ".ollama" / "models", root.parent)
+    return next(filter(_has_parts, places), None)
 
 
 def _has_parts(folder: Path) -> bool:
