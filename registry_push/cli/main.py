@@ -21,6 +21,8 @@ _COMMANDS: Final = {
     "push": "push models from the local Ollama store to a registry",
     "pull": "pull models from a registry into the local Ollama store",
     "copy": "copy models between registries, stores, OCI layouts and archives",
+    "export": "export models into a file or folder, to be carried where there is no network",
+    "import": "import what was exported, into a store, a registry or a layout",
     "resume": "resume what was interrupted, list it, or cancel it",
     "list": "list the models in the local Ollama store",
     "tags": "list the tags of a repository",

@@ -18,7 +18,7 @@ from .reference import Reference, looks_like_host
 _REGISTRY_PREFIXES: Final = ("registry:", "docker://")
 _PORT: Final = LazyPattern(r"[0-9]{1,5}(?:/|\Z)")
 LAYOUT_PREFIXES: Final = ("oci:", "oci-archive:")
-_PREFIXES: Final = (*_REGISTRY_PREFIXES, "ollama:", *LAYOUT_PREFIXES)
+PREFIXES: Final = (*_REGISTRY_PREFIXES, "ollama:", *LAYOUT_PREFIXES)
 # containers-transports(5); those that we have are above.
 _SKOPEO_S: Final = ("containers-storage", "docker-archive", "docker-daemon", "ostree", "sif")
 # What begins so is a path, which no place is without a prefix.
@@ -135,7 +135,7 @@ def parse_readable(text: str) -> Place:
     try:
         return parse_place(text)
     except InvalidName:
-        if text.startswith(_PREFIXES) or not names_host(text):
+        if text.startswith(PREFIXES) or not names_host(text):
             raise
         return RegistryPlace(Reference.parse(text))
 

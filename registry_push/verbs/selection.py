@@ -145,6 +145,33 @@ async def planned_model(
     return PushJob(name, manifest, references, children)
 
 
+async def names_of(store: OllamaStore, selection: Selection, sink: Sink = ignore) -> list[ModelName]:
+    """Return the selected models, without cloud stubs and stray files unless they are named.
+
+    Raises `UsageError`, `InvalidName`, `ModelNotFound`, `Unavailable`.
+    """
+    found = []
+    for name, is_named in (await _chosen(store, selection, sink)).items():
+        if not is_named and (why := await _no_model(store, name)) is not None:
+            sink(Warned(f"passed over: {why}"))
+        else:
+            found.append(name)
+    return found
+
+
+async def _no_model(store: OllamaStore, name: ModelName) -> str | None:
+    """Return why `name` is nothing that can be copied; None if it is a model, be it a damaged one."""
+    try:
+        await store.refuse_stub(await store.resolve(name), name)
+    except Unavailable:  # a shortage here says nothing about the model
+        raise
+    except (NothingToPush, StrayFile) as error:
+        return error.message
+    except RegistryPushError:
+        return None
+    return None
+
+
 class _Finding:
     """Checks models that were found and not named, and keeps their manifests."""
 

@@ -77,6 +77,28 @@ COPY: Final = Verb(
     stopping=_CHUNKS,
     kept="what the target keeps is not sent again",
 )
+EXPORT: Final = Verb(
+    name="export",
+    doing="exporting",
+    done="exported",
+    uploaded="exported",
+    moves="write",
+    moving="writing",
+    moved="written",
+    stopping="stopping; what has been written is kept",
+    kept="what has been written is kept",
+)
+IMPORT: Final = Verb(
+    name="import",
+    doing="importing",
+    done="imported",
+    uploaded="imported",
+    moves="import",
+    moving="importing",
+    moved="imported",
+    stopping=_CHUNKS,
+    kept="what the target keeps is not sent again",
+)
 RESUME: Final = Verb(
     name="run",
     doing="resuming",

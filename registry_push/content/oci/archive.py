@@ -75,12 +75,14 @@ class OCIArchive(LayoutReader):
             raise self._misfit(blob, member.size)
         return MemberBody(file, member, name=f"{blob.digest} in {self.path}")
 
-    async def document(self) -> ExportDocument | None:
+    def document(self) -> ExportDocument | None:
         """Return what the export that wrote the archive says of it; None if it was no export of ours.
 
-        Raises `ArchiveCorrupt`, and as `index`.
+        Blocks on the disk. Raises `ArchiveCorrupt`, and as `index`.
         """
-        return await in_thread(self._document)
+        if EXPORT_FILE not in self._contents()[1]:
+            return None
+        return ExportDocument.parse(self._read_member(EXPORT_FILE), str(self.path))
 
     def part(self, part: Part) -> MemberBody | None:
         """Return the body of a part of a blob; None if it is not here. Blocks on the disk. Raises as `open`."""
@@ -92,11 +94,6 @@ class OCIArchive(LayoutReader):
         if member.size != part.length:
             raise ArchiveCorrupt(f"{name} in {self.path} has {member.size} bytes, not {part.length}", hint=COPY_AGAIN)
         return MemberBody(file, member, name=f"part {part.number} of {part.digest} in {self.path}")
-
-    def _document(self) -> ExportDocument | None:
-        if EXPORT_FILE not in self._contents()[1]:
-            return None
-        return ExportDocument.parse(self._read_member(EXPORT_FILE), str(self.path))
 
     def _contents(self) -> tuple[io.FileIO, Mapping[str, Member]]:
         """Return the open file, and where its members are. Raises `StoreNotFound`, `ArchiveCorrupt`, `UsageError`."""

@@ -18,12 +18,10 @@ from ...errors import (
     InvalidDigest,
     ManifestRefused,
     StoreNotFound,
-    Unreadable,
     printable,
 )
 from ...events import Placement
 from ...model import Descriptor, Digest, Manifest
-from ...model.export_document import EXPORT_FILE, MAX_EXPORT_BYTES, ExportDocument
 from ...model.manifest import MAX_MANIFEST_BYTES
 from ...pauses import unless_stopped
 from ..base import BlobBody, Placed
@@ -33,7 +31,6 @@ from ..folder_lock import locked
 from ..local_target import LocalTarget
 from ..partial_file import PartialFile
 from ..pouring import pour, pour_blocks
-from ..small_files import read_small_file
 from ..spool import Spool
 from ..threads import in_thread
 from ..write_errors import writing
@@ -145,19 +142,6 @@ class OCILayout(LayoutReader, LocalTarget):
             return False
         return True
 
-    async def document(self) -> ExportDocument | None:
-        """Return what the export that wrote the layout says of it; None if it was no export of ours.
-
-        Raises `ArchiveCorrupt`, `Unreadable`.
-        """
-        try:
-            raw = await read_small_file(self.path / EXPORT_FILE, MAX_EXPORT_BYTES, self._files.descriptor)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, ValueError) as error:
-            raise Unreadable(f"{self.path / EXPORT_FILE} can't be read: {error}") from error
-        return ExportDocument.parse(raw, str(self.path))
-
     @property
     def origin(self) -> str:
         """The folder, as places are written."""
@@ -268,10 +252,11 @@ class OCILayout(LayoutReader, LocalTarget):
                     hint="write fewer models into one layout",
                 )
             if not (self.path / "oci-layout").exists():
-                self._replace("oci-layout", VERSION)
-            self._replace("index.json", content)
+                self.replace_file("oci-layout", VERSION)
+            self.replace_file("index.json", content)
 
-    def _replace(self, name: str, content: bytes) -> None:
+    def replace_file(self, name: str, content: bytes) -> None:
+        """Replace a file of the layout atomically. Blocks on the disk. Raises as `writing`."""
         path, spool = self.path / name, Spool(self.path)
         with writing(path):
             try:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Final, Self
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from ..threads import in_thread
 from .archive import MemberBody, OCIArchive
 from .index import REF_NAME, LayoutIndex
 from .layout import OCILayout
+from .layout_document import read_document
 from .reader import LayoutReader
 
 _TAR: Final = ".tar"
@@ -52,7 +53,7 @@ class VolumeSet(LayoutReader):
         self.carriers = tuple(carriers)
         self._documents: list[ExportDocument] | None = None
         self._index: LayoutIndex | None = None
-        self._asking = asyncio.Lock()
+        self._reading = Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,15 +69,11 @@ class VolumeSet(LayoutReader):
         return f"oci-archive:{self.path}"
 
     async def documents(self) -> Sequence[ExportDocument]:
-        """Return what the exports say that the carriers are of, those of archives that we have exported.
+        """Return what the exports say that the carriers are of, those that we have exported.
 
         Raises `ArchiveCorrupt` and as `OCIArchive.index`.
         """
-        async with self._asking:
-            if self._documents is None:
-                found = [await each.document() for each in self.carriers]
-                self._documents = [each for each in found if each is not None]
-            return self._documents
+        return await in_thread(self._read_documents)
 
     async def lacks(self) -> tuple[Lack, ...]:
         """Return which volumes are missing, for each export of which there are some. Raises as `documents`."""
@@ -110,10 +107,10 @@ class VolumeSet(LayoutReader):
 
     async def open(self, blob: Descriptor) -> BlobBody:
         """Return the body of `blob`. Raises `BlobMissing`, `BlobCorrupt` if its size is another, and as `index`."""
-        parts = await self._parts_of(blob.digest)
         for each in self.carriers:
             if await in_thread(each._size, blob.digest) is not None:
                 return await each.open(blob)
+        parts = await in_thread(self._parts, blob.digest)
         if not parts:
             raise self._missing(blob.digest)
         body = await in_thread(self._joined, blob, parts)
@@ -132,11 +129,14 @@ class VolumeSet(LayoutReader):
             )
         )
 
-    async def _parts_of(self, digest: Digest) -> tuple[Part, ...]:
-        return self._known_parts(await self.documents(), digest)
+    def _read_documents(self) -> Sequence[ExportDocument]:
+        with self._reading:
+            if self._documents is None:
+                self._documents = [found for each in self.carriers if (found := _document_of(each)) is not None]
+            return self._documents
 
-    def _known_parts(self, documents: Sequence[ExportDocument], digest: Digest) -> tuple[Part, ...]:
-        for document in documents:
+    def _parts(self, digest: Digest) -> tuple[Part, ...]:
+        for document in self._read_documents():
             found = tuple(part for volume in document.volumes for part in volume.parts if part.digest == digest)
             if found:
                 return found
@@ -164,7 +164,7 @@ class VolumeSet(LayoutReader):
         for each in self.carriers:
             if (size := each._size(digest)) is not None:
                 return size
-        parts = self._known_parts(self._documents or [], digest)
+        parts = self._parts(digest)
         if not parts:
             return None
         bodies = self._joined(Descriptor("application/octet-stream", digest, 0), parts)
@@ -203,6 +203,10 @@ class PartsBody:
 
     async def close(self) -> None:
         """Nothing is held: the files are the archives'."""
+
+
+def _document_of(carrier: Carrier) -> ExportDocument | None:
+    return read_document(carrier) if isinstance(carrier, OCILayout) else carrier.document()
 
 
 def archive_at(path: Path) -> OCIArchive | VolumeSet:

@@ -1,0 +1,136 @@
+"""Export: models into a file, volumes or a folder, to be carried where there is no network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from ..content.oci.layout import OCILayout
+from ..content.oci.layout_document import write_document
+from ..content.oci.volume_plan import VolumePlan
+from ..content.oci.volume_writer import VolumeWriter
+from ..content.ollama.source import open_store
+from ..errors import UsageError, quoted
+from ..events import Sink, ignore
+from ..model.place import (
+    PREFIXES,
+    ArchivePlace,
+    LayoutPlace,
+    OllamaPlace,
+    Place,
+    after_prefix,
+    parse_place,
+)
+from ..settings import Settings
+from ..text.hint import Command, Setting, step
+from ..transfer.report import Report
+from .copy import Variant, copy_each
+from .copy_options import CopyOptions
+from .selection import Selection, names_of
+from .since import digests_since
+from .stores import Writers
+
+_TAR: Final = ".tar"
+_COMPRESSED: Final = (".gz", ".tgz", ".zst", ".xz", ".bz2", ".zip", ".7z")
+
+
+class Export(Struct, frozen=True):
+    """How an export ended: the report, and what is in which file; None for a folder, or if nothing was planned."""
+
+    report: Report
+    plan: VolumePlan | None
+    folder: Path
+
+
+async def export(
+    models: Sequence[str],
+    to: str,
+    *,
+    every: bool = False,
+    exclude: Sequence[str] = (),
+    since: Sequence[str] = (),
+    split: int | None = None,
+    referrers: str | None = None,
+    dry_run: bool = False,
+    settings: Settings | None = None,
+    sink: Sink = ignore,
+    stop: asyncio.Event | None = None,
+) -> Export:
+    """Export models of the local store, or from other places, to `to`: FILE.tar, or a folder.
+
+    `since` are paths of inventories of the receiver, or of archives that it got before: blobs that it has are left out.
+    With `split`, volumes of at most so many bytes are written. Raises as `copy`; an archive appears with all models or
+    not at all. Cancelling is safe: what is written is kept, and continued by the same export.
+    """
+    settings = settings or Settings()
+    target = export_target(to, split)
+    known = await digests_since(since)
+    places = await _places(models, Selection(models, every, exclude), settings, sink)
+    path = Path(target.path)
+    archives: list[VolumeWriter] = []
+
+    def archive(path: Path, stop: asyncio.Event) -> VolumeWriter:
+        archives.append(VolumeWriter(path, split=split, elsewhere=known, stop=stop))
+        return archives[-1]
+
+    def layout(path: Path, stop: asyncio.Event) -> OCILayout:
+        return OCILayout(path, elsewhere=known, stop=stop)
+
+    options = CopyOptions.of((), referrers, None, target)
+    variant = Variant("export", writers=Writers(layout, archive), is_recorded=False)
+    report = await copy_each(
+        places, target, options, variant=variant, dry_run=dry_run, settings=settings, sink=sink, stop=stop
+    )
+    if isinstance(target, LayoutPlace) and report.error is None and not dry_run:
+        await write_document(OCILayout(path))
+    return Export(report, archives[0].plan if archives else None, path.parent if archives else path)
+
+
+def export_target(text: str, split: int | None = None) -> ArchivePlace | LayoutPlace:
+    """Return where `text` says that an export goes. Raises `UsageError`."""
+    if text.startswith(("oci:", "oci-archive:")):
+        place = parse_place(text)
+        assert isinstance(place, ArchivePlace | LayoutPlace), "it has one of their prefixes"
+        if place.ref is not None:
+            raise UsageError(
+                f"{quoted(text)} has a name for one manifest, and an export keeps the names",
+                hint=step("leave it out: ", Setting("to", text.removesuffix(f":{place.ref}"))),
+            )
+        found: ArchivePlace | LayoutPlace = place
+    elif after_prefix(text) is not None or "://" in text or text.startswith("ollama:"):
+        raise UsageError(
+            f"export writes files, and {quoted(text)} is none",
+            hint=step("copy writes to everything: ", Command("copy SRC DST")),
+        )
+    elif text.lower().endswith(_COMPRESSED):
+        raise UsageError(
+            f"{quoted(text)} would be compressed, and weights do not shrink", hint=step(Setting("to", "FILE.tar"))
+        )
+    else:
+        is_archive = text.endswith(_TAR) and not Path(text).is_dir()
+        found = ArchivePlace(text, None) if is_archive else LayoutPlace(text, None)
+    if split is not None and not (isinstance(found, ArchivePlace) and found.path.endswith(_TAR)):
+        raise UsageError("--split makes volumes of an archive", hint=step("name one: ", Setting("to", "NAME.tar")))
+    return found
+
+
+async def _places(texts: Sequence[str], selection: Selection, settings: Settings, sink: Sink) -> list[Place]:
+    """Return what is exported: places as they are written, and the models of the store that the others name."""
+    other = [text for text in texts if text.startswith(PREFIXES) and not text.startswith("ollama:")]
+    whole = any(text == "ollama:" for text in texts)
+    local = [text for text in texts if text not in other and text != "ollama:"]
+    places = [parse_place(text) for text in other]
+    if not local and not selection.every and not whole:
+        if not places:
+            raise UsageError(
+                "name the models to export, or give --all for every one",
+                hint=step("see them: ", Command("list")),
+            )
+        return places
+    store = open_store(settings)
+    wanted = Selection(local, selection.every or whole, selection.exclude)
+    return [*places, *map(OllamaPlace, await names_of(store, wanted, sink))]
