@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "push": "push models from the local Ollama store to a registry",
     "pull": "pull models from a registry into the local Ollama store",
     "copy": "copy models between registries, stores, OCI layouts and archives",
+    "verify": "hash all content of a store, a layout, an archive or a repository, and repair it",
     "resume": "resume what was interrupted, list it, or cancel it",
     "list": "list the models in the local Ollama store",
     "tags": "list the tags of a repository",
