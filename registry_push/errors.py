@@ -251,6 +251,26 @@ class BlobCorrupt(IntegrityError):
     default_hint = "the file is damaged; remove it and fetch the model again: ollama pull NAME"
 
 
+class ContentDamaged(IntegrityError):
+    """Content that was verified is damaged or missing.
+
+    `broken` are the blobs of one model (`BrokenBlob`); `report` is that of the whole run, which lists each model.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | Hint | None = None,
+        url: str | None = None,
+        broken: tuple[Any, ...] = (),
+        report: Any = None,
+    ) -> None:
+        super().__init__(message, hint=hint, url=url)
+        self.broken = broken
+        self.report = report
+
+
 class SourceChanged(IntegrityError):
     """A file changed while it was read."""
 

@@ -19,11 +19,13 @@ from .model import Descriptor, Digest, LocalReference, Reference
 
 
 class Placement(StrEnum):
-    """How a blob got to the target."""
+    """How a blob got to the target; the last two are what a verification may find of it."""
 
     PRESENT = "present"
     MOUNTED = "mounted"
     UPLOADED = "uploaded"
+    REPAIRED = "repaired"
+    DAMAGED = "damaged"
 
 
 class _Told(Struct, frozen=True, kw_only=True):
@@ -159,6 +161,7 @@ class ModelDone(_Told, frozen=True):
     """All of a model is at the target. `uploaded`, `mounted` and `present` count its blobs by how they got there.
 
     `present` is None if the target has the manifest under its tags: then all blobs are there, and were not counted.
+    `repaired` were damaged, and are whole now.
     """
 
     name: ClassVar = "model_done"
@@ -171,6 +174,7 @@ class ModelDone(_Told, frozen=True):
     sent: int
     tags: tuple[TagSet, ...] = ()
     referrers: int = 0
+    repaired: int = 0
 
     @property
     def is_there_already(self) -> bool:

@@ -48,11 +48,13 @@ class Outcome(Struct, frozen=True):
 Work = Callable[[Renderer, asyncio.Event], Coroutine[Any, Any, Outcome]]
 
 
-def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bool = False) -> None:
+def run(
+    flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bool = False, resumes: bool = True
+) -> None:
     """Run `work`, called `verb` in messages, with the renderer that `flags` ask for, and exit with its code.
 
     A signal cancels it; where it `finishes`, the first one only sets the event that it was given, and it ends at the
-    next good place by itself.
+    next good place by itself. `resumes`: running the same command again continues it.
     """
     # Closed by the shell (`>&-`), they are None.
     out, err = sys.stdout or _nowhere(), sys.stderr or _nowhere()
@@ -76,7 +78,7 @@ def run(flags: Mapping[str, Any], work: Work, *, verb: Verb = PUSH, finishes: bo
             verb=verb,
             on_lost=lost.append,
         ),
-        again=_again(flags) if finishes else _AGAIN,
+        again=_again(flags) if finishes and resumes else _AGAIN,
     )
     log_lost: list[OSError] = []
     if (log_file := flags.get("log_file")) is not None:

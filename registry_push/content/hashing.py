@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import threading
 from collections.abc import AsyncGenerator, Sequence
@@ -84,10 +85,10 @@ class RunningHash:
 
 
 class Hasher:
-    """Threads that hash bodies. One for a run; `close` it at the end."""
+    """Threads that hash bodies, `threads` of them at most. One for a run; `close` it at the end."""
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS), thread_name_prefix="hash")
+    def __init__(self, threads: int = _MAX_THREADS) -> None:
+        self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, threads), thread_name_prefix="hash")
 
     async def sha256(self, body: BlobBody) -> Digest:
         """Return the digest of all of `body`; raises as `finish`."""
@@ -105,7 +106,8 @@ class Hasher:
         if is_hashed_at_once(body):
             running.take(0, memoryview(body.content)[:end])
         elif isinstance(body, LocalFile):
-            await self._file(body, end, running)
+            await self.finish_span(body.file, 0, running, end=end, name=body.name)
+            body.check_size()
         else:
             offset = running.offset
             async for piece in body.open(offset, end - offset):
@@ -162,14 +164,14 @@ class Hasher:
         done.set_result(None)
         return done
 
-    async def _file(self, body: LocalFile, size: int, running: RunningHash) -> None:
-        turns = self.turns(body.file.fileno())
+    async def finish_span(self, file: io.FileIO, start: int, running: RunningHash, *, end: int, name: str) -> None:
+        """As `finish`, for content that begins at `start` in an open file."""
+        turns = self.turns(file.fileno())
         try:
-            while running.offset < size:
-                await turns.take(partial(_hash_on, turns, size, running, body.name))
+            while running.offset < end:
+                await turns.take(partial(_hash_on, turns, start, end, running, name))
         finally:
             turns.close()
-        body.check_size()
 
     def close(self) -> None:
         """End the threads when their work is done. Safe to call twice."""
@@ -181,14 +183,17 @@ def is_hashed_at_once(body: BlobBody) -> TypeGuard[BytesBody]:
     return isinstance(body, BytesBody) and body.size <= _AT_ONCE
 
 
-def take_next(descriptor: int, buffer: memoryview, offset: int, running: RunningHash | None, name: str) -> int:
-    """Read into `buffer` what the file called `name` has at `offset`, and have `running` take it.
+def take_next(
+    descriptor: int, buffer: memoryview, offset: int, running: RunningHash | None, name: str, *, start: int = 0
+) -> int:
+    """Read into `buffer` what the content called `name`, from `start` on in the file, has at `offset`, and have
+    `running` take it.
 
     Returns how many bytes that is. Raises `SourceChanged` if the file ends there; for bytes the disk can't give as
     `read_error`.
     """
     try:
-        count = os.preadv(descriptor, [buffer], offset)
+        count = os.preadv(descriptor, [buffer], start + offset)
     except OSError as error:
         raise read_error(error, f"byte {offset} of {name}") from error
     return len(_taken(buffer[:count], offset, running, name))
@@ -239,9 +244,9 @@ def _piece(descriptor: int, offset: int, count: int, running: RunningHash | None
     return _taken(content, offset, running, name)
 
 
-def _hash_on(turns: FileWorker, size: int, running: RunningHash, name: str) -> None:
+def _hash_on(turns: FileWorker, start: int, size: int, running: RunningHash, name: str) -> None:
     # `size` bounds it: a file that grows all the time would never end.
     offset, end = running.offset, min(running.offset + _TURN, size)
     buffer = scratch(min(_BUFFER, end - offset))
     while offset < end and not turns.is_over:
-        offset += take_next(turns.own[0], buffer[: end - offset], offset, running, name)
+        offset += take_next(turns.own[0], buffer[: end - offset], offset, running, name, start=start)

@@ -96,14 +96,18 @@ _STATE: Final = (
     ),
 )
 
-_TRANSFER: Final = (
-    option("-j", "--jobs", type=int, default=DEFAULT_JOBS, show_default=True, help="Blobs to transfer at once."),
+_DOWNLOAD: Final = (
     option(
         "--bwlimit",
         type=Rate(),
         metavar="RATE",
         help="Bytes a second of all uploads together, and of all downloads: 20MB, 20MiB/s, or off for no limit.",
     ),
+)
+
+_TRANSFER: Final = (
+    option("-j", "--jobs", type=int, default=DEFAULT_JOBS, show_default=True, help="Blobs to transfer at once."),
+    *_DOWNLOAD,
     option(
         "--no-clobber",
         is_flag=True,
@@ -255,6 +259,7 @@ _GROUPS: Final = {
     "state": _STATE,
     "login": (*_LOGIN, *_LOGINS_TO_CHANGE, *_KEY, *_CONNECTION),
     "logout": _LOGINS_TO_CHANGE,
+    "download": _DOWNLOAD,
     "transfer": _TRANSFER,
     "uploads": _UPLOADS,
     "service": _SERVICE,

@@ -84,6 +84,7 @@ class ModelCopy:
             sent=self.sent,
             tags=tuple(TagSet(tag, digest) for tag, digest in before.items()),
             referrers=len(new),
+            repaired=counts[Placement.REPAIRED],
         )
 
     @property

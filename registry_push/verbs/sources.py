@@ -78,25 +78,28 @@ class OllamaSource:
     """One model of an Ollama store, or all of them."""
 
     def __init__(self, store: OllamaStore, name: ModelName | None) -> None:
-        self._store = store
-        self._name = name
+        self.store = store
+        self.name = name
         self.open = store.open
         self.check = store.check
         self.children = store.children
 
     async def names(self) -> tuple[AnyName, ...]:
         """Return the models, without cloud stubs unless they were named."""
-        if self._name is not None:
-            return (self._name,)
-        found = [model.name for model in await self._store.models()]
-        names = [name for name in found if not await self._is_stub(name)]
+        if self.name is not None:
+            return (self.name,)
+        names = [name for name in await self.every_name() if not await self._is_stub(name)]
         if not names:
-            raise ModelNotFound(f"the store {self._store.root} has no models")
+            raise ModelNotFound(f"the store {self.store.root} has no models")
         return tuple(names)
 
     async def listing(self) -> Listing:
         """Return all models of the store, cloud stubs too, and what lies there without being one."""
-        return await self._store.listing()
+        return await self.store.listing()
+
+    async def every_name(self) -> tuple[ModelName, ...]:
+        """Return the models, cloud stubs too."""
+        return (self.name,) if self.name is not None else tuple(each.name for each in await self.store.models())
 
     async def digest_of(self, name: AnyName) -> Digest | None:
         """Return None: reading the manifest costs no more."""
@@ -105,8 +108,8 @@ class OllamaSource:
     async def resolve(self, name: AnyName) -> Manifest:
         """Return the model's manifest. Raises `NothingToPush` for a cloud stub."""
         assert isinstance(name, ModelName), "the names are this store's"
-        manifest = await self._store.resolve(name)
-        await self._store.refuse_stub(manifest, name)
+        manifest = await self.store.resolve(name)
+        await self.store.refuse_stub(manifest, name)
         return manifest
 
     async def about(self, subject: Digest) -> tuple[str, ...]:
@@ -115,7 +118,7 @@ class OllamaSource:
 
     async def manifest(self, ref: str) -> Manifest:
         """Raise `ModelNotFound`."""
-        raise ModelNotFound(f"the store {self._store.root} has no {ref}")
+        raise ModelNotFound(f"the store {self.store.root} has no {ref}")
 
     async def _is_stub(self, name: ModelName) -> bool:
         try:
@@ -280,9 +283,9 @@ class LayoutSource:
     """One manifest of an OCI layout or archive, or all that have a name. `place` is how it is written."""
 
     def __init__(self, layout: LayoutStore, place: str, ref: str | None) -> None:
-        self._layout = layout
+        self.layout = layout
         self._place = place
-        self._ref = ref
+        self.ref = ref
         self._subjects: Mapping[Digest, tuple[Digest, ...]] | None = None
         self._reading = asyncio.Lock()  # held while they are looked for, once for all models
         self.open = layout.open
@@ -292,17 +295,17 @@ class LayoutSource:
 
     async def names(self) -> tuple[AnyName, ...]:
         """Return the selected name, in full; else all."""
-        if self._ref is not None:
-            self._ref = await self._layout.full_name(self._ref)
-            return (LocalReference(self._place, self._ref),)
-        tags = await self._layout.tags()
+        if self.ref is not None:
+            self.ref = await self.layout.full_name(self.ref)
+            return (LocalReference(self._place, self.ref),)
+        tags = await self.layout.tags()
         if not tags:  # a layout of one manifest need not name it
-            await self._layout.resolve(None)
+            await self.layout.resolve(None)
             return (LocalReference(self._place),)
         models = [tag for tag in tags if not is_attached(tag.rpartition(":")[2])]
         if len(models) == 1:  # the others are about it
-            self._ref = models[0]
-            return (LocalReference(self._place, self._ref),)
+            self.ref = models[0]
+            return (LocalReference(self._place, self.ref),)
         return tuple(LocalReference(self._place, tag) for tag in tags)
 
     async def every(self) -> tuple[LocalReference, ...]:
@@ -310,8 +313,8 @@ class LayoutSource:
 
         Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`.
         """
-        tags = await self._layout.tags()
-        index = await self._layout.index()
+        tags = await self.layout.tags()
+        index = await self.layout.index()
         named = {str(entry.get("digest")) for entry in index.entries if has_name(entry)}
         digests = {str(each.digest) for each in index.readable() if each.media_type in MANIFEST_TYPES}
         return tuple(LocalReference(self._place, ref) for ref in (*tags, *sorted(digests - named)))
@@ -323,15 +326,15 @@ class LayoutSource:
     async def resolve(self, name: AnyName) -> Manifest:
         """Return the manifest. Raises `ModelNotFound`, `ManifestCorrupt`."""
         assert isinstance(name, LocalReference), "the names are this layout's"
-        return await self._layout.resolve(name.tag)
+        return await self.layout.resolve(name.tag)
 
     async def about(self, subject: Digest) -> tuple[str, ...]:
         """Use the `subject` of the manifests in `index.json`, and cosign's tags."""
         async with self._reading:
             if self._subjects is None:
-                self._subjects = await referrers_in(self._layout)
+                self._subjects = await referrers_in(self.layout)
         found = tuple(map(str, self._subjects.get(subject, ())))
-        if self._ref is None:
+        if self.ref is None:
             return found
         tags = cosign_tags(subject)
-        return (*found, *(name for name in await self._layout.tags() if name.rpartition(":")[2] in tags))
+        return (*found, *(name for name in await self.layout.tags() if name.rpartition(":")[2] in tags))

@@ -23,7 +23,7 @@ from ...errors import RegistryPushError
 from ...events import Event
 from .jsonl import JSONLines
 from .plain import Plain, Quiet
-from .verb import COPY, EXPORT, IMPORT, PULL, PUSH, RESUME, Verb
+from .verb import COPY, EXPORT, IMPORT, PULL, PUSH, RESUME, VERIFY, Verb
 
 
 class Kind(StrEnum):
@@ -145,4 +145,17 @@ def renderer(
             return JSONLines(stream_err, stream_out, clock=clock, debug=debug, dry_run=dry_run, on_lost=on_lost)
 
 
-__all__ = ["COPY", "EXPORT", "IMPORT", "PULL", "PUSH", "RESUME", "Kind", "Renderer", "Verb", "choose", "renderer"]
+__all__ = [
+    "COPY",
+    "EXPORT",
+    "IMPORT",
+    "PULL",
+    "PUSH",
+    "RESUME",
+    "VERIFY",
+    "Kind",
+    "Renderer",
+    "Verb",
+    "choose",
+    "renderer",
+]

@@ -265,7 +265,7 @@ class Bars:
     def _heading(self) -> Text:
         models = [event for event, _ in self._run.running.values()]
         more = f" and {len(models) - 1} more" if len(models) > 1 else ""
-        return Text(words.heading(models[0]) + more, style="bold")
+        return Text(words.heading(models[0], self._verb) + more, style="bold")
 
     def _total(self, now: float, width: int) -> Text:
         run = self._run
@@ -335,13 +335,13 @@ class Bars:
         facts.append((f"{run.blobs_done:,}/{run.blobs:,} blobs", ""))
         facts += [
             (f"{run.counts[placement]:,} {self._verb.placed[placement]}", "")
-            for placement in (Placement.PRESENT, Placement.MOUNTED)
+            for placement in (Placement.PRESENT, Placement.MOUNTED, Placement.REPAIRED, Placement.DAMAGED)
             if run.counts[placement]
         ]
         if run.models > 1:
             facts.append((f"{run.models_done + run.models_failed}/{run.models} models", ""))
         if run.models_failed:
-            facts.append((f"{run.models_failed} failed", "red"))
+            facts.append((f"{run.models_failed} {self._verb.failed}", "red"))
         facts.append((f"{units.elapsed(run.run_elapsed(now))} elapsed", ""))
         for text, style in facts:
             line.append(" · " if line else "", style="dim").append(text, style=style)

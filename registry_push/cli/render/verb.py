@@ -14,7 +14,8 @@ class Verb(Struct, frozen=True):
 
     `pull`, `pulling`, `pulled`; a blob that was `pulled`, that another command is `fetching`, that a dry run would
     `fetch`, that is `fetched` again. If the command is stopped, `stopping` says what it is still doing, and `kept` what
-    is not lost.
+    is not lost. `present`: what a blob is that was there, or was seen before. `failed`: what a model is that is not
+    `done`. `has_target`: a model gets somewhere.
     """
 
     name: str
@@ -26,11 +27,20 @@ class Verb(Struct, frozen=True):
     moved: str
     stopping: str
     kept: str
+    present: str = "there already"
+    failed: str = "failed"
+    has_target: bool = True
 
     @property
     def placed(self) -> dict[Placement, str]:
         """The word for each way in which a blob came to its target."""
-        return {Placement.UPLOADED: self.uploaded, Placement.MOUNTED: "mounted", Placement.PRESENT: "there already"}
+        return {
+            Placement.UPLOADED: self.uploaded,
+            Placement.MOUNTED: "mounted",
+            Placement.PRESENT: self.present,
+            Placement.REPAIRED: "repaired",
+            Placement.DAMAGED: "damaged",
+        }
 
     @property
     def would(self) -> dict[Placement, str]:
@@ -38,7 +48,7 @@ class Verb(Struct, frozen=True):
         return {
             Placement.UPLOADED: f"would be {self.moved}",
             Placement.MOUNTED: "would be mounted",
-            Placement.PRESENT: "there already",
+            Placement.PRESENT: self.present,
         }
 
 
@@ -109,4 +119,18 @@ RESUME: Final = Verb(
     moved="transferred",
     stopping="finishing what is under way",
     kept="what the target keeps is not transferred again",
+)
+VERIFY: Final = Verb(
+    name="verify",
+    doing="verifying",
+    done="whole",
+    uploaded="verified",
+    moves="read",
+    moving="reading",
+    moved="read",
+    stopping="stopping",
+    kept="what was repaired stays so",
+    present="verified already",
+    failed="damaged",
+    has_target=False,
 )

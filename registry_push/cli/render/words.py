@@ -19,19 +19,20 @@ from ...events import (
     Warned,
 )
 from ...model import LocalReference
+from ...model.broken_blob import BrokenBlob, Problem
 from . import units
 from .verb import PUSH, Verb
 
 
-def heading(event: ModelStarted) -> str:
+def heading(event: ModelStarted | ModelDone, verb: Verb = PUSH) -> str:
     """Return `me/tiny:latest → localhost:5000/me/tiny:latest`."""
-    return printable(f"{event.model} → {event.target}")
+    return printable(f"{event.model} → {event.target}" if verb.has_target else event.model)
 
 
 def start(event: ModelStarted, verb: Verb = PUSH) -> str:
     """Return `pushing me/tiny:latest → localhost:5000/me/tiny:latest: 6 blobs, 1.93 GB`."""
     doing = "checking" if event.dry_run else verb.doing
-    return f"{doing} {heading(event)}: {units.count(event.blobs, 'blob')}, {units.size(event.size)}"
+    return f"{doing} {heading(event, verb)}: {units.count(event.blobs, 'blob')}, {units.size(event.size)}"
 
 
 def summary(event: ModelDone, seconds: float, verb: Verb = PUSH) -> tuple[str, str, str]:
@@ -42,6 +43,7 @@ def summary(event: ModelDone, seconds: float, verb: Verb = PUSH) -> tuple[str, s
         Placement.UPLOADED: event.uploaded,
         Placement.MOUNTED: event.mounted,
         Placement.PRESENT: event.present,
+        Placement.REPAIRED: event.repaired,
     }
     counts = [f"{number:,} {verb.placed[placement]}" for placement, number in placed.items() if number]
     took = f"in {units.duration(seconds)}"
@@ -58,8 +60,11 @@ def summary(event: ModelDone, seconds: float, verb: Verb = PUSH) -> tuple[str, s
         took += f"; also tagged {', '.join(more)}"
     if event.referrers:
         counts.append(units.count(event.referrers, "referrer"))
-    names = printable(f"{event.model} → {event.target}")
-    return names, f"sha256:{event.digest.short}", printable(", ".join([*(counts or ["there already"]), took]))
+    return (
+        heading(event, verb),
+        f"sha256:{event.digest.short}",
+        printable(", ".join([*(counts or ["there already"]), took])),
+    )
 
 
 def closing(models: Sequence[ModelDone | ModelFailed], verb: Verb = PUSH) -> list[str]:
@@ -73,7 +78,7 @@ def closing(models: Sequence[ModelDone | ModelFailed], verb: Verb = PUSH) -> lis
     counts = (
         (len(done) - there, f"would be {verb.done}" if dry_run else verb.done),
         (there, "there already"),
-        (len(models) - len(done) - left, "failed"),
+        (len(models) - len(done) - left, verb.failed),
         (left, "not begun"),
     )
     facts = ", ".join(f"{number:,} {what}" for number, what in counts if number)
@@ -81,6 +86,12 @@ def closing(models: Sequence[ModelDone | ModelFailed], verb: Verb = PUSH) -> lis
     if any(model.dry_run and model.sent and _may_mount(model) for model in done):
         size = f"at most {size}"
     return [f"{units.count(len(models), 'model')}: {facts}; {size}"]
+
+
+def repaired(broken: BrokenBlob, place: str) -> str:
+    """Return `repaired model sha256:1234abcd5678 in ollama:, 1.20 GB: it was missing`."""
+    was = "missing" if broken.problem is Problem.MISSING else "damaged"
+    return printable(f"repaired {broken.called} in {place}, {units.size(broken.blob.size)}: it was {was}")
 
 
 def would(event: ModelDone, verb: Verb = PUSH) -> tuple[str, str, str]:

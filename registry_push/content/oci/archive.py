@@ -95,6 +95,10 @@ class OCIArchive(LayoutReader):
             raise ArchiveCorrupt(f"{name} in {self.path} has {member.size} bytes, not {part.length}", hint=COPY_AGAIN)
         return MemberBody(file, member, name=f"part {part.number} of {part.digest} in {self.path}")
 
+    async def member_of(self, digest: Digest) -> Member | None:
+        """Return where the blob `digest` is; None if it is not here. Raises as `index`."""
+        return (await in_thread(self._contents))[1].get(path_of(digest))
+
     def _contents(self) -> tuple[io.FileIO, Mapping[str, Member]]:
         """Return the open file, and where its members are. Raises `StoreNotFound`, `ArchiveCorrupt`, `UsageError`."""
         with self._lock:
@@ -205,6 +209,21 @@ class MemberBody:
     def size(self) -> int:
         """Bytes."""
         return self._member.size
+
+    @property
+    def file(self) -> io.FileIO:
+        """The open archive. Read it with `pread`."""
+        return self._file
+
+    @property
+    def offset(self) -> int:
+        """Where the content begins in the archive."""
+        return self._member.offset
+
+    @property
+    def name(self) -> str:
+        """The name for messages."""
+        return self._name
 
     async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
         """Yield `length` bytes from `offset`. Raises `SourceChanged` if the archive has become shorter.
