@@ -57,6 +57,16 @@ class BlobMissing(NotAtSource):
     default_hint = "fetch the model again on the machine it came from: ollama pull NAME"
 
 
+class VolumeMissing(BlobMissing):
+    """Volumes of an export were not given; `files` are their names."""
+
+    default_hint = "import them too; what is there is kept"
+
+    def __init__(self, message: str, *, files: tuple[str, ...] = (), hint: str | Hint | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.files = files
+
+
 class NothingUnderWay(NotAtSource):
     """There is unfinished work, but none for the named targets."""
 

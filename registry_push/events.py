@@ -19,11 +19,12 @@ from .model import Descriptor, Digest, LocalReference, Reference
 
 
 class Placement(StrEnum):
-    """How a blob got to the target; the last two are what a verification may find of it."""
+    """How a blob got to the target: `PARTIAL` if a part of it is there; the last two are of a verification."""
 
     PRESENT = "present"
     MOUNTED = "mounted"
     UPLOADED = "uploaded"
+    PARTIAL = "partial"
     REPAIRED = "repaired"
     DAMAGED = "damaged"
 

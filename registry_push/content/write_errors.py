@@ -80,3 +80,11 @@ def check_writable(path: Path) -> None:
 def _is_mounted_read_only(folder: Path) -> bool:
     # Windows has neither.
     return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Return how many bytes this user can still write to `folder`, or where it would be; None if that is not known."""
+    if not hasattr(os, "statvfs"):
+        return None
+    status = os.statvfs(_present(folder))
+    return status.f_bavail * status.f_frsize

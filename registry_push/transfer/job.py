@@ -81,6 +81,24 @@ class Job(Struct, Generic[Name, Target], frozen=True):
         return sum(blob.size for blob in self.blobs)
 
 
+class PartialJob(Job[Name, Target], frozen=True):
+    """A model without the blobs `without`, whose manifest is not put therefore."""
+
+    without: frozenset[Digest] = frozenset()
+
+    @classmethod
+    def of(cls, job: AnyJob, without: frozenset[Digest]) -> PartialJob[AnyName, AnyReference]:
+        """Return `job` without these blobs."""
+        return PartialJob(
+            job.name, job.manifest, job.references, job.children, job.referrers, job.before, without=without
+        )
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """Every blob of the model but those."""
+        return tuple(blob for blob in super().blobs if blob.digest not in self.without)
+
+
 AnyJob = Job[AnyName, AnyReference]
 PushJob = Job[ModelName, Reference]  # from the Ollama store to a registry
 

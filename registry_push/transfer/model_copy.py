@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import Final
 
 from ..beside import beside
 from ..content.base import Placed, Target, Traits
@@ -20,6 +21,8 @@ from .job import AnyJob, Referrer
 from .mount_places import MountPlaces
 
 Step = Callable[[], Awaitable[None]]
+# Of a blob that was not put there by us, or not all of it.
+_NOT_PLACED: Final = (Placement.PRESENT, Placement.PARTIAL)
 
 
 async def _nothing() -> None:
@@ -123,7 +126,7 @@ class ModelCopy:
             try:
                 async with self.context.holders.blob(self.target.origin, blob.digest).lock, self._held(blob):
                     placed = await self._place(blob)
-                    if placed.placement is not Placement.PRESENT and self.context.journal is not None:
+                    if placed.placement not in _NOT_PLACED and self.context.journal is not None:
                         self.context.journal.note_placed(self._key(blob))
             except Interrupted:
                 return  # the others finish their chunks too
@@ -210,7 +213,8 @@ class ModelCopy:
             placed = await self.target.put(blob, body, candidates=candidates)
         finally:
             await body.close()
-        self.context.holders.confirm(self.target.origin, self.target.name, blob.digest)
+        if placed.placement is not Placement.PARTIAL:
+            self.context.holders.confirm(self.target.origin, self.target.name, blob.digest)
         return placed
 
     def _count(self, blob: Descriptor, placed: Placed) -> None:

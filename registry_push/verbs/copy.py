@@ -88,17 +88,23 @@ async def _as_planned(_: CopyPlan, __: TargetOf) -> None:
     """Check nothing else."""
 
 
+def _as_it_is(_: AnyReference, target: CheckableTarget) -> CheckableTarget:
+    return target
+
+
 class Variant(Struct, frozen=True):
     """How a command differs from a plain copy.
 
     `verb` is recorded, to resume it. `writers` make the layouts and archives that are written, `sources` opens what is
-    read, and `before` looks at the plan before anything is written: it may change it, or raise.
+    read, and `before` looks at the plan before anything is written: it may change it, or raise. `target` wraps the
+    target of each model.
     """
 
     verb: str = "copy"
     writers: Writers | None = None
     sources: Callable[[Stores, Sequence[Place]], Sequence[CopySource]] = _each_of
     before: Callable[[CopyPlan, TargetOf], Awaitable[None]] = _as_planned
+    target: Callable[[AnyReference, CheckableTarget], CheckableTarget] = _as_it_is
     is_recorded: bool = True
 
 
@@ -145,7 +151,9 @@ async def copy_each(
         stores.expect(plan.jobs)
         await variant.before(plan, stores.target)
         begins = _Beginning(shared.journal if variant.is_recorded else None, record)
-        copier = _copier(plan, stores, shared, begins, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
+        copier = _copier(
+            plan, stores, shared, begins, variant=variant, dry_run=dry_run, settings=settings, sink=sink, stop=stop
+        )
         report = await copier.copy(plan.jobs)
         if report.error is None and not dry_run:
             await stores.finish()
@@ -188,13 +196,14 @@ def _copier(
     shared: Shared,
     begins: _Beginning,
     *,
+    variant: Variant,
     dry_run: bool,
     settings: Settings,
     sink: Sink,
     stop: asyncio.Event,
 ) -> Copier:
     def target_of(reference: AnyReference) -> Target:
-        opened: CheckableTarget = stores.target(reference)
+        opened = variant.target(reference, stores.target(reference))
         if settings.no_clobber:
             opened = KeptTags(opened, plan.tags[reference])
         return DryRun(opened) if dry_run else opened

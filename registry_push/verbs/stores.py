@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from ..content.oci.archive import OCIArchive
 from ..content.oci.archive_writer import OCIArchiveWriter
 from ..content.oci.layout import OCILayout
-from ..content.oci.volume_set import VolumeSet, archive_at
+from ..content.oci.volume_set import VolumeSet, archive_at, joined_path
 from ..content.oci.volume_writer import VolumeWriter
 from ..content.ollama.fresh import FreshBlobs
 from ..content.ollama.paths import root_to_write
@@ -91,7 +91,7 @@ class Stores:
             else:
                 found = archive_at(Path(place.path))
                 carriers += found.carriers if isinstance(found, VolumeSet) else [found]
-        joined = VolumeSet(Path(places[0].path), carriers)
+        joined = VolumeSet(joined_path([each.path for each in carriers]), carriers)
         self._held.push_async_exit(joined)
         return joined
 

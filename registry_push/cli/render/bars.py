@@ -335,8 +335,8 @@ class Bars:
         facts.append((f"{run.blobs_done:,}/{run.blobs:,} blobs", ""))
         facts += [
             (f"{run.counts[placement]:,} {self._verb.placed[placement]}", "")
-            for placement in (Placement.PRESENT, Placement.MOUNTED, Placement.REPAIRED, Placement.DAMAGED)
-            if run.counts[placement]
+            for placement in Placement
+            if placement is not Placement.UPLOADED and run.counts[placement]
         ]
         if run.models > 1:
             facts.append((f"{run.models_done + run.models_failed}/{run.models} models", ""))

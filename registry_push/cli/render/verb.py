@@ -38,6 +38,7 @@ class Verb(Struct, frozen=True):
             Placement.UPLOADED: self.uploaded,
             Placement.MOUNTED: "mounted",
             Placement.PRESENT: self.present,
+            Placement.PARTIAL: "in part",
             Placement.REPAIRED: "repaired",
             Placement.DAMAGED: "damaged",
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -9,11 +10,13 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from ...errors import BlobMissing, StoreNotFound, UsageError, printable
+from ...errors import BlobMissing, StoreNotFound, UsageError, VolumeMissing, printable
 from ...model import Descriptor, Digest
 from ...model.export_document import ExportDocument, Part
 from ...text.patterns import LazyPattern
 from ..base import BlobBody
+from ..ollama.paths import open_regular
+from ..read_errors import read_error
 from ..threads import in_thread
 from .archive import MemberBody, OCIArchive
 from .index import REF_NAME, LayoutIndex
@@ -41,6 +44,30 @@ class Lack(Struct, frozen=True):
         return ", ".join(self.files[:_NAMED]) + (", …" if len(self.files) > _NAMED else "")
 
 
+class _Where(Struct, frozen=True):
+    """By the exports' documents, the files of each blob, one for each part, and the parts of those that are cut."""
+
+    files: Mapping[Digest, tuple[str, ...]]
+    parts: Mapping[Digest, tuple[Part, ...]]
+
+    @classmethod
+    def of(cls, documents: Sequence[ExportDocument]) -> Self:
+        files: dict[Digest, tuple[str, ...]] = {}
+        parts: dict[Digest, tuple[Part, ...]] = {}
+        for document in {each.export: each for each in documents}.values():
+            found: dict[Digest, list[tuple[str, Part]]] = {}
+            for volume in document.volumes:
+                for digest in volume.blobs:
+                    files.setdefault(digest, (volume.file,))
+                for part in volume.parts:
+                    found.setdefault(part.digest, []).append((volume.file, part))
+            for digest, each in found.items():
+                if digest not in files:
+                    files[digest] = tuple(file for file, _ in each)
+                    parts[digest] = tuple(part for _, part in each)
+        return cls(files, parts)
+
+
 class VolumeSet(LayoutReader):
     """Several carriers of content as one source. An async context manager, which closes them.
 
@@ -52,6 +79,7 @@ class VolumeSet(LayoutReader):
         self.path = path
         self.carriers = tuple(carriers)
         self._documents: list[ExportDocument] | None = None
+        self._known: _Where | None = None
         self._index: LayoutIndex | None = None
         self._reading = Lock()
 
@@ -118,16 +146,57 @@ class VolumeSet(LayoutReader):
             raise self._misfit(blob, body.size)
         return body
 
+    def check_sizes(self, blobs: Sequence[Descriptor]) -> None:
+        """As `LayoutReader.check`, of those `blobs` that are here. Blocks on the disk."""
+        self._check([blob for blob in blobs if self._size(blob.digest) is not None])
+
+    def has_part(self, digest: Digest) -> bool:
+        """Return whether a part of the blob is here. Blocks on the disk."""
+        parts = self._parts(digest)
+        return any(body is not None for body in self._bodies(parts))
+
+    async def given(self) -> frozenset[str]:
+        """Return the files, by the names that the exports gave them, that are here."""
+        return frozenset(each.volume.file for each in await self.documents() if each.volumes)
+
+    async def suspects(self, digest: Digest) -> tuple[str, ...]:
+        """Return the paths of what has the blob, which is damaged, or the part of it that is.
+
+        Of a blob that is cut, each volume is read, for the sum that the others know of it.
+        """
+        files = await in_thread(self._files_of, digest)
+        return await in_thread(self._damaged, files) if len(files) > 1 else files
+
+    def _damaged(self, files: Sequence[str]) -> tuple[str, ...]:
+        """Return those of `files` whose sums are wrong; else those whose sums are not known."""
+        known: dict[tuple[str, int], Digest] = {}
+        for said in self._read_documents():
+            for number, volume in enumerate(said.volumes, 1):
+                if volume.sha256 is not None:
+                    known[said.export, number] = volume.sha256
+        wrong, unknown = [], []
+        for each in self.carriers:
+            document = _document_of(each)
+            if str(each.path) not in files or document is None:
+                continue
+            expected = known.get((document.export, document.number))
+            if expected is None:
+                unknown.append(str(each.path))
+            elif sum_of(each.path) != expected:
+                wrong.append(str(each.path))
+        return tuple(wrong or unknown or files)
+
+    def _files_of(self, digest: Digest) -> tuple[str, ...]:
+        whole = [str(each.path) for each in self.carriers if each._size(digest) is not None]
+        if whole:
+            return tuple(whole[:1])
+        parts, archives = self._parts(digest), [each for each in self.carriers if isinstance(each, OCIArchive)]
+        found = (str(each.path) for part in parts for each in archives if each.part(part) is not None)
+        return tuple(dict.fromkeys(found))
+
     async def volumes_of(self, digest: Digest) -> tuple[str, ...]:
         """Return the files that have the blob, or a part of it, as the exports say."""
-        return tuple(
-            dict.fromkeys(
-                volume.file
-                for document in await self.documents()
-                for volume in document.volumes
-                if digest in volume.blobs or any(part.digest == digest for part in volume.parts)
-            )
-        )
+        return (await in_thread(self._where)).files.get(digest, ())
 
     def _read_documents(self) -> Sequence[ExportDocument]:
         with self._reading:
@@ -136,18 +205,21 @@ class VolumeSet(LayoutReader):
             return self._documents
 
     def _parts(self, digest: Digest) -> tuple[Part, ...]:
-        for document in self._read_documents():
-            found = tuple(part for volume in document.volumes for part in volume.parts if part.digest == digest)
-            if found:
-                return found
-        return ()
+        return self._where().parts.get(digest, ())
+
+    def _where(self) -> _Where:
+        if self._known is None:
+            self._known = _Where.of(self._read_documents())
+        return self._known
 
     def _joined(self, blob: Descriptor, parts: Sequence[Part]) -> PartsBody:
-        bodies: list[MemberBody | None] = []
-        for part in parts:
-            found = (each.part(part) for each in self.carriers if isinstance(each, OCIArchive))
-            bodies.append(next((body for body in found if body is not None), None))
-        return PartsBody(parts, bodies, name=f"{blob.digest} in {self.path}")
+        files = self._where().files[blob.digest]
+        return PartsBody(parts, self._bodies(parts), files=files, name=f"{blob.digest} in {self.path}")
+
+    def _bodies(self, parts: Sequence[Part]) -> list[MemberBody | None]:
+        archives = [each for each in self.carriers if isinstance(each, OCIArchive)]
+        found = ((body for each in archives if (body := each.part(part)) is not None) for part in parts)
+        return [next(each, None) for each in found]
 
     def _read_index(self) -> LayoutIndex:
         if self._index is None:
@@ -174,8 +246,11 @@ class VolumeSet(LayoutReader):
 class PartsBody:
     """A blob that lies in parts in several archives. Implements `BlobBody`. A part may be missing: None."""
 
-    def __init__(self, parts: Sequence[Part], bodies: Sequence[MemberBody | None], *, name: str) -> None:
+    def __init__(
+        self, parts: Sequence[Part], bodies: Sequence[MemberBody | None], *, files: Sequence[str], name: str
+    ) -> None:
         self._parts = parts
+        self._files = files
         self._bodies = bodies
         self._name = name
 
@@ -190,19 +265,29 @@ class PartsBody:
         return all(body is not None for body in self._bodies)
 
     async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        """Yield `length` bytes from `offset`. Raises `BlobMissing` at a part that is not there."""
+        """Yield `length` bytes from `offset`. Raises `VolumeMissing` at a part that is not there."""
         end = offset + length
         for part, body in zip(self._parts, self._bodies, strict=True):
             start, stop = max(offset, part.offset), min(end, part.offset + part.length)
             if start >= stop:
                 continue
             if body is None:
-                raise BlobMissing(f"part {part.number} of {self._name} is missing")
+                files = tuple(self._files[part.number - 1 :])  # what is read after a gap is of no use yet
+                raise VolumeMissing(f"part {part.number} of {self._name} is missing", files=files)
             async for piece in body.open(start - part.offset, stop - start):
                 yield piece
 
     async def close(self) -> None:
         """Nothing is held: the files are the archives'."""
+
+
+def sum_of(path: Path) -> Digest:
+    """Return the sum of a file. Blocks on the disk. Raises as `read_error`."""
+    try:
+        with open_regular(path) as file:
+            return Digest(hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError as error:
+        raise read_error(error, str(path)) from error
 
 
 def _document_of(carrier: Carrier) -> ExportDocument | None:
@@ -213,6 +298,12 @@ def archive_at(path: Path) -> OCIArchive | VolumeSet:
     """Return the archive at `path`, or the set of volumes that it stands for, to be opened."""
     volumes = volumes_beside(path)
     return VolumeSet(path, [OCIArchive(each) for each in volumes]) if volumes else OCIArchive(path)
+
+
+def joined_path(paths: Sequence[Path]) -> Path:
+    """Return what messages call several archives: NAME.tar for the volumes of that name, else the first one."""
+    stems = {_VOLUME.compiled.sub(_TAR, str(path)) for path in paths}
+    return Path(stems.pop()) if len(stems) == 1 else paths[0]
 
 
 def volumes_beside(path: Path) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..partial_file import WORTH_KEEPING
 from ..pouring import closed, pour, pour_blocks
 from ..spool import Spool, sync_folder
 from ..threads import in_thread
-from ..write_errors import writing
+from ..write_errors import free_bytes, writing
 from .index import LayoutIndex
 from .volume_file import Appending, VolumeFile, refuse_existing
 from .volume_plan import Entry, VolumePlan
@@ -197,7 +196,7 @@ class VolumeWriter(LocalTarget):
         for file in files:
             file.open(self.plan.document)
         needed = sum(file.plan.size - min(file.there, file.plan.size) for file in files)
-        free = _free(self.path.parent)
+        free = free_bytes(self.path.parent)
         if free is not None and free < needed:
             raise Unavailable(
                 f"{self.path.parent} has room for {size(free)}, and {size(needed)} are to be written",
@@ -313,14 +312,6 @@ def _append_all(appending: Appending, manifest: Manifest) -> None:
 def _close(files: Sequence[VolumeFile]) -> None:
     for file in files:
         file.close()
-
-
-def _free(folder: Path) -> int | None:
-    """Return the bytes that this user can still write there; None where the system can't tell."""
-    if not hasattr(os, "statvfs"):
-        return None
-    status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize
 
 
 def named(index: LayoutIndex, manifest: Manifest, ref: str) -> LayoutIndex:
