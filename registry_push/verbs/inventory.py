@@ -63,7 +63,7 @@ async def inventory(place: str, *, settings: Settings, sink: Sink = ignore) -> I
                 source = stores.source(wanted)
                 names = await _names(wanted, source, sink)
             except (StoreNotFound, ModelNotFound) as error:
-                if not _is_fresh(wanted, error, settings):
+                if not _is_fresh(wanted, settings):
                     raise
                 sink(Warned(f"{error.message}: the inventory is empty"))
                 return Inventory(whole)
@@ -92,15 +92,14 @@ async def _names(place: Place, source: CopySource, sink: Sink) -> Sequence[AnyNa
             return [each for each in found if not isinstance(each, ModelFailed)]
 
 
-def _is_fresh(place: Place, error: RegistryPushError, settings: Settings) -> bool:
+def _is_fresh(place: Place, settings: Settings) -> bool:
     """Return whether nothing is found because nothing was written to `place` yet."""
     match place:
         case OllamaPlace(None):
             root = local_store(settings)
             return not root.exists() or (root.is_dir() and store_near(root) is None)
         case RegistryPlace(reference):
-            names_all = reference.tag is None and reference.digest is None
-            return names_all and not reference.is_ollama  # which has no list of tags
+            return not reference.is_ollama  # which has no lists of tags
         case _:
             return False
 
