@@ -22,6 +22,7 @@ from registry_push.model.inventory import Inventory
 from registry_push.model.manifest import OCI_INDEX
 from registry_push.settings import Settings
 from registry_push.verbs.copy import copy
+from registry_push.verbs.export import export
 from registry_push.verbs.inventory import inventory
 from tests.support.archives import layout_files, write_archive
 from tests.support.artifacts import artifact, put
@@ -106,6 +107,23 @@ async def test_a_layout_and_an_archive_have_what_the_store_had(home: Path, place
     assert (found.place, found.blobs, found.manifests) == (place, store.blobs, store.manifests)
     one = await taken(home, f"{place}:me/a:v1")
     assert (named(one), one.blobs) == ([A], content_of(home, A))
+
+
+async def test_a_set_of_volumes_has_what_is_cut_too(home: Path) -> None:
+    done = await export([A, B], str(home / "a.tar"), split=50_000, settings=settings(home))
+    assert done.report.error is None and len([*home.glob("a.v*.tar")]) > 2
+    found, store = await taken(home, f"oci-archive:{home}/a.tar"), await taken(home, "ollama:")
+    assert (found.blobs, found.manifests) == (store.blobs, store.manifests)
+
+
+async def test_an_export_since_then_has_the_rest(home: Path) -> None:
+    (home / "far.json").write_bytes((await taken(home, A)).encode())
+    done = await export([A, B], str(home / "a.tar"), since=[str(home / "far.json")], settings=settings(home))
+    assert done.report.error is None
+    told = list[Warned]()
+    found = await taken(home, f"oci-archive:{home}/a.tar", told)
+    assert found.blobs == content_of(home, B) - content_of(home, A)
+    assert (named(found), len(told)) == ([], 2)
 
 
 def _spoilt_manifest(home: Path) -> Sequence[Digest]:
