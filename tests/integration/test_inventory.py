@@ -28,6 +28,7 @@ from tests.support.archives import layout_files, write_archive
 from tests.support.artifacts import artifact, put
 from tests.support.command import command
 from tests.support.layouts import BLOB, HELLO, described, manifest
+from tests.support.other_user import command_as_other, public_folder, require_root
 from tests.support.peers import require
 from tests.support.registries import Registry
 from tests.support.stores import weights_of
@@ -170,6 +171,22 @@ async def test_if_nothing_can_be_read_it_fails(home: Path) -> None:
         (home / "models/manifests" / name.replace(":", "/")).write_bytes(b"{")
     shown = await command("inventory", "ollama:", "--models", str(home / "models"), home=home)
     assert (shown.code, shown.out) == (7, "") and "→" in shown.err
+
+
+async def test_what_is_closed_to_us_is_told_and_if_all_is_it_fails() -> None:
+    require_root()
+    with public_folder() as home:
+        for name, weights in ((A, 70_000), (B, 90_000)):
+            write_sample_store(home / "models", name=name, weights=weights)
+        (home / "models/manifests" / A.replace(":", "/")).chmod(0)
+        arguments = ("inventory", "ollama:", "--models", str(home / "models"))
+        shown = await command_as_other(*arguments, home=str(home))
+        assert shown.code == 0 and named(Inventory.parse(shown.out.encode())) == [B]
+        assert "me/a:v1" in shown.err and "sudo" in shown.err
+        (home / "models/blobs").chmod(0)
+        shown = await command_as_other(*arguments, home=str(home))
+        assert (shown.code, shown.out) == (4, ""), shown.err
+        (home / "models/blobs").chmod(0o755)
 
 
 async def test_a_cloud_stub_has_nothing_to_carry(home: Path) -> None:
