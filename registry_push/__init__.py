@@ -19,7 +19,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .api import Settings, copy, copy_sync, open_store, pull, pull_sync, push, push_sync, transfer
+    from .api import (
+        Settings,
+        VerifyReport,
+        copy,
+        copy_sync,
+        open_store,
+        pull,
+        pull_sync,
+        push,
+        push_sync,
+        transfer,
+        verify,
+        verify_sync,
+    )
     from .content.base import BlobBody
     from .content.oci.layout import OCILayout
     from .content.ollama.source import OllamaStore
@@ -28,6 +41,7 @@ if TYPE_CHECKING:
         BlobCorrupt,
         BlobMissing,
         ConnectionLost,
+        ContentDamaged,
         Denied,
         ForeignAddress,
         ForeignRealm,
@@ -101,6 +115,7 @@ _PLACES = {
     "Hint": "text.hint",
     "OpenStore": "api",
     **dict.fromkeys(("copy", "copy_sync", "open_store", "pull", "pull_sync", "push", "push_sync", "transfer"), "api"),
+    **dict.fromkeys(("VerifyReport", "verify", "verify_sync"), "api"),
     "__version__": "version",
     **dict.fromkeys(
         (
@@ -108,6 +123,7 @@ _PLACES = {
             "BlobCorrupt",
             "BlobMissing",
             "ConnectionLost",
+            "ContentDamaged",
             "Denied",
             "ForeignAddress",
             "ForeignRealm",
@@ -176,6 +192,7 @@ __all__ = [
     "BlobCorrupt",
     "BlobMissing",
     "ConnectionLost",
+    "ContentDamaged",
     "Denied",
     "Descriptor",
     "Digest",
@@ -236,6 +253,7 @@ __all__ = [
     "UnsupportedManifest",
     "Unwritable",
     "UsageError",
+    "VerifyReport",
     "__version__",
     "copy",
     "copy_sync",
@@ -245,4 +263,6 @@ __all__ = [
     "push",
     "push_sync",
     "transfer",
+    "verify",
+    "verify_sync",
 ]

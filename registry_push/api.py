@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -28,6 +28,8 @@ from .verbs.open_store import OpenStore
 from .verbs.open_store import open_store as open_place
 from .verbs.pull import pull as pull_all
 from .verbs.push import push as push_all
+from .verbs.verify import verify as verify_all
+from .verbs.verify_report import VerifyReport
 
 Models = str | ModelName | Iterable[str | ModelName]
 
@@ -147,6 +149,26 @@ async def copy(
         return _without_error(report)
 
 
+async def verify(
+    places: str | Iterable[str],
+    *,
+    repair: str | None = None,
+    settings: _Settings | None = None,
+    sink: Sink = ignore,
+) -> VerifyReport:
+    """Read and hash all content of `places`; fetch what is broken, and nothing else, from the place `repair`.
+
+    Returns the report if every model is whole. Raises `ContentDamaged`, which carries it, if one is damaged; for a
+    place or model that can't be read as `push`. Cancelling is safe.
+    """
+    texts = [_text("places", each) for each in _listed("places", places)]
+    repair = None if repair is None else _text("repair", repair)
+    with _in_our_words():
+        report = await verify_all(texts, repair=repair, settings=_checked(settings), sink=_wording(sink))
+        _without_error(report)
+        return report
+
+
 async def transfer(source: str, target: str, **options: Any) -> AsyncIterator[Event]:
     """`copy`, with each event as it comes; `options` are those of `copy`, but for `sink`.
 
@@ -224,7 +246,21 @@ def copy_sync(
     )
 
 
-def _run(name: str, work: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
+def verify_sync(
+    places: str | Iterable[str],
+    *,
+    repair: str | None = None,
+    settings: _Settings | None = None,
+    sink: Sink = ignore,
+) -> VerifyReport:
+    """`verify` for programs without an event loop."""
+    return _run("verify", lambda: verify(places, repair=repair, settings=settings, sink=sink))
+
+
+Ended = TypeVar("Ended", bound=Report)
+
+
+def _run(name: str, work: Callable[[], Coroutine[Any, Any, Ended]]) -> Ended:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
