@@ -29,7 +29,7 @@ from .verbs.open_store import open_store as open_place
 from .verbs.pull import pull as pull_all
 from .verbs.push import push as push_all
 from .verbs.verify import verify as verify_all
-from .verbs.verify_report import VerifyReport
+from .verbs.verify_report import VerifyReport as VerifyReport
 
 Models = str | ModelName | Iterable[str | ModelName]
 

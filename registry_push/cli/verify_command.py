@@ -38,7 +38,7 @@ def command(places: tuple[str, ...], repair: str | None, **flags: Any) -> None:
     Examples:
       registry-push verify ollama:
       registry-push verify oci-archive:models.tar registry:example.com/ai/llama
-      registry-push verify llama3.2:3b --repair registry:registry.ollama.ai/library/llama3.2:3b
+      registry-push verify llama:8b --repair registry:example.com/ai/llama:8b
     """
     from ..verbs.verify_request import check_verify
 
