@@ -40,7 +40,10 @@ class Lack(Struct, frozen=True):
     @property
     def words(self) -> str:
         """For a message."""
-        return ", ".join(self.files[:_NAMED]) + (", …" if len(self.files) > _NAMED else "")
+        count = len(self.files)
+        what = "1 volume is" if count == 1 else f"{count} volumes are"
+        named = ", ".join(self.files[:_NAMED]) + (", …" if count > _NAMED else "")
+        return printable(f"{what} missing beside {self.given}: {named}", limit=900)
 
 
 class _Where(Struct, frozen=True):
@@ -111,12 +114,11 @@ class VolumeSet(LayoutReader):
         return tuple(found)
 
     async def refuse_incomplete(self) -> None:
-        """Raise `BlobMissing` if volumes are missing, naming them."""
+        """Raise `VolumeMissing` if volumes are missing, naming them."""
         for lack in await self.lacks():
-            count = len(lack.files)
-            what = "1 volume is" if count == 1 else f"{count} volumes are"
-            raise BlobMissing(
-                f"{what} missing beside {printable(lack.given)}: {printable(lack.words, limit=900)}",
+            raise VolumeMissing(
+                lack.words,
+                files=lack.files,
                 hint="name all volumes of the export; or import what is here, and the rest later: --partial",
             )
 
