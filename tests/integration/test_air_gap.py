@@ -185,7 +185,10 @@ async def test_a_blob_arrives_at_a_registry_part_by_part(
         waits = [*done[-1]["missing"].values()]
         assert waits == ([[f"all.v00{n}.tar" for n in range(number + 1, 4)]] if number < 3 else [])
         moved = [each["offset"] for each in done if each["event"] == "blob_progress" and each["size"] == 25 * MB]
-        sent.append((moved[0], moved[-1]))
+        [begun] = [
+            each["offset"] for each in done if each["event"] == "blob_started" and each["blob"]["size"] == 25 * MB
+        ]
+        sent.append((begun, moved[-1]))
     assert [begun for begun, _ in sent] == [0, *(end for _, end in sent[:-1])], "nothing is sent twice"
     raw = await far("inspect", "--raw", f"registry:{docker_registry.host}/gap-parts/llama:8b")
     assert raw.out.encode() == near.manifests["llama:8b"]
