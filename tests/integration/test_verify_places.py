@@ -243,7 +243,8 @@ async def test_one_model_by_its_bare_name_and_what_is_not_there(home: Path) -> N
     assert (await command("verify", "me/none", home=home)).code == 3
     assert (await command("verify", f"oci:{home}/none", home=home)).code == 3
     both = await command("verify", f"oci:{home}/none", "me/a", home=home)
-    assert both.code == 8 and "1 whole, 1 not verified" in both.out
+    assert both.code == 8 and "1 whole, 1 not verified" in both.out and "run the same command again" in both.err
+    assert "not verified again" not in both.err
 
 
 async def test_what_is_no_model_is_left_out(home: Path) -> None:
