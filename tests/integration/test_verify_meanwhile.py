@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from registry_push.errors import ContentDamaged, Interrupted
-from registry_push.events import BlobDone, Event, ModelDone, ModelFailed, ModelStarted, RunStarted, Warned
+from registry_push.events import BlobDone, BlobStarted, Event, ModelDone, ModelFailed, RunStarted, Warned
 from registry_push.settings import Settings
 from registry_push.verbs.verify import verify
 from registry_push.verbs.verify_report import VerifyReport
@@ -137,9 +137,9 @@ async def test_the_error_carries_the_report(home: Path) -> None:
     assert [each.blob.digest for each in failed.broken] == [weights(home).digest]
 
 
-async def test_a_stop_ends_it(home: Path) -> None:
+async def test_a_stop_does_not_wait_for_the_blobs_under_way(home: Path) -> None:
     stop = asyncio.Event()
-    sink = Meanwhile(lambda event: isinstance(event, ModelStarted), stop.set)
+    sink = Meanwhile(lambda event: isinstance(event, BlobStarted), stop.set)
     with pytest.raises(Interrupted):
         await verify(["ollama:"], settings=Settings(home=home, models=home / ".ollama/models"), sink=sink, stop=stop)
     assert not any(isinstance(event, BlobDone) for event in sink.events)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import registry_push as rp
 from registry_push.content.oci.layout import OCILayout
 from registry_push.content.ollama.source import OllamaStore
 from registry_push.embedded import EmbeddedRegistry
@@ -242,14 +243,17 @@ async def test_one_model_by_its_bare_name_and_what_is_not_there(home: Path) -> N
     assert (await command("verify", "me/none", home=home)).code == 3
     assert (await command("verify", f"oci:{home}/none", home=home)).code == 3
     both = await command("verify", f"oci:{home}/none", "me/a", home=home)
-    assert both.code == 8 and "1 whole, 1 not verified" in both.out
+    assert both.code == 8 and "1 whole, 1 not verified" in both.out and "run the same command again" in both.err
+    assert "not verified again" not in both.err
 
 
 async def test_what_is_no_model_is_left_out(home: Path) -> None:
-    (home / ".ollama/models/manifests/registry.ollama.ai/me/a/.DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    for stray in (".DS_Store", "Thumbs.db"):
+        (home / ".ollama/models/manifests/registry.ollama.ai/me/a" / stray).write_bytes(b"\0\0\0\1Bud1")
     write_sample_store(home / ".ollama/models", name="me/c:v1", weights=1000)
     done = await command("verify", "ollama:", home=home)
     assert done.code == 0 and "3 models: 3 whole" in done.out, done.err
+    assert "Thumbs.db is a stray file" in done.err
 
 
 async def test_a_blob_that_is_a_link_out_of_the_store_is_not_followed(home: Path) -> None:
@@ -258,3 +262,18 @@ async def test_a_blob_that_is_a_link_out_of_the_store_is_not_followed(home: Path
     path.symlink_to(home / "elsewhere")
     done = await command("verify", "ollama:", home=home)
     assert done.code == 7 and "is linked to a place outside the store" in done.err
+
+
+def test_the_library_returns_the_report_or_raises_it(home: Path) -> None:
+    settings = rp.Settings(home=home, environ={}, state_dir=None, models=home / ".ollama/models")
+    assert rp.copy_sync("ollama:", f"oci:{home}/layout", settings=settings).error is None
+    assert [model.model for model in rp.verify_sync("ollama:", settings=settings).done] == list(NAMES)
+    flip(blob_file(home / ".ollama/models", weights(home).digest))
+    with pytest.raises(rp.ContentDamaged) as raised:
+        rp.verify_sync(["ollama:", f"oci:{home}/layout"], settings=settings)
+    report = raised.value.report
+    assert isinstance(report, rp.VerifyReport) and report.damaged == (NAMES[0],) and len(report.done) == 3
+    mended = rp.verify_sync("ollama:", repair=f"oci:{home}/layout", settings=settings)
+    assert [each.repaired for each in mended.findings] == [True]
+    with pytest.raises(rp.UsageError):
+        rp.verify_sync("ollama:", repair="ollama:me/a", settings=settings)
