@@ -31,7 +31,7 @@ from ..threads import in_thread
 from . import tar
 from .index import LayoutIndex
 from .reader import COPY_AGAIN, LayoutReader
-from .tar_scan import DamagedArchiveError, Member, scan
+from .tar_scan import DamagedArchiveError, Member, Room, scan
 
 _OLD_DOCKER: Final = "manifest.json"
 
@@ -92,9 +92,18 @@ class OCIArchive(LayoutReader):
             raise ArchiveCorrupt(f"{name} in {self.path} has {member.size} bytes, not {part.length}", hint=COPY_AGAIN)
         return MemberBody(file, member, name=f"part {part.number} of {part.digest} in {self.path}")
 
-    async def member_of(self, digest: Digest) -> Member | None:
-        """Return where the blob `digest` is; None if it is not here. Raises as `index`."""
-        return (await in_thread(self._contents))[1].get(path_of(digest))
+    def rooms(self, digest: Digest) -> list[list[Room]]:
+        """Return where the blob lies, once for each copy of it; nothing if it is not here.
+
+        Blocks on the disk. Raises as `index`.
+        """
+        member = self._contents()[1].get(path_of(digest))
+        return [[Room(self.path, member.offset, member.size)]] if member is not None else []
+
+    def part_room(self, part: Part) -> Room | None:
+        """Return where a part of a blob lies; None if it is not here. Blocks on the disk. Raises as `index`."""
+        member = self._contents()[1].get(f"{path_of(part.digest)}.part-{part.number:03}")
+        return Room(self.path, member.offset, member.size) if member is not None else None
 
     def _contents(self) -> tuple[io.FileIO, Mapping[str, Member]]:
         """Return the open file, and where its members are. Raises `StoreNotFound`, `ArchiveCorrupt`, `UsageError`."""

@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Final
 
 from ...errors import ArchiveCorrupt, BlobCorrupt
@@ -25,7 +24,8 @@ from ..threads import in_thread
 from ..write_errors import writing
 from .archive import OCIArchive
 from .layout import OCILayout
-from .tar_scan import Member
+from .tar_scan import Room
+from .volume_set import VolumeSet
 
 _FLAGS: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _ANEW: Final = "export or copy the models into a new archive"
@@ -41,26 +41,32 @@ class LayoutMender(OCILayout):
 
 
 class ArchiveMender:
-    """Overwrites broken content of `archive` in its place, which must have the content's size.
+    """Overwrites broken content of `archive`, or of a set of volumes, in its place, which must have the content's size.
 
     If that is cut, the content is as broken as before, and can be mended again.
     """
 
-    def __init__(self, archive: OCIArchive, stop: asyncio.Event) -> None:
+    def __init__(self, archive: OCIArchive | VolumeSet, stop: asyncio.Event) -> None:
         self._archive = archive
         self._stop = stop
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
-        """Overwrite the blob, hashed on arrival. Cancelling leaves it broken.
+        """Overwrite the blob, hashed on arrival, wherever it lies. Cancelling leaves it broken.
 
         Raises `ArchiveCorrupt` if it has no place of its size, `BlobCorrupt` if the content has another digest,
         `Unwritable`, `Unavailable`, `Interrupted`, and what the body raises.
         """
-        member = await self._archive.member_of(blob.digest)
-        if member is None or member.size != blob.size:
-            has = "no place for it" if member is None else f"a place of {member.size} bytes for it"
+        copies = await in_thread(self._archive.rooms, blob.digest)
+        sizes = [sum(room.size for room in rooms) for rooms in copies]
+        if not sizes or {*sizes} != {blob.size}:
+            has = f"a place of {sizes[0]} bytes for it" if sizes else "no place for it"
             raise ArchiveCorrupt(f"the archive has {has}, which can't be changed", hint=_ANEW)
-        place = await opened(lambda: _Place(self._archive.path, member))
+        for rooms in copies:
+            await self._overwrite(rooms, blob, body)
+        return Placed(Placement.UPLOADED, blob.size * len(copies))
+
+    async def _overwrite(self, rooms: Sequence[Room], blob: Descriptor, body: BlobBody) -> None:
+        place = await opened(lambda: _Place(rooms))
         try:
             stopped = f"stopped while {self._archive.path} was mended"
             await unless_stopped(_filled(place, blob, body), self._stop, stopped)
@@ -69,7 +75,6 @@ class ArchiveMender:
             await in_thread(place.sync)
         finally:
             await asyncio.shield(in_thread(place.close))
-        return Placed(Placement.UPLOADED, blob.size)
 
 
 async def _filled(place: _Place, blob: Descriptor, body: BlobBody) -> None:
@@ -80,39 +85,53 @@ async def _filled(place: _Place, blob: Descriptor, body: BlobBody) -> None:
 
 
 class _Place:
-    """The bytes of `member` in the archive at `path`, open for writing. Every method blocks on the disk.
+    """The bytes of `rooms`, which follow each other, open for writing. Every method blocks on the disk.
 
-    One lock keeps `close` from closing the file under a thread whose caller was cancelled.
+    One lock keeps `close` from closing the files under a thread whose caller was cancelled.
     """
 
-    def __init__(self, path: Path, member: Member) -> None:
-        self._path = path
-        self._member = member
+    def __init__(self, rooms: Sequence[Room]) -> None:
+        self._rooms = rooms
         self._lock = threading.Lock()
+        self._descriptors: list[int] = []
         self.running = RunningHash()
-        with writing(path):
-            self._descriptor: int | None = os.open(os.path.realpath(path), _FLAGS)
+        try:
+            for room in rooms:
+                with writing(room.path):
+                    self._descriptors.append(os.open(os.path.realpath(room.path), _FLAGS))
+        except BaseException:  # nobody else closes those that are open
+            self.close()
+            raise
 
     def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Write what comes next. Raises `BlobCorrupt` if there is no more room for it."""
-        with self._lock, writing(self._path):
+        with self._lock:
             for piece in pieces:
-                if self._descriptor is None:
-                    return
-                if self.running.offset + len(piece) > self._member.size:
-                    raise BlobCorrupt(f"the content received for {self._path} is too long")
-                write_all(self._descriptor, piece, self._member.offset + self.running.offset)
-                self.running.take(self.running.offset, memoryview(piece))
+                if self._descriptors:
+                    self._write(memoryview(piece))
+
+    def _write(self, piece: memoryview) -> None:
+        start = 0  # of the room, in the content
+        for room, descriptor in zip(self._rooms, self._descriptors, strict=True):
+            at = self.running.offset - start
+            if at < room.size and piece:
+                now, piece = piece[: room.size - at], piece[room.size - at :]
+                with writing(room.path):
+                    write_all(descriptor, now, room.offset + at)
+                self.running.take(self.running.offset, now)
+            start += room.size
+        if piece:
+            raise BlobCorrupt(f"the content received for {self._rooms[0].path} is too long")
 
     def sync(self) -> None:
         """Sync the content to the disk."""
-        with self._lock, writing(self._path):
-            if self._descriptor is not None:
-                os.fsync(self._descriptor)
+        with self._lock:
+            for room, descriptor in zip(self._rooms, self._descriptors, strict=False):
+                with writing(room.path):
+                    os.fsync(descriptor)
 
     def close(self) -> None:
-        """Close the file. Waits for a thread that is writing. Safe to call twice."""
+        """Close the files. Waits for a thread that is writing. Safe to call twice."""
         with self._lock:
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
+            while self._descriptors:
+                os.close(self._descriptors.pop())

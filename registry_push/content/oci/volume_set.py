@@ -23,6 +23,7 @@ from .index import REF_NAME, LayoutIndex
 from .layout import OCILayout
 from .parts_body import PartsBody
 from .reader import LayoutReader
+from .tar_scan import Room
 
 _TAR: Final = ".tar"
 _VOLUME: Final = LazyPattern(r"\.v[0-9]{3,5}\.tar\Z")
@@ -139,6 +140,14 @@ class VolumeSet(LayoutReader):
     def check_sizes(self, blobs: Sequence[Descriptor]) -> None:
         """As `LayoutReader.check`, of those `blobs` that are here. Blocks on the disk."""
         self._check([blob for blob in blobs if self._size(blob.digest) is not None])
+
+    def rooms(self, digest: Digest) -> list[list[Room]]:
+        """As `OCIArchive.rooms`; of a blob that is cut, the parts that are here."""
+        archives = [each for each in self.carriers if isinstance(each, OCIArchive)]
+        whole = [room for each in archives for room in each.rooms(digest)]
+        found = [next(filter(None, (each.part_room(part) for each in archives)), None) for part in self._parts(digest)]
+        parts = [room for room in found if room is not None]
+        return [*whole, *([parts] if parts else [])]
 
     def has_part(self, digest: Digest) -> bool:
         """Return whether a part of the blob is here. Blocks on the disk."""
