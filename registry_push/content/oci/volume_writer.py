@@ -17,7 +17,7 @@ from ...text.sizes import size
 from ..base import BlobBody, Placed, Traits
 from ..blocks import blocks_of
 from ..local_target import LocalTarget
-from ..partial_file import WORTH_KEEPING
+from ..partial_file import WORTH_KEEPING, PartialFile
 from ..pouring import closed, pour, pour_blocks
 from ..spool import Spool, sync_folder
 from ..threads import in_thread
@@ -282,8 +282,10 @@ class VolumeWriter(LocalTarget):
             sync_folder(self.path.parent)
 
     def _write_sums(self, text: str) -> None:
-        spool = Spool(self.path.parent)
+        # By this name a killed export finds it again.
+        partial = PartialFile(self.sums_path.with_name(f"{self.sums_path.name}.partial"))
         with writing(self.sums_path):
+            spool = partial if partial.begin(0) else Spool(self.path.parent)
             try:
                 spool.write(text.encode())
                 spool.commit(self.sums_path)
