@@ -87,6 +87,7 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
             exclude=flags["exclude"],
             since=flags["since"],
             split=flags["split"],
+            verify_medium=flags["verify_medium"],
             referrers=flags["referrers"],
             dry_run=flags["dry_run"],
             settings=settings,

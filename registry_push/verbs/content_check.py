@@ -40,7 +40,7 @@ async def check_content(plan: CopyPlan, volumes: VolumeSet, *, sink: Sink, stop:
         return HashingTarget(at, job.called, [blob.digest for blob in job.blobs], hint=_hint, look_again=_nothing)
 
     try:
-        report = await Copier(lambda _: _Checked(volumes), target_of, _telling(sink), stop=stop).copy(jobs)
+        report = await Copier(lambda _: _Checked(volumes), target_of, only_progress(sink), stop=stop).copy(jobs)
     finally:
         hasher.close()
     stopped = [each.error for each in report.failed if isinstance(each.error, Interrupted)]
@@ -83,8 +83,8 @@ async def _nothing() -> None:
     """Look at nothing again: nobody writes to what is imported."""
 
 
-def _telling(sink: Sink) -> Sink:
-    """Return a sink that passes on how far it is, and not what would be taken for imported."""
+def only_progress(sink: Sink) -> Sink:
+    """Return a sink that passes on how far a check is, and nothing that would be taken for the command's result."""
 
     def told(event: Event) -> None:
         if isinstance(event, RunStarted | BlobStarted | BlobProgress):

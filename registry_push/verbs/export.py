@@ -14,6 +14,8 @@ from ..content.oci.layout_document import write_document
 from ..content.oci.volume_plan import VolumePlan
 from ..content.oci.volume_writer import VolumeWriter
 from ..content.ollama.source import open_store
+from ..content.page_cache import forget
+from ..content.threads import in_thread
 from ..errors import UsageError, quoted
 from ..events import Sink, ignore
 from ..model.place import (
@@ -24,15 +26,18 @@ from ..model.place import (
     Place,
     after_prefix,
     parse_place,
+    spelt,
 )
 from ..settings import Settings
 from ..text.hint import Command, Setting, step
 from ..transfer.report import Report
+from .content_check import only_progress
 from .copy import Variant, copy_each
 from .copy_options import CopyOptions
 from .selection import Selection, names_of
 from .since import digests_since
 from .stores import Writers
+from .verify import verify
 
 _TAR: Final = ".tar"
 _COMPRESSED: Final = (".gz", ".tgz", ".zst", ".xz", ".bz2", ".zip", ".7z")
@@ -54,6 +59,7 @@ async def export(
     exclude: Sequence[str] = (),
     since: Sequence[str] = (),
     split: int | None = None,
+    verify_medium: bool = False,
     referrers: str | None = None,
     dry_run: bool = False,
     settings: Settings | None = None,
@@ -63,8 +69,9 @@ async def export(
     """Export models of the local store, or from other places, to `to`: FILE.tar, or a folder.
 
     `since` are paths of inventories of the receiver, or of archives that it got before: blobs that it has are left out.
-    With `split`, volumes of at most so many bytes are written. Raises as `copy`; an archive appears with all models or
-    not at all. Cancelling is safe: what is written is kept, and continued by the same export.
+    With `split`, volumes of at most so many bytes are written; with `verify_medium`, all is read again at the end.
+    Raises as `copy`; an archive appears with all models or not at all. Cancelling is safe: what is written is kept, and
+    continued by the same export.
     """
     settings = settings or Settings()
     target = export_target(to, split)
@@ -87,7 +94,26 @@ async def export(
     )
     if isinstance(target, LayoutPlace) and report.error is None and not dry_run:
         await write_document(OCILayout(path))
+    if verify_medium and report.error is None and not dry_run:
+        await _read_again(target, archives, settings, sink, stop)
     return Export(report, archives[0].plan if archives else None, path.parent if archives else path)
+
+
+async def _read_again(
+    target: ArchivePlace | LayoutPlace,
+    archives: Sequence[VolumeWriter],
+    settings: Settings,
+    sink: Sink,
+    stop: asyncio.Event | None,
+) -> None:
+    """Hash all that was written, from the medium and not from the system's memory. Raises `ContentDamaged`."""
+    path = Path(target.path)
+    files = [path.with_name(file.name) for archive in archives for file in archive.plan.files]
+    await in_thread(forget, files or [path])
+    report = await verify([spelt(target, str)], settings=settings, sink=only_progress(sink), stop=stop)
+    for failed in report.failed:
+        failed.error.hint = "what was written is not what is on the medium: export to another disk"
+        raise failed.error
 
 
 def export_target(text: str, split: int | None = None) -> ArchivePlace | LayoutPlace:

@@ -15,8 +15,8 @@ from ..content.threads import in_thread
 from ..content.write_errors import free_bytes
 from ..errors import BlobMissing, StoreNotFound, Unavailable, UsageError, VolumeMissing, printable, quoted
 from ..events import Event, ModelFailed, Sink, Warned, ignore
-from ..model import Digest, Manifest
-from ..model.mapping import CopyTarget, parse_copy_target
+from ..model import Digest, Manifest, ModelName
+from ..model.mapping import AnyName, CopyTarget, parse_copy_target
 from ..model.place import (
     ArchivePlace,
     LayoutPlace,
@@ -183,7 +183,7 @@ class _Importing:
 
     def _refuse_required(self, jobs: Sequence[AnyJob], lacking: Mapping[AnyReference, Lack]) -> None:
         """Raise `BlobMissing` for what no volume brings, and the target lacks."""
-        models = {job.called: lacking[job.target].required for job in jobs if lacking[job.target].required}
+        models = {job.name: lacking[job.target].required for job in jobs if lacking[job.target].required}
         if not models:
             return
         digests = list(dict.fromkeys(digest for each in models.values() for digest in each))
@@ -224,6 +224,6 @@ class _Importing:
         return [digest for digest in digests if not await in_thread(self._volumes.has_part, digest)]
 
 
-def _exported_as(called: str) -> str:
-    """Return the name of a model, which messages call by the archive that it is in."""
-    return called.rpartition(f"{_TAR}:")[2]
+def _exported_as(name: AnyName) -> str:
+    """Return what the model is called where it was exported."""
+    return name.short if isinstance(name, ModelName) else name.tag or str(name.digest)

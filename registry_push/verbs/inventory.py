@@ -53,7 +53,7 @@ async def inventory(place: str, *, settings: Settings, sink: Sink = ignore) -> I
     Of a model that is not whole, the blobs that are there are listed, and `sink` is warned. A store or a repository
     that does not exist yet has nothing. For a registry, what a manifest names counts as there. Raises `UsageError`,
     `StoreNotFound` for a layout or an archive that is not there, `ModelNotFound` for a model that is not; and the first
-    error, if there are manifests and none of them can be read. Cancelling is safe.
+    error, if there are models and nothing of them can be read. Cancelling is safe.
     """
     wanted, stop = parse_readable(place), asyncio.Event()
     whole = place if isinstance(wanted, LayoutPlace | ArchivePlace) else spelt(wanted, str)
@@ -63,7 +63,7 @@ async def inventory(place: str, *, settings: Settings, sink: Sink = ignore) -> I
                 source = stores.source(wanted)
                 names = await _names(wanted, source, sink)
             except (StoreNotFound, ModelNotFound) as error:
-                if not _is_fresh(wanted, error, settings):
+                if not _is_fresh(wanted, settings):
                     raise
                 sink(Warned(f"{error.message}: the inventory is empty"))
                 return Inventory(whole)
@@ -92,15 +92,14 @@ async def _names(place: Place, source: CopySource, sink: Sink) -> Sequence[AnyNa
             return [each for each in found if not isinstance(each, ModelFailed)]
 
 
-def _is_fresh(place: Place, error: RegistryPushError, settings: Settings) -> bool:
+def _is_fresh(place: Place, settings: Settings) -> bool:
     """Return whether nothing is found because nothing was written to `place` yet."""
     match place:
         case OllamaPlace(None):
             root = local_store(settings)
             return not root.exists() or (root.is_dir() and store_near(root) is None)
         case RegistryPlace(reference):
-            names_all = reference.tag is None and reference.digest is None
-            return names_all and not reference.is_ollama  # which has no list of tags
+            return not reference.is_ollama  # which has no lists of tags
         case _:
             return False
 
@@ -142,13 +141,13 @@ class _Look:
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None
         models = [found[number] for number in range(len(names))]
+        blobs = frozenset[Digest]().union(*(model.blobs for model in models))
         errors = [model.error for model in models if model.error is not None]
-        if errors and not any(model.was_read for model in models):
+        if errors and not blobs and not any(model.was_read and not _is_closed(model.error) for model in models):
             raise errors[0]
         for name, model in zip(names, models, strict=True):
             if model.error is not None:
                 self._sink(_warning(name, model.error))
-        blobs = frozenset().union(*(model.blobs for model in models))
         return Inventory(place, blobs, tuple(sorted({entry for model in models for entry in model.entries})))
 
     async def _model(self, name: AnyName) -> _Found:
@@ -219,6 +218,10 @@ class _Look:
                 error=found.error or lacks,
             )
         return found
+
+
+def _is_closed(error: RegistryPushError | None) -> bool:
+    return isinstance(error, Unreadable)
 
 
 def _warning(name: AnyName, error: RegistryPushError) -> Warned:

@@ -270,6 +270,10 @@ class LayoutStore(IndexReader, Protocol):
         """Return the manifests that a list names."""
         ...
 
+    async def left_out(self) -> frozenset[Digest]:
+        """Return the blobs that an export has left out."""
+        ...
+
     async def open(self, blob: Descriptor) -> BlobBody:
         """As `Source.open`."""
         ...

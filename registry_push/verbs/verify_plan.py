@@ -30,7 +30,7 @@ from ..model.mapping import AnyName
 from ..model.place import LAYOUT_PREFIXES, ArchivePlace, LayoutPlace, OllamaPlace, Place, RegistryPlace
 from ..model.referrers import is_attached
 from ..text.hint import Hint
-from ..transfer.job import AnyJob, AnyReference, Job
+from ..transfer.job import AnyJob, AnyReference, Job, PartialJob
 from . import verify_hints
 from .referrers import referrers_of
 from .sources import CopySource, LayoutSource, OllamaSource
@@ -128,7 +128,13 @@ class PlacePlan:
             referrers = await referrers_of(self.source, (manifest, *children), about, kind=None, required=None)
         except (BlobMissing, IntegrityError) as error:
             raise _damaged(item, error) from error
-        return Job(item.name, manifest, (item.reference,), children, referrers)
+        job = Job(item.name, manifest, (item.reference,), children, referrers)
+        left_out = await self._left_out()
+        return PartialJob.of(job, left_out) if left_out else job
+
+    async def _left_out(self) -> frozenset[Digest]:
+        """Return what an export has left out, which is no damage."""
+        return await self.source.layout.left_out() if isinstance(self.source, LayoutSource) else frozenset()
 
     def target(self, item: Item, job: AnyJob, *, is_last: bool) -> HashingTarget:
         """Return the target that verifies `job`. `is_last`: that the model is replaced meanwhile is an error."""

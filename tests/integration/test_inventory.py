@@ -22,11 +22,13 @@ from registry_push.model.inventory import Inventory
 from registry_push.model.manifest import OCI_INDEX
 from registry_push.settings import Settings
 from registry_push.verbs.copy import copy
+from registry_push.verbs.export import export
 from registry_push.verbs.inventory import inventory
 from tests.support.archives import layout_files, write_archive
 from tests.support.artifacts import artifact, put
 from tests.support.command import command
 from tests.support.layouts import BLOB, HELLO, described, manifest
+from tests.support.other_user import command_as_other, public_folder, require_root
 from tests.support.peers import require
 from tests.support.registries import Registry
 from tests.support.stores import weights_of
@@ -108,6 +110,23 @@ async def test_a_layout_and_an_archive_have_what_the_store_had(home: Path, place
     assert (named(one), one.blobs) == ([A], content_of(home, A))
 
 
+async def test_a_set_of_volumes_has_what_is_cut_too(home: Path) -> None:
+    done = await export([A, B], str(home / "a.tar"), split=50_000, settings=settings(home))
+    assert done.report.error is None and len([*home.glob("a.v*.tar")]) > 2
+    found, store = await taken(home, f"oci-archive:{home}/a.tar"), await taken(home, "ollama:")
+    assert (found.blobs, found.manifests) == (store.blobs, store.manifests)
+
+
+async def test_an_export_since_then_has_the_rest(home: Path) -> None:
+    (home / "far.json").write_bytes((await taken(home, A)).encode())
+    done = await export([A, B], str(home / "a.tar"), since=[str(home / "far.json")], settings=settings(home))
+    assert done.report.error is None
+    told = list[Warned]()
+    found = await taken(home, f"oci-archive:{home}/a.tar", told)
+    assert found.blobs == content_of(home, B) - content_of(home, A)
+    assert (named(found), len(told)) == ([], 2)
+
+
 def _spoilt_manifest(home: Path) -> Sequence[Digest]:
     (home / "models/manifests" / A.replace(":", "/")).write_bytes(b'{"schemaVersion": 2, "layers"')
     return ()
@@ -152,6 +171,22 @@ async def test_if_nothing_can_be_read_it_fails(home: Path) -> None:
         (home / "models/manifests" / name.replace(":", "/")).write_bytes(b"{")
     shown = await command("inventory", "ollama:", "--models", str(home / "models"), home=home)
     assert (shown.code, shown.out) == (7, "") and "→" in shown.err
+
+
+async def test_what_is_closed_to_us_is_told_and_if_all_is_it_fails() -> None:
+    require_root()
+    with public_folder() as home:
+        for name, weights in ((A, 70_000), (B, 90_000)):
+            write_sample_store(home / "models", name=name, weights=weights)
+        (home / "models/manifests" / A.replace(":", "/")).chmod(0)
+        arguments = ("inventory", "ollama:", "--models", str(home / "models"))
+        shown = await command_as_other(*arguments, home=str(home))
+        assert shown.code == 0 and named(Inventory.parse(shown.out.encode())) == [B]
+        assert "me/a:v1" in shown.err and "sudo" in shown.err
+        (home / "models/blobs").chmod(0)
+        shown = await command_as_other(*arguments, home=str(home))
+        assert (shown.code, shown.out) == (4, ""), shown.err
+        (home / "models/blobs").chmod(0o755)
 
 
 async def test_a_cloud_stub_has_nothing_to_carry(home: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import shlex
 import stat
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
@@ -75,14 +75,11 @@ class OCIArchive(LayoutReader):
             raise self._misfit(blob, member.size)
         return MemberBody(file, member, name=f"{blob.digest} in {self.path}")
 
-    def document(self) -> ExportDocument | None:
-        """Return what the export that wrote the archive says of it; None if it was no export of ours.
-
-        Blocks on the disk. Raises `ArchiveCorrupt`, and as `index`.
-        """
+    def exports(self) -> Sequence[ExportDocument]:
+        """Return what the export says that wrote the archive; nothing if it was none of ours."""
         if EXPORT_FILE not in self._contents()[1]:
-            return None
-        return ExportDocument.parse(self._read_member(EXPORT_FILE), str(self.path))
+            return ()
+        return (ExportDocument.parse(self._read_member(EXPORT_FILE), str(self.path)),)
 
     def part(self, part: Part) -> MemberBody | None:
         """Return the body of a part of a blob; None if it is not here. Blocks on the disk. Raises as `open`."""

@@ -22,6 +22,7 @@ from ...errors import (
 )
 from ...events import Placement
 from ...model import Descriptor, Digest, Manifest
+from ...model.export_document import ExportDocument
 from ...model.manifest import MAX_MANIFEST_BYTES
 from ...pauses import unless_stopped
 from ..base import BlobBody, Placed
@@ -151,6 +152,11 @@ class OCILayout(LayoutReader, LocalTarget):
     def name(self) -> str:
         """A layout is one repository, called by its folder."""
         return f"oci:{self.path}"
+
+    def exports(self) -> Sequence[ExportDocument]:
+        """Return what the export says that wrote the layout; nothing if it was none of ours."""
+        found = self._files.read_export()
+        return (found,) if found is not None else ()
 
     async def index(self) -> LayoutIndex:
         """Return what `index.json` says. Raises `StoreNotFound`, `ManifestCorrupt`, `Unreadable`."""

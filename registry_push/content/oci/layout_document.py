@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from ...errors import Unreadable
 from ...model import Digest
-from ...model.export_document import EXPORT_FILE, MAX_EXPORT_BYTES, ExportDocument, Exported
-from ..ollama.paths import open_regular, read_bounded
+from ...model.export_document import EXPORT_FILE, ExportDocument, Exported
 from ..threads import in_thread
 from .layout import OCILayout
-
-
-def read_document(layout: OCILayout) -> ExportDocument | None:
-    """Return what the export that wrote the layout says of it; None if it was no export of ours.
-
-    Blocks on the disk. Raises `ArchiveCorrupt`, `Unreadable`.
-    """
-    path = layout.path / EXPORT_FILE
-    try:
-        with open_regular(path) as file:
-            raw = read_bounded(file, MAX_EXPORT_BYTES)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise Unreadable(f"{path} can't be read: {error}", hint="copy the folder again") from error
-    return ExportDocument.parse(raw, str(layout.path))
 
 
 async def write_document(layout: OCILayout) -> None:

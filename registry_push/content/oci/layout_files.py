@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ...errors import BlobCorrupt, BlobMissing, ManifestCorrupt, StoreNotFound, Unreadable
+from ...errors import ArchiveCorrupt, BlobCorrupt, BlobMissing, ManifestCorrupt, StoreNotFound, Unreadable
 from ...model import Digest
+from ...model.export_document import EXPORT_FILE, MAX_EXPORT_BYTES, ExportDocument
 from ...model.manifest import MAX_MANIFEST_BYTES
 from ..ollama.paths import open_regular, read_bounded, regular_descriptor
 from ..read_errors import read_error
@@ -132,6 +133,24 @@ class LayoutFiles:
             raise read_error(error, str(blob_path(self.path, digest))) from error
         except ValueError as error:
             raise ManifestCorrupt(f"{digest} in {self.path} {error}") from error
+
+    def read_export(self) -> ExportDocument | None:
+        """Return what the export says that wrote the layout; None if it was none of ours.
+
+        Raises `ArchiveCorrupt`, `Unreadable`.
+        """
+        path = self.path / EXPORT_FILE
+        try:
+            with open_regular(self.inside(path)) as file:
+                return ExportDocument.parse(read_bounded(file, MAX_EXPORT_BYTES), str(self.path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno is None:
+                raise Unreadable(f"{path} can't be read: {error}") from error
+            raise read_error(error, str(path), damaged=ArchiveCorrupt) from error
+        except ValueError as error:
+            raise ArchiveCorrupt(f"{path} {error}") from error
 
     @property
     def _index_path(self) -> Path:

@@ -19,6 +19,7 @@ from ...errors import (
     printable,
 )
 from ...model import Descriptor, Digest, Manifest
+from ...model.export_document import ExportDocument
 from ...model.manifest import MANIFEST_TYPES
 from ...model.referrers import is_attached
 from ..threads import in_thread
@@ -79,6 +80,24 @@ class LayoutReader(ABC):
         Raises `BlobMissing`, `BlobCorrupt`, `Unreadable`, `Unavailable`.
         """
         await in_thread(self._check, manifest.blobs)
+
+    async def left_out(self) -> frozenset[Digest]:
+        """Return the blobs that an export has left out, since its receiver has them, and that are not here.
+
+        Raises `ArchiveCorrupt`, `Unreadable`.
+        """
+        return await in_thread(self._left_out)
+
+    def exports(self) -> Sequence[ExportDocument]:
+        """Return what the exports say that wrote this; none if none of ours did.
+
+        Blocks on the disk. Raises as `left_out`.
+        """
+        return ()
+
+    def _left_out(self) -> frozenset[Digest]:
+        wanted = {digest for each in self.exports() for digest in each.requires}
+        return frozenset(digest for digest in wanted if self._size(digest) is None)
 
     async def exists(self, blob: Descriptor) -> bool:
         """Return whether the blob is here, in its full size."""

@@ -237,10 +237,12 @@ class Appending:
         self._begun = False
         self._hashed = hashlib.sha256()
         self.size = 0
-        self.kept = 0  # bytes of it that were there before
 
     def take_over(self) -> bool:
-        """Hash the next bytes that an earlier run has left; return whether there may be more."""
+        """Hash the next bytes that an earlier run has left; return whether there may be more.
+
+        At the end of a piece it goes on with the next one.
+        """
         with self._lock:
             hashed = 0
             while not self._is_over and self._turn < len(self._places):
@@ -255,8 +257,12 @@ class Appending:
                 count = file.hash(self._hashed)
                 hashed += count
                 self.size += count
-                self.kept += count
             return False
+
+    @property
+    def left(self) -> int:
+        """Bytes that the piece lacks that is written; 0 at the end."""
+        return self._places[self._turn][0].left if self._turn < len(self._places) else 0
 
     def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Append `pieces`."""
@@ -288,7 +294,7 @@ class Appending:
         with self._lock:
             if not self._is_over:
                 self._reset(forget=True)
-                self._turn, self._begun, self.size, self.kept = 0, False, 0, 0
+                self._turn, self._begun, self.size = 0, False, 0
                 self._hashed = hashlib.sha256()
 
     def give_up(self, *, forget: bool) -> None:

@@ -18,6 +18,7 @@ from ...model.export_document import (
     Part,
     Volume,
 )
+from ...text.hint import Setting, step
 from ...text.sizes import size as shown
 from . import tar
 from .layout import VERSION
@@ -147,17 +148,30 @@ def _volumes(
     always: Mapping[Digest, int],
     split: int,
 ) -> tuple[list[VolumeFilePlan], ExportDocument]:
-    """Return the volumes, and the document with them in it."""
+    """Return the volumes, and the document with them in it. Raises `UsageError` if `split` is too small."""
+    if (found := _fitted(stem, head, document, sizes, always, split)) is not None:
+        return found
+    least = max(split, _LEAST_ROOM)
+    while _fitted(stem, head, document, sizes, always, least) is None:
+        least = (least * 2 + 999) // 1000 * 1000
+    raise UsageError(
+        f"volumes of {shown(split)} have no room for models: each has all manifests, and says what is in the others",
+        hint=step("make larger ones: ", Setting("split", f"{least // 1000}kB")),
+    )
+
+
+def _fitted(
+    stem: str,
+    head: bytes,
+    document: ExportDocument,
+    sizes: Mapping[Digest, int],
+    always: Mapping[Digest, int],
+    split: int,
+) -> tuple[list[VolumeFilePlan], ExportDocument] | None:
+    """As `_volumes`; None if `split` is too small."""
     fixed = len(head) + sum(map(tar.entry_size, always.values())) + len(tar.END)
     room = len(document.encode())
-    while True:
-        capacity = split - fixed - tar.entry_size(room)
-        if capacity < _LEAST_ROOM:
-            least = -(-(split - capacity + _LEAST_ROOM) // 1000)
-            raise UsageError(
-                f"volumes of {shown(split)} have no room: what is in each of them takes {shown(split - capacity)}",
-                hint=f"give larger ones: --split {least}kB at least",
-            )
+    while (capacity := split - fixed - tar.entry_size(room)) >= _LEAST_ROOM:
         packed = _packed(sizes, capacity)
         names = [f"{stem}.v{n:0{max(3, len(str(len(packed))))}}.tar" for n in range(1, len(packed) + 1)]
         files = [_file(name, head, pieces, always, room) for name, pieces in zip(names, packed, strict=True)]
@@ -167,6 +181,7 @@ def _volumes(
         if needed <= room:
             return files, document
         room = needed + needed // 16  # with less room for blobs, there may be more volumes to name
+    return None
 
 
 def _volume(file: VolumeFilePlan, pieces: Sequence[Piece]) -> Volume:

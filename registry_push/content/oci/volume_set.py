@@ -21,7 +21,6 @@ from ..threads import in_thread
 from .archive import MemberBody, OCIArchive
 from .index import REF_NAME, LayoutIndex
 from .layout import OCILayout
-from .layout_document import read_document
 from .reader import LayoutReader
 
 _TAR: Final = ".tar"
@@ -78,7 +77,7 @@ class VolumeSet(LayoutReader):
     def __init__(self, path: Path, carriers: Sequence[Carrier]) -> None:
         self.path = path
         self.carriers = tuple(carriers)
-        self._documents: list[ExportDocument] | None = None
+        self._exports: list[ExportDocument] | None = None
         self._known: _Where | None = None
         self._index: LayoutIndex | None = None
         self._reading = Lock()
@@ -96,17 +95,10 @@ class VolumeSet(LayoutReader):
         """The first volume's file, without its number, as places are written."""
         return f"oci-archive:{self.path}"
 
-    async def documents(self) -> Sequence[ExportDocument]:
-        """Return what the exports say that the carriers are of, those that we have exported.
-
-        Raises `ArchiveCorrupt` and as `OCIArchive.index`.
-        """
-        return await in_thread(self._read_documents)
-
     async def lacks(self) -> tuple[Lack, ...]:
         """Return which volumes are missing, for each export of which there are some. Raises as `documents`."""
         exports: dict[str, list[ExportDocument]] = {}
-        for document in await self.documents():
+        for document in await in_thread(self.exports):
             if document.volumes:
                 exports.setdefault(document.export, []).append(document)
         found = []
@@ -127,11 +119,6 @@ class VolumeSet(LayoutReader):
                 f"{what} missing beside {printable(lack.given)}: {printable(lack.words, limit=900)}",
                 hint="name all volumes of the export; or import what is here, and the rest later: --partial",
             )
-
-    async def requires(self) -> frozenset[Digest]:
-        """Return the blobs that the exports name and leave out, but for those that another carrier has."""
-        wanted = {digest for document in await self.documents() for digest in document.requires}
-        return frozenset([digest for digest in wanted if await in_thread(self._size, digest) is None])
 
     async def open(self, blob: Descriptor) -> BlobBody:
         """Return the body of `blob`. Raises `BlobMissing`, `BlobCorrupt` if its size is another, and as `index`."""
@@ -157,7 +144,7 @@ class VolumeSet(LayoutReader):
 
     async def given(self) -> frozenset[str]:
         """Return the files, by the names that the exports gave them, that are here."""
-        return frozenset(each.volume.file for each in await self.documents() if each.volumes)
+        return frozenset(each.volume.file for each in await in_thread(self.exports) if each.volumes)
 
     async def suspects(self, digest: Digest) -> tuple[str, ...]:
         """Return the paths of what has the blob, which is damaged, or the part of it that is.
@@ -170,16 +157,15 @@ class VolumeSet(LayoutReader):
     def _damaged(self, files: Sequence[str]) -> tuple[str, ...]:
         """Return those of `files` whose sums are wrong; else those whose sums are not known."""
         known: dict[tuple[str, int], Digest] = {}
-        for said in self._read_documents():
+        for said in self.exports():
             for number, volume in enumerate(said.volumes, 1):
                 if volume.sha256 is not None:
                     known[said.export, number] = volume.sha256
         wrong, unknown = [], []
         for each in self.carriers:
-            document = _document_of(each)
-            if str(each.path) not in files or document is None:
+            if str(each.path) not in files or not (own := each.exports()):
                 continue
-            expected = known.get((document.export, document.number))
+            expected = known.get((own[0].export, own[0].number))
             if expected is None:
                 unknown.append(str(each.path))
             elif sum_of(each.path) != expected:
@@ -198,18 +184,19 @@ class VolumeSet(LayoutReader):
         """Return the files that have the blob, or a part of it, as the exports say."""
         return (await in_thread(self._where)).files.get(digest, ())
 
-    def _read_documents(self) -> Sequence[ExportDocument]:
+    def exports(self) -> Sequence[ExportDocument]:
+        """Return what the exports say that the carriers are of, those that we have exported."""
         with self._reading:
-            if self._documents is None:
-                self._documents = [found for each in self.carriers if (found := _document_of(each)) is not None]
-            return self._documents
+            if self._exports is None:
+                self._exports = [found for each in self.carriers for found in each.exports()]
+            return self._exports
 
     def _parts(self, digest: Digest) -> tuple[Part, ...]:
         return self._where().parts.get(digest, ())
 
     def _where(self) -> _Where:
         if self._known is None:
-            self._known = _Where.of(self._read_documents())
+            self._known = _Where.of(self.exports())
         return self._known
 
     def _joined(self, blob: Descriptor, parts: Sequence[Part]) -> PartsBody:
@@ -288,10 +275,6 @@ def sum_of(path: Path) -> Digest:
             return Digest(hashlib.file_digest(file, "sha256").hexdigest())
     except OSError as error:
         raise read_error(error, str(path)) from error
-
-
-def _document_of(carrier: Carrier) -> ExportDocument | None:
-    return read_document(carrier) if isinstance(carrier, OCILayout) else carrier.document()
 
 
 def archive_at(path: Path) -> OCIArchive | VolumeSet:

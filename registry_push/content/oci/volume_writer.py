@@ -220,13 +220,11 @@ class VolumeWriter(LocalTarget):
         appending = Appending(self._places(blob.digest))
         is_wrong = False
         try:
-            while await in_thread(appending.take_over):
-                self._check_stop()
-            kept, is_right = appending.kept, await self._pour(appending, blob, body)
-            sent = blob.size - kept
-            if not is_right and kept:  # what was there may be wrong
+            sent, is_right = await self._pour(appending, blob, body)
+            if not is_right and sent < blob.size:  # what was there may be wrong
                 await in_thread(appending.restart)
-                sent, is_right = sent + blob.size, await self._pour(appending, blob, body)
+                again, is_right = await self._pour(appending, blob, body)
+                sent += again
             is_wrong = not is_right
         finally:
             await asyncio.shield(in_thread(appending.give_up, forget=is_wrong))
@@ -238,20 +236,31 @@ class VolumeWriter(LocalTarget):
     def _places(self, digest: Digest) -> list[tuple[VolumeFile, Entry]]:
         return [(self._files[number], entry) for number, entry in self.plan.places[digest]]
 
-    async def _pour(self, appending: Appending, blob: Descriptor, body: BlobBody) -> bool:
-        """Append what is missing of `body`; return whether the whole has the right digest."""
-        offset = appending.size
-        if (blocks := blocks_of(body, offset, blob.size - offset)) is not None:
+    async def _pour(self, appending: Appending, blob: Descriptor, body: BlobBody) -> tuple[int, bool]:
+        """Append what is missing of `body`, piece by piece.
 
-            def write(pieces: Sequence[bytes | memoryview]) -> None:
+        Return how many bytes that was, and whether the whole has the right digest.
+        """
+        sent = 0
+        while appending.size < blob.size:
+            while await in_thread(appending.take_over):
                 self._check_stop()
-                appending.write(pieces)
+            if length := appending.left:
+                pouring = self._pour_piece(appending, body, appending.size, length)
+                await unless_stopped(pouring, self._stop, self._when_stopped)
+                sent += length
+        return sent, await in_thread(appending.complete, blob.digest)
 
-            pouring = pour_blocks(blocks, blob.size - offset, write)
-        else:
-            pouring = pour(self._until_stopped(body.open(offset, blob.size - offset)), appending.write)
-        await unless_stopped(pouring, self._stop, self._when_stopped)
-        return await in_thread(appending.complete, blob.digest)
+    async def _pour_piece(self, appending: Appending, body: BlobBody, offset: int, length: int) -> None:
+        if (blocks := blocks_of(body, offset, length)) is None:
+            await pour(self._until_stopped(body.open(offset, length)), appending.write)
+            return
+
+        def write(pieces: Sequence[bytes | memoryview]) -> None:
+            self._check_stop()
+            appending.write(pieces)
+
+        await pour_blocks(blocks, length, write)
 
     async def _until_stopped(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         try:
