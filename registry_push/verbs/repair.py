@@ -12,6 +12,7 @@ from ..content.body import BytesBody
 from ..content.hashing_target import unmended
 from ..content.oci.archive import OCIArchive
 from ..content.oci.mending import ArchiveMender, LayoutMender
+from ..content.oci.volume_set import VolumeSet
 from ..content.ollama.mending import OllamaMender
 from ..content.progress import Progress
 from ..errors import (
@@ -111,7 +112,8 @@ def writer_at(place: Place, source: CopySource, stop: asyncio.Event) -> BlobWrit
         case LayoutPlace(path, _):
             return LayoutMender(Path(path), stop=stop)
         case ArchivePlace():
-            assert isinstance(source, LayoutSource) and isinstance(source.layout, OCIArchive), "it is this place's"
+            assert isinstance(source, LayoutSource), "it is this place's"
+            assert isinstance(source.layout, OCIArchive | VolumeSet), "it is this place's"
             return ArchiveMender(source.layout, stop)
         case RegistryPlace():
             raise AssertionError("it was refused")

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
+from msgspec import Struct
+
 from ...errors import (
     ArchiveCorrupt,
     BlobCorrupt,
@@ -92,9 +94,10 @@ class OCIArchive(LayoutReader):
             raise ArchiveCorrupt(f"{name} in {self.path} has {member.size} bytes, not {part.length}", hint=COPY_AGAIN)
         return MemberBody(file, member, name=f"part {part.number} of {part.digest} in {self.path}")
 
-    async def member_of(self, digest: Digest) -> Member | None:
-        """Return where the blob `digest` is; None if it is not here. Raises as `index`."""
-        return (await in_thread(self._contents))[1].get(path_of(digest))
+    def extents(self, digest: Digest) -> tuple[Extent, ...]:
+        """Return where the content of `digest` is; nowhere if it is not here. Blocks on the disk. Raises as `index`."""
+        member = self._contents()[1].get(path_of(digest))
+        return (Extent(self.path, member.offset, member.size),) if member is not None else ()
 
     def _contents(self) -> tuple[io.FileIO, Mapping[str, Member]]:
         """Return the open file, and where its members are. Raises `StoreNotFound`, `ArchiveCorrupt`, `UsageError`."""
@@ -161,10 +164,17 @@ class OCIArchive(LayoutReader):
         if self._index is not None:
             return self._index
         try:
-            self._index = LayoutIndex.parse(self._read_member("index.json"))
+            index = LayoutIndex.parse(self._read_member("index.json"))
         except ManifestCorrupt as error:
             raise ManifestCorrupt(f"{error.message} ({self.path})", hint=COPY_AGAIN) from error
-        return self._index
+        for export in self.exports():
+            if index.names != {(each.name, str(each.digest)) for each in export.manifests}:
+                raise ArchiveCorrupt(
+                    f"{self.path} is damaged: its index.json and its {EXPORT_FILE} have different models",
+                    hint=COPY_AGAIN,
+                )
+        self._index = index
+        return index
 
     def _read_blob(self, digest: Digest) -> bytes:
         if path_of(digest) not in self._contents()[1]:
@@ -192,6 +202,14 @@ class OCIArchive(LayoutReader):
         with self._lock:
             if self._opened is not None:
                 self._opened[0].close()
+
+
+class Extent(Struct, frozen=True):
+    """A stretch of a file, in bytes."""
+
+    path: Path
+    offset: int
+    size: int
 
 
 class MemberBody:

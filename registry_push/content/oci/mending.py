@@ -23,9 +23,9 @@ from ..pouring import pour, pour_blocks
 from ..spool import Spool
 from ..threads import in_thread
 from ..write_errors import writing
-from .archive import OCIArchive
+from .archive import Extent, OCIArchive
 from .layout import OCILayout
-from .tar_scan import Member
+from .volume_set import VolumeSet
 
 _FLAGS: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _ANEW: Final = "export or copy the models into a new archive"
@@ -41,12 +41,12 @@ class LayoutMender(OCILayout):
 
 
 class ArchiveMender:
-    """Overwrites broken content of `archive` in its place, which must have the content's size.
+    """Overwrites broken content of `archive`, or of several volumes, in its place, which must have the content's size.
 
     If that is cut, the content is as broken as before, and can be mended again.
     """
 
-    def __init__(self, archive: OCIArchive, stop: asyncio.Event) -> None:
+    def __init__(self, archive: OCIArchive | VolumeSet, stop: asyncio.Event) -> None:
         self._archive = archive
         self._stop = stop
 
@@ -56,11 +56,11 @@ class ArchiveMender:
         Raises `ArchiveCorrupt` if it has no place of its size, `BlobCorrupt` if the content has another digest,
         `Unwritable`, `Unavailable`, `Interrupted`, and what the body raises.
         """
-        member = await self._archive.member_of(blob.digest)
-        if member is None or member.size != blob.size:
-            has = "no place for it" if member is None else f"a place of {member.size} bytes for it"
+        extents = await in_thread(self._archive.extents, blob.digest)
+        if (room := sum(each.size for each in extents)) != blob.size:
+            has = f"a place of {room} bytes for it" if extents else "no place for it"
             raise ArchiveCorrupt(f"the archive has {has}, which can't be changed", hint=_ANEW)
-        place = await opened(lambda: _Place(self._archive.path, member))
+        place = await opened(lambda: _Place(extents))
         try:
             stopped = f"stopped while {self._archive.path} was mended"
             await unless_stopped(_filled(place, blob, body), self._stop, stopped)
@@ -80,39 +80,55 @@ async def _filled(place: _Place, blob: Descriptor, body: BlobBody) -> None:
 
 
 class _Place:
-    """The bytes of `member` in the archive at `path`, open for writing. Every method blocks on the disk.
+    """The bytes of `extents`, one after the other, open for writing. Every method blocks on the disk.
 
-    One lock keeps `close` from closing the file under a thread whose caller was cancelled.
+    One lock keeps `close` from closing the files under a thread whose caller was cancelled.
     """
 
-    def __init__(self, path: Path, member: Member) -> None:
-        self._path = path
-        self._member = member
+    def __init__(self, extents: Sequence[Extent]) -> None:
         self._lock = threading.Lock()
         self.running = RunningHash()
-        with writing(path):
-            self._descriptor: int | None = os.open(os.path.realpath(path), _FLAGS)
+        self._left = [*extents]  # where what comes next goes
+        self._descriptors: dict[Path, int] = {}
+        try:
+            for path in dict.fromkeys(each.path for each in extents):
+                with writing(path):
+                    self._descriptors[path] = os.open(os.path.realpath(path), _FLAGS)
+        except BaseException:  # nobody else closes the others
+            self.close()
+            raise
 
     def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Write what comes next. Raises `BlobCorrupt` if there is no more room for it."""
-        with self._lock, writing(self._path):
+        with self._lock:
             for piece in pieces:
-                if self._descriptor is None:
-                    return
-                if self.running.offset + len(piece) > self._member.size:
-                    raise BlobCorrupt(f"the content received for {self._path} is too long")
-                write_all(self._descriptor, piece, self._member.offset + self.running.offset)
-                self.running.take(self.running.offset, memoryview(piece))
+                rest = memoryview(piece)
+                while rest and self._descriptors:
+                    rest = self._written(rest)
+
+    def _written(self, rest: memoryview) -> memoryview:
+        """Write what of `rest` belongs into the next extent; return what is left of it."""
+        if not self._left:
+            raise BlobCorrupt(f"the content received for {', '.join(map(str, self._descriptors))} is too long")
+        extent = self._left.pop(0)
+        now = rest[: extent.size]
+        with writing(extent.path):
+            write_all(self._descriptors[extent.path], now, extent.offset)
+        self.running.take(self.running.offset, now)
+        if len(now) < extent.size:
+            self._left.insert(0, Extent(extent.path, extent.offset + len(now), extent.size - len(now)))
+        return rest[len(now) :]
 
     def sync(self) -> None:
         """Sync the content to the disk."""
-        with self._lock, writing(self._path):
-            if self._descriptor is not None:
-                os.fsync(self._descriptor)
+        with self._lock:
+            for path, descriptor in self._descriptors.items():
+                with writing(path):
+                    os.fsync(descriptor)
 
     def close(self) -> None:
-        """Close the file. Waits for a thread that is writing. Safe to call twice."""
+        """Close the files. Waits for a thread that is writing. Safe to call twice."""
         with self._lock:
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
+            for descriptor in self._descriptors.values():
+                os.close(descriptor)
+            self._descriptors.clear()

@@ -64,7 +64,7 @@ class VolumeWriter(LocalTarget):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.shield(in_thread(self._leave))
+        await asyncio.shield(in_thread(_leave, self._files))
 
     @property
     def origin(self) -> str:
@@ -186,7 +186,7 @@ class VolumeWriter(LocalTarget):
         try:
             await in_thread(self._open, files)
         except BaseException:  # cancelled too: the locks on them must go
-            await asyncio.shield(in_thread(_close, files))
+            await asyncio.shield(in_thread(_leave, files))
             raise
         self._files = files
 
@@ -301,14 +301,6 @@ class VolumeWriter(LocalTarget):
             finally:
                 spool.discard()
 
-    def _leave(self) -> None:
-        written = sum(file.there - len(file.plan.head) for file in self._files)
-        for file in self._files:
-            if written < WORTH_KEEPING:
-                file.remove()
-            else:
-                file.close()
-
 
 def _append_all(appending: Appending, manifest: Manifest) -> None:
     while appending.take_over():
@@ -320,9 +312,14 @@ def _append_all(appending: Appending, manifest: Manifest) -> None:
         appending.complete(manifest.digest)
 
 
-def _close(files: Sequence[VolumeFile]) -> None:
+def _leave(files: Sequence[VolumeFile]) -> None:
+    """Close `files`, and remove them if there is too little in them to be worth keeping."""
+    written = sum(file.there - len(file.plan.head) for file in files)
     for file in files:
-        file.close()
+        if written < WORTH_KEEPING:
+            file.remove()
+        else:
+            file.close()
 
 
 def named(index: LayoutIndex, manifest: Manifest, ref: str) -> LayoutIndex:
