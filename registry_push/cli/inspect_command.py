@@ -39,9 +39,12 @@ from .running import Outcome, run
 if TYPE_CHECKING:
     from ..content.oci.archive import OCIArchive
     from ..content.oci.layout import OCILayout
+    from ..content.oci.volume_set import VolumeSet
     from ..content.ollama.source import OllamaStore
     from ..registry.repository import Repository
     from ..verbs.sources import CopySource
+
+    AnyLayout = OCILayout | OCIArchive | VolumeSet
 
 # How many tags a message names.
 _MOST_TAGS: Final = 10
@@ -124,19 +127,19 @@ async def _look(text: str, wanted: Place, settings: Settings, show: Renderer, *,
 
 
 @asynccontextmanager
-async def _opened(place: LayoutPlace | ArchivePlace) -> AsyncIterator[OCILayout | OCIArchive]:
+async def _opened(place: LayoutPlace | ArchivePlace) -> AsyncIterator[AnyLayout]:
     if isinstance(place, LayoutPlace):
         from ..content.oci.layout import OCILayout
 
         yield OCILayout(Path(place.path))
         return
-    from ..content.oci.archive import OCIArchive
+    from ..content.oci.volume_set import archive_at
 
-    async with OCIArchive(Path(place.path)) as archive:
+    async with archive_at(Path(place.path)) as archive:
         yield archive
 
 
-async def _listing(text: str, layout: OCILayout | OCIArchive, refs: Iterable[str], show: Renderer) -> Outcome:
+async def _listing(text: str, layout: AnyLayout, refs: Iterable[str], show: Renderer) -> Outcome:
     """Return the models of a layout or an archive that has several. Raises the first one's error if none is readable.
 
     If only some of them are, the outcome has the others, and `SomeFailed`.
@@ -172,7 +175,7 @@ async def _listing(text: str, layout: OCILayout | OCIArchive, refs: Iterable[str
     return Outcome([*lines, "", printable(see)], {"place": text, "models": models}, lacking)
 
 
-async def _in_layout(text: str, layout: OCILayout | OCIArchive, ref: str | None) -> _Seen:
+async def _in_layout(text: str, layout: AnyLayout, ref: str | None) -> _Seen:
     from ..verbs.sources import LayoutSource
 
     name = await layout.full_name(ref) if ref is not None else None

@@ -220,6 +220,17 @@ class VolumeSet(LayoutReader):
         found = ((body for each in archives if (body := each.part(part)) is not None) for part in parts)
         return [next(each, None) for each in found]
 
+    def _missing(self, digest: Digest) -> BlobMissing:
+        given = {each.volume.file for each in self.exports() if each.volumes}
+        files = tuple(file for file in self._where().files.get(digest, ()) if file not in given)
+        if not files:
+            return super()._missing(digest)
+        return VolumeMissing(
+            f"{digest} is in {printable(', '.join(files[:_NAMED]), limit=400)}, which is not beside {self.path}",
+            files=files,
+            hint="bring it; or export again: the same models make the same bytes",
+        )
+
     def _read_index(self) -> LayoutIndex:
         if self._index is None:
             self._index = _joined_index(self.carriers)
@@ -279,7 +290,8 @@ class PartsBody:
                 continue
             if body is None:
                 files = tuple(self._files[part.number - 1 :])  # what is read after a gap is of no use yet
-                raise VolumeMissing(f"part {part.number} of {self._name} is missing", files=files)
+                file = printable(files[0], limit=200)
+                raise VolumeMissing(f"part {part.number} of {self._name} is in {file}, which is missing", files=files)
             async for piece in body.open(start - part.offset, stop - start):
                 yield piece
 
