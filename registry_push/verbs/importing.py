@@ -209,17 +209,17 @@ class _Importing:
         match self._to:
             case OllamaPlace():
                 folder = local_store(self._settings)
-                blobs = folder / "blobs"
+                any_blob = folder / "blobs" / "any"
             case LayoutPlace(path):
                 folder = Path(path)
-                blobs = folder / "blobs" / "sha256"
+                any_blob = folder / "blobs" / "sha256" / "any"
             case _:
                 return
         blobs = {blob: job for job in jobs for blob in job.blobs}
         needed = sum([blob.size for blob, job in blobs.items() if not await target_of(job.target).exists(blob)])
         if not needed:
             return
-        await in_thread(check_writable, blobs / "any")
+        await in_thread(check_writable, any_blob)
         free = await in_thread(free_bytes, folder)
         if free is not None and free < needed:
             raise Unavailable(

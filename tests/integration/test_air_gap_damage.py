@@ -1,4 +1,4 @@
-"""Media that are damaged, lost, mixed up or full: the real command says which file and what to do, and harms nothing."""
+"""Media that are damaged, lost, mixed up or full: the command says which file and what to do, and harms nothing."""
 
 from __future__ import annotations
 
