@@ -124,10 +124,17 @@ def _places_at(text: str) -> Iterable[LayoutPlace | ArchivePlace]:
 class _Source(LayoutSource):
     """The volumes. What is not in them is not missed here: the target is asked for it before anything is written."""
 
-    def __init__(self, volumes: VolumeSet) -> None:
+    def __init__(self, volumes: VolumeSet, *, partial: bool) -> None:
         super().__init__(volumes, volumes.origin, None)
         self._volumes = volumes
+        self._partial = partial
         self.check = self._check_sizes
+
+    async def names(self) -> tuple[AnyName, ...]:
+        """As `LayoutSource.names`. Raises `BlobMissing` if volumes are missing, unless they may be."""
+        if not self._partial:
+            await self._volumes.refuse_incomplete()
+        return await super().names()
 
     async def _check_sizes(self, manifest: Manifest) -> None:
         await in_thread(self._volumes.check_sizes, manifest.blobs)
@@ -153,7 +160,7 @@ class _Importing:
         """Open all of `places` as one."""
         files = [place for place in places if isinstance(place, LayoutPlace | ArchivePlace)]
         self._volumes = stores.volumes(files)
-        return [_Source(self._volumes)]
+        return [_Source(self._volumes, partial=self._partial)]
 
     async def before(self, plan: CopyPlan, target_of: TargetOf) -> None:
         """Check all that can be known before anything is written."""
@@ -162,8 +169,6 @@ class _Importing:
         for settled in plan.settled:
             if isinstance(settled, ModelFailed) and is_damage(settled.error):
                 raise settled.error
-        if not self._partial:
-            await volumes.refuse_incomplete()
         lacking = await lacking_of(plan.jobs, volumes, target_of)
         self._refuse_required(plan.jobs, lacking)
         if self._checks:

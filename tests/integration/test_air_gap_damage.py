@@ -203,15 +203,14 @@ async def test_a_missing_volume_is_named(gap: Gap, number: int) -> None:
 
 
 async def test_volumes_of_different_exports_are_told_apart(gap: Gap) -> None:
-    make_mixed_store(gap.store, [700 * KB, 200 * KB], name="gap/three")
-    await gap.export(*SPLIT, to="second/gap.tar", names=("gap/three",))
-    mixed = gap.folder / "mixed"
-    mixed.mkdir()
-    shutil.copy(gap.volumes[0], mixed / "a.tar")
-    shutil.copy(gap.folder / "second/gap.v002.tar", mixed / "b.tar")
-    refused = await gap.import_(mixed)
+    first = gap.volumes
+    make_mixed_store(gap.store, [700 * KB, 200 * KB], name=MODEL)  # a later version of it
+    await gap.export(*SPLIT, to="second/gap.tar")
+    shutil.copy(gap.folder / "second" / first[1].name, first[1])
+    refused = await gap.import_()
     assert refused.code == 3
-    assert "gap.v002.tar" in refused.err
+    assert f"missing beside {first[0].name}: {first[1].name}" in refused.err
+    assert f"the {first[1].name} that is here is of another export" in refused.err
     gap.check_untouched()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from ...errors import VolumeMissing
+from ...errors import VolumeMissing, printable
 from ...model.export_document import Part
 from .archive import MemberBody
 

@@ -116,9 +116,12 @@ class VolumeSet(LayoutReader):
         for lack in await self.lacks():
             count = len(lack.files)
             what = "1 volume is" if count == 1 else f"{count} volumes are"
+            hint = "name all volumes of the export; or import what is here, and the rest later: --partial"
+            given = await self.given()
+            if others := [file for file in lack.files if file in given]:
+                hint = f"the {printable(others[0])} that is here is of another export: bring the one of this export"
             raise BlobMissing(
-                f"{what} missing beside {printable(lack.given)}: {printable(lack.words, limit=900)}",
-                hint="name all volumes of the export; or import what is here, and the rest later: --partial",
+                f"{what} missing beside {printable(lack.given)}: {printable(lack.words, limit=900)}", hint=hint
             )
 
     async def open(self, blob: Descriptor) -> BlobBody:
