@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .api import (
+        Import,
         Settings,
+        VerifyReport,
         copy,
         copy_sync,
+        export,
+        export_sync,
+        import_,
+        import_sync,
         inventory,
         inventory_sync,
         open_store,
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
         push,
         push_sync,
         transfer,
+        verify,
+        verify_sync,
     )
     from .content.base import BlobBody
     from .content.oci.layout import OCILayout
@@ -40,6 +48,7 @@ if TYPE_CHECKING:
         BlobCorrupt,
         BlobMissing,
         ConnectionLost,
+        ContentDamaged,
         Denied,
         ForeignAddress,
         ForeignRealm,
@@ -85,6 +94,7 @@ if TYPE_CHECKING:
         UnsupportedManifest,
         Unwritable,
         UsageError,
+        VolumeMissing,
     )
     from .events import Event, ModelDone, ModelFailed, Sink
     from .model import Descriptor, Digest, Manifest, ModelName, Reference
@@ -116,6 +126,8 @@ _PLACES = {
     "Inventory": "model.inventory",
     **dict.fromkeys(("copy", "copy_sync", "open_store", "pull", "pull_sync", "push", "push_sync", "transfer"), "api"),
     **dict.fromkeys(("inventory", "inventory_sync"), "api"),
+    **dict.fromkeys(("VerifyReport", "verify", "verify_sync"), "api"),
+    **dict.fromkeys(("Import", "export", "export_sync", "import_", "import_sync"), "api"),
     "__version__": "version",
     **dict.fromkeys(
         (
@@ -123,6 +135,7 @@ _PLACES = {
             "BlobCorrupt",
             "BlobMissing",
             "ConnectionLost",
+            "ContentDamaged",
             "Denied",
             "ForeignAddress",
             "ForeignRealm",
@@ -167,6 +180,7 @@ _PLACES = {
             "UnsupportedDigest",
             "UnsupportedManifest",
             "UsageError",
+            "VolumeMissing",
         ),
         "errors",
     ),
@@ -191,6 +205,7 @@ __all__ = [
     "BlobCorrupt",
     "BlobMissing",
     "ConnectionLost",
+    "ContentDamaged",
     "Denied",
     "Descriptor",
     "Digest",
@@ -198,6 +213,7 @@ __all__ = [
     "ForeignAddress",
     "ForeignRealm",
     "Hint",
+    "Import",
     "IntegrityError",
     "Interrupted",
     "InvalidDigest",
@@ -252,9 +268,15 @@ __all__ = [
     "UnsupportedManifest",
     "Unwritable",
     "UsageError",
+    "VerifyReport",
+    "VolumeMissing",
     "__version__",
     "copy",
     "copy_sync",
+    "export",
+    "export_sync",
+    "import_",
+    "import_sync",
     "inventory",
     "inventory_sync",
     "open_store",
@@ -263,4 +285,6 @@ __all__ = [
     "push",
     "push_sync",
     "transfer",
+    "verify",
+    "verify_sync",
 ]

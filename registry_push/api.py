@@ -5,34 +5,38 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, fields
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from msgspec.structs import replace
-
+from .api_arguments import Models, in_our_words, listed, names, text, wording
 from .conversions import as_environ, as_path
-from .errors import RegistryPushError, UsageError, quoted
-from .events import Event, ModelFailed, Sink, Warned, ignore
-from .model import ModelName
+from .errors import UsageError, quoted
+from .events import Event, Sink, ignore
 from .model.inventory import Inventory
 from .setting import Setting
 from .settings import PathText
 from .settings import Settings as _Settings
-from .text.library_words import LibraryWords
+from .text.quantities import parse_size
 from .transfer.report import Report
 from .usual_folders import home_of, usual_state
 from .verbs.copy import copy as copy_all
+from .verbs.export import export as export_all
+from .verbs.importing import Import as Import
+from .verbs.importing import import_models as import_all
 from .verbs.inventory import inventory as inventory_of
 from .verbs.open_store import OpenStore
 from .verbs.open_store import open_store as open_place
 from .verbs.pull import pull as pull_all
 from .verbs.push import push as push_all
+from .verbs.verify import verify as verify_all
+from .verbs.verify_report import VerifyReport as VerifyReport
 
-Models = str | ModelName | Iterable[str | ModelName]
 Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Settings(_Settings):
     state_dir: Setting[PathText | None, Path | None] = Setting(as_path, usual_state)
 
     def __post_init__(self) -> None:
-        with _in_our_words():
+        with in_our_words():
             super().__post_init__()
 
 
@@ -76,29 +80,16 @@ async def push(
     the command does without flags: it finds the store, the key and the logins by the environment, and an interrupted
     push is resumed when it is repeated. Cancelling is safe.
     """
-    with _in_our_words():
+    with in_our_words():
         report = await push_all(
-            _names(models),
-            to=None if to is None else _text("to", to),
-            tags=[_text("tags", tag) for tag in _listed("tags", tags)],
+            names(models),
+            to=None if to is None else text("to", to),
+            tags=[text("tags", tag) for tag in listed("tags", tags)],
             dry_run=dry_run,
             settings=_checked(settings),
-            sink=_wording(sink),
+            sink=wording(sink),
         )
         return _without_error(report)
-
-
-def push_sync(
-    models: Models,
-    *,
-    to: str | None = None,
-    tags: str | Iterable[str] = (),
-    dry_run: bool = False,
-    settings: _Settings | None = None,
-    sink: Sink = ignore,
-) -> Report:
-    """`push` for programs without an event loop."""
-    return _run("push", lambda: push(models, to=to, tags=tags, dry_run=dry_run, settings=settings, sink=sink))
 
 
 async def pull(
@@ -114,10 +105,10 @@ async def pull(
     Returns and raises as `push`. Cancelling is safe: fetched bytes are kept, and no model appears before it is
     complete.
     """
-    texts = [_text("references", each) for each in _listed("references", references)]
-    name = None if name is None else _text("name", name)
-    with _in_our_words():
-        report = await pull_all(texts, name=name, dry_run=dry_run, settings=_checked(settings), sink=_wording(sink))
+    texts = [text("references", each) for each in listed("references", references)]
+    name = None if name is None else text("name", name)
+    with in_our_words():
+        report = await pull_all(texts, name=name, dry_run=dry_run, settings=_checked(settings), sink=wording(sink))
         return _without_error(report)
 
 
@@ -136,18 +127,101 @@ async def copy(
 
     Returns and raises as `push`. Cancelling is safe: copied content is kept, and every manifest is put last.
     """
-    with _in_our_words():
+    with in_our_words():
         report = await copy_all(
-            _text("source", source),
-            _text("target", target),
-            tags=[_text("tags", tag) for tag in _listed("tags", tags)],
-            referrers=None if referrers is None else _text("referrers", referrers),
-            require_referrer=None if require_referrer is None else _text("require_referrer", require_referrer),
+            text("source", source),
+            text("target", target),
+            tags=[text("tags", tag) for tag in listed("tags", tags)],
+            referrers=None if referrers is None else text("referrers", referrers),
+            require_referrer=None if require_referrer is None else text("require_referrer", require_referrer),
             dry_run=dry_run,
             settings=_checked(settings),
-            sink=_wording(sink),
+            sink=wording(sink),
         )
         return _without_error(report)
+
+
+async def verify(
+    places: str | Iterable[str],
+    *,
+    repair: str | None = None,
+    settings: _Settings | None = None,
+    sink: Sink = ignore,
+) -> VerifyReport:
+    """Read and hash all content of `places`; fetch what is broken, and nothing else, from the place `repair`.
+
+    Returns the report if every model is whole. Raises `ContentDamaged`, which carries it, if one is damaged; for a
+    place or model that can't be read as `push`. Cancelling is safe.
+    """
+    texts = [text("places", each) for each in listed("places", places)]
+    repair = None if repair is None else text("repair", repair)
+    with in_our_words():
+        report = await verify_all(texts, repair=repair, settings=_checked(settings), sink=wording(sink))
+        _without_error(report)
+        return report
+
+
+async def export(
+    models: Models,
+    to: str | Path,
+    *,
+    since: str | Iterable[str] = (),
+    split: int | str | None = None,
+    verify_medium: bool = False,
+    referrers: str | None = None,
+    dry_run: bool = False,
+    settings: _Settings | None = None,
+    sink: Sink = ignore,
+) -> Report:
+    """Export models to the archive or folder `to`, as the command does.
+
+    `since` are paths of inventories, or of earlier archives: what they name is left out. `split` is the most bytes of a
+    volume, or a text such as "4GB". Returns and raises as `push`. Cancelling is safe: the same call continues.
+    """
+    with in_our_words():
+        done = await export_all(
+            names(models),
+            str(to),
+            since=[text("since", each) for each in listed("since", since)],
+            split=parse_size(split) if isinstance(split, str) else split,
+            verify_medium=verify_medium,
+            referrers=referrers,
+            dry_run=dry_run,
+            settings=_checked(settings),
+            sink=wording(sink),
+        )
+        return _without_error(done.report)
+
+
+async def import_(
+    files: str | Iterable[str],
+    to: str,
+    *,
+    partial: bool = False,
+    check: bool = True,
+    referrers: str | None = None,
+    dry_run: bool = False,
+    settings: _Settings | None = None,
+    sink: Sink = ignore,
+) -> Import:
+    """Import what was exported, as the command does: archives, volumes or folders, read as one, to a place.
+
+    `Import.report` is as that of `push`; with `partial`, `Import.missing` names the volumes that models still wait for.
+    Raises as `push`. Cancelling is safe: copied content is kept.
+    """
+    with in_our_words():
+        done = await import_all(
+            [text("files", each) for each in listed("files", files)],
+            text("to", to),
+            partial=partial,
+            check=check,
+            referrers=referrers,
+            dry_run=dry_run,
+            settings=_checked(settings),
+            sink=wording(sink),
+        )
+        _without_error(done.report)
+        return done
 
 
 async def transfer(source: str, target: str, **options: Any) -> AsyncIterator[Event]:
@@ -179,109 +253,50 @@ async def inventory(place: str, *, settings: _Settings | None = None, sink: Sink
 
     Raises `StoreNotFound`, `ModelNotFound`, `UsageError`; cancelling is safe.
     """
-    with _in_our_words():
-        return await inventory_of(_text("place", place), settings=_checked(settings), sink=_wording(sink))
-
-
-def inventory_sync(place: str, *, settings: _Settings | None = None, sink: Sink = ignore) -> Inventory:
-    """`inventory` for programs without an event loop."""
-    return _run("inventory", lambda: inventory(place, settings=settings, sink=sink))
+    with in_our_words():
+        return await inventory_of(text("place", place), settings=_checked(settings), sink=wording(sink))
 
 
 def open_store(
     place: str, *, settings: _Settings | None = None, sink: Sink = ignore
 ) -> AbstractAsyncContextManager[OpenStore]:
     """Open a place for reading: `async with rp.open_store("oci:./models") as store`. See `OpenStore`."""
-    return _opened(open_place(_text("place", place), settings=_checked(settings), sink=_wording(sink)))
+    return _opened(open_place(text("place", place), settings=_checked(settings), sink=wording(sink)))
 
 
 @asynccontextmanager
 async def _opened(place: AbstractAsyncContextManager[OpenStore]) -> AsyncIterator[OpenStore]:
-    with _in_our_words():
+    with in_our_words():
         async with place as store:
             yield store
 
 
-def pull_sync(
-    references: str | Iterable[str],
-    *,
-    name: str | None = None,
-    dry_run: bool = False,
-    settings: _Settings | None = None,
-    sink: Sink = ignore,
-) -> Report:
-    """`pull` for programs without an event loop."""
-    return _run("pull", lambda: pull(references, name=name, dry_run=dry_run, settings=settings, sink=sink))
+def _blocking(function: Callable[Arguments, Coroutine[Any, Any, Result]]) -> Callable[Arguments, Result]:
+    """Return `function` for programs without an event loop."""
+    name = function.__name__
+
+    @wraps(function)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(function(*args, **kwargs))
+        raise UsageError(
+            f"{name}_sync was called inside a running event loop, as notebooks have one: use await rp.{name}(…)"
+        )
+
+    call.__name__ = call.__qualname__ = f"{name}_sync"
+    call.__doc__ = f"`{name}` for programs without an event loop."
+    return call
 
 
-def copy_sync(
-    source: str,
-    target: str,
-    *,
-    tags: str | Iterable[str] = (),
-    referrers: str | None = None,
-    require_referrer: str | None = None,
-    dry_run: bool = False,
-    settings: _Settings | None = None,
-    sink: Sink = ignore,
-) -> Report:
-    """`copy` for programs without an event loop."""
-    return _run(
-        "copy",
-        lambda: copy(
-            source,
-            target,
-            tags=tags,
-            referrers=referrers,
-            require_referrer=require_referrer,
-            dry_run=dry_run,
-            settings=settings,
-            sink=sink,
-        ),
-    )
-
-
-def _run(name: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work())
-    raise UsageError(
-        f"{name}_sync was called inside a running event loop, as notebooks have one: use await rp.{name}(…)"
-    )
-
-
-_WORDS: Final = LibraryWords(
-    {each.name for each in fields(_Settings)},
-    {each.name for each in fields(_Settings) if isinstance(each.default, bool)},
-)
-
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    """Name the arguments, instead of the command's flags, in the error that is raised, and in those of its report."""
-    try:
-        yield
-    except RegistryPushError as error:
-        for each in (error, *(failed.error for failed in getattr(getattr(error, "report", None), "failed", ()))):
-            each.worded(_WORDS.text, _WORDS.part)
-        raise
-
-
-def _wording(sink: Sink) -> Sink:
-    """Return `sink`, told of errors and warnings in the same words."""
-
-    def told(event: Event) -> None:
-        match event:
-            case ModelFailed():
-                event.error.worded(_WORDS.text, _WORDS.part)
-            case Warned(message=message, hint=hint):
-                event = replace(event, message=_WORDS.text(message), hint=_WORDS.text(hint) if hint else hint)
-            case _:
-                pass
-        sink(event)
-
-    return told
+push_sync = _blocking(push)
+pull_sync = _blocking(pull)
+copy_sync = _blocking(copy)
+export_sync = _blocking(export)
+import_sync = _blocking(import_)
+inventory_sync = _blocking(inventory)
+verify_sync = _blocking(verify)
 
 
 def _without_error(report: Report) -> Report:
@@ -296,28 +311,6 @@ def _checked(settings: object) -> _Settings:
     if not isinstance(settings, _Settings):
         raise UsageError(f"settings can't be {quoted(repr(type(settings).__name__))}", hint="give rp.Settings(…)")
     return settings
-
-
-def _names(models: Models) -> list[str]:
-    names = [models] if isinstance(models, str | ModelName) else _listed("models", models)
-    if not names:
-        raise UsageError("no models were named to be pushed", hint='give names or globs; every model is "*"')
-    # Names are never taken for globs or other kinds of places, whatever their host.
-    return [f"ollama:{name}" if isinstance(name, ModelName) else _text("models", name) for name in names]
-
-
-def _listed(what: str, values: object) -> list[object]:
-    if isinstance(values, str):
-        return [values]
-    if isinstance(values, bytes) or not isinstance(values, Iterable):
-        raise UsageError(f"{what} can't be {quoted(repr(values))}", hint="give text, or a list of it")
-    return list(values)
-
-
-def _text(what: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise UsageError(f"{what} can't be {quoted(repr(value))}", hint="give text, or a list of it")
-    return value
 
 
 # The room `transfer/` has the same name. Importing it, which has happened by now, makes it an attribute of the package.

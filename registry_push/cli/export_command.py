@@ -101,7 +101,7 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
             quiet=flags["quiet"],
         )
 
-    run({**flags, "no_resume": True}, work, verb=EXPORT, finishes=True)
+    run(flags, work, verb=EXPORT, finishes=True)
 
 
 def _with_files(outcome: Outcome, done: Export, *, dry_run: bool, quiet: bool) -> Outcome:

@@ -89,7 +89,7 @@ def command(files: tuple[str, ...], **flags: Any) -> None:
         outcome = outcome_of(done.report, IMPORT, dry_run=flags["dry_run"], quiet=flags["quiet"])
         return _with_missing(outcome, done, quiet=flags["quiet"])
 
-    run({**flags, "no_resume": True}, work, verb=IMPORT, finishes=True)
+    run(flags, work, verb=IMPORT, finishes=True)
 
 
 def _with_missing(outcome: Outcome, done: Import, *, quiet: bool) -> Outcome:

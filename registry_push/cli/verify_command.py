@@ -12,7 +12,7 @@ from ..events import as_json
 from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
 from .candidates import model_names
-from .render import VERIFY, Renderer, words
+from .render import VERIFY, Renderer, units, words
 from .running import Outcome, run
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def command(places: tuple[str, ...], repair: str | None, **flags: Any) -> None:
     Examples:
       registry-push verify ollama:
       registry-push verify oci-archive:models.tar registry:example.com/ai/llama
-      registry-push verify llama3.2:3b --repair registry:registry.ollama.ai/library/llama3.2:3b
+      registry-push verify llama:8b --repair registry:example.com/ai/llama:8b
     """
     from ..verbs.verify_request import check_verify
 
@@ -66,4 +66,13 @@ def _outcome(report: VerifyReport, *, quiet: bool) -> Outcome:
     }
     repaired = [finding for finding in report.findings if finding.repaired]
     lines = [words.repaired(each.broken, each.place) for each in repaired]
-    return Outcome([] if quiet else [*lines, *words.closing(report.models, VERIFY)], fields, report.error)
+    return Outcome([] if quiet else [*lines, *_closing(report)], fields, report.error)
+
+
+def _closing(report: VerifyReport) -> list[str]:
+    """Return `30 models: 28 whole, 1 damaged, 1 not verified`; nothing for a single model."""
+    whole, damaged, count = len(report.done), len(report.damaged), len(report.models)
+    if count < 2:
+        return []
+    counts = ((whole, "whole"), (damaged, "damaged"), (count - whole - damaged, "not verified"))
+    return [f"{units.count(count, 'model')}: {', '.join(f'{each:,} {what}' for each, what in counts if each)}"]

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
+from ..errors import RegistryPushError
 from ..events import Placement
 from ..model import Descriptor, Digest, Manifest
 
@@ -89,6 +90,20 @@ class LocalFile(ABC):
     @abstractmethod
     def check_size(self) -> None:
         """Raise `SourceChanged` if the size is not the one the file was opened with."""
+        ...
+
+
+class BodyInParts(ABC):
+    """A body of which parts may be missing just now."""
+
+    @abstractmethod
+    def until(self, offset: int) -> int:
+        """Return where the next missing part begins, from `offset` on; `offset` itself if its part is missing."""
+        ...
+
+    @abstractmethod
+    def missing(self, offset: int) -> RegistryPushError:
+        """Return the error for what can't be read without the part that has `offset`."""
         ...
 
 

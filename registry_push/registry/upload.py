@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from typing import Final
 
-from ..content.base import BlobBody
+from ..content.base import BlobBody, BodyInParts
 from ..content.progress import Progress
 from ..errors import (
     ConnectionLost,
@@ -92,7 +92,7 @@ class Upload:
                     group, self.blob, self.body, self.run_of.hasher, self.trust, exact=self.exact
                 )
                 while (request := self.session.next_request()) is not None:
-                    self._refuse_if_stopped(request)
+                    self._refuse_to_begin(request)
                     if isinstance(request, Parts):
                         self._content.hash_beside([span.stop for span in request.spans])
                         try:
@@ -161,7 +161,7 @@ class Upload:
         try:
             # Only a body takes a slot.
             async with self._slot(request):
-                self._refuse_if_stopped(request)  # it may have waited for its slot until now
+                self._refuse_to_begin(request)  # it may have waited for its slot until now
                 if request.span is not None:
                     self.progress.goes_on(request.span.start, self.session.trouble, anew=self.session.restarts > 0)
                     payload = self._payload(
@@ -197,7 +197,11 @@ class Upload:
         self.save(self.session.record)
         return None
 
-    def _refuse_if_stopped(self, request: UploadRequest | Parts) -> None:
+    def _refuse_to_begin(self, request: UploadRequest | Parts) -> None:
+        """Raise `Interrupted`, or the error of a part that is missing: before a request that would be cut."""
+        span = request.span if isinstance(request, UploadRequest) else None
+        if span is not None and isinstance(self.body, BodyInParts) and self.body.until(span.start) < span.stop:
+            raise self.body.missing(span.start)
         if self.run_of.stop.is_set() and begins_a_body(request):
             raise Interrupted(f"the upload of {self.blob.digest.short} was stopped between two requests")
 

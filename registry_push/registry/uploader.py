@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from ..content.base import BlobBody, LocalFile, Placed
+from ..content.base import BlobBody, BodyInParts, LocalFile, Placed
 from ..content.progress import Progress
 from ..errors import (
     BlobCorrupt,
@@ -21,6 +22,7 @@ from ..errors import (
     RemoteMismatch,
     SourceChanged,
     Unavailable,
+    VolumeMissing,
 )
 from ..events import Placement
 from ..model import Descriptor, UploadKey
@@ -145,6 +147,8 @@ class Uploader:
     ) -> Upload:
         """Return a new upload, with its session. `after` says why the one before does not count."""
         host, blob = self._host, task.blob
+        if isinstance(task.body, BodyInParts) and not plan.single:
+            plan = replace(plan, until=task.body.until(resume.offset if resume is not None else 0))
         if resume is not None and resume.offset and plan.whole is WholePut.FIRST:  # its line kept breaking
             plan = plan.in_chunks(WholePut.FIRST)
         writer = RecordWriter(
@@ -218,4 +222,4 @@ def _may_pass(error: RegistryPushError) -> bool:
     """
     if isinstance(error, RemoteMismatch | ProtocolViolation) and error.origin is Origin.SOURCE:
         return True
-    return isinstance(error, Interrupted | Unavailable | NotARegistry | NotAllowed)
+    return isinstance(error, Interrupted | Unavailable | NotARegistry | NotAllowed | VolumeMissing)

@@ -15,9 +15,11 @@ from ..model import HTTPOrigin
 from ..model.mapping import CopyTarget, parse_copy_target
 from ..model.place import Below, Exactly, Place, parse_place, spelt
 from ..settings import Settings
+from .copy_details import CopyDetails
 from .kept_options import LONGEST, Kept, is_path, kept_of, read_kept, with_kept
 
-_VERBS: Final = ("copy", "pull")
+_VERBS: Final = ("copy", "pull", "export", "import")
+_PLAIN: Final = CopyDetails()
 # Places of one command, and tags that it sets.
 _MOST: Final = 1000
 # Places that a message names.
@@ -37,6 +39,7 @@ class CopyRecord(Struct, frozen=True):
     tags: tuple[str, ...]
     referrers: str | None
     options: Kept
+    details: CopyDetails = _PLAIN
 
     @classmethod
     def of(
@@ -49,10 +52,12 @@ class CopyRecord(Struct, frozen=True):
         *,
         tags: Sequence[str],
         referrers: str | None,
+        details: CopyDetails = _PLAIN,
     ) -> Self:
         """Record that all of `sources` goes to `target`."""
         places, options = tuple(spelt(place, abspath) for place in sources), kept_of(settings)
-        return cls(verb, str(store.absolute()), places, spelt(target, abspath), tuple(tags), referrers, options)
+        to = spelt(target, abspath)
+        return cls(verb, str(store.absolute()), places, to, tuple(tags), referrers, options, details)
 
     @property
     def short(self) -> str:
@@ -76,13 +81,13 @@ class CopyRecord(Struct, frozen=True):
     def text(self) -> str:
         """The record as the journal stores it."""
         fields = [self.store, self.sources, self.target, self.tags, self.referrers, dict(self.options)]
-        return json.dumps({self.verb: fields})
+        return json.dumps({self.verb: [*fields, *([self.details.fields] if self.details != _PLAIN else [])]})
 
     @classmethod
     def read(cls, text: object) -> Self | None:
         """Return the record in `text`; None if it is none: another version or a damaged disk may have written it."""
         try:
-            [(verb, (store, sources, target, tags, referrers, options))] = json.loads(str(text)).items()
+            [(verb, (store, sources, target, tags, referrers, options, *more))] = json.loads(str(text)).items()
             if verb not in _VERBS or not is_path(store) or not _are_texts(sources, 1) or not _are_texts(tags, 0):
                 return None
             if not (referrers is None or _are_texts([referrers], 1)):
@@ -90,10 +95,10 @@ class CopyRecord(Struct, frozen=True):
             for source in sources:
                 parse_place(source)
             parse_copy_target(target)
-            kept = read_kept(options)
-            if kept is None:
+            kept, details = read_kept(options), CopyDetails.read(more[0] if more else {})
+            if kept is None or details is None or len(more) > 1:
                 return None
-            return cls(verb, store, tuple(sources), target, tuple(tags), referrers, kept)
+            return cls(verb, store, tuple(sources), target, tuple(tags), referrers, kept, details)
         except (ValueError, TypeError, AttributeError, RecursionError, UsageError, InvalidDigest):
             return None
 

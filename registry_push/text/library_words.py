@@ -12,7 +12,7 @@ from .hint import NamedPart, Setting, for_the_command
 _ARGUMENTS: Final[Mapping[str, str]] = {
     "as": "name",
     "tag": "tags",
-    **{name: name for name in ("to", "dry_run", "referrers", "require_referrer")},
+    **{name: name for name in ("to", "dry_run", "referrers", "require_referrer", "repair")},
 }
 # Fields of `Settings` whose flags have other names.
 _FIELDS: Final[Mapping[str, str]] = {

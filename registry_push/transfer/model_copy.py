@@ -114,7 +114,7 @@ class ModelCopy:
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None
         if self.context.stop.is_set():
-            raise Interrupted("stopped before all of it was there")
+            raise Interrupted("stopped before it was done")
 
     async def _work(self, lane: Iterator[Descriptor]) -> None:
         for blob in lane:

@@ -26,6 +26,7 @@ from ..model.place import (
 from ..model.referrers import is_attached
 from ..registry.registries import Registries
 from ..settings import Settings
+from ..state.copy_details import CopyDetails
 from ..state.copy_record import CopyRecord
 from ..state.journal import Journal
 from ..transfer.copy import Copier
@@ -95,9 +96,9 @@ def _as_it_is(_: AnyReference, target: CheckableTarget) -> CheckableTarget:
 class Variant(Struct, frozen=True):
     """How a command differs from a plain copy.
 
-    `verb` is recorded, to resume it. `writers` make the layouts and archives that are written, `sources` opens what is
-    read, and `before` looks at the plan before anything is written: it may change it, or raise. `target` wraps the
-    target of each model.
+    `verb` and `details` are recorded, to resume it. `writers` make the layouts and archives that are written, `sources`
+    opens what is read, and `before` looks at the plan before anything is written: it may change it, or raise. `target`
+    wraps the target of each model.
     """
 
     verb: str = "copy"
@@ -105,7 +106,7 @@ class Variant(Struct, frozen=True):
     sources: Callable[[Stores, Sequence[Place]], Sequence[CopySource]] = _each_of
     before: Callable[[CopyPlan, TargetOf], Awaitable[None]] = _as_planned
     target: Callable[[AnyReference, CheckableTarget], CheckableTarget] = _as_it_is
-    is_recorded: bool = True
+    details: CopyDetails = CopyDetails()
 
 
 _PLAIN: Final = Variant()
@@ -127,7 +128,14 @@ async def copy_each(
     check_login(settings.username, places, to)
     Proxies.of(settings.environ)  # raises for an unusable proxy before anything else is checked
     record = CopyRecord.of(
-        variant.verb, local_store(settings), places, to, settings, tags=options.tags, referrers=options.referrers
+        variant.verb,
+        local_store(settings),
+        places,
+        to,
+        settings,
+        tags=options.tags,
+        referrers=options.referrers,
+        details=variant.details,
     )
     if dry_run:
         settings, sink = dataclasses.replace(settings, state_dir=None), marked(sink)
@@ -150,7 +158,7 @@ async def copy_each(
         await plan.of(going)
         stores.expect(plan.jobs)
         await variant.before(plan, stores.target)
-        begins = _Beginning(shared.journal if variant.is_recorded else None, record)
+        begins = _Beginning(shared.journal, record)
         copier = _copier(
             plan, stores, shared, begins, variant=variant, dry_run=dry_run, settings=settings, sink=sink, stop=stop
         )

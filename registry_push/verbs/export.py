@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from os.path import abspath
 from pathlib import Path
 from typing import Final
 
@@ -29,13 +30,14 @@ from ..model.place import (
     spelt,
 )
 from ..settings import Settings
+from ..state.copy_details import CopyDetails
 from ..text.hint import Command, Setting, step
 from ..transfer.report import Report
 from .content_check import only_progress
 from .copy import Variant, copy_each
 from .copy_options import CopyOptions
 from .selection import Selection, names_of
-from .since import digests_since
+from .since import digests_since, since_path
 from .stores import Writers
 from .verify import verify
 
@@ -75,7 +77,8 @@ async def export(
     """
     settings = settings or Settings()
     target = export_target(to, split)
-    known = await digests_since(since)
+    receiver = [since_path(text) for text in since]
+    known = await digests_since(receiver)
     places = await _places(models, Selection(models, every, exclude), settings, sink)
     path = Path(target.path)
     archives: list[VolumeWriter] = []
@@ -88,7 +91,8 @@ async def export(
         return OCILayout(path, elsewhere=known, stop=stop)
 
     options = CopyOptions.of((), referrers, None, target)
-    variant = Variant("export", writers=Writers(layout, archive), is_recorded=False)
+    details = CopyDetails(since=tuple(map(abspath, receiver)), split=split, verify_medium=verify_medium)
+    variant = Variant("export", writers=Writers(layout, archive), details=details)
     report = await copy_each(
         places, target, options, variant=variant, dry_run=dry_run, settings=settings, sink=sink, stop=stop
     )
@@ -158,5 +162,8 @@ async def _places(texts: Sequence[str], selection: Selection, settings: Settings
             )
         return places
     store = open_store(settings)
-    wanted = Selection(local, selection.every or whole, selection.exclude)
+    every = selection.every or whole
+    if every and not local and not selection.exclude:
+        return [*places, OllamaPlace(None)]
+    wanted = Selection(local, every, selection.exclude)
     return [*places, *map(OllamaPlace, await names_of(store, wanted, sink))]

@@ -25,6 +25,7 @@ from ..model.place import (
     parse_place,
 )
 from ..settings import Settings
+from ..state.copy_details import CopyDetails
 from ..text.hint import Command, step
 from ..text.sizes import size as shown
 from ..transfer.dry_run import CheckableTarget
@@ -75,7 +76,13 @@ async def import_models(
     places = import_places(files)
     options = CopyOptions.of((), referrers, None, target)
     work = _Importing(target, settings, sink, stop, partial=partial, check=check)
-    variant = Variant("import", sources=work.sources, before=work.before, target=work.target, is_recorded=False)
+    variant = Variant(
+        "import",
+        sources=work.sources,
+        before=work.before,
+        target=work.target,
+        details=CopyDetails(partial=partial, check=check),
+    )
     report = await copy_each(
         places, target, options, variant=variant, dry_run=dry_run, settings=settings, sink=work.tell, stop=stop
     )

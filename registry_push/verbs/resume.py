@@ -47,7 +47,7 @@ from ..state.schema import Newer
 from ..text.hint import Command, Setting, step
 from ..transfer.job import PushJob
 from ..transfer.report import Report
-from .copy import carry_out_again
+from .carrying_on import carry_out_again
 from .push import carry_out
 from .selection import planned_model
 

@@ -23,15 +23,19 @@ _PREFIXES: Final = ("oci-archive:", "oci:")
 _LOOK: Final = 64
 
 
-async def digests_since(texts: Sequence[str]) -> frozenset[Digest]:
-    """Return every blob that the receiver has, by the inventories, archives or layouts at the paths `texts`.
+def since_path(text: str) -> Path:
+    """Return the path of an inventory, an archive or a layout, which may be written as a place."""
+    return Path(text.removeprefix(next((each for each in _PREFIXES if text.startswith(each)), "")))
+
+
+async def digests_since(paths: Sequence[Path]) -> frozenset[Digest]:
+    """Return every blob that the receiver has, by the inventories, archives or layouts at `paths`.
 
     What an archive names and left out itself counts too: its receiver had that. Raises `StoreNotFound` for a path where
     nothing is, `UsageError` for what is neither, and what reading it raises.
     """
     found: set[Digest] = set()
-    for text in texts:
-        path = Path(text.removeprefix(next((each for each in _PREFIXES if text.startswith(each)), "")))
+    for path in paths:
         found |= await _named_in(path)
     return frozenset(found)
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ..content.hashing import Hasher
 from ..content.hashing_target import Findings, HashingTarget, Verified
-from ..errors import ContentDamaged, ModelNotFound, RegistryPushError, StrayFile, unwrapped
+from ..errors import ArchiveCorrupt, ContentDamaged, ModelNotFound, RegistryPushError, StrayFile, unwrapped
 from ..events import Event, ManifestPushed, ModelDone, ModelFailed, RunStarted, Sink, Warned, ignore
 from ..http.proxies import Proxies
 from ..model import Digest
@@ -100,7 +100,9 @@ class _Run:
             try:
                 await self._plan(place)
             except RegistryPushError as error:
-                if len(places) == 1:
+                if isinstance(error, ArchiveCorrupt):
+                    error.hint = "export it again, or copy it again from where it came: it can't be repaired"
+                elif len(places) == 1:
                     raise
                 self._settled.append(ModelFailed(spelt(place, str), None, error))
         doubtful = self._doubtful()
@@ -130,6 +132,8 @@ class _Run:
 
     async def _plan(self, place: Place) -> None:
         plan = self._opened(place)
+        for lack in await plan.lacks():
+            self._sink(Warned(lack.words))
         items = await plan.items()
         self._settled += [each for each in items if isinstance(each, ModelFailed)]
         named = [each for each in items if isinstance(each, Item)]
@@ -178,7 +182,7 @@ class _Run:
                     self._note(plan, item, [each.blob.digest for each in broken])
                 else:
                     self._jobs[item.reference] = job
-                    self._note(plan, item, content_of(job))
+                    self._note(plan, item, [*(each.digest for each in job.manifests), *content_of(job)])
 
         new = [(plan, item) for plan, item in items if item.reference not in self._jobs]
         self._items |= {item.reference: (plan, item) for plan, item in new}

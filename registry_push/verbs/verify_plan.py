@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ..content.base import BlobBody
 from ..content.hashing_target import BrokenBody, HashingTarget, Verified, broken_by
+from ..content.oci.volume_set import Lack, VolumeSet
 from ..errors import (
     BlobMissing,
     ContentDamaged,
@@ -84,6 +85,11 @@ class PlacePlan:
 
     async def check(self, manifest: Manifest) -> None:
         """Do nothing: every blob is read."""
+
+    async def lacks(self) -> Sequence[Lack]:
+        """Return the volumes that are missing, of a set."""
+        layout = self.source.layout if isinstance(self.source, LayoutSource) else None
+        return await layout.lacks() if isinstance(layout, VolumeSet) else ()
 
     async def items(self) -> list[Item | ModelFailed]:
         """Return what is there. Raises `ModelNotFound` if that is nothing, `StoreNotFound`, `ArchiveCorrupt`."""

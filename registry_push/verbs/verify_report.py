@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..errors import ContentDamaged, RegistryPushError
+from ..errors import ContentDamaged, RegistryPushError, SomeFailed
 from ..model.broken_blob import BrokenBlob
 from ..transfer.report import Report
 
@@ -50,7 +50,10 @@ class VerifyReport(Report, frozen=True):
         """The run's error: that of a single model; for several `ContentDamaged`, if any is damaged, or `SomeFailed`."""
         damaged = self.damaged
         if not damaged or len(self.models) == 1:
-            return super().error
+            error = super().error
+            if isinstance(error, SomeFailed):
+                error.hint = "mend what is named above and run the same command again"
+            return error
         were = "is" if len(damaged) == 1 else "are"
         return ContentDamaged(
             f"{len(damaged)} of {len(self.models)} models {were} damaged: {', '.join(damaged)}",

@@ -174,6 +174,27 @@ async def test_volumes_one_at_a_time_in_any_order(near: Side, far: Side, disk: P
     assert same_stores(near.models, far.models)
 
 
+async def test_a_blob_arrives_at_a_registry_part_by_part(
+    near: Side, far: Side, disk: Path, docker_registry: DockerRegistry
+) -> None:
+    """Each part is a chunk of one upload, which the registry keeps from one run to the next."""
+    await near("export", "llama:8b", "--to", f"{disk}/all.tar", "--split", "10MB")
+    target, sent = f"registry:{docker_registry.host}/gap-parts/", list[tuple[int, int]]()
+    for number, file in enumerate(volumes(disk), 1):
+        done = (await far("import", file, "--to", target, "--partial", "--json")).events
+        waits = [*done[-1]["missing"].values()]
+        assert waits == ([[f"all.v00{n}.tar" for n in range(number + 1, 4)]] if number < 3 else [])
+        moved = [each["offset"] for each in done if each["event"] == "blob_progress" and each["size"] == 25 * MB]
+        [begun] = [
+            each["offset"] for each in done if each["event"] == "blob_started" and each["blob"]["size"] == 25 * MB
+        ]
+        sent.append((begun, moved[-1]))
+    assert [begun for begun, _ in sent] == [0, *(end for _, end in sent[:-1])], "nothing is sent twice"
+    raw = await far("inspect", "--raw", f"registry:{docker_registry.host}/gap-parts/llama:8b")
+    assert raw.out.encode() == near.manifests["llama:8b"]
+    await far("verify", f"registry:{docker_registry.host}/gap-parts/llama")
+
+
 async def test_a_dry_run_says_what_would_be_in_each_volume(near: Side, disk: Path) -> None:
     said = await near("export", "--all", "--to", f"{disk}/all.tar", "--split", "15MB", "--dry-run")
     assert [line.split()[0] for line in said.out.splitlines() if ".tar " in line and "→" not in line] == [

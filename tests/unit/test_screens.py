@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from registry_push.cli.main import group
-from registry_push.cli.render import Kind, renderer
-from registry_push.errors import ConnectionLost
+from registry_push.cli.render import PUSH, VERIFY, Kind, Verb, renderer
+from registry_push.errors import ConnectionLost, ContentDamaged
 from registry_push.events import (
     BlobDone,
     BlobRewound,
@@ -114,6 +114,26 @@ def a_wait(sink: Sink, clock: Clock) -> Iterator[None]:
     yield
 
 
+def a_verification(sink: Sink, clock: Clock) -> Iterator[None]:
+    broken, mended = blob("broken", GB), blob("mended", GB)
+    begin(sink, _BIG, broken, mended)
+    for each in (_BIG, broken, mended):
+        sink(BlobStarted(REPO, each, 0))
+    move(sink, clock, _BIG, 0, 2 * GB, rate=2e9, step=50 * MB)
+    move(sink, clock, broken, 0, GB, rate=2e9, step=50 * MB)
+    yield
+    sink(BlobDone(REPO, broken, Placement.DAMAGED, 0))
+    sink(BlobDone(REPO, mended, Placement.REPAIRED, GB))
+    move(sink, clock, _BIG, 2 * GB, 30 * GB, rate=2e9, step=50 * MB)
+    yield
+    sink(BlobDone(REPO, _BIG, Placement.UPLOADED, _BIG.size))
+    error = ContentDamaged(
+        f"me/big:latest is damaged: the content of model blob {broken.digest} hashes to {MANIFEST}",
+        hint="mend it: registry-push verify me/big:latest --repair registry:registry.ollama.ai/me/big:latest",
+    )
+    sink(ModelFailed("me/big:latest", TARGET, error))
+
+
 def a_dry_run(sink: Sink, clock: Clock) -> Iterator[None]:
     small = blob("params", 12, "params")
     size = _BIG.size + small.size
@@ -136,7 +156,13 @@ SCENES: Final[tuple[Scene, ...]] = (
     a_resume,
     a_wait,
     a_dry_run,
+    a_verification,
 )
+
+
+def verb_of(scene: Scene) -> Verb:
+    """The verb of the command that shows such a scene."""
+    return VERIFY if scene is a_verification else PUSH
 
 
 def check(name: str, seen: str) -> None:
@@ -152,7 +178,7 @@ def check(name: str, seen: str) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_a_terminal_shows_what_was_recorded(scene: Scene, width: int) -> None:
-    screen = Screen(width, 24)
+    screen = Screen(width, 24, verb=verb_of(scene))
     looks = list[str]()
     with screen.bars as sink:
         for _ in scene(sink, screen.clock):
@@ -170,14 +196,16 @@ def test_a_terminal_shows_what_was_recorded(scene: Scene, width: int) -> None:
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_a_log_shows_what_was_recorded(scene: Scene) -> None:
     clock, err, out = Clock(), io.StringIO(), io.StringIO()
-    with renderer(Kind.PLAIN, err, out, clock=clock) as sink:
+    with renderer(Kind.PLAIN, err, out, clock=clock, verb=verb_of(scene)) as sink:
         for _ in scene(sink, clock):
             pass
     check(f"{scene.__name__}-log", f"{err.getvalue()}── stdout\n{out.getvalue()}")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("arguments", [("--help",), ("push", "--help"), ("resume", "--help"), ("serve", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("push", "--help"), ("resume", "--help"), ("serve", "--help"), ("verify", "--help")]
+)
 def test_the_help_shows_what_was_recorded(arguments: tuple[str, ...], width: int) -> None:
     result = CliRunner().invoke(group, list(arguments), prog_name="registry-push", terminal_width=width, color=False)
     assert result.exit_code == 0
@@ -187,5 +215,9 @@ def test_the_help_shows_what_was_recorded(arguments: tuple[str, ...], width: int
 
 def test_nothing_else_was_recorded() -> None:
     scenes = {f"{scene.__name__}-{width}" for scene in SCENES for width in (*WIDTHS, "log")}
-    helps = {f"{name}-{width}" for name in ("help", "push-help", "resume-help", "serve-help") for width in WIDTHS}
+    helps = {
+        f"{name}-{width}"
+        for name in ("help", "push-help", "resume-help", "serve-help", "verify-help")
+        for width in WIDTHS
+    }
     assert {path.stem for path in SCREENS.glob("*.txt")} == scenes | helps

@@ -78,7 +78,7 @@ def closing(models: Sequence[ModelDone | ModelFailed], verb: Verb = PUSH) -> lis
     counts = (
         (len(done) - there, f"would be {verb.done}" if dry_run else verb.done),
         (there, "there already"),
-        (len(models) - len(done) - left, verb.failed),
+        (len(models) - len(done) - left, "failed"),
         (left, "not begun"),
     )
     facts = ", ".join(f"{number:,} {what}" for number, what in counts if number)

@@ -1,4 +1,4 @@
-"""`PartsBody`: a blob that is cut, read from all of its parts."""
+"""`PartsBody`: a blob that lies in parts in several volumes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 
 from ...errors import VolumeMissing, printable
 from ...model.export_document import Part
+from ..base import BodyInParts
 from .archive import MemberBody
 
 
-class PartsBody:
-    """A blob that lies in parts in several archives. Implements `BlobBody`. A part may be missing: None."""
+class PartsBody(BodyInParts):
+    """A blob whose `parts` lie in `files`. The bodies of parts that are missing are None. Implements `BlobBody`."""
 
     def __init__(
         self, parts: Sequence[Part], bodies: Sequence[MemberBody | None], *, files: Sequence[str], name: str
@@ -30,6 +31,18 @@ class PartsBody:
         """Whether every part is there."""
         return all(body is not None for body in self._bodies)
 
+    def until(self, offset: int) -> int:
+        """Return where the next missing part begins, from `offset` on."""
+        gaps = (part for part, body in zip(self._parts, self._bodies, strict=True) if body is None)
+        return next((max(offset, gap.offset) for gap in gaps if gap.offset + gap.length > offset), self.size)
+
+    def missing(self, offset: int) -> VolumeMissing:
+        """Return the error for the part that has `offset`; what is after a gap is of no use yet."""
+        number = next(part.number for part in self._parts if offset < part.offset + part.length)
+        files = tuple(self._files[number - 1 :])
+        file = printable(files[0], limit=200)
+        return VolumeMissing(f"part {number} of {self._name} is in {file}, which is missing", files=files)
+
     async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
         """Yield `length` bytes from `offset`. Raises `VolumeMissing` at a part that is not there."""
         end = offset + length
@@ -38,9 +51,7 @@ class PartsBody:
             if start >= stop:
                 continue
             if body is None:
-                files = tuple(self._files[part.number - 1 :])  # what is read after a gap is of no use yet
-                file = printable(files[0], limit=200)
-                raise VolumeMissing(f"part {part.number} of {self._name} is in {file}, which is missing", files=files)
+                raise self.missing(start)
             async for piece in body.open(start - part.offset, stop - start):
                 yield piece
 

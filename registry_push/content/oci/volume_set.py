@@ -41,7 +41,10 @@ class Lack(Struct, frozen=True):
     @property
     def words(self) -> str:
         """For a message."""
-        return ", ".join(self.files[:_NAMED]) + (", …" if len(self.files) > _NAMED else "")
+        count = len(self.files)
+        what = "1 volume is" if count == 1 else f"{count} volumes are"
+        named = ", ".join(self.files[:_NAMED]) + (", …" if count > _NAMED else "")
+        return printable(f"{what} missing beside {self.given}: {named}", limit=900)
 
 
 class _Where(Struct, frozen=True):
@@ -112,17 +115,13 @@ class VolumeSet(LayoutReader):
         return tuple(found)
 
     async def refuse_incomplete(self) -> None:
-        """Raise `BlobMissing` if volumes are missing, naming them."""
+        """Raise `VolumeMissing` if volumes are missing, naming them."""
         for lack in await self.lacks():
-            count = len(lack.files)
-            what = "1 volume is" if count == 1 else f"{count} volumes are"
             hint = "name all volumes of the export; or import what is here, and the rest later: --partial"
             given = await self.given()
             if others := [file for file in lack.files if file in given]:
                 hint = f"the {printable(others[0])} that is here is of another export: bring the one of this export"
-            raise BlobMissing(
-                f"{what} missing beside {printable(lack.given)}: {printable(lack.words, limit=900)}", hint=hint
-            )
+            raise VolumeMissing(lack.words, files=lack.files, hint=hint)
 
     async def open(self, blob: Descriptor) -> BlobBody:
         """Return the body of `blob`. Raises `BlobMissing`, `BlobCorrupt` if its size is another, and as `index`."""

@@ -64,7 +64,7 @@ class ChunkPlan(Struct, frozen=True):
 
     `limit` is the most that the host takes in a chunk, `least` the least, but for the last chunk; `adapts`: chunks may
     adapt to the line; `is_equal`: the registry wants all chunks alike; `last_in_put`: the last of several chunks is
-    sent in the closing PUT.
+    sent in the closing PUT; `until`: the content that is here ends before this byte, and a chunk does too.
     """
 
     size: int
@@ -76,6 +76,7 @@ class ChunkPlan(Struct, frozen=True):
     whole: WholePut = WholePut.SMALL
     least: int = 0
     last_in_put: bool = False
+    until: int | None = None
 
     @classmethod
     def for_blob(
@@ -194,6 +195,8 @@ class ChunkPlan(Struct, frozen=True):
             stop = min(self.size, offset + (self.limit or self.size))
         if self.size - stop == 1 and self.chunk > 2 and not self.is_equal:
             stop -= 1
+        if self.until is not None and offset < self.until < stop:
+            stop = self.until
         return Span(offset, stop)
 
 
