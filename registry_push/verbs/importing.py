@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ..content.oci.volume_set import VolumeSet
 from ..content.threads import in_thread
-from ..content.write_errors import free_bytes
+from ..content.write_errors import check_writable, free_bytes
 from ..errors import BlobMissing, StoreNotFound, Unavailable, UsageError, VolumeMissing, printable, quoted
 from ..events import Event, ModelFailed, Sink, Warned, ignore
 from ..model import Digest, Manifest, ModelName
@@ -38,6 +38,7 @@ from .copy_plan import CopyPlan
 from .lacking import Incomplete, Lack, lacking_of
 from .sources import CopySource, LayoutSource
 from .stores import Stores, local_store
+from .verify_plan import is_damage
 
 _TAR: Final = ".tar"
 # Digests that a message names; `--json` has all.
@@ -130,10 +131,17 @@ def _places_at(text: str) -> Iterable[LayoutPlace | ArchivePlace]:
 class _Source(LayoutSource):
     """The volumes. What is not in them is not missed here: the target is asked for it before anything is written."""
 
-    def __init__(self, volumes: VolumeSet) -> None:
+    def __init__(self, volumes: VolumeSet, *, partial: bool) -> None:
         super().__init__(volumes, volumes.origin, None)
         self._volumes = volumes
+        self._partial = partial
         self.check = self._check_sizes
+
+    async def names(self) -> tuple[AnyName, ...]:
+        """As `LayoutSource.names`. Raises `BlobMissing` if volumes are missing, unless they may be."""
+        if not self._partial:
+            await self._volumes.refuse_incomplete()
+        return await super().names()
 
     async def _check_sizes(self, manifest: Manifest) -> None:
         await in_thread(self._volumes.check_sizes, manifest.blobs)
@@ -159,19 +167,20 @@ class _Importing:
         """Open all of `places` as one."""
         files = [place for place in places if isinstance(place, LayoutPlace | ArchivePlace)]
         self._volumes = stores.volumes(files)
-        return [_Source(self._volumes)]
+        return [_Source(self._volumes, partial=self._partial)]
 
     async def before(self, plan: CopyPlan, target_of: TargetOf) -> None:
         """Check all that can be known before anything is written."""
         volumes = self._volumes
         assert volumes is not None, "it is open"
-        if not self._partial:
-            await volumes.refuse_incomplete()
+        for settled in plan.settled:
+            if isinstance(settled, ModelFailed) and is_damage(settled.error):
+                raise settled.error
         lacking = await lacking_of(plan.jobs, volumes, target_of)
         self._refuse_required(plan.jobs, lacking)
         if self._checks:
             await check_content(plan, volumes, sink=self._sink, stop=self._stop)
-        await self._check_room(plan.jobs, target_of)
+        await self._check_disk(plan.jobs, target_of)
         for n, job in enumerate(plan.jobs):
             if absent := lacking[job.target].absent:
                 plan.jobs[n] = PartialJob.of(job, frozenset(await self._never([*absent])))
@@ -207,17 +216,22 @@ class _Importing:
             ),
         )
 
-    async def _check_room(self, jobs: Sequence[AnyJob], target_of: TargetOf) -> None:
-        """Raise `Unavailable` if the disk of a local target has too little room."""
+    async def _check_disk(self, jobs: Sequence[AnyJob], target_of: TargetOf) -> None:
+        """Raise `Unavailable` if the disk of a local target has too little room, `Unwritable` if it takes nothing."""
         match self._to:
             case OllamaPlace():
                 folder = local_store(self._settings)
+                any_blob = folder / "blobs" / "any"
             case LayoutPlace(path):
                 folder = Path(path)
+                any_blob = folder / "blobs" / "sha256" / "any"
             case _:
                 return
         blobs = {blob: job for job in jobs for blob in job.blobs}
         needed = sum([blob.size for blob, job in blobs.items() if not await target_of(job.target).exists(blob)])
+        if not needed:
+            return
+        await in_thread(check_writable, any_blob)
         free = await in_thread(free_bytes, folder)
         if free is not None and free < needed:
             raise Unavailable(

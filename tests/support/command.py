@@ -28,13 +28,15 @@ class Finished:
         return checked(self.out)
 
 
-async def start_command(*arguments: str, home: Path, **variables: str) -> asyncio.subprocess.Process:
-    """`registry-push arguments…`, under way."""
+async def start_command(
+    *arguments: str, home: Path, module: str = "registry_push", **variables: str
+) -> asyncio.subprocess.Process:
+    """`registry-push arguments…`, under way; `module` is what runs it."""
     environment = {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **variables}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "registry_push",
+        module,
         *arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -170,10 +170,17 @@ class OCIArchive(LayoutReader):
         if self._index is not None:
             return self._index
         try:
-            self._index = LayoutIndex.parse(self._read_member("index.json"))
+            index = LayoutIndex.parse(self._read_member("index.json"))
         except ManifestCorrupt as error:
             raise ManifestCorrupt(f"{error.message} ({self.path})", hint=COPY_AGAIN) from error
-        return self._index
+        for export in self.exports():
+            if index.names != {(each.name, str(each.digest)) for each in export.manifests}:
+                raise ArchiveCorrupt(
+                    f"{self.path} is damaged: its index.json and its {EXPORT_FILE} have different models",
+                    hint=COPY_AGAIN,
+                )
+        self._index = index
+        return index
 
     def _read_blob(self, digest: Digest) -> bytes:
         if path_of(digest) not in self._contents()[1]:

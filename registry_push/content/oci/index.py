@@ -63,6 +63,11 @@ class LayoutIndex(Struct, frozen=True, dict=True):
         )
         return tuple(dict.fromkeys(names))
 
+    @property
+    def names(self) -> frozenset[tuple[str, str]]:
+        """Every name, with the digest that it has here."""
+        return frozenset((name, str(each.get("digest"))) for each in self.entries if (name := _name(each)) is not None)
+
     def named(self, ref: str) -> Descriptor | None:
         """Return what is under the name `ref`; the last entry counts.
 

@@ -118,11 +118,11 @@ class VolumeSet(LayoutReader):
     async def refuse_incomplete(self) -> None:
         """Raise `VolumeMissing` if volumes are missing, naming them."""
         for lack in await self.lacks():
-            raise VolumeMissing(
-                lack.words,
-                files=lack.files,
-                hint="name all volumes of the export; or import what is here, and the rest later: --partial",
-            )
+            hint = "name all volumes of the export; or import what is here, and the rest later: --partial"
+            given = await self.given()
+            if others := [file for file in lack.files if file in given]:
+                hint = f"the {printable(others[0])} that is here is of another export: bring the one of this export"
+            raise VolumeMissing(lack.words, files=lack.files, hint=hint)
 
     async def open(self, blob: Descriptor) -> BlobBody:
         """Return the body of `blob`. Raises `BlobMissing`, `BlobCorrupt` if its size is another, and as `index`."""
@@ -237,10 +237,17 @@ class VolumeSet(LayoutReader):
         return self._index
 
     def _read_blob(self, digest: Digest) -> bytes:
+        """As `LayoutReader._read_blob`. Every volume has every manifest, so that one that is damaged is no loss."""
+        found: bytes | None = None
         for each in self.carriers:
             if each._size(digest) is not None:
-                return each._read_blob(digest)
-        raise self._missing(digest)
+                content = each._read_blob(digest)
+                if Digest.of(content) == digest:
+                    return content
+                found = found if found is not None else content
+        if found is None:
+            raise self._missing(digest)
+        return found
 
     def _size(self, digest: Digest) -> int | None:
         for each in self.carriers:

@@ -17,7 +17,7 @@ from ...text.sizes import size
 from ..base import BlobBody, Placed, Traits
 from ..blocks import blocks_of
 from ..local_target import LocalTarget
-from ..partial_file import WORTH_KEEPING
+from ..partial_file import WORTH_KEEPING, PartialFile
 from ..pouring import closed, pour, pour_blocks
 from ..spool import Spool, sync_folder
 from ..threads import in_thread
@@ -64,7 +64,7 @@ class VolumeWriter(LocalTarget):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.shield(in_thread(self._leave))
+        await asyncio.shield(in_thread(_leave, self._files))
 
     @property
     def origin(self) -> str:
@@ -186,7 +186,7 @@ class VolumeWriter(LocalTarget):
         try:
             await in_thread(self._open, files)
         except BaseException:  # cancelled too: the locks on them must go
-            await asyncio.shield(in_thread(_close, files))
+            await asyncio.shield(in_thread(_leave, files))
             raise
         self._files = files
 
@@ -291,21 +291,15 @@ class VolumeWriter(LocalTarget):
             sync_folder(self.path.parent)
 
     def _write_sums(self, text: str) -> None:
-        spool = Spool(self.path.parent)
+        # By this name a killed export finds it again.
+        partial = PartialFile(self.sums_path.with_name(f"{self.sums_path.name}.partial"))
         with writing(self.sums_path):
+            spool = partial if partial.begin(0) else Spool(self.path.parent)
             try:
                 spool.write(text.encode())
                 spool.commit(self.sums_path)
             finally:
                 spool.discard()
-
-    def _leave(self) -> None:
-        written = sum(file.there - len(file.plan.head) for file in self._files)
-        for file in self._files:
-            if written < WORTH_KEEPING:
-                file.remove()
-            else:
-                file.close()
 
 
 def _append_all(appending: Appending, manifest: Manifest) -> None:
@@ -318,9 +312,14 @@ def _append_all(appending: Appending, manifest: Manifest) -> None:
         appending.complete(manifest.digest)
 
 
-def _close(files: Sequence[VolumeFile]) -> None:
+def _leave(files: Sequence[VolumeFile]) -> None:
+    """Close `files`, and remove them if there is too little in them to be worth keeping."""
+    written = sum(file.there - len(file.plan.head) for file in files)
     for file in files:
-        file.close()
+        if written < WORTH_KEEPING:
+            file.remove()
+        else:
+            file.close()
 
 
 def named(index: LayoutIndex, manifest: Manifest, ref: str) -> LayoutIndex:
