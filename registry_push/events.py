@@ -36,12 +36,17 @@ class _Told(Struct, frozen=True, kw_only=True):
 
 
 class RunStarted(_Told, frozen=True):
-    """Always first. `size` counts each digest of a repository once, in bytes."""
+    """Always first. `size` counts each digest of a repository once, in bytes.
+
+    A check before or after the transfer is a run of its own, with a `phase`: `checking` what is read, or `verifying`
+    what was written.
+    """
 
     name: ClassVar = "run_started"
     models: int
     blobs: int
     size: int
+    phase: str = ""
 
 
 class ModelStarted(_Told, frozen=True):

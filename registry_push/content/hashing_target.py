@@ -16,7 +16,7 @@ from ..model import Descriptor, Digest, Manifest
 from ..model.broken_blob import BrokenBlob, Problem, described
 from ..pauses import unless_stopped
 from ..text.hint import Hint
-from .base import BlobBody, LocalFile, Placed, Traits
+from .base import BlobBody, Placed, Traits
 from .blocks import blocks_of
 from .hashing import Hasher, RunningHash
 from .local_target import LocalTarget
@@ -158,10 +158,8 @@ class HashingTarget(LocalTarget):
             end = min(body.size, running.offset + _STEP)
             if isinstance(body, MemberBody):
                 await self._at.hasher.finish_span(body.file, body.offset, running, end=end, name=body.name)
-            elif isinstance(body, LocalFile):
-                await self._at.hasher.finish(body, running, end=end)
             else:
-                await self._at.hasher.finish(body, running)
+                await self._at.hasher.finish(body, running, end=end)
             progress.moved(running.offset)
 
 

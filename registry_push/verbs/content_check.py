@@ -6,12 +6,14 @@ import asyncio
 import os
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from ..content.base import BlobBody
 from ..content.hashing import Hasher
 from ..content.hashing_target import BrokenBody, Findings, HashingTarget, Verified
 from ..content.oci.volume_set import VolumeSet
 from ..errors import BlobMissing, ContentDamaged, IntegrityError, Interrupted, printable
-from ..events import BlobProgress, BlobStarted, Event, RunStarted, Sink
+from ..events import BlobDone, BlobProgress, BlobStarted, Event, Placement, RunStarted, Sink
 from ..model import Descriptor, Manifest
 from ..model.broken_blob import BrokenBlob, described
 from ..text.hint import Hint
@@ -40,7 +42,9 @@ async def check_content(plan: CopyPlan, volumes: VolumeSet, *, sink: Sink, stop:
         return HashingTarget(at, job.called, [blob.digest for blob in job.blobs], hint=_hint, look_again=_nothing)
 
     try:
-        report = await Copier(lambda _: _Checked(volumes), target_of, only_progress(sink), stop=stop).copy(jobs)
+        report = await Copier(lambda _: _Checked(volumes), target_of, only_progress(sink, "checking"), stop=stop).copy(
+            jobs
+        )
     finally:
         hasher.close()
     stopped = [each.error for each in report.failed if isinstance(each.error, Interrupted)]
@@ -83,11 +87,16 @@ async def _nothing() -> None:
     """Look at nothing again: nobody writes to what is imported."""
 
 
-def only_progress(sink: Sink) -> Sink:
+def only_progress(sink: Sink, phase: str) -> Sink:
     """Return a sink that passes on how far a check is, and nothing that would be taken for the command's result."""
 
     def told(event: Event) -> None:
-        if isinstance(event, RunStarted | BlobStarted | BlobProgress):
-            sink(event)
+        match event:
+            case RunStarted():
+                sink(replace(event, phase=phase))
+            case BlobDone():
+                sink(replace(event, placement=Placement.PRESENT, sent=0))
+            case BlobStarted() | BlobProgress():
+                sink(event)
 
     return told

@@ -114,7 +114,7 @@ async def _read_again(
     path = Path(target.path)
     files = [path.with_name(file.name) for archive in archives for file in archive.plan.files]
     await in_thread(forget, files or [path])
-    report = await verify([spelt(target, str)], settings=settings, sink=only_progress(sink), stop=stop)
+    report = await verify([spelt(target, str)], settings=settings, sink=only_progress(sink, "verifying"), stop=stop)
     for failed in report.failed:
         failed.error.hint = "what was written is not what is on the medium: export to another disk"
         raise failed.error

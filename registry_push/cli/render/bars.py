@@ -269,7 +269,7 @@ class Bars:
 
     def _total(self, now: float, width: int) -> Text:
         run = self._run
-        label = Text("total".ljust(_LABEL), style="bold")
+        label = Text((run.phase or "total").ljust(_LABEL), style="bold")
         instead = Phase.WAITING.value if run.only_waits else None
         return self._columns(label, *run.shown, run.speed(now), run.remaining(now), width, instead=instead)
 
@@ -336,7 +336,7 @@ class Bars:
         facts += [
             (f"{run.counts[placement]:,} {self._verb.placed[placement]}", "")
             for placement in Placement
-            if placement is not Placement.UPLOADED and run.counts[placement]
+            if placement is not Placement.UPLOADED and run.counts[placement] and not run.phase
         ]
         if run.models > 1:
             facts.append((f"{run.models_done + run.models_failed}/{run.models} models", ""))

@@ -21,6 +21,7 @@ from ...events import (
     ModelFailed,
     ModelStarted,
     Retrying,
+    RunStarted,
     Stopping,
     Warned,
 )
@@ -129,6 +130,8 @@ class Plain(_Lines):
                 if self._verbose:
                     state = self._run.active.get((event.repository, event.blob.digest))
                     self._say(words.blob(event, now - state.started if state else None, self._verb))
+            case RunStarted() if event.phase:
+                self._say(f"{event.phase}: {units.count(event.blobs, 'blob')}, {units.size(event.size)}")
             case ModelStarted():
                 self._say(words.start(event, self._verb))
             case BlobWaiting() if not self._has_waited:

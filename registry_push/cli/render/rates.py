@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from ...events import (
     BlobDone,
@@ -133,6 +134,7 @@ class RunState(Struct):
     meter: SpeedMeter = field(default_factory=SpeedMeter)
     waiting: set[Key] = field(default_factory=set)  # for another push that sends them
     dry_run: bool = False
+    phase: str = ""
     counts: dict[Placement, int] = field(default_factory=lambda: dict.fromkeys(Placement, 0))
     _size: int = 0
     _abandoned: int = 0
@@ -158,8 +160,9 @@ class RunState(Struct):
                 if state := self.active.get((event.repository, event.digest)):
                     state.offset, state.heard, state.last_moved = event.offset, True, now
             case RunStarted():
+                for name, value in asdict(RunState(dry_run=event.dry_run, phase=event.phase)).items():
+                    setattr(self, name, value)  # what was before it, a check perhaps, is over
                 self.models, self.blobs, self._size, self._began = event.models, event.blobs, event.size, now
-                self.dry_run = event.dry_run
             case ModelStarted():
                 self.running[event.model, str(event.target)] = (event, now)
             case ModelDone():
