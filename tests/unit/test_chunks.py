@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from registry_push.protocol.upload.chunks import FIRST_CHUNK, SINGLE_PUT, SMALLEST_CHUNK, ChunkPlan, MiB, Span, WholePut
 
@@ -199,3 +200,18 @@ def test_a_chunk_that_is_refused_with_a_short_rest_is_sent_without_it() -> None:
 def test_a_short_rest_is_a_chunk_where_the_user_says_how_long_one_is() -> None:
     plan = ChunkPlan.for_blob(10 * MiB + 5, chunk=5 * MiB)
     assert [span.length for span in _spans(plan)] == [5 * MiB, 5 * MiB, 5]
+
+
+@pytest.mark.parametrize(
+    ("until", "spans"),
+    [
+        (7 * MiB, [(0, 5 * MiB), (5 * MiB, 7 * MiB), (7 * MiB, 12 * MiB)]),
+        (5 * MiB, [(0, 5 * MiB), (5 * MiB, 10 * MiB), (10 * MiB, 12 * MiB)]),
+        (0, [(0, 5 * MiB), (5 * MiB, 10 * MiB), (10 * MiB, 12 * MiB)]),
+        (12 * MiB, [(0, 5 * MiB), (5 * MiB, 10 * MiB), (10 * MiB, 12 * MiB)]),
+    ],
+    ids=["in a chunk", "at a chunk's end", "nothing", "all"],
+)
+def test_a_chunk_ends_where_the_content_ends_that_is_here(until: int, spans: list[tuple[int, int]]) -> None:
+    plan = replace(ChunkPlan.for_blob(12 * MiB, chunk=5 * MiB), until=until)
+    assert [(span.start, span.stop) for span in _spans(plan)] == spans
