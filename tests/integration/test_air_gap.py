@@ -245,6 +245,20 @@ async def test_a_set_is_a_place(near: Side, disk: Path) -> None:
     assert "all.v002.tar" in lost.err
 
 
+async def test_a_damaged_volume_is_repaired_in_its_place(near: Side, disk: Path) -> None:
+    """A part of a blob, and a manifest, which each volume has: afterwards the sums are right again."""
+    await near("export", "--all", "--to", f"{disk}/all.tar", "--split", "15MB")
+    for number, file in enumerate(map(Path, volumes(disk))):
+        content = file.read_bytes()
+        manifest = content.index(near.manifests["me/small"])
+        for at in (manifest + 20, 5 * MB + number):
+            content = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+        file.write_bytes(content)
+    await near("verify", f"oci-archive:{disk}/all.tar", code=7)
+    await near("verify", f"oci-archive:{disk}/all.tar", "--repair", "ollama:")
+    assert (await run("sha256sum", "-c", "all.sha256", cwd=disk)).count(b": OK") == 3
+
+
 async def exported(home: Path, to: Path, sink: Any) -> None:
     settings = Settings(home=home, models=home / "models", state_dir=None)
     await export([], str(to), every=True, settings=settings, sink=sink)

@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
-from msgspec import Struct
-
 from ...errors import (
     ArchiveCorrupt,
     BlobCorrupt,
@@ -33,7 +31,7 @@ from ..threads import in_thread
 from . import tar
 from .index import LayoutIndex
 from .reader import COPY_AGAIN, LayoutReader
-from .tar_scan import DamagedArchiveError, Member, scan
+from .tar_scan import DamagedArchiveError, Member, Room, scan
 
 _OLD_DOCKER: Final = "manifest.json"
 
@@ -94,10 +92,18 @@ class OCIArchive(LayoutReader):
             raise ArchiveCorrupt(f"{name} in {self.path} has {member.size} bytes, not {part.length}", hint=COPY_AGAIN)
         return MemberBody(file, member, name=f"part {part.number} of {part.digest} in {self.path}")
 
-    def extents(self, digest: Digest) -> tuple[Extent, ...]:
-        """Return where the content of `digest` is; nowhere if it is not here. Blocks on the disk. Raises as `index`."""
+    def rooms(self, digest: Digest) -> list[list[Room]]:
+        """Return where the blob lies, once for each copy of it; nothing if it is not here.
+
+        Blocks on the disk. Raises as `index`.
+        """
         member = self._contents()[1].get(path_of(digest))
-        return (Extent(self.path, member.offset, member.size),) if member is not None else ()
+        return [[Room(self.path, member.offset, member.size)]] if member is not None else []
+
+    def part_room(self, part: Part) -> Room | None:
+        """Return where a part of a blob lies; None if it is not here. Blocks on the disk. Raises as `index`."""
+        member = self._contents()[1].get(f"{path_of(part.digest)}.part-{part.number:03}")
+        return Room(self.path, member.offset, member.size) if member is not None else None
 
     def _contents(self) -> tuple[io.FileIO, Mapping[str, Member]]:
         """Return the open file, and where its members are. Raises `StoreNotFound`, `ArchiveCorrupt`, `UsageError`."""
@@ -202,14 +208,6 @@ class OCIArchive(LayoutReader):
         with self._lock:
             if self._opened is not None:
                 self._opened[0].close()
-
-
-class Extent(Struct, frozen=True):
-    """A stretch of a file, in bytes."""
-
-    path: Path
-    offset: int
-    size: int
 
 
 class MemberBody:

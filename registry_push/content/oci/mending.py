@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Final
 
 from ...errors import ArchiveCorrupt, BlobCorrupt
@@ -23,8 +22,9 @@ from ..pouring import pour, pour_blocks
 from ..spool import Spool
 from ..threads import in_thread
 from ..write_errors import writing
-from .archive import Extent, OCIArchive
+from .archive import OCIArchive
 from .layout import OCILayout
+from .tar_scan import Room
 from .volume_set import VolumeSet
 
 _FLAGS: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -41,7 +41,7 @@ class LayoutMender(OCILayout):
 
 
 class ArchiveMender:
-    """Overwrites broken content of `archive`, or of several volumes, in its place, which must have the content's size.
+    """Overwrites broken content of `archive`, or of a set of volumes, in its place, which must have the content's size.
 
     If that is cut, the content is as broken as before, and can be mended again.
     """
@@ -51,16 +51,22 @@ class ArchiveMender:
         self._stop = stop
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
-        """Overwrite the blob, hashed on arrival. Cancelling leaves it broken.
+        """Overwrite the blob, hashed on arrival, wherever it lies. Cancelling leaves it broken.
 
         Raises `ArchiveCorrupt` if it has no place of its size, `BlobCorrupt` if the content has another digest,
         `Unwritable`, `Unavailable`, `Interrupted`, and what the body raises.
         """
-        extents = await in_thread(self._archive.extents, blob.digest)
-        if (room := sum(each.size for each in extents)) != blob.size:
-            has = f"a place of {room} bytes for it" if extents else "no place for it"
+        copies = await in_thread(self._archive.rooms, blob.digest)
+        sizes = [sum(room.size for room in rooms) for rooms in copies]
+        if not sizes or {*sizes} != {blob.size}:
+            has = f"a place of {sizes[0]} bytes for it" if sizes else "no place for it"
             raise ArchiveCorrupt(f"the archive has {has}, which can't be changed", hint=_ANEW)
-        place = await opened(lambda: _Place(extents))
+        for rooms in copies:
+            await self._overwrite(rooms, blob, body)
+        return Placed(Placement.UPLOADED, blob.size * len(copies))
+
+    async def _overwrite(self, rooms: Sequence[Room], blob: Descriptor, body: BlobBody) -> None:
+        place = await opened(lambda: _Place(rooms))
         try:
             stopped = f"stopped while {self._archive.path} was mended"
             await unless_stopped(_filled(place, blob, body), self._stop, stopped)
@@ -69,7 +75,6 @@ class ArchiveMender:
             await in_thread(place.sync)
         finally:
             await asyncio.shield(in_thread(place.close))
-        return Placed(Placement.UPLOADED, blob.size)
 
 
 async def _filled(place: _Place, blob: Descriptor, body: BlobBody) -> None:
@@ -80,21 +85,21 @@ async def _filled(place: _Place, blob: Descriptor, body: BlobBody) -> None:
 
 
 class _Place:
-    """The bytes of `extents`, one after the other, open for writing. Every method blocks on the disk.
+    """The bytes of `rooms`, which follow each other, open for writing. Every method blocks on the disk.
 
     One lock keeps `close` from closing the files under a thread whose caller was cancelled.
     """
 
-    def __init__(self, extents: Sequence[Extent]) -> None:
+    def __init__(self, rooms: Sequence[Room]) -> None:
+        self._rooms = rooms
         self._lock = threading.Lock()
+        self._descriptors: list[int] = []
         self.running = RunningHash()
-        self._left = [*extents]  # where what comes next goes
-        self._descriptors: dict[Path, int] = {}
         try:
-            for path in dict.fromkeys(each.path for each in extents):
-                with writing(path):
-                    self._descriptors[path] = os.open(os.path.realpath(path), _FLAGS)
-        except BaseException:  # nobody else closes the others
+            for room in rooms:
+                with writing(room.path):
+                    self._descriptors.append(os.open(os.path.realpath(room.path), _FLAGS))
+        except BaseException:  # nobody else closes those that are open
             self.close()
             raise
 
@@ -102,33 +107,31 @@ class _Place:
         """Write what comes next. Raises `BlobCorrupt` if there is no more room for it."""
         with self._lock:
             for piece in pieces:
-                rest = memoryview(piece)
-                while rest and self._descriptors:
-                    rest = self._written(rest)
+                if self._descriptors:
+                    self._write(memoryview(piece))
 
-    def _written(self, rest: memoryview) -> memoryview:
-        """Write what of `rest` belongs into the next extent; return what is left of it."""
-        if not self._left:
-            raise BlobCorrupt(f"the content received for {', '.join(map(str, self._descriptors))} is too long")
-        extent = self._left.pop(0)
-        now = rest[: extent.size]
-        with writing(extent.path):
-            write_all(self._descriptors[extent.path], now, extent.offset)
-        self.running.take(self.running.offset, now)
-        if len(now) < extent.size:
-            self._left.insert(0, Extent(extent.path, extent.offset + len(now), extent.size - len(now)))
-        return rest[len(now) :]
+    def _write(self, piece: memoryview) -> None:
+        start = 0  # of the room, in the content
+        for room, descriptor in zip(self._rooms, self._descriptors, strict=True):
+            at = self.running.offset - start
+            if at < room.size and piece:
+                now, piece = piece[: room.size - at], piece[room.size - at :]
+                with writing(room.path):
+                    write_all(descriptor, now, room.offset + at)
+                self.running.take(self.running.offset, now)
+            start += room.size
+        if piece:
+            raise BlobCorrupt(f"the content received for {self._rooms[0].path} is too long")
 
     def sync(self) -> None:
         """Sync the content to the disk."""
         with self._lock:
-            for path, descriptor in self._descriptors.items():
-                with writing(path):
+            for room, descriptor in zip(self._rooms, self._descriptors, strict=False):
+                with writing(room.path):
                     os.fsync(descriptor)
 
     def close(self) -> None:
         """Close the files. Waits for a thread that is writing. Safe to call twice."""
         with self._lock:
-            for descriptor in self._descriptors.values():
-                os.close(descriptor)
-            self._descriptors.clear()
+            while self._descriptors:
+                os.close(self._descriptors.pop())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -34,6 +35,14 @@ class Member(Struct, frozen=True):
     def end(self) -> int:
         """Where the next header begins."""
         return self.offset + self.size + tar.padding(self.size)
+
+
+class Room(Struct, frozen=True):
+    """Bytes of an archive that hold content, or a part of it."""
+
+    path: Path
+    offset: int
+    size: int
 
 
 class DamagedArchiveError(ValueError):

@@ -18,11 +18,12 @@ from ..base import BlobBody
 from ..ollama.paths import open_regular
 from ..read_errors import read_error
 from ..threads import in_thread
-from .archive import Extent, MemberBody, OCIArchive
+from .archive import MemberBody, OCIArchive
 from .index import REF_NAME, LayoutIndex
 from .layout import OCILayout
 from .parts_body import PartsBody
 from .reader import LayoutReader
+from .tar_scan import Room
 
 _TAR: Final = ".tar"
 _VOLUME: Final = LazyPattern(r"\.v[0-9]{3,5}\.tar\Z")
@@ -136,21 +137,17 @@ class VolumeSet(LayoutReader):
             raise self._misfit(blob, body.size)
         return body
 
-    def extents(self, digest: Digest) -> tuple[Extent, ...]:
-        """Return where the content of `digest` is, in the order of its parts. Blocks on the disk. Raises as `index`."""
-        archives = [each for each in self.carriers if isinstance(each, OCIArchive)]
-        for each in archives:
-            if whole := each.extents(digest):
-                return whole
-        found = []
-        for part in self._parts(digest):
-            bodies = ((each.path, body) for each in archives if (body := each.part(part)) is not None)
-            found += [Extent(path, body.offset, body.size) for path, body in bodies][:1]
-        return tuple(found)
-
     def check_sizes(self, blobs: Sequence[Descriptor]) -> None:
         """As `LayoutReader.check`, of those `blobs` that are here. Blocks on the disk."""
         self._check([blob for blob in blobs if self._size(blob.digest) is not None])
+
+    def rooms(self, digest: Digest) -> list[list[Room]]:
+        """As `OCIArchive.rooms`; of a blob that is cut, the parts that are here."""
+        archives = [each for each in self.carriers if isinstance(each, OCIArchive)]
+        whole = [room for each in archives for room in each.rooms(digest)]
+        found = [next(filter(None, (each.part_room(part) for each in archives)), None) for part in self._parts(digest)]
+        parts = [room for room in found if room is not None]
+        return [*whole, *([parts] if parts else [])]
 
     def has_part(self, digest: Digest) -> bool:
         """Return whether a part of the blob is here. Blocks on the disk."""
