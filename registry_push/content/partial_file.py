@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -14,6 +15,7 @@ try:
 except ImportError:  # Windows: nothing is continued there
     fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _HAS_LOCKS: Final[bool] = fcntl is not None
 # Bytes. A smaller part is quickly fetched again, so it is not kept: a cancelled copy should leave no litter.
 WORTH_KEEPING: Final = 8 * 1024 * 1024
@@ -39,6 +41,7 @@ class PartialFile(Spool):
         """Take over the file, and what is in it unless that is over `most` bytes.
 
         Return False if it can't be had: another writes it, it is no plain file, or the file system knows no locks.
+        Raises `OSError` if the disk is full.
         """
         with self._lock:
             if self._ended or not _HAS_LOCKS or (descriptor := open_locked(self._path)) is None:
@@ -85,11 +88,13 @@ class PartialFile(Spool):
 def open_locked(path: Path) -> int | None:
     """Return a descriptor of the plain file `path`, created if it is absent; None if it can't be had.
 
-    It is locked against other writers until it is closed.
+    It is locked against other writers until it is closed. Raises `OSError` if the disk is full.
     """
     try:
         descriptor = os.open(path, _FLAGS, BLOB_MODE)
-    except OSError:
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -51,19 +51,14 @@ class Way(Enum):
     SPLIT = "export into volumes"
     IMPORT = "import into a store"
     UPLOAD = "import to docker-registry 2.8"
-    MEND = "repair of a store"
-    LAYOUT = "repair of a layout"
-    ARCHIVE = "repair of an archive"
+    MEND_STORE = "repair of a store"
+    MEND_LAYOUT = "repair of a layout"
+    MEND_ARCHIVE = "repair of an archive"
 
     @property
     def word(self) -> str:
         """For the command line."""
         return self.name.lower()
-
-    @property
-    def is_repair(self) -> bool:
-        """Whether something is broken before it."""
-        return self in (Way.MEND, Way.LAYOUT, Way.ARCHIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,18 +211,18 @@ def _stage(way: Way, stock: Stock, folder: Path) -> Iterator[_Stage]:
                 arguments = ["import", *files, "--to", f"registry:{line.host}/"]
                 spelt = f"registry:{there.registry.host}/{NAME}:latest"
                 yield _Stage(arguments, Imported(there, stock.model, spelt), line)
-        case Way.MEND:
+        case Way.MEND_STORE:
             shutil.copytree(stock.model.store, model)
             damaged = _damage(model / "blobs", "sha256-", stock)
             arguments = ["verify", "ollama:", "--models", str(model), "--repair", mend]
             yield _Stage(arguments, Mended(model, stock.model.store, "blobs", damaged, "ollama:"))
-        case Way.LAYOUT:
+        case Way.MEND_LAYOUT:
             shutil.copytree(stock.layout, folder / "layout")
             damaged = _damage(folder / "layout/blobs/sha256", "", stock)
             spelt = f"oci:{folder / 'layout'}"
             arguments = ["verify", spelt, "--repair", mend]
             yield _Stage(arguments, Mended(folder / "layout", stock.layout, "blobs/sha256", damaged, spelt))
-        case Way.ARCHIVE:
+        case Way.MEND_ARCHIVE:
             archive = folder / "model.tar"
             shutil.copy(stock.archive, archive)
             _damage_archive(archive, stock)

@@ -293,6 +293,42 @@ async def test_a_disk_that_is_too_small_for_an_import_is_named_before(gap: Gap) 
         gap.check_untouched()
 
 
+def enlarge(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,nr_inodes=1000", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(("options", "files"), [((), 2), (SPLIT, 3), (SPLIT, 4)])
+async def test_an_export_whose_disk_becomes_full_can_be_run_again(
+    gap: Gap, options: tuple[str, ...], files: int
+) -> None:
+    """There is room for the bytes, which is looked at before, and not for so many files, the folder among them."""
+    with small_disk(gap.folder / "disk", 4 * 1024 * 1024, f"nr_inodes={files}") as disk:
+        refused = await gap.run("export", MODEL, OTHER, "--to", str(disk / "gap.tar"), *options)
+        assert refused.code == 6, refused.err
+        assert "No space left on device" in refused.err and "make room" in refused.err
+        assert [path for path in disk.iterdir() if path.suffix == ".tar"] == []
+        enlarge(disk)
+        await gap.export(*options, to="disk/gap.tar")
+        whole = await gap.import_(disk)
+        assert whole.code == 0, whole.err
+        gap.check_whole()
+        if options:
+            assert all(path.read_bytes() == (disk / path.name).read_bytes() for path in gap.media.iterdir())
+
+
+@pytest.mark.parametrize("files", [6, 9, 12])
+async def test_an_import_whose_disk_becomes_full_can_be_run_again(gap: Gap, files: int) -> None:
+    with small_disk(gap.there, 4 * 1024 * 1024, f"nr_inodes={files}") as disk:
+        refused = await gap.import_()
+        assert refused.code in (6, 8), refused.err
+        assert "No space left on device" in refused.err and "make room" in refused.err
+        assert Store(disk).wrong() == []
+        enlarge(disk)
+        whole = await gap.import_()
+        assert whole.code == 0, whole.err
+        gap.check_whole()
+
+
 async def test_a_disk_that_cannot_be_written_is_named(gap: Gap) -> None:
     with small_disk(gap.folder / "disk", 4 * 1024 * 1024, "ro") as disk:
         refused = await gap.run("export", MODEL, "--to", str(disk / "gap.tar"))
