@@ -14,7 +14,7 @@ from ..model import Digest
 # Models are shared: what one user copies others read, whatever the umask says. Ollama's own store has this mode too.
 BLOB_MODE: Final = 0o644
 # Windows renames no open file. Elsewhere the lock of a `PartialFile` lasts until it has its new name.
-_RENAMES_OPEN: Final = os.name != "nt"
+RENAMES_OPEN: Final = os.name != "nt"
 
 
 class Spool:
@@ -86,7 +86,7 @@ class Spool:
             descriptor = self._opened()
             os.fsync(descriptor)
             self._ended, self._descriptor = True, None
-            if not _RENAMES_OPEN:
+            if not RENAMES_OPEN:
                 os.close(descriptor)
             try:
                 self._path.replace(path)
@@ -94,7 +94,7 @@ class Spool:
                 self._path.unlink(missing_ok=True)
                 raise
             finally:
-                if _RENAMES_OPEN:
+                if RENAMES_OPEN:
                     os.close(descriptor)
         sync_folder(path.parent)
 

@@ -17,9 +17,11 @@ from ...model import Digest
 from ...model.export_document import EXPORT_FILE, MAX_EXPORT_BYTES, ExportDocument
 from ..ollama.paths import open_regular
 from ..partial_file import open_locked
+from ..spool import RENAMES_OPEN
 from ..write_errors import check_writable, write_error, writing
 from . import tar
 from .tar_scan import DamagedArchiveError, scan
+from .volume_names import refuse_existing
 from .volume_plan import Entry, VolumeFilePlan
 
 # Bytes that are read at once.
@@ -46,6 +48,7 @@ class VolumeFile:
         self._at = 0  # where the next byte goes; all before it is hashed
         self._end = 0  # where the entry that is written ends; 0 between two of them
         self._sum = hashlib.sha256()
+        self._is_untouched = False  # an earlier run has finished it, and nothing was written since
 
     def open(self, document: ExportDocument) -> None:
         """Open or create the file, with the head. A finished volume of this very export is taken up again.
@@ -159,21 +162,30 @@ class VolumeFile:
         """Put the finished file under its name. Raises as `writing`, and `UsageError` if that is taken."""
         with writing(self.path):
             refuse_existing(self.path)
+            if not RENAMES_OPEN:
+                self._unlock()
+            self.partial.rename(self.path)  # before its lock goes: from there on nobody else may write it
+            self._is_untouched = False
             self.close()
-            self.partial.rename(self.path)
 
     def close(self) -> None:
-        """Close the file. Safe to call twice."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-        self._descriptor = None
+        """Close the file. One that was finished and not written since has its name again. Safe to call twice."""
+        if self._is_untouched and not os.path.lexists(self.path):
+            with suppress(OSError):
+                self.partial.rename(self.path)
+        self._unlock()
 
     def remove(self) -> None:
-        """Remove what there is, which is not worth keeping, and close it."""
-        if self._descriptor is not None:
+        """Remove what there is, which is not worth keeping, and close it. What was finished before is kept."""
+        if self._descriptor is not None and not self._is_untouched:
             with suppress(OSError):
                 self.partial.unlink()
         self.close()
+
+    def _unlock(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = None
 
     def _reopen(self, document: ExportDocument) -> None:
         """Take the finished file up again, if there is one. Raises `UsageError` for one of another export."""
@@ -183,6 +195,7 @@ class VolumeFile:
             refuse_existing(self.path)
         with writing(self.path):
             self.path.rename(self.partial)
+        self._is_untouched = True
 
     def _refused(self) -> Exception:
         with suppress(OSError):
@@ -205,12 +218,14 @@ class VolumeFile:
         return write_error(error, self.partial, kept="what is written is kept")
 
     def _cut_at(self, end: int) -> None:
+        self._is_untouched = False
         os.ftruncate(self._opened(), end)
         self._there = end
 
     def _write(self, piece: bytes | memoryview) -> None:
         rest = memoryview(piece)
         while rest:
+            self._is_untouched = False
             written = os.pwrite(self._opened(), rest, self._at)
             self._sum.update(rest[:written])
             self._at += written
@@ -319,15 +334,6 @@ class Appending:
         file.end()
         self._turn += 1
         self._begun = False
-
-
-def refuse_existing(path: Path) -> None:
-    """Raise `UsageError` if there is something at `path`."""
-    if os.path.lexists(path):
-        hint = "name another file"
-        if path.is_file() or path.is_symlink():
-            hint += f"; or, if it is not needed any more, remove it: rm {shlex.quote(str(path))}"
-        raise UsageError(f"{path} is there already, and nothing is added to an archive", hint=hint)
 
 
 def _export_of(path: Path) -> str | None:

@@ -13,7 +13,6 @@ from msgspec import Struct
 from ...errors import BlobMissing, StoreNotFound, UsageError, VolumeMissing, printable
 from ...model import Descriptor, Digest
 from ...model.export_document import ExportDocument, Part
-from ...text.patterns import LazyPattern
 from ..base import BlobBody
 from ..ollama.paths import open_regular
 from ..read_errors import read_error
@@ -24,9 +23,8 @@ from .layout import OCILayout
 from .parts_body import PartsBody
 from .reader import LayoutReader
 from .tar_scan import Room
+from .volume_names import TAR, VOLUME, is_volume
 
-_TAR: Final = ".tar"
-_VOLUME: Final = LazyPattern(r"\.v[0-9]{3,5}\.tar\Z")
 # Volumes that a message names.
 _NAMED: Final = 8
 
@@ -277,7 +275,7 @@ def archive_at(path: Path) -> OCIArchive | VolumeSet:
 
 def joined_path(paths: Sequence[Path]) -> Path:
     """Return what messages call several archives: NAME.tar for the volumes of that name, else the first one."""
-    stems = {_VOLUME.compiled.sub(_TAR, str(path)) for path in paths}
+    stems = {VOLUME.compiled.sub(TAR, str(path)) for path in paths}
     return Path(stems.pop()) if len(stems) == 1 else paths[0]
 
 
@@ -286,16 +284,12 @@ def volumes_beside(path: Path) -> list[Path]:
 
     Without the first one, none either: it is written last, so that what is not finished is not taken for a set.
     """
-    stem = path.name.removesuffix(_TAR)
-    first = path.with_name(f"{stem}.v001{_TAR}")
-    widest = [path.with_name(f"{stem}.v{1:0{width}d}{_TAR}") for width in (4, 5)]
+    stem = path.name.removesuffix(TAR)
+    first = path.with_name(f"{stem}.v001{TAR}")
+    widest = [path.with_name(f"{stem}.v{1:0{width}d}{TAR}") for width in (4, 5)]
     if path.exists() or not any(each.is_file() for each in (first, *widest)):
         return []
-    return sorted(each for each in path.parent.iterdir() if _is_volume(each.name, stem))
-
-
-def _is_volume(name: str, stem: str) -> bool:
-    return name.startswith(f"{stem}.v") and _VOLUME.compiled.fullmatch(name, len(stem)) is not None
+    return sorted(each for each in path.parent.iterdir() if is_volume(each.name, stem))
 
 
 def _joined_index(carriers: Sequence[Carrier]) -> LayoutIndex:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from ...errors import BlobCorrupt, Interrupted, InvalidDigest, ManifestRefused, Unavailable, UsageError, printable
 from ...events import Placement
@@ -23,10 +23,9 @@ from ..spool import Spool, sync_folder
 from ..threads import in_thread
 from ..write_errors import free_bytes, writing
 from .index import LayoutIndex
-from .volume_file import Appending, VolumeFile, refuse_existing
+from .volume_file import Appending, VolumeFile
+from .volume_names import TAR, refuse_existing, refuse_other_sums, refuse_other_volumes
 from .volume_plan import Entry, VolumePlan
-
-_TAR: Final = ".tar"
 
 
 class VolumeWriter(LocalTarget):
@@ -88,14 +87,15 @@ class VolumeWriter(LocalTarget):
         return self._plan
 
     def check_is_new(self) -> None:
-        """Raise `UsageError` if there is something at the path."""
+        """Raise `UsageError` if there is something at the path, or where its sums go."""
         refuse_existing(self.path)
         if self._split is not None:
-            refuse_existing(self.path.with_name(f"{self._stem}.v001{_TAR}"))
+            refuse_existing(self.path.with_name(f"{self._stem}.v001{TAR}"))
+        refuse_other_sums(self.sums_path, self._stem)
 
     @property
     def _stem(self) -> str:
-        return self.path.name.removesuffix(_TAR)
+        return self.path.name.removesuffix(TAR)
 
     @property
     def sums_path(self) -> Path:
@@ -182,6 +182,8 @@ class VolumeWriter(LocalTarget):
         if self._files:
             return
         self.check_is_new()
+        if self._split is not None:
+            refuse_other_volumes(self.path.parent, self._stem, [each.name for each in self.plan.files])
         files = [VolumeFile(self.path.parent, each) for each in self.plan.files]
         try:
             await in_thread(self._open, files)
