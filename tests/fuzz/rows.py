@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from .exports import EXPORTS
 from .files import FILES
 from .values import VALUES
 from .wire import WIRE
 
-TARGETS: Final = (*VALUES, *WIRE, *FILES)
+TARGETS: Final = (*VALUES, *WIRE, *FILES, *EXPORTS)
