@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Self
 
 from msgspec import Struct
 
-from ...errors import UsageError
-from ...model import Descriptor, Digest
+from ...errors import ManifestCorrupt, UsageError
+from ...model import Descriptor, Digest, Manifest
 from ...model.export_document import (
     EXPORT_FILE,
     MAX_EXPORT_BYTES,
@@ -122,6 +122,20 @@ class VolumePlan(Struct, frozen=True):
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
+
+
+def blobs_of(manifests: Collection[Manifest]) -> dict[Digest, Descriptor]:
+    """Return every blob that `manifests` name, once. Raises `ManifestCorrupt` if two of them give it two sizes."""
+    sizes = {manifest.digest: len(manifest.raw) for manifest in manifests}
+    found: dict[Digest, Descriptor] = {}
+    for blob in (blob for manifest in manifests for blob in manifest.blobs):
+        found.setdefault(blob.digest, blob)
+        if sizes.setdefault(blob.digest, blob.size) != blob.size:
+            raise ManifestCorrupt(
+                f"two manifests give {blob.digest} two sizes, {sizes[blob.digest]} and {blob.size} bytes",
+                hint="export the models one by one: the one that can't be exported is damaged",
+            )
+    return found
 
 
 def _head(index: bytes) -> bytes:

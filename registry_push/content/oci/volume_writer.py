@@ -25,7 +25,7 @@ from ..write_errors import free_bytes, writing
 from .index import LayoutIndex
 from .volume_file import Appending, VolumeFile
 from .volume_names import TAR, refuse_existing, refuse_other_sums, refuse_other_volumes
-from .volume_plan import Entry, VolumePlan
+from .volume_plan import Entry, VolumePlan, blobs_of
 
 
 class VolumeWriter(LocalTarget):
@@ -103,13 +103,16 @@ class VolumeWriter(LocalTarget):
         return self.path.with_name(f"{self._stem}.sha256")
 
     def expect(self, manifests: Iterable[tuple[Manifest, str]]) -> None:
-        """Plan the files for these manifests, each under a name or its own digest. Raises `UsageError`."""
+        """Plan the files for these manifests, each under a name or its own digest.
+
+        Raises `UsageError` if nobody could read them, `ManifestCorrupt` if two manifests contradict each other.
+        """
         assert not self._files, "the plan comes first"
         index, found = LayoutIndex(), list(manifests)
         for manifest, ref in found:
             index = named(index, manifest, ref)
         self._manifests = {manifest.digest: manifest for manifest, _ in found}
-        blobs = {blob.digest: blob for manifest, _ in found for blob in manifest.blobs}
+        blobs = blobs_of(self._manifests.values())
         self._plan = plan = VolumePlan.of(
             self._stem,
             index=encoded(index),
