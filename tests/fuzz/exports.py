@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from registry_push.content.body import BytesBody
+from registry_push.content.oci.archive import OCIArchive
 from registry_push.content.oci.layout import OCILayout
 from registry_push.content.oci.layout_document import write_document
-from registry_push.content.oci.tar_scan import DamagedArchiveError, scan
+from registry_push.content.oci.tar_scan import DamagedArchiveError, Read, scan
 from registry_push.content.oci.volume_set import VolumeSet
 from registry_push.content.oci.volume_writer import VolumeWriter
 from registry_push.model.export_document import EXPORT_FILE, ExportDocument
@@ -142,15 +143,30 @@ def _inventory(data: bytes) -> None:
     assert Inventory.parse(found.encode()) == found
 
 
+def _reading(data: bytes) -> Read:
+    return lambda offset, length: data[offset : offset + length]
+
+
 def _scanned(data: bytes) -> None:
     try:
-        found = scan(lambda offset, length: data[offset : offset + length], len(data))
+        found = scan(_reading(data), len(data))
     except DamagedArchiveError as error:
         assert error.offset >= 0 and str(error).isprintable()
     else:
         ends = [(member.header, member.end) for member in found.values()]
         assert all(0 <= begin < end for begin, end in ends)
         assert all(member.offset + member.size <= len(data) for member in found.values())
+
+
+class _Saying(OCIArchive):
+    """An archive of which only the document is read."""
+
+    def __init__(self, document: ExportDocument) -> None:
+        super().__init__(Path("a.tar"))
+        self._document = document
+
+    def exports(self) -> Sequence[ExportDocument]:
+        return (self._document,)
 
 
 def _joined(data: bytes) -> None:
@@ -161,8 +177,7 @@ def _joined(data: bytes) -> None:
             await volumes.volumes_of(digest)
 
     documents = [ExportDocument.parse(each, "a.tar") for each in data.split(CUT)[:4]]
-    volumes = VolumeSet(Path("a.tar"), [])
-    volumes._documents = documents
+    volumes = VolumeSet(Path("a.tar"), [_Saying(each) for each in documents])
     found = {part.digest: part.digest for each in documents for volume in each.volumes for part in volume.parts}
     asyncio.run(read())
     asyncio.run(volumes.lacks())
@@ -172,7 +187,7 @@ def documents_of(files: Sequence[bytes]) -> list[bytes]:
     """What is in each of the archives as their document."""
     found = []
     for file in files:
-        member = scan(lambda offset, length, file=file: file[offset : offset + length], len(file))[EXPORT_FILE]
+        member = scan(_reading(file), len(file))[EXPORT_FILE]
         found.append(file[member.offset : member.offset + member.size].rstrip())
     return found
 

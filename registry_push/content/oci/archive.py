@@ -33,6 +33,7 @@ from .index import LayoutIndex
 from .reader import COPY_AGAIN, LayoutReader
 from .tar_scan import DamagedArchiveError, Member, Room, scan
 
+_PART: Final = ".part-"
 _OLD_DOCKER: Final = "manifest.json"
 
 
@@ -84,13 +85,17 @@ class OCIArchive(LayoutReader):
     def part(self, part: Part) -> MemberBody | None:
         """Return the body of a part of a blob; None if it is not here. Blocks on the disk. Raises as `open`."""
         file, members = self._contents()
-        name = f"{path_of(part.digest)}.part-{part.number:03}"
+        name = part_path(part)
         member = members.get(name)
         if member is None:
             return None
         if member.size != part.length:
             raise ArchiveCorrupt(f"{name} in {self.path} has {member.size} bytes, not {part.length}", hint=COPY_AGAIN)
         return MemberBody(file, member, name=f"part {part.number} of {part.digest} in {self.path}")
+
+    def part_names(self) -> list[str]:
+        """Return the names of all parts that are here. Blocks on the disk. Raises as `index`."""
+        return [name for name in self._contents()[1] if _PART in name]
 
     def rooms(self, digest: Digest) -> list[list[Room]]:
         """Return where the blob lies, once for each copy of it; nothing if it is not here.
@@ -102,7 +107,7 @@ class OCIArchive(LayoutReader):
 
     def part_room(self, part: Part) -> Room | None:
         """Return where a part of a blob lies; None if it is not here. Blocks on the disk. Raises as `index`."""
-        member = self._contents()[1].get(f"{path_of(part.digest)}.part-{part.number:03}")
+        member = self._contents()[1].get(part_path(part))
         return Room(self.path, member.offset, member.size) if member is not None else None
 
     def _contents(self) -> tuple[io.FileIO, Mapping[str, Member]]:
@@ -264,3 +269,8 @@ class MemberBody:
 def path_of(digest: Digest) -> str:
     """Return the name of a blob's entry."""
     return f"blobs/sha256/{digest.hex}"
+
+
+def part_path(part: Part) -> str:
+    """Return the name of a part's entry."""
+    return f"{path_of(part.digest)}{_PART}{part.number:03}"

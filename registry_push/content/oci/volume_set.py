@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Final, Self
@@ -17,9 +18,9 @@ from ..base import BlobBody
 from ..ollama.paths import open_regular
 from ..read_errors import read_error
 from ..threads import in_thread
-from .archive import MemberBody, OCIArchive
+from .archive import MemberBody, OCIArchive, part_path
+from .carriers import Carrier, exports_of
 from .index import REF_NAME, LayoutIndex
-from .layout import OCILayout
 from .parts_body import PartsBody
 from .reader import LayoutReader
 from .tar_scan import Room
@@ -27,8 +28,6 @@ from .volume_names import TAR, VOLUME, is_volume
 
 # Volumes that a message names.
 _NAMED: Final = 8
-
-Carrier = OCIArchive | OCILayout
 
 
 class Lack(Struct, frozen=True):
@@ -141,9 +140,9 @@ class VolumeSet(LayoutReader):
 
     def rooms(self, digest: Digest) -> list[list[Room]]:
         """As `OCIArchive.rooms`; of a blob that is cut, the parts that are here."""
-        archives = [each for each in self.carriers if isinstance(each, OCIArchive)]
-        whole = [room for each in archives for room in each.rooms(digest)]
-        found = [next(filter(None, (each.part_room(part) for each in archives)), None) for part in self._parts(digest)]
+        whole = [room for each in self._archives for room in each.rooms(digest)]
+        holders = ((self._holders.get(part_path(part)), part) for part in self._parts(digest))
+        found = (each.part_room(part) for each, part in holders if each is not None)
         parts = [room for room in found if room is not None]
         return [*whole, *([parts] if parts else [])]
 
@@ -186,9 +185,8 @@ class VolumeSet(LayoutReader):
         whole = [str(each.path) for each in self.carriers if each._size(digest) is not None]
         if whole:
             return tuple(whole[:1])
-        parts, archives = self._parts(digest), [each for each in self.carriers if isinstance(each, OCIArchive)]
-        found = (str(each.path) for part in parts for each in archives if each.part(part) is not None)
-        return tuple(dict.fromkeys(found))
+        holders = (self._holders.get(part_path(part)) for part in self._parts(digest))
+        return tuple(dict.fromkeys(str(each.path) for each in holders if each is not None))
 
     async def volumes_of(self, digest: Digest) -> tuple[str, ...]:
         """Return the files that have the blob, or a part of it, as the exports say."""
@@ -198,8 +196,17 @@ class VolumeSet(LayoutReader):
         """Return what the exports say that the carriers are of, those that we have exported."""
         with self._reading:
             if self._exports is None:
-                self._exports = [found for each in self.carriers for found in each.exports()]
+                self._exports = exports_of(self.carriers)
             return self._exports
+
+    @property
+    def _archives(self) -> list[OCIArchive]:
+        return [each for each in self.carriers if isinstance(each, OCIArchive)]
+
+    @cached_property
+    def _holders(self) -> Mapping[str, OCIArchive]:
+        """Which archive has each part, by the name of its entry; the first one if several have it."""
+        return {name: each for each in reversed(self._archives) for name in each.part_names()}
 
     def _parts(self, digest: Digest) -> tuple[Part, ...]:
         return self._where().parts.get(digest, ())
@@ -214,9 +221,8 @@ class VolumeSet(LayoutReader):
         return PartsBody(parts, self._bodies(parts), files=files, name=f"{blob.digest} in {self.path}")
 
     def _bodies(self, parts: Sequence[Part]) -> list[MemberBody | None]:
-        archives = [each for each in self.carriers if isinstance(each, OCIArchive)]
-        found = ((body for each in archives if (body := each.part(part)) is not None) for part in parts)
-        return [next(each, None) for each in found]
+        holders = [self._holders.get(part_path(part)) for part in parts]
+        return [each.part(part) if each is not None else None for each, part in zip(holders, parts, strict=True)]
 
     def _missing(self, digest: Digest) -> BlobMissing:
         given = {each.volume.file for each in self.exports() if each.volumes}
