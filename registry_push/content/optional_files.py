@@ -15,6 +15,11 @@ def is_there(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110  # Path.exists raises PermissionError for a closed folder, until 3.14
 
 
+def is_folder(path: Path) -> bool:
+    """As `is_there`, and whether it is a folder. A name that no disk can have is none: what opens it says why."""
+    return os.path.isdir(path)  # noqa: PTH112  # Path.is_dir raises OSError for such a name
+
+
 def names_in(folder: Path) -> list[str] | None:
     """Return the sorted names in `folder`; None if there is no such folder that this user may look into."""
     try:

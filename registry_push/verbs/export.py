@@ -15,6 +15,7 @@ from ..content.oci.layout_document import write_document
 from ..content.oci.volume_plan import VolumePlan
 from ..content.oci.volume_writer import VolumeWriter
 from ..content.ollama.source import open_store
+from ..content.optional_files import is_folder
 from ..content.page_cache import forget
 from ..content.threads import in_thread
 from ..errors import UsageError, quoted
@@ -141,7 +142,7 @@ def export_target(text: str, split: int | None = None) -> ArchivePlace | LayoutP
             f"{quoted(text)} would be compressed, and weights do not shrink", hint=step(Setting("to", "FILE.tar"))
         )
     else:
-        is_archive = text.endswith(_TAR) and not Path(text).is_dir()
+        is_archive = text.endswith(_TAR) and not is_folder(Path(text))
         found = ArchivePlace(text, None) if is_archive else LayoutPlace(text, None)
     if split is not None and not (isinstance(found, ArchivePlace) and found.path.endswith(_TAR)):
         raise UsageError("--split makes volumes of an archive", hint=step("name one: ", Setting("to", "NAME.tar")))

@@ -11,6 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..content.oci.volume_set import VolumeSet
+from ..content.optional_files import is_folder, is_there
+from ..content.read_errors import read_error
 from ..content.threads import in_thread
 from ..content.write_errors import check_writable, free_bytes
 from ..errors import BlobMissing, StoreNotFound, Unavailable, UsageError, VolumeMissing, printable, quoted
@@ -116,11 +118,14 @@ def import_places(files: Sequence[str]) -> list[LayoutPlace | ArchivePlace]:
 
 def _places_at(text: str) -> Iterable[LayoutPlace | ArchivePlace]:
     path = Path(text)
-    if not path.is_dir():
+    if not is_folder(path):
         return [ArchivePlace(text, None)]
-    if (path / "index.json").exists():
+    if is_there(path / "index.json"):
         return [LayoutPlace(text, None)]
-    archives = sorted(str(each) for each in path.iterdir() if each.name.endswith(_TAR))
+    try:
+        archives = sorted(str(each) for each in path.iterdir() if each.name.endswith(_TAR))
+    except OSError as error:
+        raise read_error(error, text, path=path) from error
     if not archives:
         raise StoreNotFound(
             f"{text} has no index.json and no archive", hint="name the folder that was exported, or that holds archives"

@@ -10,6 +10,7 @@ from typing import Final
 from ..content.oci.layout import OCILayout
 from ..content.oci.volume_set import archive_at, volumes_beside
 from ..content.ollama.paths import open_regular
+from ..content.optional_files import is_folder
 from ..content.read_errors import read_error
 from ..content.small_files import read_small_file
 from ..content.threads import in_thread
@@ -48,7 +49,7 @@ async def _named_in(path: Path) -> frozenset[Digest]:
             raise UsageError(f"{path} {error}", hint="name an inventory, or an archive") from error
         return Inventory.parse(raw, file=str(path)).blobs
     async with AsyncExitStack() as held:
-        if await in_thread(path.is_dir):
+        if await in_thread(is_folder, path):
             source = LayoutSource(OCILayout(path), f"oci:{path}", None)
         else:
             archive = archive_at(path)
@@ -65,7 +66,7 @@ async def _named_in(path: Path) -> frozenset[Digest]:
 
 def _is_json(path: Path) -> bool:
     """Return whether there is a JSON document at `path`, and no archive. Raises `StoreNotFound` if there is nothing."""
-    if path.is_dir() or volumes_beside(path):
+    if is_folder(path) or volumes_beside(path):
         return False
     try:
         with open_regular(path) as file:

@@ -28,6 +28,7 @@ ROWS: Final = (
     Row("S13", "A manifest list inside a list is pushed without the manifests that it names."),
     Row("S14", "The journal is a link, belongs to others, is open to others, or holds damaged rows."),
     Row("S15", "Odd input ends in a traceback, the wrong exit code, a hang or hidden characters on the terminal."),
+    Row("S16", "An archive, a volume or a folder from across an air gap lies about what it is and what is in it."),
     Row("CVE-2021-41092", "Logins for private registries are sent to Docker Hub."),
     Row("CVE-2021-41190", "A manifest with both `layers` and `manifests` is read in two ways."),
     Row("CVE-2024-12886", "A compressed bomb in a token or error answer exhausts the memory."),

@@ -16,6 +16,7 @@ from ...model import Descriptor, Digest
 from ...model.export_document import ExportDocument, Part
 from ..base import BlobBody
 from ..ollama.paths import open_regular
+from ..optional_files import is_there, names_in
 from ..read_errors import read_error
 from ..threads import in_thread
 from .archive import MemberBody, OCIArchive, part_path
@@ -293,9 +294,9 @@ def volumes_beside(path: Path) -> list[Path]:
     stem = path.name.removesuffix(TAR)
     first = path.with_name(f"{stem}.v001{TAR}")
     widest = [path.with_name(f"{stem}.v{1:0{width}d}{TAR}") for width in (4, 5)]
-    if path.exists() or not any(each.is_file() for each in (first, *widest)):
+    if is_there(path) or not any(map(is_there, (first, *widest))):
         return []
-    return sorted(each for each in path.parent.iterdir() if is_volume(each.name, stem))
+    return [path.with_name(name) for name in names_in(path.parent) or () if is_volume(name, stem)]
 
 
 def _joined_index(carriers: Sequence[Carrier]) -> LayoutIndex:
