@@ -121,6 +121,10 @@ LIES: dict[str, tuple[Callable[[Document], object], int]] = {
     "a million requires": (lambda said: said.update(requires=[f"sha256:{n:064x}" for n in range(100_000)]), 7),
     "a sum that is a path": (lambda said: said["volumes"][0].update(sha256="../x"), 7),
     "a negative size": (lambda said: said["volumes"][0].update(size=-1), 7),
+    "manifests that are not there": (
+        lambda said: said.update(manifests=[{"name": "../x\n\x1b[2J", "digest": f"sha256:{'1' * 64}"}]),
+        7,
+    ),
     "a later version": (lambda said: said.update(version=10**300), 2),
     "deep values": (lambda said: said.update(kind=json.loads("[" * 900 + "]" * 900)), 7),
 }
@@ -138,7 +142,6 @@ async def test_documents_that_lie(tmp_path: Path, lie: Callable[[Document], obje
 
 async def test_names_in_a_document_are_no_paths(tmp_path: Path) -> None:
     def lie(said: Document) -> None:
-        said["manifests"] = [{"name": "../../x\n\x1b[2J", "digest": f"sha256:{'1' * 64}"}]
         for each in said["volumes"]:
             each["file"] = f"../../../{tmp_path}/evil\n{each['file']}"
 
