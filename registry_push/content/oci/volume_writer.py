@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -22,8 +23,9 @@ from ..pouring import closed, pour, pour_blocks
 from ..spool import Spool, sync_folder
 from ..threads import in_thread
 from ..write_errors import free_bytes, writing
+from .appending import Appending
 from .index import LayoutIndex
-from .volume_file import Appending, VolumeFile
+from .volume_file import VolumeFile
 from .volume_names import TAR, refuse_existing, refuse_other_sums, refuse_other_volumes
 from .volume_plan import Entry, VolumePlan, blobs_of
 
@@ -58,6 +60,7 @@ class VolumeWriter(LocalTarget):
         self._done: set[Digest] = set()
         self._put_refs: dict[str, Digest] = {}
         self._turn = asyncio.Lock()
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="export")
 
     async def __aenter__(self) -> Self:
         return self
@@ -214,7 +217,7 @@ class VolumeWriter(LocalTarget):
             digest = self._order[-1]
             assert digest in self._manifests, "blobs are put in the order of their digests"
             for place in self._places(digest):
-                appending = Appending([place])
+                appending = Appending([place], self._hashing)
                 try:
                     await in_thread(_append_all, appending, self._manifests[digest])
                 finally:
@@ -222,7 +225,7 @@ class VolumeWriter(LocalTarget):
             self._order.pop()
 
     async def _append(self, blob: Descriptor, body: BlobBody) -> Placed:
-        appending = Appending(self._places(blob.digest))
+        appending = Appending(self._places(blob.digest), self._hashing)
         is_wrong = False
         try:
             sent, is_right = await self._pour(appending, blob, body)
