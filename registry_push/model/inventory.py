@@ -16,10 +16,10 @@ from .json_document import decoded
 Kind = TypeVar("Kind")
 KIND: Final = "registry-push.inventory"
 VERSION: Final = 1
-# Bytes of a document that is read: some 800,000 blobs, at 80 each.
-MAX_INVENTORY_BYTES: Final = 64 * 1024 * 1024
+# Bytes of a document that is read: some 200,000 blobs, at 80 each. Decoded, that is some 100 MB.
+MAX_INVENTORY_BYTES: Final = 16 * 1024 * 1024
 # Values in it, counted as `decoded` does: the longest honest one has nothing but manifests, three values in 110 bytes.
-_MAX_VALUES: Final = 2_000_000
+_MAX_VALUES: Final = 500_000
 _MAKE_ONE: Final = step("make one where the content goes: ", Command("inventory PLACE > FILE"))
 _MAKE_AGAIN: Final = step("copy it again from where it was made; or make it again: ", Command("inventory PLACE > FILE"))
 

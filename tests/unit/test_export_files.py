@@ -10,6 +10,8 @@ import pytest
 from registry_push.content.body import BytesBody
 from registry_push.content.oci.archive import OCIArchive
 from registry_push.content.oci.carriers import exports_of
+from registry_push.content.oci.layout import OCILayout
+from registry_push.content.oci.layout_document import write_document
 from registry_push.content.oci.volume_set import VolumeSet
 from registry_push.content.oci.volume_writer import VolumeWriter
 from registry_push.content.partial_file import open_locked
@@ -138,3 +140,32 @@ async def test_volumes_that_contradict_each_other_are_named(tmp_path: Path) -> N
     async with OCIArchive(files[0]) as first, OCIArchive(other) as third:
         with pytest.raises(ArchiveCorrupt, match=r"a\.v001\.tar and .*b\.tar say"):
             exports_of([first, third])
+
+
+async def test_a_partial_file_that_no_export_began_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.partial").write_text("my notes")
+    with pytest.raises(UsageError, match=r"a\.tar\.partial is there already"):
+        await write(tmp_path / "a.tar")
+    assert snapshot(tmp_path) == {"a.tar.partial": b"my notes"}
+
+
+@pytest.mark.parametrize("size", [0, 100, 1024, 1500])
+async def test_one_that_an_export_has_only_begun_is_taken_over(tmp_path: Path, size: int) -> None:
+    [whole] = await write(tmp_path / "whole.tar")
+    (tmp_path / "a.tar.partial").write_bytes(whole.read_bytes()[:size])
+    [again] = await write(tmp_path / "a.tar")
+    assert again.read_bytes() == whole.read_bytes()
+
+
+async def test_a_folder_says_what_all_exports_into_it_have_left_out(tmp_path: Path) -> None:
+    layout = OCILayout(tmp_path, elsewhere=[described(SMALL).digest])
+    of = manifest(layers=[described(SMALL), described(b"")])
+    await layout.put(described(b""), BytesBody(b""))
+    await layout.put_manifest(of, "me/one:v1")
+    await write_document(layout)
+    [document] = layout.exports()
+    assert document.requires == (described(SMALL).digest,)
+    assert [(each.name, each.digest) for each in document.manifests] == [("me/one:v1", of.digest)]
+    await OCILayout(tmp_path).put(described(SMALL), BytesBody(SMALL))
+    await write_document(layout)
+    assert [each.requires for each in layout.exports()] == [()]

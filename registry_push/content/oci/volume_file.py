@@ -20,7 +20,7 @@ from ..write_errors import check_writable, write_error, writing
 from . import tar
 from .tar_scan import DamagedArchiveError, scan
 from .volume_names import refuse_existing
-from .volume_plan import Entry, VolumeFilePlan
+from .volume_plan import OPENING, Entry, VolumeFilePlan
 
 # Bytes that are read at once.
 _PIECE: Final = 1024 * 1024
@@ -54,11 +54,15 @@ class VolumeFile:
         self._reopen(document)
         check_writable(self.partial)
         with writing(self.partial):
-            self._descriptor = descriptor = open_locked(self.partial)
+            descriptor = open_locked(self.partial)
             if descriptor is None:
                 raise self._refused()
-            self._there = os.fstat(descriptor).st_size
-            if os.pread(descriptor, len(self.plan.head), 0) != self.plan.head:
+            begin = os.pread(descriptor, len(self.plan.head), 0)
+            if not begin.startswith(OPENING[: len(begin)]):  # no export began it
+                os.close(descriptor)
+                refuse_existing(self.partial)
+            self._descriptor, self._there = descriptor, os.fstat(descriptor).st_size
+            if begin != self.plan.head:
                 self._cut_at(0)
                 self._write(self.plan.head)
             else:

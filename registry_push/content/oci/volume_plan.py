@@ -10,14 +10,13 @@ from msgspec import Struct
 from ...errors import ManifestCorrupt, UsageError
 from ...model import Descriptor, Digest, Manifest
 from ...model.export_document import (
-    EXPORT_FILE,
-    MAX_EXPORT_BYTES,
     MAX_VOLUMES,
     ExportDocument,
     Exported,
     Part,
     Volume,
 )
+from ...model.json_document import MAX_DOCUMENT_BYTES
 from ...text.hint import Setting, step
 from ...text.sizes import size as shown
 from . import tar
@@ -105,7 +104,7 @@ class VolumePlan(Struct, frozen=True):
         always = {each.digest: each.size for each in manifests}
         sizes = {each.digest: each.size for each in blobs if each.digest not in always}
         document = ExportDocument(tuple(Exported(*each) for each in sorted(names)), tuple(sorted(requires)))
-        head = _head(index)
+        head = OPENING + _member("index.json", index)
         if split is None:
             pieces = [Piece(digest, 0, 0, size) for digest, size in sizes.items()]
             files = [_file(f"{stem}.tar", head, pieces, always, len(document.encode()))]
@@ -138,11 +137,12 @@ def blobs_of(manifests: Collection[Manifest]) -> dict[Digest, Descriptor]:
     return found
 
 
-def _head(index: bytes) -> bytes:
-    contents = (("oci-layout", VERSION), ("index.json", index))
-    return b"".join(
-        tar.file_header(name, len(content)) + content + bytes(tar.padding(len(content))) for name, content in contents
-    )
+def _member(name: str, content: bytes) -> bytes:
+    return tar.file_header(name, len(content)) + content + bytes(tar.padding(len(content)))
+
+
+# The first bytes of every export.
+OPENING: Final = _member("oci-layout", VERSION)
 
 
 def _file(name: str, head: bytes, pieces: Iterable[Piece], always: Mapping[Digest, int], room: int) -> VolumeFilePlan:
@@ -241,9 +241,10 @@ def _refuse_too_many(files: Sequence[VolumeFilePlan]) -> None:
         raise UsageError(
             f"that would be {len(files)} volumes; at most {MAX_VOLUMES} are made", hint="give larger ones: --split"
         )
-    room, most = files[0].room, max(len(file.entries) for file in files)
-    if most > MAX_ENTRIES - 3 or room > MAX_EXPORT_BYTES:
+    most = max(len(file.entries) for file in files)
+    largest = max(files[0].room, len(files[0].head) - len(OPENING))
+    if most > MAX_ENTRIES - 3 or largest > MAX_DOCUMENT_BYTES:
         raise UsageError(
-            f"an archive would have {most} entries, and a {EXPORT_FILE} of {room} bytes, which nobody reads",
+            f"an archive would have {most} entries, and a list of them of {largest} bytes, which nobody reads",
             hint="export fewer models at once",
         )
