@@ -23,7 +23,8 @@ from ..threads import in_thread
 from . import tar
 from .index import LayoutIndex
 from .layout import VERSION
-from .partial_archive import PartialArchive, refuse_existing
+from .new_file import refuse_existing
+from .partial_archive import PartialArchive
 
 # Bytes for `index.json` if `expect` was not called: some 200 manifests.
 _ROOM: Final = 64 * 1024

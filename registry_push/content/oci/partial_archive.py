@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shlex
@@ -19,6 +18,7 @@ from ..partial_file import WORTH_KEEPING, open_locked
 from ..spool import sync_folder
 from ..write_errors import check_writable, writing
 from . import tar
+from .new_file import move_to_new, refuse_existing
 from .tar_scan import MAX_ENTRIES, DamagedArchiveError, Member, members
 
 _BLOBS: Final = "blobs/sha256/"
@@ -257,29 +257,3 @@ def _is_plain(path: Path) -> bool:
 def partial_path(path: Path) -> Path:
     """Return where the archive `path` is written."""
     return path.with_name(f"{path.name}.partial")
-
-
-def move_to_new(path: Path, target: Path) -> None:
-    """Rename a file. Raises `FileExistsError` if there is something at `target`, which `rename` would replace.
-
-    Where a file can't have two names, such as on FAT, something that is made at this very moment is replaced.
-    """
-    try:
-        os.link(path, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
-        path.rename(target)
-    else:
-        path.unlink()
-
-
-def refuse_existing(path: Path) -> None:
-    """Raise `UsageError` if there is something at `path`."""
-    if os.path.lexists(path):
-        hint = "name another file"
-        if path.is_file() or path.is_symlink():
-            hint += f"; or, if it is not needed any more, remove it: rm {shlex.quote(str(path))}"
-        raise UsageError(f"{path} is there already, and nothing is added to an archive", hint=hint)

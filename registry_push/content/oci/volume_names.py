@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Final
 from ...errors import UsageError
 from ...text.patterns import LazyPattern
 from ..ollama.paths import open_regular, read_bounded
+from .new_file import other_name
 
 TAR: Final = ".tar"
 VOLUME: Final = LazyPattern(r"\.v[0-9]{3,5}\.tar\Z")
@@ -25,12 +25,6 @@ def is_volume(name: str, stem: str) -> bool:
     return name.startswith(f"{stem}.v") and VOLUME.compiled.fullmatch(name, len(stem)) is not None
 
 
-def refuse_existing(path: Path) -> None:
-    """Raise `UsageError` if there is something at `path`."""
-    if os.path.lexists(path):
-        raise UsageError(f"{path} is there already, and nothing is added to an archive", hint=_instead(path))
-
-
 def refuse_other_volumes(folder: Path, stem: str, planned: Collection[str]) -> None:
     """Raise `UsageError` if a volume lies in `folder` that is not `planned`: it would be taken for one of the set."""
     there: list[Path] = []
@@ -39,14 +33,16 @@ def refuse_other_volumes(folder: Path, stem: str, planned: Collection[str]) -> N
     for path in there:
         if is_volume(path.name, stem) and path.name not in planned:
             raise UsageError(
-                f"{path} is of another export, and would be taken for a volume of this one", hint=_instead(path)
+                f"{path} is of another export, and would be taken for a volume of this one", hint=other_name(path)
             )
 
 
 def refuse_other_sums(path: Path, stem: str) -> None:
     """Raise `UsageError` if something lies at `path` that is not the sums of an export to `stem`.tar."""
     if os.path.lexists(path) and not _has_only_sums(path, stem):
-        raise UsageError(f"{path} is where the sums of the export go, and something else is there", hint=_instead(path))
+        raise UsageError(
+            f"{path} is where the sums of the export go, and something else is there", hint=other_name(path)
+        )
 
 
 def _has_only_sums(path: Path, stem: str) -> bool:
@@ -59,10 +55,3 @@ def _has_only_sums(path: Path, stem: str) -> bool:
         return False
     names = [line[_HEX + 2 :] for line in lines]
     return all(name == f"{stem}{TAR}" or is_volume(name, stem) for name in names)
-
-
-def _instead(path: Path) -> str:
-    hint = "name another file"
-    if path.is_file() or path.is_symlink():
-        hint += f"; or, if it is not needed any more, remove it: rm {shlex.quote(str(path))}"
-    return hint

@@ -25,8 +25,9 @@ from ..threads import in_thread
 from ..write_errors import free_bytes, writing
 from .appending import Appending
 from .index import LayoutIndex
+from .new_file import refuse_existing
 from .volume_file import VolumeFile
-from .volume_names import TAR, refuse_existing, refuse_other_sums, refuse_other_volumes
+from .volume_names import TAR, refuse_other_sums, refuse_other_volumes
 from .volume_plan import Entry, VolumePlan, blobs_of
 
 
