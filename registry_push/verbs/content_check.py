@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -14,7 +14,7 @@ from ..content.hashing_target import BrokenBody, Findings, HashingTarget, Verifi
 from ..content.oci.volume_set import VolumeSet
 from ..errors import BlobMissing, ContentDamaged, IntegrityError, Interrupted, printable
 from ..events import BlobDone, BlobProgress, BlobStarted, Event, Placement, RunStarted, Sink
-from ..model import Descriptor, Manifest
+from ..model import Descriptor, Digest, Manifest
 from ..model.broken_blob import BrokenBlob, described
 from ..text.hint import Hint
 from ..transfer.copy import Copier
@@ -24,8 +24,15 @@ from .copy_plan import CopyPlan
 _AGAIN = "carry them over again: the same export makes the same bytes, so that only these files are needed"
 
 
-async def check_content(plan: CopyPlan, volumes: VolumeSet, *, sink: Sink, stop: asyncio.Event) -> None:
-    """Hash all that the jobs of `plan` need of `volumes`.
+async def check_content(
+    plan: CopyPlan,
+    volumes: VolumeSet,
+    held: Mapping[AnyReference, frozenset[Digest]],
+    *,
+    sink: Sink,
+    stop: asyncio.Event,
+) -> None:
+    """Hash all that the jobs of `plan` need of `volumes`, but for what the target of each `held` before.
 
     Raises `ContentDamaged`, which names the damaged files, `Interrupted`. Cancelling is safe.
     """
@@ -34,7 +41,10 @@ async def check_content(plan: CopyPlan, volumes: VolumeSet, *, sink: Sink, stop:
     jobs = []
     for job in plan.jobs:
         absent = [blob.digest for blob in job.blobs if not await volumes.exists(blob)]
-        jobs.append(PartialJob.of(job, frozenset(absent)))
+        jobs.append(PartialJob.of(job, held[job.target].union(absent)))
+    jobs = [job for job in jobs if job.blobs]
+    if not jobs:
+        return
     by_target = {job.target: job for job in jobs}
 
     def target_of(reference: AnyReference) -> HashingTarget:
@@ -42,9 +52,8 @@ async def check_content(plan: CopyPlan, volumes: VolumeSet, *, sink: Sink, stop:
         return HashingTarget(at, job.called, [blob.digest for blob in job.blobs], hint=_hint, look_again=_nothing)
 
     try:
-        report = await Copier(lambda _: _Checked(volumes), target_of, only_progress(sink, "checking"), stop=stop).copy(
-            jobs
-        )
+        told = only_progress(sink, "checking")
+        report = await Copier(lambda _: _Checked(volumes), target_of, told, stop=stop).copy(jobs)
     finally:
         hasher.close()
     stopped = [each.error for each in report.failed if isinstance(each.error, Interrupted)]

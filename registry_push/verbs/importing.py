@@ -184,7 +184,8 @@ class _Importing:
         lacking = await lacking_of(plan.jobs, volumes, target_of)
         self._refuse_required(plan.jobs, lacking)
         if self._checks:
-            await check_content(plan, volumes, sink=self._sink, stop=self._stop)
+            held = {target: lack.held for target, lack in lacking.items()}
+            await check_content(plan, volumes, held=held, sink=self._sink, stop=self._stop)
         await self._check_disk(plan.jobs, target_of)
         for n, job in enumerate(plan.jobs):
             if absent := lacking[job.target].absent:

@@ -13,7 +13,7 @@ from ..content.oci.volume_set import VolumeSet
 from ..errors import VolumeMissing, unwrapped
 from ..events import Placement
 from ..model import Descriptor, Digest, Manifest
-from ..transfer.dry_run import WrappedTarget
+from ..transfer.dry_run import CheckableTarget, WrappedTarget
 from ..transfer.job import AnyJob, AnyReference
 from .copy import TargetOf
 
@@ -24,13 +24,14 @@ _NAMED: Final = 8
 
 
 class Lack(Struct, frozen=True):
-    """Of one model, the blobs that are neither here nor at the target.
+    """Of one model, the blobs that are neither here nor at the target, and those that the target `held` before.
 
     `absent` are in files that were not given, or a part of them is; `required` are in no volume.
     """
 
     absent: Mapping[Digest, tuple[str, ...]]
     required: tuple[Digest, ...]
+    held: frozenset[Digest]
 
 
 async def lacking_of(jobs: Sequence[AnyJob], volumes: VolumeSet, target_of: TargetOf) -> Mapping[AnyReference, Lack]:
@@ -42,10 +43,12 @@ async def lacking_of(jobs: Sequence[AnyJob], volumes: VolumeSet, target_of: Targ
         async with at_once:
             target = target_of(job.target)
             missing = [blob for blob in missing if not await target.exists(blob)]
+            held = await _held(job, target)
         files = {blob.digest: await volumes.volumes_of(blob.digest) for blob in missing}
         return Lack(
             {digest: found for digest, found in files.items() if found},
             tuple(digest for digest, found in files.items() if not found),
+            held,
         )
 
     try:
@@ -54,6 +57,18 @@ async def lacking_of(jobs: Sequence[AnyJob], volumes: VolumeSet, target_of: Targ
     except BaseExceptionGroup as error:
         raise unwrapped(error) from None
     return {target: task.result() for target, task in tasks.items()}
+
+
+async def _held(job: AnyJob, target: CheckableTarget) -> frozenset[Digest]:
+    """Return the blobs of `job` that are not written, since the target has them: all of them, if it has the manifest.
+
+    A registry is not asked for each of the others.
+    """
+    if {await target.digest_of(reference.tag or "") for reference in job.references} == {job.manifest.digest}:
+        return frozenset(blob.digest for blob in job.blobs)
+    if not target.traits.is_local:
+        return frozenset()
+    return frozenset([blob.digest for blob in job.blobs if await target.exists(blob)])
 
 
 class Incomplete(WrappedTarget, frozen=True):

@@ -234,6 +234,18 @@ async def test_what_skopeo_writes_is_imported(near: Side, far: Side, disk: Path,
     await far("verify", f"oci:{disk}/ours")
 
 
+@pytest.mark.parametrize("kind", ["store", "registry"])
+async def test_what_is_there_already_is_neither_checked_nor_sent(
+    near: Side, far: Side, disk: Path, docker_registry: DockerRegistry, kind: str
+) -> None:
+    await near("export", "--all", "--to", f"{disk}/all.tar")
+    target = "ollama:" if kind == "store" else f"registry:{docker_registry.host}/gap-twice/"
+    first, again = [(await far("import", f"{disk}/all.tar", "--to", target, "--json")).events for _ in range(2)]
+    phases = [[each["phase"] for each in run if each["event"] == "run_started"] for run in (first, again)]
+    assert phases == [["checking", ""], [""]]
+    assert [each["sent"] for each in again[-1]["models"]] == [0, 0, 0]
+
+
 async def test_a_set_is_a_place(near: Side, disk: Path) -> None:
     await near("export", "--all", "--to", f"{disk}/all.tar", "--split", "15MB")
     shown = await near("inspect", f"oci-archive:{disk}/all.tar:me/small")
