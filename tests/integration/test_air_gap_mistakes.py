@@ -43,7 +43,7 @@ async def test_a_place_instead_of_its_inventory(tmp_path: Path, media: Path) -> 
     assert done.code == 3 and "registry-push inventory ollama: > FILE" in done.err
 
 
-async def test_one_volume_alone_is_not_called_damaged_without_its_others(tmp_path: Path, media: Path) -> None:
+async def test_one_volume_alone_names_its_others(tmp_path: Path, media: Path) -> None:
     done = await command("verify", f"oci-archive:{media}/a.v002.tar", home=tmp_path)
     assert "missing beside a.v002.tar: a.v001.tar" in done.err and "oci-archive:NAME.tar" in done.err
 
