@@ -86,7 +86,7 @@ def command(files: tuple[str, ...], **flags: Any) -> None:
             sink=show,
             stop=stop,
         )
-        outcome = outcome_of(done.report, IMPORT, dry_run=flags["dry_run"], quiet=flags["quiet"])
+        outcome = outcome_of(done.report, IMPORT, dry_run=flags["dry_run"], quiet=flags["quiet"], hashed=flags["check"])
         return _with_missing(outcome, done, quiet=flags["quiet"])
 
     run(flags, work, verb=IMPORT, finishes=True)

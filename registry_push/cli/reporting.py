@@ -13,16 +13,20 @@ if TYPE_CHECKING:
     from ..transfer.report import Report
 
 
-def outcome_of(report: Report, verb: Verb, *, dry_run: bool, quiet: bool) -> Outcome:
-    """Return the report for people and for programs; for a dry run, with what it did not check."""
+def outcome_of(report: Report, verb: Verb, *, dry_run: bool, quiet: bool, hashed: bool = False) -> Outcome:
+    """Return the report for people and for programs; for a dry run, with what it did not check.
+
+    `hashed`: all content was read and hashed, also in a dry run.
+    """
     fields: dict[str, object] = {"dry_run": dry_run, "models": [as_json(model) for model in report.models]}
     closing = [] if quiet else words.closing(report.models, verb)
     if not dry_run or report.error is not None:
         return Outcome(closing, fields, report.error)
-    from ..transfer.dry_run import NOT_CHECKED, NOT_CHECKED_HERE
+    from ..transfer.dry_run import CONTENT, NOT_CHECKED, NOT_CHECKED_HERE
 
+    known = CONTENT if hashed else ()
     goes_to_registry = any(isinstance(model.target, Reference) for model in report.models)
-    unchecked = NOT_CHECKED if goes_to_registry else NOT_CHECKED_HERE
+    unchecked = [each for each in (NOT_CHECKED if goes_to_registry else NOT_CHECKED_HERE) if each not in known]
     begin = f"This was a dry run: nothing was {verb.moved}. It did not check:"
     lines = [*closing, "", begin, *(f"- {each}" for each in unchecked)]
     fields["not_checked"] = list(unchecked)

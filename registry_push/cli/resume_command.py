@@ -110,7 +110,19 @@ def _listed(found: UnderWay) -> Outcome:
     from ..state.copy_record import CopyRecord
     from ..state.push_record import PushRecord
 
-    begun = [(record, BegunRow(record.short, record.target, saved, record.store)) for record, saved in found.records]
+    begun = [
+        (
+            record,
+            BegunRow(
+                record.short,
+                record.target,
+                saved,
+                record.store,
+                record.sources if isinstance(record, CopyRecord) else (),
+            ),
+        )
+        for record, saved in found.records
+    ]
     pushes = [row for record, row in begun if isinstance(record, PushRecord)]
     copied = [(record, row) for record, row in begun if isinstance(record, CopyRecord)]
     uploads = [

@@ -213,7 +213,7 @@ class BrokenBody(AsyncIterator[bytes]):
     @property
     def size(self) -> int:
         """Bytes, as they should be."""
-        return max(self._size, 1)  # of an empty blob too somebody tries to read a byte
+        return max(self._size, 1)  # so that an empty blob is read too, which raises the reason
 
     def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
         """Return what raises the reason."""

@@ -17,7 +17,7 @@ from .json_document import MAX_DOCUMENT_BYTES, decoded
 
 EXPORT_FILE: Final = "registry-push.json"
 MAX_EXPORT_BYTES: Final = MAX_DOCUMENT_BYTES
-# Volumes of one export. More are no help to anybody.
+# Volumes of one export.
 MAX_VOLUMES: Final = 9999
 _KIND: Final = "registry-push.export"
 _VERSION: Final = 1
@@ -34,7 +34,10 @@ class Part(Struct, frozen=True):
 
 
 class Volume(Struct, frozen=True):
-    """One file of a set: `size` in bytes, the sum of all of it if that is known, and what is in it but manifests."""
+    """One file of a set: `size` in bytes, its SHA-256 sum if that is known, and its blobs, whole ones and parts.
+
+    Manifests are in every volume, and not listed.
+    """
 
     file: str
     size: int

@@ -140,6 +140,11 @@ def parse_readable(text: str) -> Place:
         return RegistryPlace(Reference.parse(text))
 
 
+def place_meant(text: str) -> str | None:
+    """Return how a path is written as a place, if `text`, which was read as a model's name, looks like one."""
+    return f"oci-archive:{text}" if text.endswith(_TAR) else None
+
+
 def names_host(text: str) -> bool:
     """Return whether a name begins with a registry's host, with a scheme or without, by docker's rule."""
     scheme, separator, rest = text.partition("://")

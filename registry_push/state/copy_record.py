@@ -15,6 +15,7 @@ from ..model import HTTPOrigin
 from ..model.mapping import CopyTarget, parse_copy_target
 from ..model.place import Below, Exactly, Place, parse_place, spelt
 from ..settings import Settings
+from ..text.several import several
 from .copy_details import CopyDetails
 from .kept_options import LONGEST, Kept, is_path, kept_of, read_kept, with_kept
 
@@ -22,8 +23,6 @@ _VERBS: Final = ("copy", "pull", "export", "import")
 _PLAIN: Final = CopyDetails()
 # Places of one command, and tags that it sets.
 _MOST: Final = 1000
-# Places that a message names.
-_NAMED: Final = 3
 
 
 class CopyRecord(Struct, frozen=True):
@@ -62,8 +61,7 @@ class CopyRecord(Struct, frozen=True):
     @property
     def short(self) -> str:
         """What is copied, for messages."""
-        more = len(self.sources) - _NAMED
-        return ", ".join(self.sources[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        return several(self.sources)
 
     @property
     def origin(self) -> HTTPOrigin | None:

@@ -108,17 +108,22 @@ class DryRun(WrappedTarget, frozen=True):
         """Put nothing."""
 
 
+# What a dry run says of content that it does not read.
+CONTENT: Final = (
+    "the content of blobs, which are hashed while they are sent",
+    "the content of blobs, which are hashed while they are read",
+)
 # Said in a dry run: what only a real push can find out.
 NOT_CHECKED: Final = (
     "that this login may write there",
-    "the content of blobs, which are hashed while they are sent",
+    CONTENT[0],
     "which blobs other repositories of the registry have: those are mounted from there, and not sent",
     "that the registry has room, mounts what it could mount, and takes the manifest",
 )
 # The same for a copy to a store on this machine.
 NOT_CHECKED_HERE: Final = (
     "that this user may write there, and that the disk has room",
-    "the content of blobs, which are hashed while they are read",
+    CONTENT[1],
 )
 
 

@@ -22,6 +22,7 @@ from ..model.place import (
     names_host,
     parse_place,
     parse_readable,
+    place_meant,
 )
 from ..model.referrers import is_attached
 from ..registry.registries import Registries
@@ -76,8 +77,8 @@ async def copy(
     except (StoreNotFound, ModelNotFound) as error:
         if isinstance(places[0], OllamaPlace) and names_host(source):  # a user may have meant the registry
             error.hint = f"to copy it from the registry, write registry:{source.removeprefix('ollama:')}"
-        elif isinstance(places[0], OllamaPlace) and source.endswith(".tar"):
-            error.hint = f"to copy what is in an archive, write oci-archive:{source}"
+        elif isinstance(places[0], OllamaPlace) and (meant := place_meant(source)) is not None:
+            error.hint = f"to copy what is in an archive, write {meant}"
         raise
 
 

@@ -135,7 +135,7 @@ def export_target(text: str, split: int | None = None) -> ArchivePlace | LayoutP
     elif after_prefix(text) is not None or "://" in text or text.startswith("ollama:"):
         raise UsageError(
             f"export writes files, and {quoted(text)} is none",
-            hint=step("copy writes to everything: ", Command("copy SRC DST")),
+            hint=step("to write there without a disk between: ", Command("copy SRC DST")),
         )
     elif text.lower().endswith(_COMPRESSED):
         raise UsageError(

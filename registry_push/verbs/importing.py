@@ -215,7 +215,7 @@ class _Importing:
         names = printable(" ".join(map(_exported_as, models)), limit=400)
         count = "1 blob that was" if len(digests) == 1 else f"{len(digests)} blobs that were"
         raise BlobMissing(
-            f"the target lacks {count} left out of the export, since it was made for one that has them: {named}",
+            f"the target lacks {count} left out of the export, which was made for a target that has them: {named}",
             hint=step(
                 "on the other side, export without --since, or since an inventory that was made here now: ",
                 Command(f"export {names} --to FILE.tar"),

@@ -32,6 +32,7 @@ from ..model.place import (
     RegistryPlace,
     names_host,
     parse_readable,
+    place_meant,
     spelt,
 )
 from ..registry.registries import Registries
@@ -69,7 +70,9 @@ async def inventory(place: str, *, settings: Settings, sink: Sink = ignore) -> I
                 return Inventory(whole)
             return await _Look(source, wanted, sink).at(names, whole)
     except (StoreNotFound, ModelNotFound) as error:
-        if isinstance(wanted, OllamaPlace) and not place.startswith("ollama:") and names_host(place):
+        if isinstance(wanted, OllamaPlace) and (meant := place_meant(place)) is not None:
+            error.hint = f"for what is in an archive, write {meant}"
+        elif isinstance(wanted, OllamaPlace) and not place.startswith("ollama:") and names_host(place):
             error.hint = f"for what is at the registry, write registry:{place}"
         raise
 

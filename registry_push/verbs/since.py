@@ -17,9 +17,12 @@ from ..content.threads import in_thread
 from ..errors import StoreNotFound, UsageError
 from ..model import Digest
 from ..model.inventory import MAX_INVENTORY_BYTES, Inventory
+from ..text.hint import Command, Hint, step
 from .sources import LayoutSource
 
 _PREFIXES: Final = ("oci-archive:", "oci:")
+# Places that an inventory is made of, where they are.
+_LIVE: Final = ("ollama:", "registry:")
 # The first bytes of a file tell whether it is JSON.
 _LOOK: Final = 64
 
@@ -72,7 +75,10 @@ def _is_json(path: Path) -> bool:
         with open_regular(path) as file:
             return file.read(_LOOK).lstrip()[:1] == b"{"
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise StoreNotFound(f"there is no {path}", hint="check the path after --since") from error
+        hint: str | Hint = "check the path after --since"
+        if str(path).startswith(_LIVE):
+            hint = step("--since takes a file; to make one: ", Command(f"inventory {path} > FILE"))
+        raise StoreNotFound(f"there is no {path}", hint=hint) from error
     except OSError as error:
         if error.errno is None:
             raise UsageError(f"{path} {error}", hint="name an inventory, or an archive") from error

@@ -12,11 +12,19 @@ from msgspec.structs import replace
 
 from ..content.hashing import Hasher
 from ..content.hashing_target import Findings, HashingTarget, Verified
-from ..errors import ArchiveCorrupt, ContentDamaged, ModelNotFound, RegistryPushError, StrayFile, unwrapped
+from ..errors import (
+    ArchiveCorrupt,
+    ContentDamaged,
+    ModelNotFound,
+    RegistryPushError,
+    StoreNotFound,
+    StrayFile,
+    unwrapped,
+)
 from ..events import Event, ManifestPushed, ModelDone, ModelFailed, RunStarted, Sink, Warned, ignore
 from ..http.proxies import Proxies
 from ..model import Digest
-from ..model.place import Place, RegistryPlace, parse_readable, spelt
+from ..model.place import OllamaPlace, Place, RegistryPlace, parse_readable, place_meant, spelt
 from ..registry.registries import Registries
 from ..settings import Settings
 from ..transfer.copy import Copier
@@ -58,7 +66,12 @@ async def verify(
             Stores(settings, registries, stop) as stores,
         ):
             run = _Run(stores, hasher, sink, stop, mending=mending, said=repair or "")
-            report = await run.verify(parsed)
+            try:
+                report = await run.verify(parsed)
+            except (ModelNotFound, StoreNotFound) as error:
+                if isinstance(parsed[0], OllamaPlace) and (meant := place_meant(places[0])) is not None:
+                    error.hint = f"to verify an archive, write {meant}"
+                raise
     finally:
         hasher.close()
     report.refuse_interrupted("nothing was changed" if mending is None else "what was repaired stays so")
@@ -133,7 +146,7 @@ class _Run:
     async def _plan(self, place: Place) -> None:
         plan = self._opened(place)
         for lack in await plan.lacks():
-            self._sink(Warned(lack.words))
+            self._sink(Warned(lack.words, "bring them into one folder, and verify them as one: oci-archive:NAME.tar"))
         items = await plan.items()
         self._settled += [each for each in items if isinstance(each, ModelFailed)]
         named = [each for each in items if isinstance(each, Item)]

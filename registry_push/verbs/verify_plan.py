@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ..content.base import BlobBody
 from ..content.hashing_target import BrokenBody, HashingTarget, Verified, broken_by
+from ..content.oci.archive import OCIArchive
 from ..content.oci.volume_set import Lack, VolumeSet
 from ..errors import (
     BlobMissing,
@@ -87,8 +88,10 @@ class PlacePlan:
         """Do nothing: every blob is read."""
 
     async def lacks(self) -> Sequence[Lack]:
-        """Return the volumes that are missing, of a set."""
+        """Return the volumes that are missing, of a set or beside one volume."""
         layout = self.source.layout if isinstance(self.source, LayoutSource) else None
+        if isinstance(layout, OCIArchive):
+            layout = VolumeSet(layout.path, [layout])
         return await layout.lacks() if isinstance(layout, VolumeSet) else ()
 
     async def items(self) -> list[Item | ModelFailed]:

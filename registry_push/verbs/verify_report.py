@@ -57,6 +57,6 @@ class VerifyReport(Report, frozen=True):
         were = "is" if len(damaged) == 1 else "are"
         return ContentDamaged(
             f"{len(damaged)} of {len(self.models)} models {were} damaged: {', '.join(damaged)}",
-            hint="the commands above mend them",
+            hint="what mends each of them is said above",
             report=self,
         )

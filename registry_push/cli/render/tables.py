@@ -13,6 +13,7 @@ from ...errors import printable
 from ...model import Descriptor, Digest, ModelName
 from ...options.source import Source
 from ...text.quantities import spelt_duration, spelt_size
+from ...text.several import several
 from . import units
 
 # Layers that `inspect` lists one by one; more are grouped by kind: tensor models have thousands.
@@ -61,13 +62,14 @@ class ModelView(Struct, frozen=True):
 
 class BegunRow(Struct, frozen=True):
     """A push, pull or copy that was begun; `begun` in seconds since the epoch. `store`: the folder of the Ollama store
-    at either end.
+    at either end. `sources` are the places that `what` stands for, if they are several.
     """
 
     what: str
     target: str
     begun: float
     store: str | None = None
+    sources: tuple[str, ...] = ()
 
 
 class UploadRow(Struct, frozen=True):
@@ -142,9 +144,7 @@ def under_way_lines(
     ]
     tables = []
     for title, rows in (("PUSH", pushes), ("COPY", copies)):
-        begun = [
-            (_short(row.what, row.store), _short(row.target, row.store), _modified(row.begun, now)) for row in rows
-        ]
+        begun = [(_what(row), _short(row.target, row.store), _modified(row.begun, now)) for row in rows]
         tables += [_table((title, "TO", "BEGUN"), begun, right=(), width=width)] if begun else []
     tables += [_table(("BLOB", "THERE", "AT", "LAST"), held, right=(1,), width=width)] if held else []
     return [line for number, table in enumerate(tables) for line in ([""] if number else []) + table]
@@ -159,6 +159,13 @@ def nothing_begun(uploads: int) -> list[str]:
         f"no run is under way; registries still hold {units.count(uploads, 'upload')} of runs that failed",
         "to use what is there, push again; to free it: registry-push resume --cancel",
     ]
+
+
+def _what(row: BegunRow) -> str:
+    if len(row.sources) < 2:
+        return _short(row.what, row.store)
+    store = row.store if any(place.startswith("ollama:") for place in row.sources) else None
+    return several([_short(place, None) for place in row.sources]) + (f" in {store}" if store else "")
 
 
 def _short(place: str, store: str | None) -> str:

@@ -35,6 +35,7 @@ from .tar_scan import DamagedArchiveError, Member, Room, scan
 
 _PART: Final = ".part-"
 _OLD_DOCKER: Final = "manifest.json"
+_NO_TAR: Final = "name the archive, its volumes, or a folder with them; if it was an archive, copy it again"
 
 
 class OCIArchive(LayoutReader):
@@ -147,6 +148,8 @@ class OCIArchive(LayoutReader):
         try:
             found = scan(lambda offset, length: self._read(file, offset, length), size)
         except DamagedArchiveError as error:
+            if error.offset == 0:  # not even the first header: most likely it is something else
+                raise ArchiveCorrupt(f"{self.path} is no tar file: it {error}, at byte 0", hint=_NO_TAR) from error
             raise ArchiveCorrupt(f"{self.path} {error}, at byte {error.offset}") from error
         if "index.json" not in found:
             self._refuse(found)

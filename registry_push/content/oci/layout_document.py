@@ -10,7 +10,7 @@ from .layout import OCILayout
 
 
 async def write_document(layout: OCILayout) -> None:
-    """Write down which manifests are in the layout, and which of their blobs whoever reads it needs besides.
+    """Write which manifests the layout has, and which of their blobs it lacks: those its reader has to have already.
 
     Raises as `OCILayout.index`, and `Unavailable`.
     """

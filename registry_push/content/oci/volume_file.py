@@ -24,6 +24,7 @@ from .volume_plan import OPENING, Entry, VolumeFilePlan
 
 # Bytes that are read at once.
 _PIECE: Final = 1024 * 1024
+# Where the next byte goes, where the entry that is written ends, and the sum so far.
 Mark = tuple[int, int, Any]
 
 

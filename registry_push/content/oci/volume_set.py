@@ -231,7 +231,7 @@ class VolumeSet(LayoutReader):
         if not files:
             return super()._missing(digest)
         return VolumeMissing(
-            f"{digest} is in {printable(', '.join(files[:_NAMED]), limit=400)}, which is not beside {self.path}",
+            f"{digest} is in {printable(', '.join(files[:_NAMED]), limit=400)}, which is not here",
             files=files,
             hint="bring it; or export again: the same models make the same bytes",
         )
