@@ -155,7 +155,7 @@ class _Locating:
         self._shown.result(lines, fields)
 
     def _located(self, error: RegistryPushError) -> RegistryPushError:
-        if isinstance(error, Interrupted) and self._again is not None:
+        if isinstance(error, Interrupted) and self._again is not None and error.next_step == Interrupted.default_hint:
             error.hint = self._again
         return located(with_doctor(error))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,11 +36,18 @@ def write_error(error: OSError, path: Path, *, kept: str = "") -> RegistryPushEr
     if error.errno == errno.EROFS:
         return Unwritable(message, hint="mount the file system for writing, or name another folder")
     if error.errno in _IN_THE_WAY:
-        return Unwritable(message, hint="see what is there, and move it away: ls -ld")
+        return Unwritable(
+            message, hint=f"see what is there, and move it away: ls -ld {shlex.quote(str(_in_the_way(path)))}"
+        )
     if (short := shortage(error, f"{path} can't be written")) is not None:
         return short
     also = f"; {kept}" if kept else ""
     return Unavailable(f"{message}{also}", hint="make room, or name another folder, and run the same command again")
+
+
+def _in_the_way(path: Path) -> Path:
+    """Return what is at `path`, or what is there of the folders above it."""
+    return path if os.path.lexists(path) else _present(path)
 
 
 def _present(folder: Path) -> Path:

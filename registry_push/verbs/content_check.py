@@ -58,7 +58,7 @@ async def check_content(
         hasher.close()
     stopped = [each.error for each in report.failed if isinstance(each.error, Interrupted)]
     if stopped:
-        raise Interrupted("stopped before anything was written")
+        raise Interrupted("stopped before anything was written", hint="run the same command again")
     broken = list(findings.broken.values())
     if broken:
         files = [file for each in broken for file in await volumes.suspects(each.blob.digest)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Sequence
 from os.path import abspath
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..content.ollama.source import open_store
 from ..content.optional_files import is_folder
 from ..content.page_cache import forget
 from ..content.threads import in_thread
-from ..errors import UsageError, quoted
+from ..errors import Interrupted, UsageError, quoted
 from ..events import Sink, ignore
 from ..model.place import (
     PREFIXES,
@@ -111,11 +112,19 @@ async def _read_again(
     sink: Sink,
     stop: asyncio.Event | None,
 ) -> None:
-    """Hash all that was written, from the medium and not from the system's memory. Raises `ContentDamaged`."""
+    """Hash all that was written, from the medium and not from the system's memory.
+
+    Raises `ContentDamaged`, `Interrupted`.
+    """
     path = Path(target.path)
     files = [path.with_name(file.name) for archive in archives for file in archive.plan.files]
     await in_thread(forget, files or [path])
-    report = await verify([spelt(target, str)], settings=settings, sink=only_progress(sink, "verifying"), stop=stop)
+    place = spelt(target, str)
+    try:
+        report = await verify([place], settings=settings, sink=only_progress(sink, "verifying"), stop=stop)
+    except Interrupted as error:  # the same export would find its own files in the way
+        again = step("to read it again: ", Command(f"verify {shlex.quote(place)}"))
+        raise Interrupted("stopped while the medium was read; all of it is written", hint=again) from error
     for failed in report.failed:
         failed.error.hint = "what was written is not what is on the medium: export to another disk"
         raise failed.error
@@ -123,6 +132,8 @@ async def _read_again(
 
 def export_target(text: str, split: int | None = None) -> ArchivePlace | LayoutPlace:
     """Return where `text` says that an export goes. Raises `UsageError`."""
+    if not text:  # a variable that is not set, in a script
+        raise UsageError("export needs a file or a folder", hint=step("name one: ", Setting("to", "FILE.tar")))
     if text.startswith(("oci:", "oci-archive:")):
         place = parse_place(text)
         assert isinstance(place, ArchivePlace | LayoutPlace), "it has one of their prefixes"

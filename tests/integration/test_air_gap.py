@@ -214,7 +214,8 @@ async def test_a_folder(near: Side, far: Side, disk: Path) -> None:
     document = json.loads((disk / "folder" / "registry-push.json").read_text())
     assert document["requires"] == []
     assert [each["name"] for each in document["manifests"]] == ["registry.ollama.ai/me/small:latest"]
-    await far("import", f"{disk}/folder", "--to", "ollama:")
+    done = await far("import", f"{disk}/folder", "--to", "ollama:")
+    assert f"oci:{disk}/folder:registry.ollama.ai/me/small:latest" in done.out
     assert manifest_file(far.models, "me/small").read_bytes() == near.manifests["me/small"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from registry_push.model import Descriptor, Digest
 from registry_push.model.export_document import EXPORT_FILE, ExportDocument
 from tests.support.archives import write_archive
 from tests.support.layouts import LAYER, described, manifest
+from tests.support.peers import require
 from tests.support.volumes import BLOBS, SMALL, SPLIT, fill, write
 
 
@@ -193,3 +195,19 @@ async def test_a_disk_where_a_file_has_one_name_only(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "link", refused)
     files = await write(tmp_path / "a.tar", split=SPLIT)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.sha256", *(each.name for each in files)]
+
+
+@pytest.mark.parametrize("name", ["a b.tar", "a\nb.tar", "a\rb.tar", "a\\nb.tar", "ü\x85.tar"])
+@pytest.mark.parametrize("split", [None, SPLIT])
+async def test_sha256sum_reads_the_sums_whatever_the_files_are_called(
+    tmp_path: Path, name: str, split: int | None
+) -> None:
+    files = await write(tmp_path / name, split=split)
+    sums = (tmp_path / name).with_suffix(".sha256").name
+    done = subprocess.run(
+        [require("sha256sum"), "--strict", "-c", sums], cwd=tmp_path, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0 and done.stdout.count(b": OK\n") == len(files), done.stderr
+    for file in files:
+        file.unlink()
+    VolumeWriter(tmp_path / name, split=split).check_is_new()  # sums of an earlier export are no stranger's

@@ -78,6 +78,10 @@ def test_a_summary_names_other_tags_and_referrers() -> None:
     *_, took = words.summary(done, 1.0, COPY)
     assert took.startswith("1 copied, 5 there already, 2 referrers, 100 B")
     assert took.endswith("; also tagged latest, prod")
+    bare = ModelDone(
+        "x", to.at(digest=DIGEST), DIGEST, uploaded=1, mounted=0, present=0, sent=1, tags=(TagSet("", None),)
+    )
+    assert "tagged" not in words.summary(bare, 1.0, COPY)[2]
 
 
 @pytest.mark.parametrize(

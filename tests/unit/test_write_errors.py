@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from registry_push.content.write_errors import check_writable
+from registry_push.content.write_errors import check_writable, writing
 from registry_push.errors import Unwritable
 
 
@@ -23,3 +23,12 @@ def test_a_folder_on_a_read_only_file_system_is_told_from_one_that_is_not_ours_t
     with pytest.raises(Unwritable) as refused:
         check_writable(tmp_path / "models.tar")
     assert hint in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("below", ["", "/blobs/sha256"])
+def test_what_is_in_the_way_is_named_in_the_command_that_shows_it(tmp_path: Path, below: str) -> None:
+    (tmp_path / "a file").touch()
+    path = Path(f"{tmp_path}/a file{below}")
+    with pytest.raises(Unwritable) as refused, writing(path):
+        path.mkdir(parents=True)
+    assert (refused.value.hint or "").endswith(f"ls -ld '{tmp_path}/a file'")

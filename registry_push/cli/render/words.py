@@ -56,7 +56,7 @@ def summary(event: ModelDone, seconds: float, verb: Verb = PUSH) -> tuple[str, s
         for each in event.tags
         if each.previous not in (None, event.digest)
     )
-    if more := [each.tag for each in event.tags if each.tag != event.target.tag]:
+    if more := [each.tag for each in event.tags if each.tag and each.tag != event.target.tag]:
         took += f"; also tagged {', '.join(more)}"
     if event.referrers:
         counts.append(units.count(event.referrers, "referrer"))

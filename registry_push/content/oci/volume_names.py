@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ...errors import UsageError
+from ...model import Digest
 from ...text.patterns import LazyPattern
 from ..ollama.paths import open_regular, read_bounded
 from .new_file import other_name
@@ -18,11 +19,23 @@ VOLUME: Final = LazyPattern(r"\.v[0-9]{3,5}\.tar\Z")
 # Bytes of sums that are read: those of the most volumes that there are, with long names.
 _MOST_SUMS: Final = 4 * 1024 * 1024
 _HEX: Final = 64
+_MARK: Final = "\\"
 
 
 def is_volume(name: str, stem: str) -> bool:
     """Return whether `name` is that of a volume of `stem`.tar."""
     return name.startswith(f"{stem}.v") and VOLUME.compiled.fullmatch(name, len(stem)) is not None
+
+
+def sum_line(digest: Digest, name: str) -> str:
+    """Return the line of a file as sha256sum writes it: it marks a name that it had to escape."""
+    escaped = _escaped(name)
+    mark = "" if escaped == name else _MARK
+    return f"{mark}{digest.hex}  {escaped}\n"
+
+
+def _escaped(name: str) -> str:
+    return name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def refuse_other_volumes(folder: Path, stem: str, planned: Collection[str]) -> None:
@@ -50,8 +63,9 @@ def _has_only_sums(path: Path, stem: str) -> bool:
         if path.is_symlink():
             return False
         with open_regular(path) as file:
-            lines = read_bounded(file, _MOST_SUMS).decode().splitlines()
+            lines = read_bounded(file, _MOST_SUMS).decode().split("\n")
     except (OSError, ValueError):
         return False
-    names = [line[_HEX + 2 :] for line in lines]
+    names = [line.removeprefix(_MARK)[_HEX + 2 :] for line in lines if line]
+    stem = _escaped(stem)
     return all(name == f"{stem}{TAR}" or is_volume(name, stem) for name in names)

@@ -95,8 +95,9 @@ class VolumeSet(LayoutReader):
 
     @property
     def origin(self) -> str:
-        """The first volume's file, without its number, as places are written."""
-        return f"oci-archive:{self.path}"
+        """The first volume's file, without its number, or the folder, as places are written."""
+        kind = "oci-archive" if self._archives else "oci"
+        return f"{kind}:{self.path}"
 
     async def lacks(self) -> tuple[Lack, ...]:
         """Return which volumes are missing, for each export of which there are some. Raises as `documents`."""

@@ -27,7 +27,7 @@ from .appending import Appending
 from .index import LayoutIndex
 from .new_file import refuse_existing
 from .volume_file import VolumeFile
-from .volume_names import TAR, refuse_other_sums, refuse_other_volumes
+from .volume_names import TAR, refuse_other_sums, refuse_other_volumes, sum_line
 from .volume_plan import Entry, VolumePlan, blobs_of
 
 
@@ -293,7 +293,7 @@ class VolumeWriter(LocalTarget):
         for n in (*range(1, count), 0):  # the first one knows the sums of all others
             said = document.of_volume(n + 1, sums) if document.volumes else document
             sums[n] = self._files[n].finish(said.encode())
-        lines = [f"{found.hex}  {file.plan.name}\n" for found, file in zip(sums, self._files, strict=True) if found]
+        lines = [sum_line(found, file.plan.name) for found, file in zip(sums, self._files, strict=True) if found]
         self._write_sums("".join(lines))
         for n in (*range(1, count), 0):  # once the first one is there, all are
             self._files[n].rename()
