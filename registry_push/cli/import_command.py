@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError, printable
+from ..errors import UsageError
 from ..options.flags import option, options, settings_of
 from ..options.grouped_help import GroupedCommand
+from ..options.option import was_typed
 from ..text.hint import Setting, step
 from .candidates import hosts
 from .render import IMPORT, Renderer
@@ -62,7 +63,7 @@ def command(files: tuple[str, ...], **flags: Any) -> None:
       registry-push import /media/usb --to registry:registry.example.com/ml/
       registry-push import all.v001.tar --to ollama: --partial
     """
-    if flags["to"] is None:
+    if not was_typed("to"):  # a line of the configuration, or a variable, is where push goes
         raise UsageError("import needs a place", hint=step("name one: ", Setting("to", "ollama:")))
     from ..verbs.importing import import_places
 
@@ -95,5 +96,5 @@ def command(files: tuple[str, ...], **flags: Any) -> None:
 def _with_missing(outcome: Outcome, done: Import, *, quiet: bool) -> Outcome:
     """Return the outcome with what is still missing, model by model."""
     fields = {**(outcome.fields or {}), "missing": {model: list(files) for model, files in done.missing.items()}}
-    lines = [] if quiet else [printable(f"{model} waits for {', '.join(each)}") for model, each in done.missing.items()]
+    lines = ["import the other volumes too; what is there is kept"] if done.missing and not quiet else []
     return Outcome([*outcome.lines, *lines], fields, outcome.error)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 @option("--cancel", "cancels", is_flag=True, help="Cancel it: free what the registries hold, and forget it.")
 @options("registry", "transfer", "uploads", "output")
 def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) -> None:
-    """Resume the pushes, pulls and copies that were interrupted: by Ctrl-C, a crash, a reboot, a registry that went
-    away.
+    """Resume what was interrupted: pushes, pulls, copies, exports and imports, stopped by Ctrl-C, a crash, a reboot, or
+    a registry that went away.
 
     TARGET is where they go: HOST, HOST/PATH, a place such as oci:DIR, or a glob in quotes
     ('registry.example.com/ml/*'); without one, all of them. How registries were to be reached is remembered; a login is

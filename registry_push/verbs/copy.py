@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..content.base import Target
-from ..errors import ModelNotFound, StoreNotFound
+from ..errors import ModelNotFound, RegistryPushError, StoreNotFound
 from ..events import ModelFailed, Sink, Warned, ignore
 from ..http.proxies import Proxies
 from ..model.mapping import AnyName, CopyTarget, parse_copy_target
@@ -163,15 +163,15 @@ async def copy_each(
         copier = _copier(
             plan, stores, shared, begins, variant=variant, dry_run=dry_run, settings=settings, sink=sink, stop=stop
         )
-        report = await copier.copy(plan.jobs)
-        if report.error is None and not dry_run:
-            await stores.finish()
+        try:
+            report = await copier.copy(plan.jobs)
+            if report.error is None and not dry_run:
+                await stores.finish()
+        except RegistryPushError as error:
+            begins.end([error])
+            raise
         models = (*plan.settled, *report.models)
-        failures = [model.error for model in models if isinstance(model, ModelFailed)]
-        if any(isinstance(error, PASSING) for error in failures):
-            begins.note()
-        elif shared.journal is not None and not any(isinstance(error, KEEPING) for error in failures):
-            shared.journal.end(record)
+        begins.end([model.error for model in models if isinstance(model, ModelFailed)])
     report = Report(tuple(replace(model, dry_run=dry_run) for model in models), OUTCOMES[variant.verb])
     report.refuse_interrupted("copied content is kept")
     return report
@@ -250,3 +250,10 @@ class _Beginning:
         if self._journal is not None and not self._is_noted:
             self._is_noted = True
             self._journal.begin(self._record)
+
+    def end(self, failures: Sequence[RegistryPushError]) -> None:
+        """Forget the copy, unless one of its `failures` may pass, or be mended by a login."""
+        if any(isinstance(error, PASSING) for error in failures):
+            self.note()
+        elif self._journal is not None and not any(isinstance(error, KEEPING) for error in failures):
+            self._journal.end(self._record)

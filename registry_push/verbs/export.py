@@ -98,7 +98,7 @@ async def export(
     report = await copy_each(
         places, target, options, variant=variant, dry_run=dry_run, settings=settings, sink=sink, stop=stop
     )
-    if isinstance(target, LayoutPlace) and report.error is None and not dry_run:
+    if isinstance(target, LayoutPlace) and report.done and not dry_run:
         await write_document(OCILayout(path))
     if verify_medium and report.error is None and not dry_run:
         await _read_again(target, archives, settings, sink, stop)
@@ -151,6 +151,10 @@ def export_target(text: str, split: int | None = None) -> ArchivePlace | LayoutP
     elif text.lower().endswith(_COMPRESSED):
         raise UsageError(
             f"{quoted(text)} would be compressed, and weights do not shrink", hint=step(Setting("to", "FILE.tar"))
+        )
+    elif text.lower().endswith(_TAR) and not text.endswith(_TAR):
+        raise UsageError(
+            f"{quoted(text)} has its ending in capitals", hint=step(Setting("to", f"{text[: -len(_TAR)]}{_TAR}"))
         )
     else:
         is_archive = text.endswith(_TAR) and not is_folder(Path(text))

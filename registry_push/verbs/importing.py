@@ -15,7 +15,7 @@ from ..content.optional_files import is_folder, is_there
 from ..content.read_errors import read_error
 from ..content.threads import in_thread
 from ..content.write_errors import check_writable, free_bytes
-from ..errors import BlobMissing, StoreNotFound, Unavailable, UsageError, VolumeMissing, printable, quoted
+from ..errors import BlobMissing, InvalidName, StoreNotFound, Unavailable, UsageError, VolumeMissing, printable, quoted
 from ..events import Event, ModelFailed, Sink, Warned, ignore
 from ..model import Digest, Manifest, ModelName
 from ..model.mapping import AnyName, CopyTarget, parse_copy_target
@@ -167,6 +167,7 @@ class _Importing:
         self._volumes: VolumeSet | None = None
         self._waiting: dict[AnyReference, dict[Digest, tuple[str, ...]]] = {}
         self._tried: dict[Digest, tuple[str, ...]] = {}
+        self._shorts: dict[str, str] = {}  # what each model was called where it was exported
 
     def sources(self, stores: Stores, places: Sequence[Place]) -> Sequence[CopySource]:
         """Open all of `places` as one."""
@@ -181,6 +182,7 @@ class _Importing:
         for settled in plan.settled:
             if isinstance(settled, ModelFailed) and is_damage(settled.error):
                 raise settled.error
+        self._shorts = {job.called: _exported_as(job.name) for job in plan.jobs}
         lacking = await lacking_of(plan.jobs, volumes, target_of)
         self._refuse_required(plan.jobs, lacking)
         if self._checks:
@@ -200,7 +202,7 @@ class _Importing:
     def tell(self, event: Event) -> None:
         """Pass events on; that a model waits for volumes is no failure."""
         if isinstance(event, ModelFailed) and isinstance(event.error, VolumeMissing):
-            event = Warned(f"{event.model} is not complete yet: {event.error.message}", event.error.hint)
+            event = Warned(f"{self._shorts.get(event.model, event.model)} is not complete yet: {event.error.message}")
         self._sink(event)
 
     def _refuse_required(self, jobs: Sequence[AnyJob], lacking: Mapping[AnyReference, Lack]) -> None:
@@ -253,4 +255,8 @@ class _Importing:
 
 def _exported_as(name: AnyName) -> str:
     """Return what the model is called where it was exported."""
-    return name.short if isinstance(name, ModelName) else name.tag or str(name.digest)
+    called = name.short if isinstance(name, ModelName) else name.tag or str(name.digest)
+    try:
+        return ModelName.parse(called).short
+    except InvalidName:
+        return called

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ..content.base import BlobBody
 from ..content.hashing_target import BrokenBody, HashingTarget, Verified, broken_by
 from ..content.oci.archive import OCIArchive
-from ..content.oci.volume_set import Lack, VolumeSet
+from ..content.oci.volume_set import MissingVolumes, VolumeSet
 from ..errors import (
     BlobMissing,
     ContentDamaged,
@@ -87,7 +87,7 @@ class PlacePlan:
     async def check(self, manifest: Manifest) -> None:
         """Do nothing: every blob is read."""
 
-    async def lacks(self) -> Sequence[Lack]:
+    async def lacks(self) -> Sequence[MissingVolumes]:
         """Return the volumes that are missing, of a set or beside one volume."""
         layout = self.source.layout if isinstance(self.source, LayoutSource) else None
         if isinstance(layout, OCIArchive):

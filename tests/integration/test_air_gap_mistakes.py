@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from registry_push.cli.render.tables import BegunRow, under_way_lines
+from registry_push.model import Digest
 from tests.support.command import command
+from tests.support.given_models import blob_file, write_model
 from tests.support.stores import make_mixed_store
 
 KB = 1000
@@ -60,3 +63,40 @@ def test_an_export_of_several_models_is_listed() -> None:
     row = BegunRow("any", "oci-archive:/a.tar", 0.0, "/store", models)
     listed = under_way_lines([], [row], [], now=60.0)[1]
     assert listed.startswith("ollama:m0:latest, ollama:m1:latest, ollama:m2:latest and 2 more in /store ")
+
+
+async def test_an_export_that_can_never_end_well_is_not_kept_to_be_resumed(tmp_path: Path) -> None:
+    models = tmp_path / ".ollama/models"
+    write_model(models, "me/good", [b"weights"])
+    write_model(models, "me/bad", [b"other weights"])
+    blob_file(models, Digest.of(b"other weights")).write_bytes(b"wrong weights")
+    done = await command("export", "--all", "--to", f"{tmp_path}/a.tar", home=tmp_path)
+    assert done.code == 7, done.err
+    assert (await command("resume", "--list", home=tmp_path)).out == "nothing is under way\n"
+
+
+async def test_where_push_goes_is_not_where_an_import_goes(tmp_path: Path) -> None:
+    write_model(tmp_path / ".ollama/models", "me/good", [b"weights"])
+    assert (await command("export", "me/good", "--to", f"{tmp_path}/a.tar", home=tmp_path)).code == 0
+    done = await command("import", f"{tmp_path}/a.tar", home=tmp_path, REGISTRY_PUSH_TO="127.0.0.1:9/ml/")
+    assert done.code == 2
+    assert "import needs a place" in done.err
+
+
+async def test_an_ending_in_capitals_is_no_folder(tmp_path: Path) -> None:
+    write_model(tmp_path / ".ollama/models", "me/good", [b"weights"])
+    done = await command("export", "me/good", "--to", f"{tmp_path}/A.TAR", home=tmp_path)
+    assert done.code == 2
+    assert f"--to {tmp_path}/A.tar" in done.err
+    assert not (tmp_path / "A.TAR").exists()
+
+
+async def test_a_folder_of_which_some_models_failed_says_what_is_in_it(tmp_path: Path) -> None:
+    models = tmp_path / ".ollama/models"
+    write_model(models, "me/good", [b"weights"])
+    write_model(models, "me/bad", [b"other weights"])
+    blob_file(models, Digest.of(b"other weights")).write_bytes(b"wrong weights")
+    done = await command("export", "--all", "--to", f"{tmp_path}/folder", home=tmp_path)
+    assert done.code == 8, done.err
+    document = json.loads((tmp_path / "folder/registry-push.json").read_text())
+    assert [each["name"] for each in document["manifests"]] == ["registry.ollama.ai/me/good:latest"]

@@ -31,7 +31,7 @@ from .volume_names import TAR, VOLUME, is_volume
 _NAMED: Final = 8
 
 
-class Lack(Struct, frozen=True):
+class MissingVolumes(Struct, frozen=True):
     """The volumes that an export has and that were not given, and one that was."""
 
     files: tuple[str, ...]
@@ -99,7 +99,7 @@ class VolumeSet(LayoutReader):
         kind = "oci-archive" if self._archives else "oci"
         return f"{kind}:{self.path}"
 
-    async def lacks(self) -> tuple[Lack, ...]:
+    async def lacks(self) -> tuple[MissingVolumes, ...]:
         """Return which volumes are missing, for each export of which there are some. Raises as `documents`."""
         exports: dict[str, list[ExportDocument]] = {}
         for document in await in_thread(self.exports):
@@ -111,7 +111,7 @@ class VolumeSet(LayoutReader):
             volumes = documents[0].volumes
             files = tuple(volume.file for n, volume in enumerate(volumes, 1) if n not in given)
             if files:
-                found.append(Lack(files, documents[0].volume.file))
+                found.append(MissingVolumes(files, documents[0].volume.file))
         return tuple(found)
 
     async def refuse_incomplete(self) -> None:
