@@ -58,13 +58,16 @@ class BlobMissing(NotAtSource):
 
 
 class VolumeMissing(BlobMissing):
-    """Volumes of an export were not given; `files` are their names."""
+    """Volumes of an export were not given; `files` are their names. `part` is the one that is missing of a blob."""
 
     default_hint = "import them too; what is there is kept"
 
-    def __init__(self, message: str, *, files: tuple[str, ...] = (), hint: str | Hint | None = None) -> None:
+    def __init__(
+        self, message: str, *, files: tuple[str, ...] = (), part: int = 0, hint: str | Hint | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.files = files
+        self.part = part
 
 
 class NothingUnderWay(NotAtSource):

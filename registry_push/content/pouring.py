@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -115,6 +116,13 @@ async def pour(pieces: AsyncIterator[bytes], write: Write) -> None:
             await asyncio.shield(writing)  # a stop must not lose what is in its turn
         if batch:
             await in_thread(write, batch)
+    except Exception:  # the source has no more just now: what has come is kept
+        if writing is not None:
+            await ended(writing)
+        if batch:
+            with suppress(Exception):  # the first error is the one to raise
+                await in_thread(write, batch)
+        raise
     finally:
         try:
             if writing is not None:

@@ -10,13 +10,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..content.oci.kept_parts import KeptParts
 from ..content.oci.volume_set import VolumeSet
+from ..content.ollama.files import WORK
 from ..content.optional_files import is_folder, is_there
 from ..content.read_errors import read_error
 from ..content.threads import in_thread
 from ..content.write_errors import check_writable, free_bytes
 from ..errors import BlobMissing, InvalidName, StoreNotFound, Unavailable, UsageError, VolumeMissing, printable, quoted
-from ..events import Event, ModelFailed, Sink, Warned, ignore
+from ..events import BlobDone, Event, ModelFailed, Placement, Sink, Warned, ignore
 from ..model import Digest, Manifest, ModelName
 from ..model.mapping import AnyName, CopyTarget, parse_copy_target
 from ..model.place import (
@@ -88,6 +90,8 @@ async def import_models(
     report = await copy_each(
         places, target, options, variant=variant, dry_run=dry_run, settings=settings, sink=work.tell, stop=stop
     )
+    if not dry_run:
+        await work.clean()
     missing = {each.model: each.error.files for each in report.failed if isinstance(each.error, VolumeMissing)}
     models = tuple(each for each in report.models if each.model not in missing)
     return Import(replace(report, models=models), dict(sorted(missing.items())))
@@ -166,6 +170,7 @@ class _Importing:
         self._checks = check
         self._volumes: VolumeSet | None = None
         self._waiting: dict[AnyReference, dict[Digest, tuple[str, ...]]] = {}
+        self._complete: set[Digest] = set()  # blobs that are at the target
         self._tried: dict[Digest, tuple[str, ...]] = {}
         self._shorts: dict[str, str] = {}  # what each model was called where it was exported
 
@@ -173,7 +178,24 @@ class _Importing:
         """Open all of `places` as one."""
         files = [place for place in places if isinstance(place, LayoutPlace | ArchivePlace)]
         self._volumes = stores.volumes(files)
+        self._volumes.kept = self._kept()
         return [_Source(self._volumes, partial=self._partial)]
+
+    def _kept(self) -> KeptParts | None:
+        """Return where parts are kept that come before their turn; None for a target that has no disk here."""
+        match self._to:
+            case OllamaPlace():
+                return KeptParts(local_store(self._settings) / WORK / "parts")
+            case LayoutPlace(path):
+                return KeptParts(Path(path) / ".parts")
+            case _:
+                return None
+
+    async def clean(self) -> None:
+        """Remove the parts of blobs that are at the target now."""
+        assert self._volumes is not None, "it is open"
+        if self._volumes.kept is not None:
+            await in_thread(self._volumes.kept.forget, self._complete)
 
     async def before(self, plan: CopyPlan, target_of: TargetOf) -> None:
         """Check all that can be known before anything is written."""
@@ -197,12 +219,17 @@ class _Importing:
     def target(self, reference: AnyReference, target: CheckableTarget) -> CheckableTarget:
         """Return the target, which takes no manifest of a model that is not complete."""
         waits = self._waiting.get(reference)
-        return Incomplete(target, waits, self._tried) if waits is not None else target
+        if waits is None:
+            return target
+        assert self._volumes is not None, "it is open"
+        return Incomplete(target, waits, self._tried, self._volumes.keep)
 
     def tell(self, event: Event) -> None:
         """Pass events on; that a model waits for volumes is no failure."""
         if isinstance(event, ModelFailed) and isinstance(event.error, VolumeMissing):
             event = Warned(f"{self._shorts.get(event.model, event.model)} is not complete yet: {event.error.message}")
+        if isinstance(event, BlobDone) and event.placement is not Placement.PARTIAL:
+            self._complete.add(event.blob.digest)
         self._sink(event)
 
     def _refuse_required(self, jobs: Sequence[AnyJob], lacking: Mapping[AnyReference, Lack]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -44,7 +44,7 @@ async def lacking_of(jobs: Sequence[AnyJob], volumes: VolumeSet, target_of: Targ
             target = target_of(job.target)
             missing = [blob for blob in missing if not await target.exists(blob)]
             held = await _held(job, target)
-        files = {blob.digest: await volumes.volumes_of(blob.digest) for blob in missing}
+        files = {blob.digest: await volumes.files_needed(blob.digest) for blob in missing}
         return Lack(
             {digest: found for digest, found in files.items() if found},
             tuple(digest for digest, found in files.items() if not found),
@@ -79,13 +79,18 @@ class Incomplete(WrappedTarget, frozen=True):
 
     waits: dict[Digest, tuple[str, ...]]
     tried: dict[Digest, tuple[str, ...]]
+    keep: Callable[[Digest, int], Awaitable[None]]
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
-        """As the wrapped target, which keeps the beginning of a blob of which a part is missing."""
+        """As the wrapped target, which keeps the beginning of a blob of which a part is missing.
+
+        What comes after that part is kept by `keep`.
+        """
         if blob.digest not in self.tried:
             try:
                 return await self.target.put(blob, body, candidates=candidates)
             except VolumeMissing as missing:
+                await self.keep(blob.digest, missing.part)
                 self.tried[blob.digest] = missing.files
         self.waits[blob.digest] = self.tried[blob.digest]
         return Placed(Placement.PARTIAL)

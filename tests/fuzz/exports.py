@@ -174,7 +174,7 @@ def _joined(data: bytes) -> None:
 
     async def read() -> None:
         for digest in found.values():
-            await volumes.volumes_of(digest)
+            await volumes.files_needed(digest)
 
     documents = [ExportDocument.parse(each, "a.tar") for each in data.split(CUT)[:4]]
     volumes = VolumeSet(Path("a.tar"), [_Saying(each) for each in documents])

@@ -156,22 +156,32 @@ async def test_a_delta_without_its_base_says_what_is_needed_and_writes_nothing(
     await far("tags", f"{docker_registry.host}/gap-delta/llama", code=3)
 
 
-async def test_volumes_one_at_a_time_in_any_order(near: Side, far: Side, disk: Path) -> None:
-    """Each alone, as on a stick that is carried three times. A blob in parts needs them in their order."""
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (3, 2, 1), (2, 3, 1)])
+@pytest.mark.parametrize("kind", ["store", "layout"])
+async def test_volumes_one_at_a_time_in_any_order(
+    near: Side, far: Side, disk: Path, kind: str, order: tuple[int, ...]
+) -> None:
+    """Each alone, as on a stick that is carried three times. Parts that come before their turn are kept."""
     await near("export", "--all", "--to", f"{disk}/all.tar", "--split", "15MB")
-    first, second, third = volumes(disk)
+    target = "ollama:" if kind == "store" else f"oci:{disk}/layout"
+    left = [1, 2, 3]
+    for number in order:
+        left.remove(number)
+        done = await far("import", f"{disk}/all.v00{number}.tar", "--to", target, "--partial", "--json")
+        missing = {file for files in done.events[-1]["missing"].values() for file in files}
+        assert missing == {f"all.v00{n}.tar" for n in left}
+    await far("verify", target)
+    if kind == "store":
+        assert same_stores(near.models, far.models)
+    assert not list(disk.rglob("*.part")) + list(far.home.rglob("*.part")), "what was kept is not needed any more"
+
+
+async def test_a_missing_volume_is_named_before_anything_is_written(near: Side, far: Side, disk: Path) -> None:
+    await near("export", "--all", "--to", f"{disk}/all.tar", "--split", "15MB")
+    first, _, third = volumes(disk)
     refused = await far("import", first, third, "--to", "ollama:", code=3)
     assert "all.v002.tar" in refused.err
     assert not (far.models / "manifests").exists()
-    for file in (third, first):
-        done = await far("import", file, "--to", "ollama:", "--partial", "--json")
-        assert "all.v002.tar" in json.dumps(done.events[-1]["missing"])
-        assert not manifest_file(far.models, "llama:8b").exists()
-    done = await far("import", second, "--to", "ollama:", "--partial", "--json")
-    for file in (third, second, first):
-        done = await far("import", file, "--to", "ollama:", "--partial", "--json")
-    assert done.events[-1]["missing"] == {}
-    assert same_stores(near.models, far.models)
 
 
 async def test_a_blob_arrives_at_a_registry_part_by_part(

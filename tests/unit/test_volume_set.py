@@ -8,6 +8,7 @@ import pytest
 
 from registry_push.content.body import BytesBody
 from registry_push.content.oci.archive import OCIArchive
+from registry_push.content.oci.kept_parts import KeptParts
 from registry_push.content.oci.layout import OCILayout
 from registry_push.content.oci.parts_body import PartsBody
 from registry_push.content.oci.volume_set import VolumeSet, archive_at
@@ -109,8 +110,37 @@ async def test_a_set_stands_for_a_file_that_is_not_there_once_its_first_volume_i
 def test_where_the_next_missing_part_begins() -> None:
     parts = [Part(Digest.of(b"all"), number, start, 10) for number, start in ((1, 0), (2, 10), (3, 20), (4, 30))]
     here = BytesBody(bytes(10))
-    body = PartsBody(parts, [here, None, here, None], files=["1", "2", "3", "4"], name="it")  # type: ignore[list-item]
+    body = PartsBody(parts, [here, None, here, None], files=["1", "2", "3", "4"], name="it")
     assert [body.until(offset) for offset in (0, 9, 10, 19, 20, 29, 30, 39)] == [10, 10, 10, 19, 30, 30, 30, 39]
     assert body.missing(10).files == ("2", "3", "4")
     assert body.missing(35).files == ("4",)
     assert not body.is_whole and body.size == 40
+
+
+async def test_a_part_that_is_kept_is_read_with_the_others(tmp_path: Path) -> None:
+    files = await write(tmp_path / "a.tar", split=SPLIT)
+    kept = KeptParts(tmp_path / "kept")
+    async with joined(files[2:]) as last:
+        last.kept = kept
+        await last.keep(described(SHARED).digest, 1)
+        await last.keep(described(SHARED).digest, 1)  # a second time changes nothing
+    async with joined(files[:2]) as others:
+        assert await others.exists(described(SHARED)) is False
+        others.kept = kept
+        assert await others.exists(described(SHARED))
+        assert await read(others, SHARED) == SHARED
+    kept.forget([described(SMALL).digest])
+    assert (tmp_path / "kept").exists()
+    kept.forget([described(SHARED).digest])
+    assert not (tmp_path / "kept").exists()
+
+
+async def test_a_part_of_another_size_is_not_kept(tmp_path: Path) -> None:
+    kept, part = KeptParts(tmp_path), Part(Digest.of(b"all"), 2, 10, 10)
+    await kept.keep(part, BytesBody(bytes(10)))
+    assert kept.has(part)
+    [path] = tmp_path.iterdir()
+    path.write_bytes(bytes(9))
+    assert not kept.has(part) and kept.body(part) is None
+    await kept.keep(part, BytesBody(bytes(10)))
+    assert kept.has(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from ...errors import ArchiveCorrupt
+from ...model import Digest
 from ...model.export_document import ExportDocument, Volume
+from ..ollama.paths import open_regular
+from ..read_errors import read_error
 from .archive import OCIArchive
 from .layout import OCILayout
 
@@ -50,3 +54,12 @@ def _learnt(known: list[Volume], said: Sequence[Volume]) -> bool:
         if volume.sha256 is None and other.sha256 is not None:
             known[n] = other
     return True
+
+
+def sum_of(path: Path) -> Digest:
+    """Return the sum of a file. Blocks on the disk. Raises as `read_error`."""
+    try:
+        with open_regular(path) as file:
+            return Digest(hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError as error:
+        raise read_error(error, str(path)) from error

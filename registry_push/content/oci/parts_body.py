@@ -6,16 +6,25 @@ from collections.abc import AsyncIterator, Sequence
 
 from ...errors import VolumeMissing, printable
 from ...model.export_document import Part
-from ..base import BodyInParts
-from .archive import MemberBody
+from ..base import BlobBody, BodyInParts
 
 
 class PartsBody(BodyInParts):
-    """A blob whose `parts` lie in `files`. The bodies of parts that are missing are None. Implements `BlobBody`."""
+    """A blob whose `parts` lie in `files`. The bodies of parts that are missing are None. Implements `BlobBody`.
+
+    `keeps`: parts after a missing one are kept for later; otherwise they have to be given again.
+    """
 
     def __init__(
-        self, parts: Sequence[Part], bodies: Sequence[MemberBody | None], *, files: Sequence[str], name: str
+        self,
+        parts: Sequence[Part],
+        bodies: Sequence[BlobBody | None],
+        *,
+        files: Sequence[str],
+        name: str,
+        keeps: bool = False,
     ) -> None:
+        self._keeps = keeps
         self._parts = parts
         self._files = files
         self._bodies = bodies
@@ -37,11 +46,13 @@ class PartsBody(BodyInParts):
         return next((max(offset, gap.offset) for gap in gaps if gap.offset + gap.length > offset), self.size)
 
     def missing(self, offset: int) -> VolumeMissing:
-        """Return the error for the part that has `offset`; what is after a gap is of no use yet."""
+        """Return the error for the part that has `offset`."""
         number = next(part.number for part in self._parts if offset < part.offset + part.length)
-        files = tuple(self._files[number - 1 :])
-        file = printable(files[0], limit=200)
-        return VolumeMissing(f"part {number} of {self._name} is in {file}, which is missing", files=files)
+        later = zip(self._files[number - 1 :], self._bodies[number - 1 :], strict=True)
+        files = tuple(file for file, body in later if body is None or not self._keeps)
+        file = printable(self._files[number - 1], limit=200)
+        what = f"part {number} of {self._name} is in {file}, which is missing"
+        return VolumeMissing(what, files=files, part=number)
 
     async def open(self, offset: int, length: int) -> AsyncIterator[bytes]:
         """Yield `length` bytes from `offset`. Raises `VolumeMissing` at a part that is not there."""
@@ -56,4 +67,7 @@ class PartsBody(BodyInParts):
                 yield piece
 
     async def close(self) -> None:
-        """Nothing is held: the files are the archives'."""
+        """Close the parts."""
+        for body in self._bodies:
+            if body is not None:
+                await body.close()

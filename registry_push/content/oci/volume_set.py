@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +14,12 @@ from ...errors import BlobMissing, StoreNotFound, UsageError, VolumeMissing, pri
 from ...model import Descriptor, Digest
 from ...model.export_document import ExportDocument, Part
 from ..base import BlobBody
-from ..ollama.paths import open_regular
 from ..optional_files import is_there, names_in
-from ..read_errors import read_error
 from ..threads import in_thread
-from .archive import MemberBody, OCIArchive, part_path
-from .carriers import Carrier, exports_of
+from .archive import OCIArchive, part_path
+from .carriers import Carrier, exports_of, sum_of
 from .index import REF_NAME, LayoutIndex
+from .kept_parts import KeptParts
 from .parts_body import PartsBody
 from .reader import LayoutReader
 from .tar_scan import Room
@@ -74,11 +72,12 @@ class VolumeSet(LayoutReader):
     """Several carriers of content as one source. An async context manager, which closes them.
 
     Implements `Source[str | None]`, `Checker` and `TagLister`. `path` is what messages call it. Where two of them have
-    the same content, the first one is read. A blob that is cut is read from all of its parts.
+    the same content, the first one is read. A blob that is cut is read from all of its parts, also from those `kept`.
     """
 
-    def __init__(self, path: Path, carriers: Sequence[Carrier]) -> None:
+    def __init__(self, path: Path, carriers: Sequence[Carrier], *, kept: KeptParts | None = None) -> None:
         self.path = path
+        self.kept = kept
         self.carriers = tuple(carriers)
         self._exports: list[ExportDocument] | None = None
         self._known: _Where | None = None
@@ -149,9 +148,38 @@ class VolumeSet(LayoutReader):
         return [*whole, *([parts] if parts else [])]
 
     def has_part(self, digest: Digest) -> bool:
-        """Return whether a part of the blob is here. Blocks on the disk."""
-        parts = self._parts(digest)
-        return any(body is not None for body in self._bodies(parts))
+        """Return whether a part of the blob is in one of the volumes. Blocks on the disk."""
+        return any(part_path(part) in self._holders for part in self._parts(digest))
+
+    async def keep(self, digest: Digest, after: int) -> None:
+        """Keep the parts of the blob that are here and come after the part `after`; the target has those before it.
+
+        Does nothing if nothing is kept. Raises as `KeptParts.keep`.
+        """
+        if self.kept is None:
+            return
+        for part in await in_thread(self._parts, digest):
+            holder = self._holders.get(part_path(part))
+            if part.number == after:
+                await self.kept.note_begun(digest, part.offset)
+            elif holder is not None and part.number > after:
+                body = await in_thread(holder.part, part)
+                assert body is not None, "the archive holds it"
+                await self.kept.keep(part, body)
+
+    async def files_needed(self, digest: Digest) -> tuple[str, ...]:
+        """Return the files that have the blob, or parts of it that are not here, kept, or at the target."""
+        return await in_thread(self._files_needed, digest)
+
+    def _files_needed(self, digest: Digest) -> tuple[str, ...]:
+        files, parts = self._where().files.get(digest, ()), self._parts(digest)
+        begun = self.kept.begun(digest) if self.kept is not None else 0
+        needed = [
+            file
+            for file, part in zip(files, parts, strict=False)
+            if part.offset + part.length > begun and not self._is_here(part)
+        ]
+        return tuple(needed) or files
 
     async def given(self) -> frozenset[str]:
         """Return the files, by the names that the exports gave them, that are here."""
@@ -190,10 +218,6 @@ class VolumeSet(LayoutReader):
         holders = (self._holders.get(part_path(part)) for part in self._parts(digest))
         return tuple(dict.fromkeys(str(each.path) for each in holders if each is not None))
 
-    async def volumes_of(self, digest: Digest) -> tuple[str, ...]:
-        """Return the files that have the blob, or a part of it, as the exports say."""
-        return (await in_thread(self._where)).files.get(digest, ())
-
     def exports(self) -> Sequence[ExportDocument]:
         """Return what the exports say that the carriers are of, those that we have exported."""
         with self._reading:
@@ -220,11 +244,16 @@ class VolumeSet(LayoutReader):
 
     def _joined(self, blob: Descriptor, parts: Sequence[Part]) -> PartsBody:
         files = self._where().files[blob.digest]
-        return PartsBody(parts, self._bodies(parts), files=files, name=f"{blob.digest} in {self.path}")
+        name, keeps = f"{blob.digest} in {self.path}", self.kept is not None
+        return PartsBody(parts, [self._body(part) for part in parts], files=files, name=name, keeps=keeps)
 
-    def _bodies(self, parts: Sequence[Part]) -> list[MemberBody | None]:
-        holders = [self._holders.get(part_path(part)) for part in parts]
-        return [each.part(part) if each is not None else None for each, part in zip(holders, parts, strict=True)]
+    def _body(self, part: Part) -> BlobBody | None:
+        holder = self._holders.get(part_path(part))
+        found: BlobBody | None = holder.part(part) if holder is not None else None
+        return self.kept.body(part) if found is None and self.kept is not None else found
+
+    def _is_here(self, part: Part) -> bool:
+        return part_path(part) in self._holders or (self.kept is not None and self.kept.has(part))
 
     def _missing(self, digest: Digest) -> BlobMissing:
         given = {each.volume.file for each in self.exports() if each.volumes}
@@ -260,19 +289,7 @@ class VolumeSet(LayoutReader):
             if (size := each._size(digest)) is not None:
                 return size
         parts = self._parts(digest)
-        if not parts:
-            return None
-        bodies = self._joined(Descriptor("application/octet-stream", digest, 0), parts)
-        return bodies.size if bodies.is_whole else None
-
-
-def sum_of(path: Path) -> Digest:
-    """Return the sum of a file. Blocks on the disk. Raises as `read_error`."""
-    try:
-        with open_regular(path) as file:
-            return Digest(hashlib.file_digest(file, "sha256").hexdigest())
-    except OSError as error:
-        raise read_error(error, str(path)) from error
+        return sum(part.length for part in parts) if parts and all(map(self._is_here, parts)) else None
 
 
 def archive_at(path: Path) -> OCIArchive | VolumeSet:
