@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,13 +33,13 @@ async def test_nobody_else_can_write_a_file_while_it_gets_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[int | None] = []
-    link = os.link
+    rename = Path.rename
 
-    def watched(path: Path, target: Path) -> None:
-        taken.append(open_locked(path))
-        link(path, target)
+    def watched(self: Path, target: Path) -> Path:
+        taken.append(open_locked(self))
+        return rename(self, target)
 
-    monkeypatch.setattr(os, "link", watched)
+    monkeypatch.setattr(Path, "rename", watched)
     await write(tmp_path / "a.tar", split=SPLIT)
     assert taken == [None, None, None]
 
@@ -173,28 +171,6 @@ async def test_a_folder_says_what_all_exports_into_it_have_left_out(tmp_path: Pa
     await OCILayout(tmp_path).put(described(SMALL), BytesBody(SMALL))
     await write_document(layout)
     assert [each.requires for each in layout.exports()] == [()]
-
-
-async def test_what_appears_at_the_last_moment_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    link = os.link
-
-    def late(path: Path, target: Path) -> None:
-        target.write_text("mine")
-        link(path, target)
-
-    monkeypatch.setattr(os, "link", late)
-    with pytest.raises(UsageError, match=r"a\.tar is there already"):
-        await write(tmp_path / "a.tar")
-    assert (tmp_path / "a.tar").read_text() == "mine"
-
-
-async def test_a_disk_where_a_file_has_one_name_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(path: Path, target: Path) -> None:
-        raise PermissionError(errno.EPERM, "as on FAT")
-
-    monkeypatch.setattr(os, "link", refused)
-    files = await write(tmp_path / "a.tar", split=SPLIT)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.sha256", *(each.name for each in files)]
 
 
 @pytest.mark.parametrize("name", ["a b.tar", "a\nb.tar", "a\rb.tar", "a\\nb.tar", "ü\x85.tar"])

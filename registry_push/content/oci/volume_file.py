@@ -18,7 +18,7 @@ from ..partial_file import open_locked
 from ..spool import RENAMES_OPEN
 from ..write_errors import check_writable, write_error, writing
 from . import tar
-from .new_file import move_to_new, refuse_existing
+from .new_file import refuse_existing
 from .tar_scan import DamagedArchiveError, scan
 from .volume_plan import OPENING, Entry, VolumeFilePlan
 
@@ -161,13 +161,12 @@ class VolumeFile:
     def rename(self) -> None:
         """Put the finished file under its name. Raises as `writing`, and `UsageError` if that is taken."""
         with writing(self.path):
+            refuse_existing(self.path)
             if not RENAMES_OPEN:
                 self._unlock()
-            try:
-                move_to_new(self.partial, self.path)  # before its lock goes: from there on nobody else may write it
-            except FileExistsError:
-                refuse_existing(self.path)
-                raise
+            # In one step: a kill between a second name and the end of the first would leave both. And before its lock
+            # goes: from there on nobody else may write it.
+            self.partial.rename(self.path)
             self._is_untouched = False
             self.close()
 
