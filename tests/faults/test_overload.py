@@ -55,4 +55,4 @@ def test_fewer_bodies_go_at_once_where_some_are_turned_away(tmp_path: Path, jobs
 
     seen = run(main())[16:]
     turned_away = sum(at_once > 2 for at_once in seen) / len(seen)
-    assert turned_away <= (0 if jobs == 2 else 0.3)  # 0.21-0.23; with sixteen all the time 0.37-0.39
+    assert turned_away <= (0 if jobs == 2 else 0.34)  # 0.21-0.23, once 0.30; with sixteen all the time 0.37-0.39

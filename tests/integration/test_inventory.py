@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -236,8 +235,11 @@ async def test_what_was_misspelt_is_no_fresh_place(home: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["oci", "oci-archive"])
 async def test_an_empty_layout_has_nothing(tmp_path: Path, kind: str) -> None:
-    write_archive(tmp_path / "a.tar", layout_files(manifests=(), blobs=()))
-    shutil.unpack_archive(tmp_path / "a.tar", tmp_path / "l")
+    files = layout_files(manifests=(), blobs=())
+    write_archive(tmp_path / "a.tar", files)
+    (tmp_path / "l").mkdir()
+    for name, content in files.items():
+        (tmp_path / "l" / name).write_bytes(content)
     place = f"oci:{tmp_path}/l" if kind == "oci" else f"oci-archive:{tmp_path}/a.tar"
     assert await taken(tmp_path, place) == Inventory(place)
 
