@@ -17,7 +17,18 @@ from ..content.optional_files import is_folder, is_there
 from ..content.read_errors import read_error
 from ..content.threads import in_thread
 from ..content.write_errors import check_writable, free_bytes
-from ..errors import BlobMissing, InvalidName, StoreNotFound, Unavailable, UsageError, VolumeMissing, printable, quoted
+from ..errors import (
+    BlobMissing,
+    ContentDamaged,
+    IntegrityError,
+    InvalidName,
+    StoreNotFound,
+    Unavailable,
+    UsageError,
+    VolumeMissing,
+    printable,
+    quoted,
+)
 from ..events import BlobDone, Event, ModelFailed, Placement, Sink, Warned, ignore
 from ..model import Digest, Manifest, ModelName
 from ..model.mapping import AnyName, CopyTarget, parse_copy_target
@@ -170,7 +181,8 @@ class _Importing:
         self._checks = check
         self._volumes: VolumeSet | None = None
         self._waiting: dict[AnyReference, dict[Digest, tuple[str, ...]]] = {}
-        self._complete: set[Digest] = set()  # blobs that are at the target
+        self._useless: set[Digest] = set()  # blobs of which no kept part is needed any more
+        self._blobs: dict[str, frozenset[Digest]] = {}
         self._tried: dict[Digest, tuple[str, ...]] = {}
         self._shorts: dict[str, str] = {}  # what each model was called where it was exported
 
@@ -192,10 +204,10 @@ class _Importing:
                 return None
 
     async def clean(self) -> None:
-        """Remove the parts of blobs that are at the target now."""
+        """Remove the parts of blobs that are at the target now, or that were not right."""
         assert self._volumes is not None, "it is open"
         if self._volumes.kept is not None:
-            await in_thread(self._volumes.kept.forget, self._complete)
+            await in_thread(self._volumes.kept.forget, self._useless)
 
     async def before(self, plan: CopyPlan, target_of: TargetOf) -> None:
         """Check all that can be known before anything is written."""
@@ -205,11 +217,17 @@ class _Importing:
             if isinstance(settled, ModelFailed) and is_damage(settled.error):
                 raise settled.error
         self._shorts = {job.called: _exported_as(job.name) for job in plan.jobs}
+        self._blobs = {job.called: frozenset(blob.digest for blob in job.blobs) for job in plan.jobs}
         lacking = await lacking_of(plan.jobs, volumes, target_of)
         self._refuse_required(plan.jobs, lacking)
         if self._checks:
             held = {target: lack.held for target, lack in lacking.items()}
-            await check_content(plan, volumes, held=held, sink=self._sink, stop=self._stop)
+            try:
+                await check_content(plan, volumes, held=held, sink=self._sink, stop=self._stop)
+            except ContentDamaged as error:
+                self._useless |= {each.blob.digest for each in error.broken}
+                await self.clean()
+                raise
         await self._check_disk(plan.jobs, target_of)
         for n, job in enumerate(plan.jobs):
             if absent := lacking[job.target].absent:
@@ -229,7 +247,9 @@ class _Importing:
         if isinstance(event, ModelFailed) and isinstance(event.error, VolumeMissing):
             event = Warned(f"{self._shorts.get(event.model, event.model)} is not complete yet: {event.error.message}")
         if isinstance(event, BlobDone) and event.placement is not Placement.PARTIAL:
-            self._complete.add(event.blob.digest)
+            self._useless.add(event.blob.digest)
+        if isinstance(event, ModelFailed) and isinstance(event.error, IntegrityError):  # perhaps what was kept is wrong
+            self._useless |= self._blobs.get(event.model, frozenset())
         self._sink(event)
 
     def _refuse_required(self, jobs: Sequence[AnyJob], lacking: Mapping[AnyReference, Lack]) -> None:

@@ -79,7 +79,7 @@ class Incomplete(WrappedTarget, frozen=True):
 
     waits: dict[Digest, tuple[str, ...]]
     tried: dict[Digest, tuple[str, ...]]
-    keep: Callable[[Digest, int], Awaitable[None]]
+    keep: Callable[[Digest, VolumeMissing], Awaitable[tuple[str, ...]]]
 
     async def put(self, blob: Descriptor, body: BlobBody, *, candidates: Collection[str] = ()) -> Placed:
         """As the wrapped target, which keeps the beginning of a blob of which a part is missing.
@@ -90,8 +90,7 @@ class Incomplete(WrappedTarget, frozen=True):
             try:
                 return await self.target.put(blob, body, candidates=candidates)
             except VolumeMissing as missing:
-                await self.keep(blob.digest, missing.part)
-                self.tried[blob.digest] = missing.files
+                self.tried[blob.digest] = await self.keep(blob.digest, missing)
         self.waits[blob.digest] = self.tried[blob.digest]
         return Placed(Placement.PARTIAL)
 

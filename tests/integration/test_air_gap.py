@@ -176,6 +176,22 @@ async def test_volumes_one_at_a_time_in_any_order(
     assert not list(disk.rglob("*.part")) + list(far.home.rglob("*.part")), "what was kept is not needed any more"
 
 
+@pytest.mark.parametrize("check", ["--check", "--no-check"])
+async def test_a_kept_part_that_is_damaged_is_found_and_not_kept(near: Side, far: Side, disk: Path, check: str) -> None:
+    await near("export", "llama:8b", "--to", f"{disk}/all.tar", "--split", "10MB")
+    first, second, third = volumes(disk)
+    await far("import", third, "--to", "ollama:", "--partial")
+    [part] = far.models.rglob("*.part")
+    part.write_bytes(bytes(part.stat().st_size))
+    await far("import", first, "--to", "ollama:", "--partial")
+    again = await far("import", second, "--to", "ollama:", "--partial", check, "--json")
+    assert [*again.events[-1]["missing"].values()] == [["all.v001.tar", "all.v003.tar"]]
+    await far("import", third, "--to", "ollama:", "--partial", check)
+    await far("import", first, "--to", "ollama:", "--partial", check)
+    await far("verify", "ollama:")
+    assert manifest_file(far.models, "llama:8b").read_bytes() == near.manifests["llama:8b"]
+
+
 async def test_a_missing_volume_is_named_before_anything_is_written(near: Side, far: Side, disk: Path) -> None:
     await near("export", "--all", "--to", f"{disk}/all.tar", "--split", "15MB")
     first, _, third = volumes(disk)

@@ -151,14 +151,18 @@ class VolumeSet(LayoutReader):
         """Return whether a part of the blob is in one of the volumes. Blocks on the disk."""
         return any(part_path(part) in self._holders for part in self._parts(digest))
 
-    async def keep(self, digest: Digest, after: int) -> None:
-        """Keep the parts of the blob that are here and come after the part `after`; the target has those before it.
+    async def keep(self, digest: Digest, missing: VolumeMissing) -> tuple[str, ...]:
+        """Keep the parts of the blob that are here and come after the `missing` one; the target has those before it.
 
-        Does nothing if nothing is kept. Raises as `KeptParts.keep`.
+        Return the files that are still needed. What was kept is forgotten if the target had more of the blob before:
+        all of it was not right then. Raises as `KeptParts.keep`.
         """
         if self.kept is None:
-            return
-        for part in await in_thread(self._parts, digest):
+            return missing.files
+        parts, after = await in_thread(self._parts, digest), missing.part
+        if any(part.number == after and part.offset < self.kept.begun(digest) for part in parts):
+            await in_thread(self.kept.forget, [digest])
+        for part in parts:
             holder = self._holders.get(part_path(part))
             if part.number == after:
                 await self.kept.note_begun(digest, part.offset)
@@ -166,6 +170,7 @@ class VolumeSet(LayoutReader):
                 body = await in_thread(holder.part, part)
                 assert body is not None, "the archive holds it"
                 await self.kept.keep(part, body)
+        return await self.files_needed(digest)
 
     async def files_needed(self, digest: Digest) -> tuple[str, ...]:
         """Return the files that have the blob, or parts of it that are not here, kept, or at the target."""
