@@ -78,7 +78,7 @@ class OCIArchive(LayoutReader):
         return MemberBody(file, member, name=f"{blob.digest} in {self.path}")
 
     def exports(self) -> Sequence[ExportDocument]:
-        """Return what the export says that wrote the archive; nothing if it was none of ours."""
+        """Return the document of the export that wrote the archive, if there is one."""
         if EXPORT_FILE not in self._contents()[1]:
             return ()
         return (ExportDocument.parse(self._read_member(EXPORT_FILE), str(self.path)),)

@@ -83,8 +83,8 @@ class OCIArchiveWriter(LocalTarget):
         assert self._file is None, "the room is kept at the beginning"
         index = LayoutIndex()
         for manifest, ref in manifests:
-            index = _named(index, manifest, ref)
-        self._expected = _encoded(index)
+            index = index.holding(manifest, ref)
+        self._expected = index.encode_sorted()
 
     async def exists(self, blob: Descriptor) -> bool:
         """Return whether the blob is in the archive, in its full size.
@@ -113,8 +113,8 @@ class OCIArchiveWriter(LocalTarget):
             if missing:
                 what = f"the manifest for {printable(ref)} names what is not here"
                 raise ManifestRefused(f"{what}: {', '.join(missing)}")
-            index = _named(self._index, manifest, ref)
-            if len(_encoded(index)) > self._room:
+            index = self._index.holding(manifest, ref)
+            if len(index.encode_sorted()) > self._room:
                 raise ManifestRefused(
                     f"{self.path} has no room for {printable(ref)} in its index.json",
                     hint="write fewer models into one archive",
@@ -142,7 +142,7 @@ class OCIArchiveWriter(LocalTarget):
         async with self._turn:
             if self._file is None or not self._index.refs:
                 raise UsageError(f"{self.path} would be an archive without a manifest", hint="copy at least one model")
-            await in_thread(self._file.commit, _encoded(self._index).ljust(self._room))
+            await in_thread(self._file.commit, self._index.encode_sorted().ljust(self._room))
 
     async def _put(self, file: PartialArchive, blob: Descriptor, body: BlobBody) -> Placed:
         if file.blobs.get(blob.digest) == blob.size:
@@ -222,21 +222,6 @@ class OCIArchiveWriter(LocalTarget):
                 raise
             self._file = file
         return self._file
-
-
-def _named(index: LayoutIndex, manifest: Manifest, ref: str) -> LayoutIndex:
-    """Return the index with `manifest` under the name `ref`; under its own digest only if it has a subject."""
-    if ref != str(manifest.digest):
-        digest = str(manifest.digest)
-        others = (entry for entry in index.entries if entry["digest"] != digest or "annotations" in entry)
-        return LayoutIndex(tuple(others), index.rest).tagged(manifest.descriptor, ref)
-    return index.added(manifest.descriptor) if manifest.subject is not None else index
-
-
-def _encoded(index: LayoutIndex) -> bytes:
-    """Return the document, whose order does not depend on that of the puts."""
-    entries = sorted(index.entries, key=lambda entry: (str(entry.get("annotations", "")), str(entry["digest"])))
-    return LayoutIndex(tuple(entries), index.rest).encode()
 
 
 def _lacking(manifest: Manifest, blobs: Mapping[Digest, int]) -> list[Digest]:

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ...errors import InvalidDigest, ManifestCorrupt, UnsupportedDigest, UnsupportedManifest, printable
-from ...model import Descriptor, Digest
+from ...model import Descriptor, Digest, Manifest
 from ...model.json_document import decoded
 from ...model.manifest import OCI_INDEX
 from ...model.name import DEFAULT_TAG
@@ -120,6 +120,18 @@ class LayoutIndex(Struct, frozen=True, dict=True):
                     Digest.parse(entry.get("digest"))
                 except UnsupportedDigest as error:
                     raise UnsupportedManifest(f"index.json: {error}") from error
+
+    def holding(self, manifest: Manifest, ref: str) -> Self:
+        """Return the index with `manifest` under the name `ref`; under its own digest only if it has a subject."""
+        if ref == str(manifest.digest):
+            return self.added(manifest.descriptor) if manifest.subject is not None else self
+        others = (e for e in self.entries if e["digest"] != str(manifest.digest) or "annotations" in e)
+        return replace(self, entries=tuple(others)).tagged(manifest.descriptor, ref)
+
+    def encode_sorted(self) -> bytes:
+        """Return the document, with its entries in an order that does not depend on when they were added."""
+        entries = sorted(self.entries, key=lambda entry: (str(entry.get("annotations", "")), str(entry["digest"])))
+        return replace(self, entries=tuple(entries)).encode()
 
     def added(self, manifest: Descriptor) -> Self:
         """Return the index with `manifest` listed, without a name if it was not there."""

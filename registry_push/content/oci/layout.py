@@ -154,7 +154,7 @@ class OCILayout(LayoutReader, LocalTarget):
         return f"oci:{self.path}"
 
     def exports(self) -> Sequence[ExportDocument]:
-        """Return what the export says that wrote the layout; nothing if it was none of ours."""
+        """Return the document of the export that wrote the layout, if there is one."""
         found = self._files.read_export()
         return (found,) if found is not None else ()
 

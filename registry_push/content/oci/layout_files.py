@@ -135,7 +135,7 @@ class LayoutFiles:
             raise ManifestCorrupt(f"{digest} in {self.path} {error}") from error
 
     def read_export(self) -> ExportDocument | None:
-        """Return what the export says that wrote the layout; None if it was none of ours.
+        """Return the document of the export that wrote the layout; None if there is none.
 
         Raises `ArchiveCorrupt`, `Unreadable`.
         """

@@ -89,7 +89,7 @@ class LayoutReader(ABC):
         return await in_thread(self._left_out)
 
     def exports(self) -> Sequence[ExportDocument]:
-        """Return what the exports say that wrote this; none if none of ours did.
+        """Return the documents of the exports that wrote this, if there are any.
 
         Blocks on the disk. Raises as `left_out`.
         """

@@ -245,6 +245,6 @@ def _refuse_too_many(files: Sequence[VolumeFilePlan]) -> None:
     largest = max(files[0].room, len(files[0].head) - len(OPENING))
     if most > MAX_ENTRIES - 3 or largest > MAX_DOCUMENT_BYTES:
         raise UsageError(
-            f"an archive would have {most} entries, and a list of them of {largest} bytes, which nobody reads",
+            f"an archive would have {most} entries and an index of {largest} bytes, which is more than can be read",
             hint="export fewer models at once",
         )

@@ -114,12 +114,12 @@ class VolumeWriter(LocalTarget):
         assert not self._files, "the plan comes first"
         index, found = LayoutIndex(), list(manifests)
         for manifest, ref in found:
-            index = named(index, manifest, ref)
+            index = index.holding(manifest, ref)
         self._manifests = {manifest.digest: manifest for manifest, _ in found}
         blobs = blobs_of(self._manifests.values())
         self._plan = plan = VolumePlan.of(
             self._stem,
-            index=encoded(index),
+            index=index.encode_sorted(),
             names={(ref, manifest.digest) for manifest, ref in found if ref != str(manifest.digest)},
             manifests=[manifest.descriptor for manifest in self._manifests.values()],
             blobs=[blob for blob in blobs.values() if blob.digest not in self._elsewhere],
@@ -329,18 +329,3 @@ def _leave(files: Sequence[VolumeFile]) -> None:
             file.remove()
         else:
             file.close()
-
-
-def named(index: LayoutIndex, manifest: Manifest, ref: str) -> LayoutIndex:
-    """Return the index with `manifest` under the name `ref`; under its own digest only if it has a subject."""
-    if ref != str(manifest.digest):
-        digest = str(manifest.digest)
-        others = (entry for entry in index.entries if entry["digest"] != digest or "annotations" in entry)
-        return LayoutIndex(tuple(others), index.rest).tagged(manifest.descriptor, ref)
-    return index.added(manifest.descriptor) if manifest.subject is not None else index
-
-
-def encoded(index: LayoutIndex) -> bytes:
-    """Return the document, whose order does not depend on that of the puts."""
-    entries = sorted(index.entries, key=lambda entry: (str(entry.get("annotations", "")), str(entry["digest"])))
-    return LayoutIndex(tuple(entries), index.rest).encode()
