@@ -16,6 +16,7 @@ import pytest
 from registry_push.content.ollama.source import OllamaStore
 from tests.cancellation.targets import Store
 from tests.support.command import Finished, command, start_command
+from tests.support.peers import absent
 from tests.support.stores import make_mixed_store, weights_of
 
 KB = 1000
@@ -269,7 +270,7 @@ def small_disk(at: Path, size: int, *options: str) -> Iterator[Path]:
     at.mkdir()
     mounting = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *options]), "tmpfs", str(at)]
     if shutil.which("mount") is None or subprocess.run(mounting, capture_output=True, check=False).returncode:
-        pytest.skip("nothing can be mounted here")
+        absent("nothing can be mounted here")
     try:
         yield at
     finally:
