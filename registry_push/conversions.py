@@ -33,6 +33,11 @@ def as_whole(name: str, value: object) -> int:
     return value
 
 
+def as_whole_or_none(name: str, value: object) -> int | None:
+    """As `as_whole`, for what need not be set."""
+    return None if value is None else as_whole(name, value)
+
+
 def as_size(name: str, value: object) -> int | None:
     """Take bytes, or text such as `64MiB`."""
     if isinstance(value, str):

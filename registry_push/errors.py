@@ -8,6 +8,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from .refused_errors import ForeignAddress as ForeignAddress  # 5: refused for good
+from .refused_errors import ManifestRefused as ManifestRefused
+from .refused_errors import NoCatalog as NoCatalog
+from .refused_errors import NotARegistry as NotARegistry
+from .refused_errors import PlanOutdated as PlanOutdated
+from .refused_errors import ProtocolViolation as ProtocolViolation
+from .refused_errors import Refused as Refused
+from .refused_errors import TagTaken as TagTaken
+from .refused_errors import TooManyDeletions as TooManyDeletions
 from .root_error import Origin as Origin
 from .root_error import RegistryPushError as RegistryPushError
 from .root_error import unwrapped as unwrapped
@@ -16,7 +25,9 @@ from .text.safe_text import printable as printable
 from .text.safe_text import quoted as quoted
 from .text.safe_text import redacted as redacted
 from .usage_errors import InvalidDigest as InvalidDigest  # 2: usage
+from .usage_errors import InvalidFilter as InvalidFilter
 from .usage_errors import InvalidName as InvalidName
+from .usage_errors import InvalidPlan as InvalidPlan
 from .usage_errors import InvalidSettings as InvalidSettings
 from .usage_errors import NameCollision as NameCollision
 from .usage_errors import NameNotMappable as NameNotMappable
@@ -153,50 +164,6 @@ class ProxyRefused(NotAllowed):
     """The proxy on the way wants a login, takes no such login, or does not let through to this host."""
 
 
-# ── 5: refused for good ───────────────────────────────────────────────────────────────────────────
-
-
-class Refused(RegistryPushError):
-    """The registry refuses this for good: trying again does not help."""
-
-    exit_code = 5
-    origin = Origin.TARGET
-    default_hint = "the registry's words say why: ask who runs it, or push to another; trying again will not help"
-
-
-class ManifestRefused(Refused):
-    """Every blob is at the registry, but the manifest was refused.
-
-    `lacks_blobs`: because the registry reports missing blobs, which may pass.
-    """
-
-    def __init__(
-        self, message: str, *, hint: str | Hint | None = None, url: str | None = None, lacks_blobs: bool = False
-    ) -> None:
-        super().__init__(message, hint=hint, url=url)
-        self.lacks_blobs = lacks_blobs
-
-
-class TagTaken(Refused):
-    """The tag exists and names another manifest, which must stay (`--no-clobber`)."""
-
-
-class ProtocolViolation(Refused):
-    """The registry's answer is not allowed by any version of the protocol."""
-
-    default_hint = "check that the address is a registry's: curl -i SCHEME://HOST/v2/"
-
-
-class ForeignAddress(ProtocolViolation):
-    """A registry sent us to an address inside a network that is not its own."""
-
-    default_hint = "nothing was sent there; ask the registry's owner where its storage and token service are"
-
-
-class NotARegistry(ProtocolViolation):
-    """Something answers at the address, but it is no registry: a web page, a captive portal, a catch-all server."""
-
-
 # ── 6: try again later ────────────────────────────────────────────────────────────────────────────
 
 
@@ -223,6 +190,16 @@ class ConnectionLost(Unavailable):
 
 class TimedOut(Unavailable):
     """No byte moved for as long as `--timeout` allows."""
+
+
+class RateLimited(Unavailable):
+    """The registry answers "too many requests" (HTTP 429) to all of them, for longer than `--retry-for` allows."""
+
+    default_hint = step(
+        "wait, and run the same command again; or wait longer for the registry: ",
+        Setting("retry_for", "1h"),
+        "; many registries allow more to those who log in",
+    )
 
 
 class OutOfResources(Unavailable):

@@ -11,6 +11,8 @@ from .protocol.retry import Budget
 
 # Pauses of about 1, 4, 16, 30 and 30 s: with the usual five tries a registry may be away for a minute, and restart.
 GROWTH: Final = 4.0
+# Tries: more than there is time for.
+_ANY_NUMBER: Final = 1_000_000
 
 
 def loop_time() -> float:
@@ -49,11 +51,20 @@ class Pauses:
         self._retries = retries
         self._seconds = seconds
         self._sleep = sleep
-        self._clock = clock
+        self.clock = clock
 
     def budget(self, *, least: int = 0) -> Budget:
         """Return a new budget for one piece of work, of `least` tries or more."""
-        return Budget(max(self._retries, least), seconds=self._seconds, growth=GROWTH, clock=self._clock)
+        return Budget(max(self._retries, least), seconds=self._seconds, growth=GROWTH, clock=self.clock)
+
+    @property
+    def has_retries(self) -> bool:
+        """Whether anything is tried again."""
+        return self._retries > 0
+
+    def patience(self) -> Budget:
+        """Return a budget of time alone, for a registry that counts requests: its limit passes with time."""
+        return Budget(_ANY_NUMBER, seconds=self._seconds, growth=GROWTH, clock=self.clock)
 
     async def rest(self, seconds: float, stop: asyncio.Event | None = None) -> None:
         """Wait before the next try. Raises `Interrupted` as soon as `stop` is set."""

@@ -24,6 +24,7 @@ from .conversions import (
     as_texts,
     as_username,
     as_whole,
+    as_whole_or_none,
     one_of,
     wrong,
 )
@@ -55,6 +56,8 @@ DEFAULT_RETRY_FOR: Final = 300.0
 # Bytes. A chunk of one byte can't be told from none (distribution 2); 1 MiB costs twice the time already.
 SMALLEST_CHUNK_SIZE: Final = 64 * 1024
 LARGEST_CHUNK_SIZE: Final = 5 * 1024**4
+# Reads of manifests: more than any registry allows in a window.
+LARGEST_RATELIMIT_MIN: Final = 10**9
 
 # What can differ from one registry to the next.
 HOST_FIELDS: Final = (
@@ -70,7 +73,7 @@ HOST_FIELDS: Final = (
         "allow_realms",
         "dialect",
     ),
-    *("chunk_size", "one_put"),
+    *("chunk_size", "one_put", "ratelimit_min"),
 )
 
 
@@ -154,6 +157,8 @@ class Settings:
     retries: Setting[int | str, int] = Setting(as_whole, lambda: DEFAULT_RETRIES)  # tries without progress
     # Seconds of trouble without progress.
     retry_for: Setting[float | str, float] = Setting(as_seconds, lambda: DEFAULT_RETRY_FOR)
+    # Reads of manifests that are left unused where the registry says how many it allows; None: its limit is met.
+    ratelimit_min: Setting[int | str | None, int | None] = Setting(as_whole_or_none)
     verify: Setting[Verify, Verify] = Setting(one_of(Verify), lambda: "changed")
     # Leave a tag that is there and names another manifest as it is.
     no_clobber: Setting[bool, bool] = Setting(as_switch, lambda: False)
@@ -172,6 +177,8 @@ class Settings:
         _check_range("timeout", self.timeout, 1, 24 * 3600, spelt_duration)
         _check_range("retries", self.retries, 0, 100, _number)
         _check_range("retry_for", self.retry_for, 0, 7 * 24 * 3600, spelt_duration)
+        if self.ratelimit_min is not None:
+            _check_range("ratelimit_min", self.ratelimit_min, 0, LARGEST_RATELIMIT_MIN, _number)
         if self.chunk_size is not None:
             _check_range("chunk_size", self.chunk_size, SMALLEST_CHUNK_SIZE, LARGEST_CHUNK_SIZE, spelt_size)
             if self.one_put:

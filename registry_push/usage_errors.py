@@ -35,6 +35,28 @@ class NameCollision(UsageError):
     """Two models that would have one name at the target."""
 
 
+class InvalidPlan(UsageError):
+    """A plan for `sync` that can't be carried out as it is written. The message begins with file, line and key."""
+
+
+class InvalidFilter(UsageError):
+    """A filter of tags that can't be understood. `part` is the wrong one: include, semver, latest and so on.
+
+    The message is the part and the `complaint`.
+    """
+
+    def __init__(self, part: str, complaint: str, *, hint: str | Hint | None = None) -> None:
+        super().__init__(f"{part} {complaint}", hint=hint)
+        self.part = part
+        self.complaint = complaint
+
+    def about(self, name: str) -> InvalidFilter:
+        """Return the same error about a part that is called `name` where the user wrote it."""
+        found = InvalidFilter(name, self.complaint, hint=self.next_step)
+        found.part = self.part
+        return found
+
+
 class InvalidSettings(UsageError):
     """An invalid value, wherever it was set. The message begins with `setting`, its field of `Settings`, if any.
 

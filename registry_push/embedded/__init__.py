@@ -4,6 +4,7 @@ from .call import Exchange
 from .faults import Fault, Kinds, On, Schedule, What
 from .options import Basic, HuggingFace, Ollama, OnCut, Options, Token
 from .quirks import ECR, GITEA, QUAY, R2, EqualChunks, Quirks, SlowCommit
+from .rate_limiter import LimitWindow, RateLimit
 from .server import EmbeddedRegistry
 
 __all__ = [
@@ -18,11 +19,13 @@ __all__ = [
     "Fault",
     "HuggingFace",
     "Kinds",
+    "LimitWindow",
     "Ollama",
     "On",
     "OnCut",
     "Options",
     "Quirks",
+    "RateLimit",
     "Schedule",
     "SlowCommit",
     "Token",

@@ -63,6 +63,15 @@ def error(code: Code, details: Sequence[Any], *, headers: Mapping[str, str] | No
     return document({"errors": errors}, status=code.status, headers=headers)
 
 
+def undeletable(status: int, code: Code) -> web.Response:
+    """Return the answer of a registry that does not delete: 404 as one that has no such path, else with `code`."""
+    if status == 404:
+        return html("The path was not found.", status=404)
+    refused = error(code, [None])
+    refused.set_status(status)
+    return refused
+
+
 def document(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return a JSON answer."""
     return web.Response(

@@ -11,7 +11,7 @@ from aiohttp import web
 from ..content.body import FileBody
 from ..errors import BlobMissing
 from ..model import Digest
-from .answers import Code, RefusedRequest, empty, html
+from .answers import Code, RefusedRequest, empty, html, undeletable
 from .auth import other_origin
 from .call import Call
 from .digests import digest_of
@@ -70,6 +70,8 @@ class Blobs:
 
     async def delete(self, call: Call) -> web.StreamResponse:
         """DELETE: remove the blob from this repository only."""
+        if self._quirks.refuses_deletion is not None:
+            return undeletable(self._quirks.refuses_deletion, Code.UNSUPPORTED)
         digest = _digest_in(call)
         if not await self._repositories.remove(call.repository, digest):
             raise RefusedRequest(Code.BLOB_UNKNOWN, str(digest))

@@ -14,7 +14,7 @@ from ..content.oci.index import LayoutIndex
 from ..errors import BlobMissing, ManifestCorrupt, StoreNotFound
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import MANIFEST_TYPES, OCI_INDEX
-from .answers import Code, RefusedRequest, document, empty, error
+from .answers import Code, RefusedRequest, document, empty, error, undeletable
 from .auth import origin
 from .call import Call
 from .digests import digest_of, is_of_another_algorithm, names_another_algorithm
@@ -104,7 +104,13 @@ class Manifests:
 
     async def delete(self, call: Call) -> web.StreamResponse:
         """DELETE: a tag, or a manifest with all its tags."""
+        quirks = self._options.quirks
         reference, layout, index = call.parts["reference"], self._repositories[call.repository], await self._index(call)
+        if quirks.refuses_deletion is not None:
+            return undeletable(quirks.refuses_deletion, Code.UNSUPPORTED)
+        if quirks.refuses_tag_deletion is not None and ":" not in reference:
+            code = Code.DIGEST_INVALID if quirks.refuses_tag_deletion == 400 else Code.UNSUPPORTED
+            return undeletable(quirks.refuses_tag_deletion, code)
         if ":" not in reference:
             entry = index.named(reference)
             if entry is None:
@@ -114,6 +120,8 @@ class Manifests:
         digest = _digest(reference)
         if index.with_digest(digest) is None:
             raise RefusedRequest(Code.MANIFEST_UNKNOWN, {"reference": reference})
+        if quirks.undeletable_while_tagged and any(tagged == str(digest) for _, tagged in index.names):
+            raise RefusedRequest(Code.DENIED, {"reference": reference})
         await layout.update(lambda now: now.without(digest))
         await self._repositories.remove(call.repository, digest)
         return empty(202, {})

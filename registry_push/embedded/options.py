@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from .faults import NO_FAULTS, Schedule
 from .quirks import Quirks
+from .rate_limiter import RateLimit
 
 Hook = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
@@ -113,7 +114,7 @@ class Options(Struct, frozen=True):
     mean nothing; and so is `hugging_face`, where nothing can be pushed. `faults`: what else goes wrong, after `hook`.
     `verifies`: whether what was sent must have the digest it is committed as; the spec does not say that a registry
     must look. `quirks`: what it does as real registries do, and the specification does not say; an Ollama registry has
-    none of those of uploads.
+    none of those of uploads. `rate_limit`: how many reads it answers in a window of time; None: any number.
     """
 
     relative_locations: bool = False
@@ -129,3 +130,4 @@ class Options(Struct, frozen=True):
     faults: Schedule = NO_FAULTS
     verifies: bool = True
     quirks: Quirks = Quirks()
+    rate_limit: RateLimit | None = None

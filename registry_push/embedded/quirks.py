@@ -115,6 +115,17 @@ class Quirks(Struct, frozen=True):
     """So many PUTs of manifests are answered 404 MANIFEST_BLOB_UNKNOWN although every blob is there. Registries with
     replicas that lag behind: Quay, Harbor on a replicated store, Artifactory clusters."""
 
+    refuses_deletion: int | None = None
+    """Nothing is deleted: a DELETE of a manifest or a blob is answered with this status. 405: UNSUPPORTED, distribution
+    without `storage.delete.enabled`; 404: a page, registries that have no such path, zuul-registry among them."""
+
+    refuses_tag_deletion: int | None = None
+    """A DELETE of a tag is answered with this status. 400: DIGEST_INVALID, distribution 2.8; 405: UNSUPPORTED, Harbor.
+    They take digests only."""
+
+    undeletable_while_tagged: bool = False
+    """A DELETE of a digest that a tag names is answered 403 and DENIED. Docker Hub."""
+
 
 R2: Final = Quirks(equal_chunks=EqualChunks(), mounts_are_links=True)
 ECR: Final = Quirks(patch_status=201, range_sticks=True, last_in_put=True, min_part=5 * MiB, mounts_need_manifest=True)

@@ -29,6 +29,7 @@ from .listener import EarlyAnswers, Listener
 from .manifests import Manifests
 from .ollama import EXTENSIONS, OllamaUploads
 from .options import Options, Token
+from .rate_limiter import LimitWindow, RateLimiter
 from .receiving import Cut
 from .repositories import NAME, Repositories
 from .rules import Rules
@@ -91,6 +92,7 @@ class EmbeddedRegistry:
         early = None
         turns = itertools.count(1)
         self._front = Front(options.quirks)
+        self._rates = RateLimiter(options.rate_limit)
         self._late = LateCommits(options.quirks.slow_commit, self.repositories)
         if options.ollama is None:
             oci_sessions = Sessions()
@@ -150,6 +152,11 @@ class EmbeddedRegistry:
     def breaches(self) -> list[str]:
         """The breaches of the protocol by clients."""
         return self._rules.breaches
+
+    @property
+    def limit_windows(self) -> list[LimitWindow]:
+        """The windows of `Options.rate_limit` so far, with the requests that were taken and refused."""
+        return self._rates.windows
 
     @property
     def fired(self) -> list[Fault]:
@@ -227,7 +234,7 @@ class EmbeddedRegistry:
                         return plain("Method not allowed", status=405, headers={"Allow": ", ".join(route.methods)})
                     if not route.is_open:
                         self._check(call)
-                    return await handler(call)
+                    return self._rates.answer(request) or await handler(call)
         except RefusedRequest as refused:
             return refused.response
         return plain("404 page not found", status=404)
@@ -251,8 +258,9 @@ class EmbeddedRegistry:
         for name in sorted(EXTENSIONS & {name.lower() for name in request.headers}):
             self._rules.broken(exchange, f"{name} was sent to a plain registry")
 
-    async def _sign(self, _: web.Request, response: web.StreamResponse) -> None:
+    async def _sign(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_VERSION)
+        self._rates.sign(request, response)
         if isinstance(self._options.auth, Token):
             # By the clock that signatures are checked with, so that a client can see how far its own is off.
             response.headers["Date"] = formatdate(self._options.auth.clock(), usegmt=True)

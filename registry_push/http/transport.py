@@ -18,11 +18,10 @@ from yarl import URL
 
 from ..content.read_errors import shortage
 from ..content.threads import no_thread
-from ..errors import RegistryPushError, TLSFailed, Unavailable, redacted
-from ..events import Retrying, Sink, ignore
+from ..errors import RegistryPushError
+from ..events import Sink, ignore
 from ..model import HTTPOrigin
 from ..pauses import Pauses, loop_time
-from ..protocol.response import Kind, RegistryResponse
 from ..protocol.secrets import Secrets
 from ..settings import Settings
 from .address_judge import judged
@@ -33,6 +32,7 @@ from .exchanges import Exchanges
 from .proxies import Proxies, Proxy
 from .response import MAX_BODY_BYTES, Response
 from .response_body import Pieces, read_whole
+from .retries import Gate, Retries
 from .sockets import keep_buffers, socket_factory
 from .tls import TLSContexts
 
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 # Servers close idle connections after 60 s or more (nginx 75, Go none); being first spares a lost request.
 _KEEP_ALIVE: Final = 45.0
-# The answers of a registry that is too busy.
-_NOT_NOW: Final = (429, 503)
 _client_timeout = lru_cache(64)(aiohttp.ClientTimeout)  # most requests have the same
 
 
@@ -75,14 +73,14 @@ class Transport:
         self.secrets = Secrets()
         self._settings = settings
         self._timeout = settings.timeout
-        self._sink = sink
+        self.sink = sink
         self._exchanges = Exchanges(sink, self.secrets, clock) if settings.debug else None
         self._connections = connections
         self._per_host = per_host
         self._session: aiohttp.ClientSession | None = None
         self._tls = TLSContexts(settings)
         self.answered = AnsweringHosts()
-        self._served: set[str] = set()  # services that have answered anything but "not now"
+        self._retries = Retries(self.send, self.has_answered, self.pauses, self.secrets, now=now, sink=sink)
         self._proxies = Proxies.of(settings.environ)
         self._rules = AddressRules(settings, self._proxies, self._addresses_of)
 
@@ -201,44 +199,16 @@ class Transport:
         named_by: HTTPOrigin | None = None,
         service: str | None = None,
         stop: asyncio.Event | None = None,
+        gate: Gate | None = None,
     ) -> Response:
         """As `send`, but try again while the line or the registry has a problem that may pass.
 
-        Only for requests that may be sent twice. The first one to a `service` (default: the origin) is tried again once
-        after 429 or 503, whatever the number of retries: many registries answer so to several clients that start at
-        once. Raises `Unavailable` if the problem does not pass, and `Interrupted` if `stop` is set in a pause.
+        Only for requests that may be sent twice; see `Retries.request`. Raises `Unavailable` if the problem does not
+        pass, and `Interrupted` if `stop` is set in a pause.
         """
-        service = service or str(HTTPOrigin.of(url))
-        budget, silent = self.pauses.budget(), 0
-        while True:
-            retry_after: float | None = None
-            failure: Unavailable
-            try:
-                response = await self.send(method, url, headers, body, most=most, named_by=named_by)
-            except TLSFailed:
-                raise
-            except Unavailable as error:
-                failure = error
-                silent += not self.has_answered(url)
-                if silent > 1:  # more likely misspelt than busy
-                    raise
-            else:
-                answer = RegistryResponse.read(response.status, url, response.headers, response.body, now=self.now())
-                if answer.kind is not Kind.BUSY:
-                    self._served.add(service)
-                    return response
-                if answer.status in _NOT_NOW and service not in self._served:
-                    self._served.add(service)
-                    budget = self.pauses.budget(least=1)
-                failure, retry_after = (
-                    Unavailable(f"{HTTPOrigin.of(url).netloc} answers {answer}", url=url),
-                    answer.retry_after,
-                )
-            pause = budget.spend(retry_after)
-            if pause is None:
-                raise failure
-            self._sink(Retrying(self.secrets.hide(f"{method} {redacted(url)}"), failure.message, pause))
-            await self.pauses.rest(pause, stop)
+        return await self._retries.request(
+            method, url, headers, body, most=most, named_by=named_by, service=service, stop=stop, gate=gate
+        )
 
     @asynccontextmanager
     async def stream(

@@ -39,6 +39,22 @@ class RegistryPlace(Struct, frozen=True):
     reference: Reference
 
 
+class CatalogPlace(Struct, frozen=True):
+    """All repositories of a registry, or, with a `prefix`, those below it."""
+
+    host: str
+    prefix: str
+    scheme: str | None
+
+    @property
+    def inside(self) -> Reference:
+        """A repository at the same registry that need not exist."""
+        return Reference(self.host, "library/model", scheme=self.scheme)  # a name that every registry allows
+
+    def __str__(self) -> str:
+        return _below_spelt(self.host, self.prefix, self.scheme)
+
+
 class LayoutPlace(Struct, frozen=True):
     """An OCI image layout in a folder; `ref` None: all that is in it."""
 
@@ -54,6 +70,7 @@ class ArchivePlace(Struct, frozen=True):
 
 
 Place = OllamaPlace | RegistryPlace | LayoutPlace | ArchivePlace
+SourcePlace = Place | CatalogPlace
 
 
 class Below(Struct, frozen=True):
@@ -81,16 +98,19 @@ class Exactly(Struct, frozen=True):
 Destination = Below | Exactly
 
 
-def spelt(place: Place | Destination, absolute: Callable[[str], str]) -> str:
+def _below_spelt(host: str, prefix: str, scheme: str | None) -> str:
+    return f"{f'{scheme}://' if scheme else ''}{host}/{f'{prefix}/' if prefix else ''}"
+
+
+def spelt(place: SourcePlace | Destination, absolute: Callable[[str], str]) -> str:
     """Return `place` as a user would write it in any folder of this machine; `absolute` makes a path absolute."""
     match place:
         case OllamaPlace(name):
             return f"ollama:{name if name is not None else ''}"
         case RegistryPlace(reference) | Exactly(reference):
             return f"registry:{reference}"
-        case Below(host, prefix, scheme):
-            said = f"{scheme}://" if scheme else ""
-            return f"registry:{said}{host}/{f'{prefix}/' if prefix else ''}"
+        case Below(host, prefix, scheme) | CatalogPlace(host, prefix, scheme):
+            return f"registry:{_below_spelt(host, prefix, scheme)}"
         case LayoutPlace(path, ref):
             return f"oci:{_layout_spelt(absolute(path), ref)}"
         case ArchivePlace(path, ref):
@@ -140,6 +160,16 @@ def parse_readable(text: str) -> Place:
         return RegistryPlace(Reference.parse(text))
 
 
+def parse_source(text: str) -> SourcePlace:
+    """As `parse_readable`; also a whole registry, `registry:HOST/`, or a part of one, `registry:HOST/PREFIX/`."""
+    named = after_prefix(text)
+    if named is None and text.endswith("/") and not text.startswith((*PREFIXES, *PATH_STARTS)) and names_host(text):
+        named = text
+    if named is None or "/" not in named or not named.endswith("/"):
+        return parse_readable(text)
+    return CatalogPlace(*_below(named, text, "names no part of a registry"))
+
+
 def place_meant(text: str) -> str | None:
     """Return how a path is written as a place, if `text`, which was read as a model's name, looks like one."""
     return f"oci-archive:{text}" if text.endswith(_TAR) else None
@@ -184,27 +214,18 @@ def _refuse_skopeo_s(text: str) -> None:
 
 
 def _destination(text: str, written: str) -> Destination:
-    scheme, separator, rest = text.partition("://")
+    _, separator, rest = text.partition("://")
     if not separator:
         rest = text
     if rest.endswith("/"):
-        host, _, prefix = rest.rstrip("/").partition("/")
+        host = rest.partition("/")[0]
         if not separator and written == text and not looks_like_host(host):
             shown = without_login(rest)
             raise InvalidName(
                 f"{quoted(written)} could be a host or a namespace",
                 hint=f"write https://{shown} for the host, or {DEFAULT_HOST}/{shown} for Ollama's registry",
             )
-        # Checked with a model's name after it: Ollama's registry knows no path of one part.
-        said = f"{scheme}://" if separator else ""
-        try:
-            probe = Reference.parse(f"{said}{host}/{prefix or 'library'}/model")
-        except InvalidName as error:
-            shown = quoted(written)
-            if separator and scheme not in ("http", "https"):
-                raise InvalidName(f"{shown} has the scheme {quoted(scheme)}", hint=error.next_step) from error
-            raise InvalidName(f"{shown} is no target: {error}", hint=error.next_step) from error
-        return Below(probe.host, prefix, probe.scheme)
+        return Below(*_below(text, written, "is no target"))
     if "/" not in rest:
         shown = quoted(written)
         raise InvalidName(
@@ -214,13 +235,30 @@ def _destination(text: str, written: str) -> Destination:
     return Exactly(Reference.parse(text))
 
 
+def _below(text: str, written: str, wrong: str) -> tuple[str, str, str | None]:
+    """Return the host, the prefix and the scheme of a text that ends in a slash. Raises `InvalidName`."""
+    scheme, separator, rest = text.partition("://")
+    host, _, prefix = (rest if separator else text).rstrip("/").partition("/")
+    # Checked with a model's name after it: Ollama's registry knows no path of one part.
+    said = f"{scheme}://" if separator else ""
+    try:
+        probe = Reference.parse(f"{said}{host}/{prefix or 'library'}/model")
+    except InvalidName as error:
+        shown = quoted(written)
+        if separator and scheme not in ("http", "https"):
+            raise InvalidName(f"{shown} has the scheme {quoted(scheme)}", hint=error.next_step) from error
+        raise InvalidName(f"{shown} {wrong}: {error}", hint=error.next_step) from error
+    return probe.host, prefix, probe.scheme
+
+
 def _readable(text: str, written: str) -> Reference:
     scheme, separator, rest = text.partition("://")
     path = (rest if separator else scheme).partition("/")[2]
     if not path or path.endswith("/") or "*" in path:
         raise InvalidName(
             f"{quoted(without_login(written))} names no repository",
-            hint="name one repository, for all its tags, or one tag: registry:HOST/PATH[:TAG]",
+            hint="name one repository, for all its tags, or one tag: registry:HOST/PATH[:TAG]; copy, export"
+            " and sync also take all repositories, or those below a prefix: registry:HOST/[PREFIX/]",
         )
     return Reference.parse_readable(text)
 
@@ -258,14 +296,17 @@ __all__ = [
     "PATH_STARTS",
     "ArchivePlace",
     "Below",
+    "CatalogPlace",
     "Destination",
     "Exactly",
     "LayoutPlace",
     "OllamaPlace",
     "Place",
     "RegistryPlace",
+    "SourcePlace",
     "names_host",
     "parse_destination",
     "parse_place",
     "parse_readable",
+    "parse_source",
 ]

@@ -84,6 +84,9 @@ _CONNECTION: Final = (
            help="Give up after so many tries without progress."),
     option("--retry-for", type=Duration(), default=f"{DEFAULT_RETRY_FOR / 60:g}m", show_default=True,
            metavar="DURATION", help="Give up after so long without progress: 90s, 5m, 1h."),
+    option("--ratelimit-min", type=int, metavar="N",
+           help="Where a registry says how many reads of manifests it allows, as Docker Hub does, leave N unused, and "
+           "wait until it allows more."),
     option("--user-agent", metavar="TEXT", help="The User-Agent header to send."),
 )  # fmt: skip
 
@@ -159,6 +162,19 @@ _UPLOADS: Final = (
         help="Whether to ask a registry to take blobs from its other repositories, instead of sending them.",
     ),
 )
+
+# Which tags of several are meant.
+_TAG_FILTER: Final = (
+    option("--include", multiple=True, metavar="GLOB",
+           help="Take the tags that match; with a ! before it, leave them out. Can be given several times."),
+    option("--exclude", "excluded_tags", env="EXCLUDE", multiple=True, metavar="GLOB",
+           help="Leave out the tags that match. Can be given several times."),
+    option("--semver", metavar="RANGE",
+           help="Take the tags that are versions in this range, such as '>=1 <3', '^1.2' or '1.x || >=3.1'."),
+    option("--latest", type=int, metavar="N", help="Of all these, take the N newest, by version or by name."),
+    option("--sort", type=click.Choice(["semver", "name"]),
+           help="What --latest goes by. Else semver if --semver is given, else name, with numbers by their value."),
+)  # fmt: skip
 
 _SERVICE: Final = (
     option("--host", metavar="ADDRESS", help="Listen on this address. Else on $OLLAMA_HOST, else on 127.0.0.1."),
@@ -263,6 +279,7 @@ _GROUPS: Final = {
     "transfer": _TRANSFER,
     "uploads": _UPLOADS,
     "service": _SERVICE,
+    "tag_filter": _TAG_FILTER,
     "output": _OUTPUT,
     "config": _CONFIG,
     "config_to_examine": _CONFIG_TO_EXAMINE,

@@ -12,11 +12,12 @@ from .option import UNBROKEN
 
 # Headings in the order they are shown, and the parameters below them. All others are the command's own.
 SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Tag options": ("include", "excluded_tags", "semver", "latest", "sort"),
     "Store options": ("models",),
     "Sign-in options": ("key", "username", "password_stdin", "authfile", "allow_realms"),
     "Connection options": (
         *("plain_http", "tls_verify", "system_certs", "ca_file", "cert", "key_file", "allow_addresses", "dialect"),
-        *("timeout", "retries", "retry_for", "user_agent"),
+        *("timeout", "retries", "retry_for", "ratelimit_min", "user_agent"),
     ),
     "Transfer options": ("jobs", "bwlimit", "no_clobber", "recheck", "no_resume", "state_dir"),
     "Upload options": ("chunk_size", "one_put", "verify", "congestion", "mount"),

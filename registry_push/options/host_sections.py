@@ -11,13 +11,11 @@ import click
 
 from ..errors import InvalidSettings, printable
 from ..settings import HOST_FIELDS
-from ..text.patterns import LazyPattern
+from ..text.registry_hosts import compared, is_host
 from ..text.user_part import without_login
 from .configuration import Configuration
 from .option import HOSTS, Option, own
 
-_HOST: Final = LazyPattern(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
-_LAST_PORT: Final = 65535
 # Of these two only one can be set.
 _EITHER: Final = {"chunk_size", "one_put"}
 _KEYS: Final = tuple(field.replace("_", "-").replace("realms", "realm") for field in HOST_FIELDS)
@@ -36,22 +34,17 @@ def host_sections(
         )
     seen: dict[str, str] = {}
     for host in sections:
-        if not _names_host(host):
+        if not is_host(host):
             raise InvalidSettings(
                 f'{configuration.where("host")}: [host."{printable(without_login(host))}"] names no host',
                 hint="write HOST or HOST:PORT",
             )
-        if (other := seen.setdefault(host.lower().removesuffix(":443"), host)) != host:
+        if (other := seen.setdefault(compared(host), host)) != host:
             raise InvalidSettings(
                 f'{configuration.path}: [host."{other}"] and [host."{host}"] are the same host',
                 hint="put all settings of the host into one table",
             )
     return {host: _section(host, section, known, configuration) for host, section in sections.items()}
-
-
-def _names_host(text: str) -> bool:
-    port = text.rpartition(":")[2]
-    return bool(_HOST.compiled.match(text)) and not (port.isdigit() and ":" in text and int(port) > _LAST_PORT)
 
 
 def _section(host: str, section: Any, known: Mapping[str, Option], configuration: Configuration) -> dict[str, Any]:

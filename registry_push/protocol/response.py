@@ -13,7 +13,7 @@ from msgspec import Struct
 from ..errors import InvalidDigest, NotARegistry
 from ..model import Digest, HTTPOrigin
 from .diagnostics import Diagnosis, diagnose
-from .retry import parse_retry_after
+from .retry import RETRY_AFTER_CAP_SECONDS, parse_retry_after
 
 # `0-<end>`; some write a unit before it or the total after it (RFC 9110's form), unlike the spec.
 _RANGE: Final = re.compile(r"(?:bytes[= ])?0-([0-9]{1,19})(?:/[0-9*]{1,19})?\Z")
@@ -98,7 +98,7 @@ class RegistryResponse(Struct, frozen=True, dict=True):
             digest=_digest(headers.get("Docker-Content-Digest")),
             minimum_chunk=_number(headers.get("OCI-Chunk-Min-Length")),
             maximum_chunk=_number(headers.get("OCI-Chunk-Max-Length")),
-            retry_after=parse_retry_after(headers.get("Retry-After"), now=now),
+            retry_after=_pause(status, headers, now),
             is_page=_is_page(headers) if status == 200 else False,
             diagnosis=diagnose(body) if status >= 400 else Diagnosis((), ""),
         )
@@ -150,6 +150,17 @@ def _is_page(headers: Mapping[str, str]) -> bool:
     """
     media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return media_type in _PAGES and not any(name in headers for name in _REGISTRY_HEADERS)
+
+
+def _pause(status: int, headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that the registry asks to wait, or after which it says that it allows more requests."""
+    asked = parse_retry_after(headers.get("Retry-After"), now=now)
+    if status != 429 or asked is not None:
+        return asked
+    from .rate_limit import RateLimit  # what only trouble needs
+
+    limit = RateLimit.read(headers, now=now)
+    return min(limit.reset, RETRY_AFTER_CAP_SECONDS) if limit is not None and limit.reset is not None else None
 
 
 def _signed(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -18,6 +18,8 @@ _CERTAIN: Final = 0.75
 _DOUBLING: Final = 2.0
 # After so many tries the session may be broken, rather than the registry busy.
 _USUAL: Final = 5
+# After so many tries pauses don't grow any more, whatever their growth: a number that a float can hold.
+_LAST_GROWTH: Final = 64
 # Seconds. A registry may ask for a pause; more than five minutes is a fault or malice.
 RETRY_AFTER_CAP_SECONDS: Final = 300.0
 
@@ -61,7 +63,7 @@ class Budget:
         if self._left <= 0 or self._lost >= self._seconds:
             return None
         growth, self._has_moved = (_DOUBLING if self._has_moved else self._growth), False
-        ceiling = min(CAP_SECONDS, BASE_SECONDS * growth ** (self._retries - self._left))
+        ceiling = min(CAP_SECONDS, BASE_SECONDS * growth ** min(self._retries - self._left, _LAST_GROWTH))
         if retry_after is None:
             pause = ceiling * (_CERTAIN + (1 - _CERTAIN) * self._dice())
         else:

@@ -27,6 +27,7 @@ from ..protocol.response import Kind, RegistryResponse
 from ..text.hint import Login, step
 from .hops import REDIRECTS, leads_on, next_hop
 from .questions import Questions
+from .rates import Rates
 from .refusal_words import RefusalWords
 from .root import Root
 
@@ -46,8 +47,8 @@ _ASKING: Final = ("GET", "HEAD")
 class Client:
     """Requests to one registry origin, signed in as needed: `sign_in` is called when the registry first asks for it.
 
-    `stop` ends every pause between two tries. `has_root`: there is a `/v2/`, unlike at Ollama's registry. While
-    `may_log_in` returns false, there is no login to look for.
+    `stop` ends every pause between two tries, and `rates` holds back what the registry does not want yet. `has_root`:
+    there is a `/v2/`, unlike at Ollama's registry. While `may_log_in` returns false, there is no login to look for.
     Cancelling any call is safe.
     """
 
@@ -60,9 +61,11 @@ class Client:
         *,
         has_root: bool = True,
         may_log_in: Callable[[], bool] = lambda: True,
+        rates: Rates | None = None,
     ) -> None:
         self.origin = origin
         self.transport = transport
+        self.rates = rates or Rates(origin, transport, stop)
         self._stop = stop
         transport.know_registry(origin)
         self.root = Root(origin, self._get_root, has_none=not has_root)
@@ -133,6 +136,7 @@ class Client:
                 response = await self.transport.send(
                     method, url, _with(headers, used), body, patience=patience, named_by=self.origin
                 )
+                self.rates.uploads_answered(response)
                 try:
                     is_anew = await self._signed_in_anew(response, scopes, used)
                 except NotAllowed:
@@ -155,7 +159,7 @@ class Client:
         with self.transport.secrets:
             for _ in range(MOST_HOPS):
                 used = await self._authorization(url, scopes)
-                async with self.transport.stream(url, _with(headers, used), named_by=self.origin) as (response, pieces):
+                async with self.rates.stream(url, _with(headers, used)) as (response, pieces):
                     if await self._signed_in_anew(response, scopes, used):
                         continue
                     if response.status not in REDIRECTS:
@@ -182,9 +186,7 @@ class Client:
             only_asks = self.questions.asking(self.origin.netloc) if method in _ASKING else nullcontext()
             try:
                 with only_asks:
-                    response = await self.transport.request(
-                        method, url, told, body, named_by=self.origin, stop=self._stop
-                    )
+                    response = await self.rates.request(method, url, told, body)
             except Unavailable as error:
                 if method == "HEAD" and type(error) is Unavailable:  # it has answered
                     await self._words.add_to(error, url, told)
@@ -306,11 +308,14 @@ class Client:
                 self.origin, RegistryResponse(response.status, response.url, response.headers.get("Location"))
             )
 
+    def read(self, response: Response) -> RegistryResponse:
+        """Return what an upload needs to know of an answer."""
+        now = self.transport.now()
+        return RegistryResponse.read(response.status, response.url, response.headers, response.body, now=now)
+
     def refusal(self, response: Response, what: str, *, reading: bool = False) -> RegistryPushError:
         """Return the error for an unexpected answer when reading or writing `what`."""
-        answer = RegistryResponse.read(
-            response.status, response.url, response.headers, response.body, now=self.transport.now()
-        )
+        answer = self.read(response)
         message = f"{self.origin.netloc} refused {what}: {answer}"
         match answer.kind:
             case Kind.EXPIRED:

@@ -16,7 +16,7 @@ from ..errors import Interrupted
 # Seconds. After a stop, a source that sends nothing for so long is not waited for.
 _SILENCE: Final = 1.0
 # There may be nothing yet that `resume` could continue.
-_AGAIN: Final = "to resume, run the same command again"
+AGAIN: Final = "to resume, run the same command again"
 
 
 class Questions:
@@ -51,7 +51,7 @@ class Questions:
             yield
         except asyncio.CancelledError:
             if task in self._stopped and not task.uncancel():
-                raise Interrupted(f"stopped before {host} had answered", hint=_AGAIN) from None
+                raise Interrupted(f"stopped before {host} had answered", hint=AGAIN) from None
             raise
         finally:
             self._asking.discard(task)

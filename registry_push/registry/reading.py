@@ -195,8 +195,7 @@ class RepositoryReader:
         return self.client.url(f"/v2/{self.name}/manifests/{quote(reference, safe=':')}")
 
     def _read(self, response: Response) -> RegistryResponse:
-        now = self.client.transport.now()
-        return RegistryResponse.read(response.status, response.url, response.headers, response.body, now=now)
+        return self.client.read(response)
 
     def __str__(self) -> str:
         return f"{self.client.origin.netloc}/{self.name}"

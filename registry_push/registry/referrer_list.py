@@ -9,6 +9,7 @@ from ..http.response import Response
 from ..model import Descriptor, Digest, Manifest
 from ..model.manifest import OCI_INDEX
 from ..model.referrers import listed
+from ..protocol.response import RegistryResponse
 from .client import Client
 from .paged_list import every_entry
 
@@ -28,7 +29,8 @@ class ReferrerList:
     async def of(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         """Return all pages; None if the registry has no such list, as before version 1.1 of the spec.
 
-        Raises `Denied`, `ManifestCorrupt`, `ProtocolViolation` if the pages have no end, `Refused`.
+        Raises `Denied`, `ManifestCorrupt`, `NotARegistry` for a success without an answer, `ProtocolViolation` if the
+        pages have no end, `Refused`.
         """
         is_first = True
 
@@ -38,6 +40,12 @@ class ReferrerList:
             # A registry without the list answers 404; some answer every unknown path with a page.
             if response.status == 403:
                 raise Denied(f"{self._client.origin.netloc} refused to list what is about {subject}: HTTP 403")
+            if (
+                is_first and 200 < response.status < 300
+            ):  # as of a captive portal; taken for "none", a signature is lost
+                now = self._client.transport.now()
+                answer = RegistryResponse.read(response.status, response.url, response.headers, response.body, now=now)
+                raise answer.no_registry(self._client.origin)
             if is_first and (response.status != 200 or media_type != OCI_INDEX):
                 raise _NoListError
             is_first = False

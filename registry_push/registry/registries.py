@@ -12,11 +12,13 @@ from ..events import Sink
 from ..http.tls import speaks_of_tls
 from ..model import HTTPOrigin, Reference
 from ..model.origin import is_loopback
+from ..model.place import CatalogPlace
 from ..settings import Settings
 from .client import Client
 from .host import Host
 from .keeper import Keeper, KeepNothing
 from .limits import RunSlots
+from .rates import Rates
 from .repository import Repository
 from .run import Run
 from .runtime import Runtime
@@ -25,6 +27,7 @@ from .under_way import UnderWay
 if TYPE_CHECKING:
     from ..auth.sign_in import SignIn
     from ..auth.tokens import Authenticator
+    from .catalog import Catalog
 
 
 class Registries:
@@ -75,6 +78,7 @@ class Registries:
             self._sink(stopping)
         for host in self._hosts.values():
             host.client.questions.stop()
+            host.client.rates.stop()
 
     async def __aexit__(self, *_: object) -> None:
         if self._stopping is not None:
@@ -85,6 +89,12 @@ class Registries:
         """Return the repository that `reference` names. Sends no request."""
         assert self._run is not None, "Registries is used inside `async with`"
         return Repository(self._host(reference), reference.repository, self._run)
+
+    def catalog(self, place: CatalogPlace) -> Catalog:
+        """Return the list of repositories of the registry of `place`. Sends no request."""
+        from .catalog import Catalog  # only whole registries need it
+
+        return Catalog(self._host(place.inside).client, place.inside)
 
     def origin(self, reference: Reference) -> HTTPOrigin:
         """Return the origin of `reference`; see `Reference.origin`.
@@ -111,13 +121,15 @@ class Registries:
     def _client(self, origin: HTTPOrigin, reference: Reference) -> Client:
         is_ollama = self._is_ollama(reference)
         sign_in = partial(self._authenticator, origin, prefers_signature=is_ollama, written=reference.host)
+        settings, transport = self._settings.at(reference.host), self._means.transport
         return Client(
             origin,
-            self._means.transport,
+            transport,
             sign_in,
             self._stop,
             has_root=not is_ollama,
             may_log_in=partial(self._may_log_in, reference.host),
+            rates=Rates(origin, transport, self._stop, sink=self._sink, ratelimit_min=settings.ratelimit_min),
         )
 
     def _may_log_in(self, host: str) -> bool:

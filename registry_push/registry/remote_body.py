@@ -6,7 +6,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 from ..content.blocks import EMPTY, BlockBody, Blocks
-from ..errors import BlobCorrupt, Interrupted, RegistryPushError, SourceUnavailable, TLSFailed, Unavailable
+from ..errors import (
+    BlobCorrupt,
+    Interrupted,
+    RateLimited,
+    RegistryPushError,
+    SourceUnavailable,
+    TLSFailed,
+    Unavailable,
+)
 from ..events import Retrying, Sink
 from ..model import Descriptor
 from ..pauses import Pauses, loop_time
@@ -155,7 +163,8 @@ class _Part(Blocks):
                 raise
             except Unavailable as error:
                 await self.abandon()
-                await self._body.rest(error, self._budget.spend(error.retry_after))
+                is_over = isinstance(error, RateLimited)  # it was waited for already
+                await self._body.rest(error, None if is_over else self._budget.spend(error.retry_after))
             except RegistryPushError as error:
                 error.read_at_source()
                 raise

@@ -29,6 +29,7 @@ from .run import Run
 
 if TYPE_CHECKING:
     from ..protocol.auth.challenge import Scopes
+    from .deletion import Deletion
     from .referrer_index import ReferrerIndex
     from .uploader import Uploader
 
@@ -228,6 +229,24 @@ class Repository(RepositoryReader):
             return (await self.resolve(tag)).digest
         except ModelNotFound:
             return None
+
+    async def media_type_of(self, ref: str) -> str | None:
+        """Return the media type of the manifest under `ref`, as the registry says it; None if there is none."""
+        response = await self.client.request("HEAD", self._manifest_url(ref), self._push, ACCEPT)
+        return response.headers.get("Content-Type", "").partition(";")[0].strip() if response.status == 200 else None
+
+    @hides_secrets
+    async def delete(self, ref: str) -> Deletion:
+        """Delete the tag or the manifest's digest `ref`, and return what came of it. Blobs stay.
+
+        Deleting a manifest deletes all its tags. Raises `NotAllowed`, `Refused`, `Unavailable`.
+        """
+        from .deletion import delete  # seldom used
+
+        async def is_there(ref: str) -> bool:
+            return (await self._head_of_manifest(ref)).status == 200
+
+        return await delete(self.client, self.name, ref, self._manifest_url(ref), is_there=is_there)
 
     async def _put(self, manifest: Manifest, reference: str) -> Response:
         url, headers = self._manifest_url(reference), {"Content-Type": manifest.media_type}

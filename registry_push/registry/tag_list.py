@@ -52,9 +52,12 @@ class TagList:
     def _read(self, response: Response) -> Iterator[str]:
         what = f"the list of tags of {self._name}"
         try:
-            found = decoded(response.body, what).get("tags")
+            document = decoded(response.body, what)
         except ManifestCorrupt as error:
             raise ProtocolViolation(error.message, url=response.url) from error
+        if "tags" not in document and ("errors" in document or "name" not in document):
+            raise ProtocolViolation(f"{what} has no tags in it, and is no such list", url=response.url)
+        found = document.get("tags")
         tags = found if found is not None else []  # distribution writes null if there are none
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise ProtocolViolation(f"{what} has tags that are no list of text", url=response.url)

@@ -228,6 +228,7 @@ class Upload:
         if request.after:
             self.run_of.sink(Retrying(f"upload of {self.blob.digest.short}", reason, request.after))
             await self.host.client.transport.pauses.rest(request.after, self.run_of.stop)
+        await self.host.client.rates.until_uploads()
 
     async def _send(self, request: UploadRequest, payload: SpanPayload | None) -> RegistryResponse:
         clock = asyncio.get_running_loop().time
@@ -248,8 +249,7 @@ class Upload:
             self.host.throughput.asked(response.waited)
         elif payload.complete:
             self.host.throughput.took(payload.sent, clock() - began)
-        now = self.host.client.transport.now()
-        answer = RegistryResponse.read(response.status, response.url, response.headers, response.body, now=now)
+        answer = self.host.client.read(response)
         if payload is not None and not request.is_anonymous and answer.kind in (*_TAKEN, Kind.BUSY):
             self.host.limits.answered(well=answer.kind is not Kind.BUSY)
         return answer

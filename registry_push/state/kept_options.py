@@ -14,6 +14,7 @@ from ..protocol.addresses import parse_networks
 from ..settings import (
     HOST_FIELDS,
     LARGEST_CHUNK_SIZE,
+    LARGEST_RATELIMIT_MIN,
     SMALLEST_CHUNK_SIZE,
     Dialect,
     Mount,
@@ -27,6 +28,7 @@ _PATHS: Final = ("key", "ca_file", "cert", "key_file", "authfile")
 _LISTS: Final = ("allow_realms", "allow_addresses")
 _WORDS: Final = (
     *("plain_http", "tls_verify", "system_certs", "dialect", "chunk_size", "one_put", "no_clobber", "recheck", "mount"),
+    "ratelimit_min",
 )
 _MOST_REALMS: Final = 1000
 _MOST_HOSTS: Final = 1000
@@ -150,6 +152,7 @@ _OPTIONS: Final[Mapping[str, Callable[[object], bool]]] = {
     "no_clobber": lambda value: type(value) is bool,
     "recheck": lambda value: type(value) is bool,
     "mount": lambda value: value in get_args(Mount),
+    "ratelimit_min": lambda value: type(value) is int and 0 <= value <= LARGEST_RATELIMIT_MIN,
     "allow_realms": _are_realms,
     "allow_addresses": _are_networks,
     "hosts": _are_hosts,

@@ -125,6 +125,8 @@ NOT_CHECKED_HERE: Final = (
     "that this user may write there, and that the disk has room",
     CONTENT[1],
 )
+# And for deletions.
+NOT_DELETED: Final = "that the registry can delete, and that this login may"
 
 
 def marked(sink: Sink) -> Sink:

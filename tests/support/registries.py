@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import os
 import socket
 import subprocess
 import time
@@ -81,13 +82,16 @@ def docker_registry_at(
     tls: Certificate | None = None,
     clients: Path | None = None,
     logs_requests: bool = False,
+    deletes: bool = True,
+    program: str = "docker-registry",
 ) -> Iterator[DockerRegistry]:
     """docker-registry on a free port, its files in `folder`; with `htpasswd`, for that name and password only.
 
     With `tls` it speaks https; with `clients` only to those whose certificates are from that CA. With `logs_requests`
-    its log has a line for each, in Apache's format.
+    its log has a line for each, in Apache's format. Without `deletes` nothing can be deleted, which is its default.
+    `program` may be another version of it.
     """
-    program = require("docker-registry")
+    program = require(program)
     port = free_port()
     root, log, config = folder / "root", folder / "registry.log", folder / "config.yml"
     settings: dict[str, Any] = {
@@ -95,7 +99,7 @@ def docker_registry_at(
         "log": {"level": "warn", "accesslog": {"disabled": not logs_requests}},
         "storage": {
             "filesystem": {"rootdirectory": str(root)},
-            "delete": {"enabled": True},
+            "delete": {"enabled": deletes},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
         "http": {"addr": f"127.0.0.1:{port}", "secret": "for tests"},
@@ -210,7 +214,9 @@ def free_port() -> int:
 def _served(command: list[str], port: int, log: Path) -> Iterator[None]:
     """The command under way, from when it takes connections at `port`."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+        # distribution 3 would look for somebody to send its traces to
+        environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
         try:
             _wait_for(port, process, log)
             yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_push.errors import ModelNotFound, ProtocolViolation, Refused
+from registry_push.errors import ModelNotFound, NotARegistry, ProtocolViolation, Refused
 from registry_push.model import Digest
 from registry_push.model.manifest import OCI_INDEX
 from registry_push.protocol.pages import MOST_EMPTY, next_page
@@ -122,3 +122,14 @@ async def test_pages_of_nothing_end() -> None:
         with pytest.raises(ProtocolViolation, match="without end"):
             await ReferrerList(client, "a").of(subject)
     assert pages <= 2 * (MOST_EMPTY + 1)
+
+
+async def test_a_success_without_a_list_is_not_taken_for_no_referrers() -> None:
+    """A captive portal answers so: taken for a registry without the list, a signature would be left behind."""
+    subject = Digest.of(b"a manifest")
+    async with Scripted() as server, opened(server.origin) as client:
+        server.on("GET", f"/v2/a/referrers/{subject}", Says(204))
+        with pytest.raises(NotARegistry):
+            await ReferrerList(client, "a").of(subject)
+        server.on("GET", f"/v2/a/referrers/{subject}", Says(404))
+        assert await ReferrerList(client, "a").of(subject) is None

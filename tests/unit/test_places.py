@@ -13,7 +13,16 @@ from registry_push.content.oci.layout import OCILayout
 from registry_push.errors import InvalidName, UsageError
 from registry_push.model import Descriptor, Digest
 from registry_push.model.mapping import parse_copy_target
-from registry_push.model.place import ArchivePlace, LayoutPlace, OllamaPlace, parse_destination, parse_place, spelt
+from registry_push.model.place import (
+    ArchivePlace,
+    CatalogPlace,
+    LayoutPlace,
+    OllamaPlace,
+    parse_destination,
+    parse_place,
+    parse_source,
+    spelt,
+)
 from registry_push.settings import Settings
 from registry_push.verbs.copy import copy
 from tests.support.artifacts import EMPTY, artifact
@@ -85,3 +94,59 @@ def test_a_single_word_is_no_target_of_a_copy(word: str) -> None:
         parse_copy_target(word)
     assert refused.value.hint is not None and "oci:DIR" in refused.value.hint
     assert isinstance(parse_place(word), OllamaPlace)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("registry:localhost:5000/", CatalogPlace("localhost:5000", "", None)),
+        ("registry:localhost:5000/ml/", CatalogPlace("localhost:5000", "ml", None)),
+        ("docker://r.example/ml/deep/", CatalogPlace("r.example", "ml/deep", None)),
+        ("registry:http://r.example/", CatalogPlace("r.example", "", "http")),
+        ("registry:https://r.example:5000/ml/", CatalogPlace("r.example:5000", "ml", "https")),
+        ("registry:registry/ml/", CatalogPlace("registry", "ml", None)),
+        ("registry:docker.io/me/", CatalogPlace("docker.io", "me", None)),
+        ("registry:docker.io/", CatalogPlace("docker.io", "", None)),
+        ("registry:registry.ollama.ai/me/", CatalogPlace("registry.ollama.ai", "me", None)),
+        ("localhost:5000/ml/", CatalogPlace("localhost:5000", "ml", None)),
+        ("https://r.example/", CatalogPlace("r.example", "", "https")),
+    ],
+)
+def test_a_slash_at_the_end_is_all_that_a_registry_has_there(text: str, place: CatalogPlace) -> None:
+    assert parse_source(text) == place
+    kept = spelt(place, os.path.abspath)
+    assert kept == f"registry:{place}"
+    assert parse_source(kept) == place
+    assert place.inside.origin().netloc  # its registry can be asked, whatever names it allows
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "registry:r.example/ML/",
+        "registry:r.example/ml/*/",
+        "registry:r.example/ml:v1/",
+        "registry:r.example/../",
+        "registry:docker.io/a/b/",
+        "registry:ftp://r.example/ml/",
+        "registry:/",
+        "registry:r.example:99999/",
+        "registry:r.example/ml/*",
+        "registry:r.example",
+    ],
+)
+def test_what_is_no_part_of_a_registry(text: str) -> None:
+    with pytest.raises(InvalidName) as refused:
+        parse_source(text)
+    assert refused.value.hint
+
+
+def test_a_login_before_a_part_of_a_registry_is_not_repeated() -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_source("registry:https://me:secret@localhost:5000/ml/")
+    assert "secret" not in f"{refused.value} {refused.value.hint}"
+
+
+@pytest.mark.parametrize("text", ["llama:3b", "ollama:", "registry:r.example/ml/x", "oci:./ml/", "oci-archive:x.tar"])
+def test_other_places_are_sources_too(text: str) -> None:
+    assert parse_source(text) == parse_place(text)

@@ -17,7 +17,7 @@ NEVER = (object(), b"x", {1: 2}, float("nan"))
 # Those that may be None: nothing is said.
 OPTIONAL = {
     *("home", "models", "key", "ca_file", "cert", "key_file", "authfile", "state_dir"),
-    *("username", "password", "chunk_size", "bwlimit"),
+    *("username", "password", "chunk_size", "bwlimit", "ratelimit_min"),
 }
 
 

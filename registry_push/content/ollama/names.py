@@ -15,6 +15,7 @@ from msgspec import Struct
 from ...errors import InvalidName
 from ...model import ModelName
 from ...model.name import DEFAULT_HOST
+from ...text.natural_order import natural_order
 from ..read_errors import Cause, cause_of, passes, read_error
 
 LEGACY: Final = "manifests"
@@ -52,7 +53,7 @@ class Listing(Struct, frozen=True):
 
         def order(model: StoredModel) -> tuple[Any, ...]:
             shown, _, tag = model.name.short.rpartition(":")
-            return _natural(shown), _natural(tag), model.name.path_parts
+            return natural_order(shown), natural_order(tag), model.name.path_parts
 
         return cls(tuple(sorted(models, key=order)), tuple(problems))
 
@@ -198,8 +199,3 @@ def _files(folder: Path, depth: int, problems: list[str]) -> Iterator[tuple[tupl
 
 def _is_public(host: str) -> bool:
     return host.lower() in (DEFAULT_HOST, _V2_HOST)
-
-
-def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    parts = re.split(r"(\d+)", text.lower(), flags=re.ASCII)
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part)
