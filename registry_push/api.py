@@ -17,6 +17,7 @@ from .conversions import as_environ, as_path
 from .errors import UsageError, quoted
 from .events import Event, Sink, ignore
 from .model.inventory import Inventory
+from .model.tag_filter import TagFilter
 from .setting import Setting
 from .settings import PathText
 from .settings import Settings as _Settings
@@ -86,7 +87,7 @@ async def push(
             to=None if to is None else text("to", to),
             tags=[text("tags", tag) for tag in listed("tags", tags)],
             dry_run=dry_run,
-            settings=_checked(settings),
+            settings=checked_settings(settings),
             sink=wording(sink),
         )
         return _without_error(report)
@@ -108,7 +109,9 @@ async def pull(
     texts = [text("references", each) for each in listed("references", references)]
     name = None if name is None else text("name", name)
     with in_our_words():
-        report = await pull_all(texts, name=name, dry_run=dry_run, settings=_checked(settings), sink=wording(sink))
+        report = await pull_all(
+            texts, name=name, dry_run=dry_run, settings=checked_settings(settings), sink=wording(sink)
+        )
         return _without_error(report)
 
 
@@ -119,12 +122,14 @@ async def copy(
     tags: str | Iterable[str] = (),
     referrers: str | None = None,
     require_referrer: str | None = None,
+    tag_filter: TagFilter | None = None,
     dry_run: bool = False,
     settings: _Settings | None = None,
     sink: Sink = ignore,
 ) -> Report:
     """Copy from any place to any other, as the command does: `ollama:…`, `registry:…`, `oci:…`, `oci-archive:…`.
 
+    Of a repository or a whole store, only the tags that `tag_filter` takes are copied, and what is about them.
     Returns and raises as `push`. Cancelling is safe: copied content is kept, and every manifest is put last.
     """
     with in_our_words():
@@ -134,8 +139,9 @@ async def copy(
             tags=[text("tags", tag) for tag in listed("tags", tags)],
             referrers=None if referrers is None else text("referrers", referrers),
             require_referrer=None if require_referrer is None else text("require_referrer", require_referrer),
+            tag_filter=_checked_filter(tag_filter),
             dry_run=dry_run,
-            settings=_checked(settings),
+            settings=checked_settings(settings),
             sink=wording(sink),
         )
         return _without_error(report)
@@ -156,7 +162,7 @@ async def verify(
     texts = [text("places", each) for each in listed("places", places)]
     repair = None if repair is None else text("repair", repair)
     with in_our_words():
-        report = await verify_all(texts, repair=repair, settings=_checked(settings), sink=wording(sink))
+        report = await verify_all(texts, repair=repair, settings=checked_settings(settings), sink=wording(sink))
         _without_error(report)
         return report
 
@@ -187,7 +193,7 @@ async def export(
             verify_medium=verify_medium,
             referrers=referrers,
             dry_run=dry_run,
-            settings=_checked(settings),
+            settings=checked_settings(settings),
             sink=wording(sink),
         )
         return _without_error(done.report)
@@ -217,7 +223,7 @@ async def import_(
             check=check,
             referrers=referrers,
             dry_run=dry_run,
-            settings=_checked(settings),
+            settings=checked_settings(settings),
             sink=wording(sink),
         )
         _without_error(done.report)
@@ -254,14 +260,14 @@ async def inventory(place: str, *, settings: _Settings | None = None, sink: Sink
     Raises `StoreNotFound`, `ModelNotFound`, `UsageError`; cancelling is safe.
     """
     with in_our_words():
-        return await inventory_of(text("place", place), settings=_checked(settings), sink=wording(sink))
+        return await inventory_of(text("place", place), settings=checked_settings(settings), sink=wording(sink))
 
 
 def open_store(
     place: str, *, settings: _Settings | None = None, sink: Sink = ignore
 ) -> AbstractAsyncContextManager[OpenStore]:
     """Open a place for reading: `async with rp.open_store("oci:./models") as store`. See `OpenStore`."""
-    return _opened(open_place(text("place", place), settings=_checked(settings), sink=wording(sink)))
+    return _opened(open_place(text("place", place), settings=checked_settings(settings), sink=wording(sink)))
 
 
 @asynccontextmanager
@@ -271,7 +277,7 @@ async def _opened(place: AbstractAsyncContextManager[OpenStore]) -> AsyncIterato
             yield store
 
 
-def _blocking(function: Callable[Arguments, Coroutine[Any, Any, Result]]) -> Callable[Arguments, Result]:
+def blocking(function: Callable[Arguments, Coroutine[Any, Any, Result]]) -> Callable[Arguments, Result]:
     """Return `function` for programs without an event loop."""
     name = function.__name__
 
@@ -290,13 +296,13 @@ def _blocking(function: Callable[Arguments, Coroutine[Any, Any, Result]]) -> Cal
     return call
 
 
-push_sync = _blocking(push)
-pull_sync = _blocking(pull)
-copy_sync = _blocking(copy)
-export_sync = _blocking(export)
-import_sync = _blocking(import_)
-inventory_sync = _blocking(inventory)
-verify_sync = _blocking(verify)
+push_sync = blocking(push)
+pull_sync = blocking(pull)
+copy_sync = blocking(copy)
+export_sync = blocking(export)
+import_sync = blocking(import_)
+inventory_sync = blocking(inventory)
+verify_sync = blocking(verify)
 
 
 def _without_error(report: Report) -> Report:
@@ -305,7 +311,13 @@ def _without_error(report: Report) -> Report:
     return report
 
 
-def _checked(settings: object) -> _Settings:
+def _checked_filter(tag_filter: object) -> TagFilter | None:
+    if tag_filter is not None and not isinstance(tag_filter, TagFilter):
+        raise UsageError(f"tag_filter can't be {quoted(repr(tag_filter))}", hint="give a TagFilter")
+    return tag_filter
+
+
+def checked_settings(settings: object) -> _Settings:
     if settings is None:
         return Settings()
     if not isinstance(settings, _Settings):

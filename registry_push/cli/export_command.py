@@ -55,9 +55,9 @@ def command(names: tuple[str, ...], **flags: Any) -> None:
     """Export models into an archive, volumes or a folder, to be carried where there is no network.
 
     MODEL is a name as Ollama has it (llama3.2:3b, me/model:tag), a glob in quotes ('llama3*'), or another place
-    (registry:HOST/PATH:TAG). What is written is a plain OCI image layout, and the same models make the same bytes.
-    Beside it, NAME.sha256 has the sums of all files, for sha256sum -c. An export that was interrupted is continued by
-    the same command.
+    (registry:HOST/PATH:TAG, or registry:HOST/PREFIX/ for all repositories below it). What is written is a plain OCI
+    image layout, and the same models make the same bytes. Beside it, NAME.sha256 has the sums of all files, for
+    sha256sum -c. An export that was interrupted is continued by the same command.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from ..errors import InvalidDigest, UsageError
 from ..model import HTTPOrigin
 from ..model.mapping import CopyTarget, parse_copy_target
-from ..model.place import Below, Exactly, Place, parse_place, spelt
+from ..model.place import Below, Exactly, SourcePlace, parse_source, spelt
 from ..settings import Settings
 from ..text.several import several
 from .copy_details import CopyDetails
@@ -45,7 +45,7 @@ class CopyRecord(Struct, frozen=True):
         cls,
         verb: str,
         store: Path,
-        sources: Sequence[Place],
+        sources: Sequence[SourcePlace],
         target: CopyTarget,
         settings: Settings,
         *,
@@ -91,7 +91,7 @@ class CopyRecord(Struct, frozen=True):
             if not (referrers is None or _are_texts([referrers], 1)):
                 return None
             for source in sources:
-                parse_place(source)
+                parse_source(source)
             parse_copy_target(target)
             kept, details = read_kept(options), CopyDetails.read(more[0] if more else {})
             if kept is None or details is None or len(more) > 1:

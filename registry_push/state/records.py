@@ -8,8 +8,11 @@ from .push_record import PushRecord
 
 if TYPE_CHECKING:
     from .copy_record import CopyRecord
+    from .sync_record import SyncRecord
 
-Record: TypeAlias = "PushRecord | CopyRecord"
+Record: TypeAlias = "PushRecord | CopyRecord | SyncRecord"
+# Those that one command carries out again by itself.
+Whole: TypeAlias = "CopyRecord | SyncRecord"
 
 
 def read_record(text: object) -> Record | None:
@@ -17,5 +20,6 @@ def read_record(text: object) -> Record | None:
     if (push := PushRecord.read(text)) is not None:
         return push
     from .copy_record import CopyRecord  # most pushes need none
+    from .sync_record import SyncRecord
 
-    return CopyRecord.read(text)
+    return CopyRecord.read(text) or SyncRecord.read(text)

@@ -12,36 +12,38 @@ from msgspec.structs import replace
 
 from ..content.base import Target
 from ..errors import ModelNotFound, RegistryPushError, StoreNotFound
-from ..events import ModelFailed, Sink, Warned, ignore
+from ..events import ModelFailed, Sink, ignore
 from ..http.proxies import Proxies
 from ..model.mapping import AnyName, CopyTarget, parse_copy_target
 from ..model.place import (
     ArchivePlace,
+    CatalogPlace,
     OllamaPlace,
-    Place,
+    SourcePlace,
     names_host,
-    parse_place,
-    parse_readable,
+    parse_source,
     place_meant,
 )
 from ..model.referrers import is_attached
+from ..model.tag_filter import TagFilter
 from ..registry.registries import Registries
 from ..settings import Settings
 from ..state.copy_details import CopyDetails
 from ..state.copy_record import CopyRecord
-from ..state.journal import Journal
 from ..transfer.copy import Copier
 from ..transfer.dry_run import CheckableTarget, DryRun, marked
-from ..transfer.job import AnyJob, AnyReference
+from ..transfer.job import AnyReference
 from ..transfer.kept_tags import KeptTags
 from ..transfer.report import Report
+from .beginning import Beginning
+from .catalog_source import CatalogSource, listed
 from .copy_options import CopyOptions
 from .copy_plan import CopyPlan, where_each_goes
-from .copy_request import check_login
-from .push import KEEPING, PASSING
+from .copy_request import check_places, check_tag_filter
 from .shared import Shared, sharing
 from .sources import CopySource
-from .stores import Stores, Writers, local_store
+from .stores import Stores, Writers, store_to_record
+from .tag_filtering import Filtered, wants_failed, warn_of_attached
 
 # What was done, by the verb.
 OUTCOMES: Final = {"copy": "copied", "pull": "pulled", "export": "exported", "import": "imported"}
@@ -56,24 +58,30 @@ async def copy(
     tags: Sequence[str] = (),
     referrers: str | None = None,
     require_referrer: str | None = None,
+    tag_filter: TagFilter | None = None,
     dry_run: bool = False,
     settings: Settings | None = None,
     sink: Sink = ignore,
     stop: asyncio.Event | None = None,
 ) -> Report:
-    """Copy the place `source` to the place `target`: one model, a repository with all its tags, or a whole store.
+    """Copy the place `source` to the place `target`: one model, a repository with all its tags, a store or a registry.
 
     Each of `tags` is set beside the main one. `referrers`: `all`, `none` or an artifact type; by default they are
-    copied with manifests that are new at the target. A manifest that the target has already costs two requests. Raises
-    a `RegistryPushError` for what concerns the whole copy; if one manifest fails, the others are copied nevertheless.
-    But an archive appears with all models or not at all; the same copy continues an incomplete one. Cancelling is safe.
-    Once `stop` is set, chunks under way are finished, nothing new is begun, and `Interrupted` is raised.
+    copied with manifests that are new at the target. Of several tags only those that `tag_filter` takes are copied, and
+    what is about them. A manifest that the target has already costs two requests. Raises a `RegistryPushError` for what
+    concerns the whole copy; if one manifest fails, the others are copied nevertheless. But an archive appears with all
+    models or not at all; the same copy continues an incomplete one. Cancelling is safe. Once `stop` is set, chunks
+    under way are finished, nothing new is begun, and `Interrupted` is raised.
     """
     to = parse_copy_target(target)
     options = CopyOptions.of(tags, referrers, require_referrer, to)
-    places = [parse_readable(source)]
+    places = [parse_source(source)]
+    check_tag_filter(tag_filter, places[0], source)
+    variant = Variant(details=CopyDetails(tag_filter=tag_filter)) if tag_filter not in (None, TagFilter()) else _PLAIN
     try:
-        return await copy_each(places, to, options, dry_run=dry_run, settings=settings, sink=sink, stop=stop)
+        return await copy_each(
+            places, to, options, variant=variant, dry_run=dry_run, settings=settings, sink=sink, stop=stop
+        )
     except (StoreNotFound, ModelNotFound) as error:
         if isinstance(places[0], OllamaPlace) and names_host(source):  # a user may have meant the registry
             error.hint = f"to copy it from the registry, write registry:{source.removeprefix('ollama:')}"
@@ -82,8 +90,8 @@ async def copy(
         raise
 
 
-def _each_of(stores: Stores, places: Sequence[Place]) -> Sequence[CopySource]:
-    return [stores.source(place) for place in places]
+def _each_of(stores: Stores, places: Sequence[SourcePlace]) -> Sequence[CopySource | CatalogSource]:
+    return [stores.catalog(each) if isinstance(each, CatalogPlace) else stores.source(each) for each in places]
 
 
 async def _as_planned(_: CopyPlan, __: TargetOf) -> None:
@@ -104,7 +112,7 @@ class Variant(Struct, frozen=True):
 
     verb: str = "copy"
     writers: Writers | None = None
-    sources: Callable[[Stores, Sequence[Place]], Sequence[CopySource]] = _each_of
+    sources: Callable[[Stores, Sequence[SourcePlace]], Sequence[CopySource | CatalogSource]] = _each_of
     before: Callable[[CopyPlan, TargetOf], Awaitable[None]] = _as_planned
     target: Callable[[AnyReference, CheckableTarget], CheckableTarget] = _as_it_is
     details: CopyDetails = CopyDetails()
@@ -114,7 +122,7 @@ _PLAIN: Final = Variant()
 
 
 async def copy_each(
-    places: Sequence[Place],
+    places: Sequence[SourcePlace],
     to: CopyTarget,
     options: CopyOptions,
     *,
@@ -126,11 +134,11 @@ async def copy_each(
 ) -> Report:
     """As `copy`, from each of `places`; `variant` is how it differs."""
     settings, stop = settings or Settings(), stop or asyncio.Event()
-    check_login(settings.username, places, to)
+    check_places(settings.username, places, to)
     Proxies.of(settings.environ)  # raises for an unusable proxy before anything else is checked
     record = CopyRecord.of(
         variant.verb,
-        local_store(settings),
+        store_to_record(settings),
         places,
         to,
         settings,
@@ -149,17 +157,20 @@ async def copy_each(
         if not dry_run:
             await stores.prepare(to)
         sources = variant.sources(stores, places)
-        listed = [(each, source) for source in sources for each in await source.names()]
-        found = [(each, source) for each, source in listed if not isinstance(each, ModelFailed)]
-        wanted = _without_attached(found, options, sink)
+        found, unnamed = await listed(sources)
+        tag_filter = variant.details.tag_filter
+        filtered = Filtered(found, tag_filter) if tag_filter is not None else None
+        wanted = filtered.wanted if filtered is not None else _without_attached(found, options, sink)
         plan = CopyPlan(stores, settings, options, sink, all_or_nothing=isinstance(to, ArchivePlace))
-        plan.leave_out([each for each, _ in listed if isinstance(each, ModelFailed)])
+        plan.leave_out([each for each in unnamed if tag_filter is None or wants_failed(tag_filter, each)])
         going, failed = where_each_goes(wanted, to, options.tags, named=len(wanted) == len(sources))
         plan.leave_out(failed)
         await plan.of(going)
+        if filtered is not None:
+            await filtered.follow(plan, going, options, sink)
         stores.expect(plan.jobs)
         await variant.before(plan, stores.target)
-        begins = _Beginning(shared.journal, record)
+        begins = Beginning(shared.journal, record)
         copier = _copier(
             plan, stores, shared, begins, variant=variant, dry_run=dry_run, settings=settings, sink=sink, stop=stop
         )
@@ -184,10 +195,8 @@ def _without_attached(
     if options.wants_any or len(found) == 1:
         return list(found)
     wanted = [(name, source) for name, source in found if not is_attached((name.tag or "").rpartition(":")[2])]
-    count = len(found) - len(wanted)
-    if count and options.only_counts:
-        what = "1 tag of a signature or the like is" if count == 1 else f"{count} tags of signatures and the like are"
-        sink(Warned(f"{what} left behind: an Ollama store has no place for them"))
+    if options.only_counts:
+        warn_of_attached(len(found) - len(wanted), sink)
     return wanted
 
 
@@ -195,15 +204,16 @@ async def carry_out_again(record: CopyRecord, *, settings: Settings, sink: Sink,
     """Continue the recorded copy. Raises as `copy`."""
     to, settings = parse_copy_target(record.target), record.settings(settings)
     options = CopyOptions.of(record.tags, record.referrers, None, to)
-    places = [parse_place(source) for source in record.sources]
-    return await copy_each(places, to, options, variant=Variant(record.verb), settings=settings, sink=sink, stop=stop)
+    places = [parse_source(source) for source in record.sources]
+    variant = Variant(record.verb, details=record.details)
+    return await copy_each(places, to, options, variant=variant, settings=settings, sink=sink, stop=stop)
 
 
 def _copier(
     plan: CopyPlan,
     stores: Stores,
     shared: Shared,
-    begins: _Beginning,
+    begins: Beginning,
     *,
     variant: Variant,
     dry_run: bool,
@@ -229,31 +239,3 @@ def _copier(
         mounts=settings.mount == "auto",
         begins=begins,
     )
-
-
-class _Beginning:
-    """Records the copy once something is found to be missing at the target, or has failed in a way that may pass.
-
-    With nothing to do, nothing is written.
-    """
-
-    def __init__(self, journal: Journal | None, record: CopyRecord) -> None:
-        self._journal = journal
-        self._record = record
-        self._is_noted = False
-
-    def __call__(self, _: AnyJob) -> None:
-        self.note()
-
-    def note(self) -> None:
-        """Record the copy, once."""
-        if self._journal is not None and not self._is_noted:
-            self._is_noted = True
-            self._journal.begin(self._record)
-
-    def end(self, failures: Sequence[RegistryPushError]) -> None:
-        """Forget the copy, unless one of its `failures` may pass, or be mended by a login."""
-        if any(isinstance(error, PASSING) for error in failures):
-            self.note()
-        elif self._journal is not None and not any(isinstance(error, KEEPING) for error in failures):
-            self._journal.end(self._record)

@@ -14,18 +14,18 @@ from ..errors import (
     NameCollision,
     NameNotMappable,
     RegistryPushError,
-    RemoteMismatch,
     UsageError,
     unwrapped,
 )
-from ..events import Event, ModelDone, ModelFailed, RunStarted, Sink, TagSet, Warned
-from ..model import Digest, Manifest, ModelName
+from ..events import Event, ModelDone, ModelFailed, RunStarted, Sink, TagSet
+from ..model import Digest, ModelName
 from ..model.mapping import AnyName, CopyTarget, Mapped, mapped
-from ..model.place import ArchivePlace, Below, Exactly, LayoutPlace, OllamaPlace
+from ..model.place import OllamaPlace
 from ..settings import Settings
-from ..transfer.job import AnyJob, AnyReference, Job, Referrer
+from ..transfer.job import AnyJob, AnyReference
 from .copy_options import CopyOptions
-from .referrers import attached_ref, referrers_of
+from .copy_request import names_one_model
+from .job_reader import JobReader, called
 from .sources import CopySource
 from .stores import Stores
 
@@ -40,7 +40,7 @@ def where_each_goes(
 
     Raises `UsageError`, `NameCollision`; and what is wrong with a name, if they were all `named`, or none is allowed.
     """
-    if len(wanted) > 1 and _names_one(to):
+    if len(wanted) > 1 and names_one_model(to):
         raise UsageError(
             f"{len(wanted)} models can't all become one",
             hint="to keep their names, end the target with a slash (HOST/PATH/), or name a store: ollama:, oci:DIR",
@@ -54,7 +54,7 @@ def where_each_goes(
         except (InvalidName, NameNotMappable) as error:
             if named:
                 raise
-            failed.append(ModelFailed(_called(name), None, error.of_model(_in_ollama(name))))
+            failed.append(ModelFailed(called(name), None, error.of_model(_in_ollama(name))))
     if failed and not found:
         raise failed[0].error
     for each, _ in found:
@@ -69,18 +69,6 @@ def where_each_goes(
     return found, failed
 
 
-def _names_one(to: CopyTarget) -> bool:
-    match to:
-        case Below():
-            return False
-        case Exactly(reference):
-            return reference.tag is not None
-        case OllamaPlace(name):
-            return name is not None
-        case LayoutPlace(_, ref) | ArchivePlace(_, ref):
-            return ref is not None
-
-
 class CopyPlan:
     """What has to be copied. Found out in parallel, with HEAD at the source and at the target before any GET.
 
@@ -92,7 +80,7 @@ class CopyPlan:
     ) -> None:
         self._stores = stores
         self._options = options
-        self._sink = sink
+        self._reader = JobReader(options, sink)
         self._all_or_nothing = all_or_nothing
         self._recheck = settings.recheck
         self._keeps_tags = settings.no_clobber
@@ -108,7 +96,7 @@ class CopyPlan:
         if all or nothing has to be copied. In that case the jobs are sorted, so that the same models result in the same
         bytes.
         """
-        is_only_one = len(wanted) == 1 and not self.settled
+        is_only_one = len(wanted) == 1 and not self.settled and not self.jobs
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def looked_at(each: Mapped, source: CopySource) -> AnyJob | ModelDone | ModelFailed:
@@ -118,7 +106,7 @@ class CopyPlan:
                 except RegistryPushError as error:
                     if is_only_one or self._all_or_nothing:
                         raise error.of_model(_in_ollama(each.name)) from error.__cause__
-                    return ModelFailed(_called(each.name), each.references[0], error.of_model(_in_ollama(each.name)))
+                    return ModelFailed(called(each.name), each.references[0], error.of_model(_in_ollama(each.name)))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -156,7 +144,7 @@ class CopyPlan:
                 assert digest is not None
                 tags = tuple(TagSet(ref.tag or "", digest) for ref in each.references)
                 return ModelDone(
-                    _called(each.name),
+                    called(each.name),
                     each.references[0],
                     digest,
                     uploaded=0,
@@ -165,13 +153,9 @@ class CopyPlan:
                     sent=0,
                     tags=tags,
                 )
-        manifest, about = await self._read(each, source, digest)
-        if digest not in (None, manifest.digest) and await source.digest_of(each.name) != manifest.digest:
-            raise RemoteMismatch(f"the source gave {manifest.digest} for {each.name}, whose digest is {digest}")
-        children = await source.children(manifest)
-        referrers = await self._referrers(each, source, (manifest, *children), about)
+        job = await self._reader.job(each, source, digest, before)
         self._sources[each.references[0]] = source
-        return Job(each.name, manifest, each.references, children, referrers, before)
+        return job
 
     async def _compared(
         self, each: Mapped, source: CopySource
@@ -186,33 +170,6 @@ class CopyPlan:
 
     async def _there(self, each: Mapped) -> dict[str, Digest | None]:
         return {ref.tag or "": await self._stores.target(ref).digest_of(ref.tag or "") for ref in each.references}
-
-    async def _read(
-        self, each: Mapped, source: CopySource, digest: Digest | None
-    ) -> tuple[Manifest, tuple[str, ...] | None]:
-        """Return the manifest, and the referrers of `digest`, if it is known and they matter. Asks for both at once."""
-        if digest is None or not self._options.asks_for_referrers:
-            return await source.resolve(each.name), None
-        async with beside(source.about(digest)) as asking:
-            manifest = await source.resolve(each.name)
-            return manifest, await asking if manifest.digest == digest else None
-
-    async def _referrers(
-        self, each: Mapped, source: CopySource, manifests: Sequence[Manifest], about: tuple[str, ...] | None
-    ) -> tuple[Referrer, ...]:
-        """Return what is copied with the manifest; `about` is what the source has already said to be about it."""
-        options = self._options
-        if about is None and options.asks_for_referrers:
-            about = await source.about(manifests[0].digest)
-        if options.only_counts and (count := len(about or ())):
-            what = f"{count} {'referrer' if count == 1 else 'referrers'} of {_called(each.name)}"
-            self._sink(Warned(f"{what} left behind: an Ollama store has no place for them"))
-        if not options.wants_any and options.required is None:
-            return ()
-        found = await referrers_of(source, manifests, about or (), kind=options.kind, required=options.required)
-        if not options.wants_any:
-            return ()
-        return tuple(replace(one, ref=attached_ref(each.references[0], one.ref)) for one in found)
 
     def telling(self, sink: Sink) -> Sink:
         """Return a sink that, when the run begins, also reports the models that are settled."""
@@ -230,7 +187,3 @@ class CopyPlan:
 
 def _in_ollama(name: AnyName) -> str | None:
     return name.short if isinstance(name, ModelName) else None
-
-
-def _called(name: AnyName) -> str:
-    return name.short if isinstance(name, ModelName) else str(name)

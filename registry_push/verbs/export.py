@@ -26,9 +26,10 @@ from ..model.place import (
     ArchivePlace,
     LayoutPlace,
     OllamaPlace,
-    Place,
+    SourcePlace,
     after_prefix,
     parse_place,
+    parse_source,
     spelt,
 )
 from ..settings import Settings
@@ -164,12 +165,12 @@ def export_target(text: str, split: int | None = None) -> ArchivePlace | LayoutP
     return found
 
 
-async def _places(texts: Sequence[str], selection: Selection, settings: Settings, sink: Sink) -> list[Place]:
+async def _places(texts: Sequence[str], selection: Selection, settings: Settings, sink: Sink) -> list[SourcePlace]:
     """Return what is exported: places as they are written, and the models of the store that the others name."""
     other = [text for text in texts if text.startswith(PREFIXES) and not text.startswith("ollama:")]
     whole = any(text == "ollama:" for text in texts)
     local = [text for text in texts if text not in other and text != "ollama:"]
-    places = [parse_place(text) for text in other]
+    places = [parse_source(text) for text in other]
     if not local and not selection.every and not whole:
         if not places:
             raise UsageError(

@@ -36,7 +36,7 @@ from ..model.place import (
     ArchivePlace,
     LayoutPlace,
     OllamaPlace,
-    Place,
+    SourcePlace,
     parse_place,
 )
 from ..settings import Settings
@@ -186,7 +186,7 @@ class _Importing:
         self._tried: dict[Digest, tuple[str, ...]] = {}
         self._shorts: dict[str, str] = {}  # what each model was called where it was exported
 
-    def sources(self, stores: Stores, places: Sequence[Place]) -> Sequence[CopySource]:
+    def sources(self, stores: Stores, places: Sequence[SourcePlace]) -> Sequence[CopySource]:
         """Open all of `places` as one."""
         files = [place for place in places if isinstance(place, LayoutPlace | ArchivePlace)]
         self._volumes = stores.volumes(files)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,16 +21,22 @@ from ..content.ollama.fresh import FreshBlobs
 from ..content.ollama.paths import root_to_write
 from ..content.ollama.source import open_store
 from ..content.ollama.target import OllamaTarget
-from ..errors import UsageError
+from ..errors import StoreNotFound, UsageError
 from ..model import LocalReference, ModelName, Reference
 from ..model.mapping import CopyTarget, model_name
 from ..model.name import DEFAULT_TAG
-from ..model.place import ArchivePlace, LayoutPlace, OllamaPlace, Place, RegistryPlace
+from ..model.place import ArchivePlace, CatalogPlace, LayoutPlace, OllamaPlace, Place, RegistryPlace
+from ..registry.catalog import Listing
 from ..registry.registries import Registries
+from ..registry.repository import Repository
 from ..settings import Settings
 from ..transfer.dry_run import CheckableTarget
 from ..transfer.job import AnyJob
+from .catalog_source import CatalogSource
 from .sources import CopySource, LayoutSource, OllamaSource, RepositorySource
+
+# As Debian calls the home of a user without one.
+_NO_STORE: Final = Path("/nonexistent")
 
 ArchiveTarget = OCIArchiveWriter | VolumeWriter
 
@@ -75,6 +81,22 @@ class Stores:
                 return LayoutSource(OCILayout(Path(path)), f"oci:{path}", ref)
             case ArchivePlace(path, ref):
                 return LayoutSource(self.archive(Path(path)), f"oci-archive:{path}", ref)
+
+    def repository(self, reference: Reference) -> Repository:
+        """Return the repository of `reference`."""
+        return self._registries.repository(reference)
+
+    async def repositories(self, place: CatalogPlace) -> Listing:
+        """Return the repositories of the registry at `place`, or of the part of it. Raises as `Catalog.every`."""
+        return await self._registries.catalog(place).every(place.prefix)
+
+    def catalog(self, place: CatalogPlace) -> CatalogSource:
+        """Return all that a registry lists at `place`."""
+
+        def opened(reference: Reference) -> RepositorySource:
+            return RepositorySource(self._registries.repository(reference), reference)
+
+        return CatalogSource(place, self._registries.catalog(place), opened)
 
     def archive(self, path: Path) -> OCIArchive | VolumeSet:
         """Return the archive to be read, or the set of volumes that `path` stands for."""
@@ -168,3 +190,11 @@ class Stores:
 def local_store(settings: Settings) -> Path:
     """Return the local Ollama store to write to, whether it exists or not."""
     return root_to_write(settings.models, settings.environ.get("OLLAMA_MODELS"), settings.home)
+
+
+def store_to_record(settings: Settings) -> Path:
+    """As `local_store`, for the record of a run; a user without a home, who names no store, uses none in this run."""
+    try:
+        return local_store(settings)
+    except StoreNotFound:
+        return _NO_STORE

@@ -14,6 +14,7 @@ from registry_push.embedded import EmbeddedRegistry, Options
 from registry_push.embedded.sample import write_sample_store
 from registry_push.model.mapping import parse_copy_target
 from registry_push.model.place import parse_place
+from registry_push.model.tag_filter import TagFilter
 from registry_push.settings import Settings
 from registry_push.state.copy_details import CopyDetails
 from registry_push.state.copy_record import CopyRecord
@@ -23,6 +24,7 @@ from tests.support.registries import EmbeddedFactory
 
 WEIGHTS = 24_000_000
 DETAILS = CopyDetails(since=("/far.json",), split=10**9, verify_medium=True, partial=True, check=False)
+FILTER = TagFilter(include=("v*", "!*-rc*"), exclude=("x",), semver=">=1 <3", latest=5, sort="name", min=2)
 
 
 class Held:
@@ -87,9 +89,10 @@ def record(verb: str, details: CopyDetails) -> CopyRecord:
     return CopyRecord.of(verb, Path("/store"), places, to, Settings(), tags=(), referrers=None, details=details)
 
 
-@pytest.mark.parametrize("verb", ["export", "import"])
+@pytest.mark.parametrize("verb", ["export", "import", "copy"])
 def test_the_options_are_recorded(verb: str) -> None:
-    for details in (CopyDetails(), DETAILS, replace(DETAILS, since=()), CopyDetails(check=False)):
+    filtered = CopyDetails(tag_filter=FILTER), CopyDetails(tag_filter=TagFilter(latest=1))
+    for details in (CopyDetails(), DETAILS, replace(DETAILS, since=()), CopyDetails(check=False), *filtered):
         assert CopyRecord.read(record(verb, details).text) == record(verb, details)
 
 
@@ -105,6 +108,10 @@ def test_the_options_are_recorded(verb: str) -> None:
         {"check": 1},
         {"partial": None},
         {"unknown": True},
+        {"tag_filter": None},
+        {"tag_filter": {"semver": ">=a"}},
+        {"tag_filter": {"latest": "5"}},
+        {"tag_filter": {"unknown": 1}},
         [],
         None,
     ],
