@@ -16,6 +16,10 @@ from msgspec.structs import asdict
 
 from .errors import RegistryPushError
 from .model import Descriptor, Digest, LocalReference, Reference
+from .tag_events import Action as Action
+from .tag_events import BlobCounts as BlobCounts
+from .tag_events import TagSettled as TagSettled
+from .told import Told as Told
 
 
 class Placement(StrEnum):
@@ -29,13 +33,7 @@ class Placement(StrEnum):
     DAMAGED = "damaged"
 
 
-class _Told(Struct, frozen=True, kw_only=True):
-    """The base of all events. In a `dry_run` nothing was done: `sent` is what would be sent."""
-
-    dry_run: bool = False
-
-
-class RunStarted(_Told, frozen=True):
+class RunStarted(Told, frozen=True):
     """Always first. `size` counts each digest of a repository once, in bytes.
 
     A check before or after the transfer is a run of its own, with a `phase`: `checking` what is read, or `verifying`
@@ -49,7 +47,16 @@ class RunStarted(_Told, frozen=True):
     phase: str = ""
 
 
-class ModelStarted(_Told, frozen=True):
+class RunGrew(Told, frozen=True):
+    """The run turns out to be larger, by so many models, blobs and bytes: a plan is carried out while it is made."""
+
+    name: ClassVar = "run_grew"
+    models: int = 0
+    blobs: int = 0
+    size: int = 0
+
+
+class ModelStarted(Told, frozen=True):
     """Work on one model begins."""
 
     name: ClassVar = "model_started"
@@ -59,7 +66,7 @@ class ModelStarted(_Told, frozen=True):
     size: int
 
 
-class BlobWaiting(_Told, frozen=True):
+class BlobWaiting(Told, frozen=True):
     """Another push, in this process or in another, is sending the blob; this one waits for it."""
 
     name: ClassVar = "blob_waiting"
@@ -67,7 +74,7 @@ class BlobWaiting(_Told, frozen=True):
     blob: Descriptor
 
 
-class BlobStarted(_Told, frozen=True):
+class BlobStarted(Told, frozen=True):
     """An upload begins: the blob is not at the target. Not sent for blobs that are there already."""
 
     name: ClassVar = "blob_started"
@@ -76,7 +83,7 @@ class BlobStarted(_Told, frozen=True):
     offset: int
 
 
-class BlobProgress(_Told, frozen=True):
+class BlobProgress(Told, frozen=True):
     """`offset` bytes of the blob have been sent, or are known to be there."""
 
     name: ClassVar = "blob_progress"
@@ -86,7 +93,7 @@ class BlobProgress(_Told, frozen=True):
     size: int
 
 
-class BlobRewound(_Told, frozen=True):
+class BlobRewound(Told, frozen=True):
     """The `lost` bytes after `offset` have to be sent again; `reason` says why.
 
     `lost` is 0 if an earlier process had sent some, of which none was acknowledged.
@@ -101,7 +108,7 @@ class BlobRewound(_Told, frozen=True):
     lost: int
 
 
-class BlobDone(_Told, frozen=True):
+class BlobDone(Told, frozen=True):
     """The blob is confirmed at the target. `sent` counts the body bytes that were sent for it."""
 
     name: ClassVar = "blob_done"
@@ -111,7 +118,7 @@ class BlobDone(_Told, frozen=True):
     sent: int
 
 
-class Retrying(_Told, frozen=True):
+class Retrying(Told, frozen=True):
     """A request failed temporarily; it is tried again after `delay` seconds."""
 
     name: ClassVar = "retrying"
@@ -120,7 +127,7 @@ class Retrying(_Told, frozen=True):
     delay: float
 
 
-class Warned(_Told, frozen=True):
+class Warned(Told, frozen=True):
     """Something the user should know; the work continues."""
 
     name: ClassVar = "warning"
@@ -128,7 +135,7 @@ class Warned(_Told, frozen=True):
     hint: str | None = None
 
 
-class Stopping(_Told, frozen=True):
+class Stopping(Told, frozen=True):
     """The run was told to stop, and finishes the requests under way: `left` bytes, about `seconds` (None: not known).
 
     Stopping at once instead would cost `cost` bytes, which have to be sent again; `loses_uploads` if that is because
@@ -143,7 +150,7 @@ class Stopping(_Told, frozen=True):
     may_lose_uploads: bool = False
 
 
-class ManifestPushed(_Told, frozen=True):
+class ManifestPushed(Told, frozen=True):
     """The manifest is at the target under this tag. `sent` is False if it was there already.
 
     `previous` is what the tag named before; None if there was no such tag.
@@ -163,7 +170,7 @@ class TagSet(Struct, frozen=True):
     previous: Digest | None
 
 
-class ModelDone(_Told, frozen=True):
+class ModelDone(Told, frozen=True):
     """All of a model is at the target. `uploaded`, `mounted` and `present` count its blobs by how they got there.
 
     `present` is None if the target has the manifest under its tags: then all blobs are there, and were not counted.
@@ -189,7 +196,7 @@ class ModelDone(_Told, frozen=True):
         return not is_new and all(each.previous == self.digest for each in self.tags)
 
 
-class ModelFailed(_Told, frozen=True):
+class ModelFailed(Told, frozen=True):
     """A model was not copied; others may have been. `target` is None if its name is not allowed there.
 
     `begun` is False if the run was stopped before the model's turn came; then there was no `ModelStarted`.
@@ -202,7 +209,7 @@ class ModelFailed(_Told, frozen=True):
     begun: bool = True
 
 
-class HTTPRequest(_Told, frozen=True):
+class HTTPRequest(Told, frozen=True):
     """A request is on its way, with a body of `size` bytes. Only if `Settings.debug`; secrets are `…`."""
 
     name: ClassVar = "http_request"
@@ -213,7 +220,7 @@ class HTTPRequest(_Told, frozen=True):
     size: int
 
 
-class HTTPAnswer(_Told, frozen=True):
+class HTTPAnswer(Told, frozen=True):
     """The result of the request with this `number` after `seconds`.
 
     `status` is None if there was no answer; `said` is an error's body, or why there was no answer.
@@ -229,6 +236,7 @@ class HTTPAnswer(_Told, frozen=True):
 
 Event = (
     RunStarted
+    | RunGrew
     | ModelStarted
     | BlobWaiting
     | BlobStarted
@@ -241,6 +249,7 @@ Event = (
     | ManifestPushed
     | ModelDone
     | ModelFailed
+    | TagSettled
     | HTTPRequest
     | HTTPAnswer
 )
@@ -285,6 +294,8 @@ def _plain(value: Any) -> Any:
             return str(value)
         case RegistryPushError():
             return error_fields(value)
+        case BlobCounts():
+            return asdict(value)
         case TagSet():
             return {"tag": value.tag, "previous": _plain(value.previous)}
         case tuple():

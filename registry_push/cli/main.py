@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "export": "export models into a file or folder, to be carried where there is no network",
     "import": "import what was exported, into a store, a registry or a layout",
     "verify": "hash all content of a store, a layout, an archive or a repository, and repair it",
+    "sync": "mirror models between registries, stores and layouts, as a plan says",
     "resume": "resume what was interrupted, list it, or cancel it",
     "list": "list the models in the local Ollama store",
     "tags": "list the tags of a repository",

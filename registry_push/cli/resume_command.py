@@ -109,22 +109,23 @@ def command(targets: tuple[str, ...], lists: bool, cancels: bool, **flags: Any) 
 def _listed(found: UnderWay) -> Outcome:
     from ..state.copy_record import CopyRecord
     from ..state.push_record import PushRecord
+    from ..state.sync_record import SyncRecord
 
     begun = [
         (
             record,
             BegunRow(
                 record.short,
-                record.target,
+                "as the plan says" if isinstance(record, SyncRecord) else record.target,
                 saved,
                 record.store,
-                record.sources if isinstance(record, CopyRecord) else (),
+                record.sources if isinstance(record, CopyRecord | SyncRecord) else (),
             ),
         )
         for record, saved in found.records
     ]
     pushes = [row for record, row in begun if isinstance(record, PushRecord)]
-    copied = [(record, row) for record, row in begun if isinstance(record, CopyRecord)]
+    copied = [(record, row) for record, row in begun if isinstance(record, CopyRecord | SyncRecord)]
     uploads = [
         UploadRow(
             each.key.digest,

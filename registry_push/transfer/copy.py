@@ -42,6 +42,7 @@ class Copier:
         begins: Callable[[AnyJob], None] = lambda _: None,
     ) -> None:
         self._target_of = target_of
+        self._at_once: dict[str, asyncio.Semaphore] = {}  # models of a target, by its origin
         self._context = Context(
             source_of=source_of,
             sink=sink,
@@ -64,25 +65,26 @@ class Copier:
         blobs, size = total(models)
         sink(RunStarted(len(models), blobs, size))
         begun = await self._copy_in_order(models)
-        at_once: dict[str, asyncio.Semaphore] = {}
-
-        async def copied(model: AnyJob) -> ModelDone | ModelFailed:
-            copy = begun.get(model.target)
-            target = copy.target if copy is not None else self._target_of(model.target)
-            async with at_once.setdefault(target.origin, asyncio.Semaphore(target.traits.models)):
-                if self._context.stop.is_set():
-                    event: ModelDone | ModelFailed = self._left(model)
-                else:
-                    event = await self._copied(copy or self._begin(model, target))
-            sink(event)
-            return event
-
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(copied(model)) for model in models]
+                tasks = [group.create_task(self.copy_one(model, begun.get(model.target))) for model in models]
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None
         return Report(tuple(task.result() for task in tasks))
+
+    async def copy_one(self, model: AnyJob, begun: ModelCopy | None = None) -> ModelDone | ModelFailed:
+        """Copy `model` when its turn at its target comes, and return the result; its failure is no exception.
+
+        Cancelling is safe, as with `copy`.
+        """
+        target = begun.target if begun is not None else self._target_of(model.target)
+        async with self._at_once.setdefault(target.origin, asyncio.Semaphore(target.traits.models)):
+            if self._context.stop.is_set():
+                event: ModelDone | ModelFailed = self._left(model)
+            else:
+                event = await self._copied(begun or self._begin(model, target))
+        self._context.sink(event)
+        return event
 
     async def _copy_in_order(self, models: Sequence[AnyJob]) -> dict[AnyReference, ModelCopy]:
         """Copy the blobs of all models in the order of their digests, where the target wants that.

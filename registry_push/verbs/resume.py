@@ -41,9 +41,10 @@ from ..state.journal import JOURNAL, Journal
 from ..state.kept_options import Kept, with_kept, without_files
 from ..state.private_files import NotPrivate
 from ..state.push_record import PushRecord
-from ..state.records import Record
+from ..state.records import Record, Whole
 from ..state.rows import Entry
 from ..state.schema import Newer
+from ..state.sync_record import SyncRecord
 from ..text.hint import Command, Setting, step
 from ..transfer.job import PushJob
 from ..transfer.report import Report
@@ -189,7 +190,7 @@ async def _push_again(
 
 
 async def _copy_again(
-    record: CopyRecord, *, settings: Settings, sink: Sink, stop: asyncio.Event
+    record: Whole, *, settings: Settings, sink: Sink, stop: asyncio.Event
 ) -> Sequence[ModelDone | ModelFailed]:
     try:
         report = await carry_out_again(
@@ -294,7 +295,7 @@ def _without_gone(kept: Kept) -> Kept:
     return without_files(kept, lambda path: not is_there(Path(path)))
 
 
-def _found(settings: Settings, sink: Sink, targets: Sequence[str]) -> tuple[list[list[PushRecord]], list[CopyRecord]]:
+def _found(settings: Settings, sink: Sink, targets: Sequence[str]) -> tuple[list[list[PushRecord]], list[Whole]]:
     """Return the work to continue: pushes, grouped by store and by how registries are reached; and copies."""
     if settings.state_dir is None:
         return [], []
@@ -309,7 +310,7 @@ def _found(settings: Settings, sink: Sink, targets: Sequence[str]) -> tuple[list
     finally:
         journal.close()
     pushes = sorted((record for record in records if isinstance(record, PushRecord)), key=_circumstances)
-    copies = [record for record in records if isinstance(record, CopyRecord)]
+    copies = [record for record in records if isinstance(record, CopyRecord | SyncRecord)]
     return [list(group) for _, group in groupby(pushes, key=_circumstances)], copies
 
 

@@ -16,6 +16,8 @@ import registry_push
 from registry_push.embedded.sample import write_sample_store
 from registry_push.settings import Settings
 from registry_push.verbs.push import push
+from registry_push.verbs.sync.plan_reader import read_plan
+from registry_push.verbs.sync.plan_text import PlanText
 from tests.support import leaks
 from tests.support.peers import require
 from tests.support.registries import DockerRegistry, docker_registry_at, free_port
@@ -28,11 +30,15 @@ _BLOCK: Final = re.compile(r"^(?:<!-- (\w+) -->\n)?```(\w+)\n(.*?)^```$", re.MUL
 # What stands for a user's own host or name.
 _HOSTS: Final = (
     "registry.example.com", "harbor.example.com", "localhost:5000", "ghcr.io", "docker.io", "COMPANY.jfrog.io",
-    "ACCOUNT.dkr.ecr.REGION.amazonaws.com", "REGION-docker.pkg.dev",
+    "ACCOUNT.dkr.ecr.REGION.amazonaws.com", "REGION-docker.pkg.dev", "old.example.com",
 )  # fmt: skip
+# The guide to migration, and what stands for the registry to which things are moved there.
+_OF_TWO_REGISTRIES: Final = Path("guides/migration.md").name
+_NEW_HOST: Final = "new.example.com"
 _NAMES: Final = {"OWNER/": "me/", "PROJECT/": "project/", "REPOSITORY/": "repository/"}
 _MODELS: Final = ("llama3.2:3b", "me/tuned:v2", "me/model:v2")
 _SECRETS: Final = ("TOKEN", "GITHUB_TOKEN", "DOCKER_TOKEN", "HARBOR_SECRET", "CI_JOB_TOKEN", "ARTIFACTORY_TOKEN")
+_PLAN: Final = '[[sync]]\nsource = "registry:old.example.com/ml/"\ntarget = "registry:new.example.com/"\n'
 # They install the package, from wherever it is: CI does that with the README's two commands.
 _INSTALLS: Final = ("uv tool install", "pipx install", "pip install")
 # They belong to a cloud's own client. What it prints is a password.
@@ -79,18 +85,20 @@ BLOCKS: Final = _blocks()
 def test_the_documents_have_the_blocks_that_are_tried() -> None:
     assert {block.document for block in BLOCKS} >= {"README.md", "signing-in.md", "resuming.md", "registries.md"}
     assert sum("registry-push" in block.script for block in BLOCKS) > 15
-    assert {block.language for block in BLOCKS} <= {"sh", "console", "python", "yaml", "json", "toml", "text"}
+    assert {block.language for block in BLOCKS} <= {"sh", "console", "python", "yaml", "json", "toml", "text", "ini"}
 
 
 class Stage(Struct, frozen=True):
-    """A folder with a store, and a registry in place of everyone's."""
+    """A folder with a store, and a registry in place of everyone's; `new` is another one."""
 
     folder: Path
     host: str
     port: int
+    new: str
 
     def played(self, text: str) -> str:
         """`text` with this stage's host and names."""
+        text = text.replace(_NEW_HOST, self.new)
         for host in _HOSTS:
             text = text.replace(host, self.host)
         for name, here in _NAMES.items():
@@ -110,9 +118,10 @@ class Stage(Struct, frozen=True):
         }
 
 
-def staged(folder: Path, host: str) -> Stage:
-    """The store has all models that the documents speak of."""
-    stage = Stage(folder, host, free_port())
+def staged(folder: Path, host: str, new: str = "") -> Stage:
+    """The store has all models that the documents speak of, the folder the plan."""
+    stage = Stage(folder, host, free_port(), new)
+    (folder / "plan.toml").write_text(stage.played(_PLAN))
     for name in (*_MODELS, f"{host}/ml/tiny"):
         write_sample_store(folder / ".ollama" / "models", name=name, weights=100_000)
     (folder / "bin").mkdir()
@@ -126,7 +135,7 @@ def staged(folder: Path, host: str) -> Stage:
 @pytest.mark.real
 @pytest.mark.parametrize(
     "block",
-    [block for block in BLOCKS if block.script.strip()],
+    [block for block in BLOCKS if block.script.strip() and block.document != _OF_TWO_REGISTRIES],
     ids=lambda block: f"{block.document}:{block.line}",
 )
 async def test_every_command_works_as_it_stands(
@@ -141,11 +150,35 @@ async def test_every_command_works_as_it_stands(
         with docker_registry_at(tmp_path / "registry", tls=certificate) as registry:
             (tmp_path / "ca.pem").write_bytes(certificate.cert.read_bytes())
             await _run(block, staged(tmp_path, registry.host))
+    elif "copy registry:localhost:5000/ " in block.script:  # a registry as a whole: one that no other test has filled
+        (tmp_path / "registry").mkdir()
+        with docker_registry_at(tmp_path / "registry") as registry:
+            stage = staged(tmp_path, registry.host)
+            await _push(stage)
+            await _run(block, stage)
     else:
         registry = docker_registry_htpasswd if "--username" in block.script else docker_registry
         stage = staged(tmp_path, registry.host)
         if registry is docker_registry:
             await _push(stage)
+        await _run(block, stage)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "block",
+    [block for block in BLOCKS if block.script.strip() and block.document == _OF_TWO_REGISTRIES],
+    ids=lambda block: f"{block.document}:{block.line}",
+)
+async def test_every_command_about_two_registries_works_as_it_stands(
+    block: Block, docker_registry: DockerRegistry, tmp_path: Path
+) -> None:
+    if "jq " in block.script:
+        require("jq")
+    (tmp_path / "new").mkdir()
+    with docker_registry_at(tmp_path / "new") as new:
+        stage = staged(tmp_path, docker_registry.host, new.host)
+        await _push(stage)
         await _run(block, stage)
 
 
@@ -167,6 +200,15 @@ async def _run(block: Block, stage: Stage) -> None:
     out, _ = await process.communicate()
     leaks.current().note("what a documented command printed", out.decode())
     assert process.returncode == 0, f"{script}\n{out.decode()}"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [block for block in BLOCKS if block.language == "toml" and "[[sync]]" in block.text],
+    ids=lambda block: f"{block.document}:{block.line}",
+)
+def test_every_plan_can_be_read(block: Block) -> None:
+    assert read_plan(PlanText.parse(block.document, block.text)).entries
 
 
 @pytest.mark.real

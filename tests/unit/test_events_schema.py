@@ -13,6 +13,8 @@ from registry_push.cli.render import Kind, renderer
 from registry_push.cli.render.jsonl import timestamp
 from registry_push.errors import ConnectionLost, Denied
 from registry_push.events import (
+    Action,
+    BlobCounts,
     BlobDone,
     BlobProgress,
     BlobRewound,
@@ -27,8 +29,10 @@ from registry_push.events import (
     ModelStarted,
     Placement,
     Retrying,
+    RunGrew,
     RunStarted,
     Stopping,
+    TagSettled,
     Warned,
     as_json,
 )
@@ -38,6 +42,7 @@ from tests.support.pushes import MANIFEST, REPO, TARGET, Clock, blob
 BIG = blob("big", 100)
 EVENTS: list[Event] = [
     RunStarted(1, 2, 100),
+    RunGrew(1, 2, 100),
     ModelStarted("me/big:latest", TARGET, 2, 100),
     BlobStarted(REPO, BIG, 0),
     BlobProgress(REPO, BIG.digest, 50, 100),
@@ -54,6 +59,9 @@ EVENTS: list[Event] = [
     ModelDone("me/big:latest", TARGET, MANIFEST, uploaded=1, mounted=0, present=1, sent=150),
     ModelDone("me/big:latest", TARGET, MANIFEST, uploaded=0, mounted=0, present=None, sent=0),
     ModelFailed("me/big:latest", TARGET, Denied("no", url="http://localhost:5000/v2/")),
+    TagSettled(1, "a/big:v1", TARGET, Action.COPIED, "new", MANIFEST, bytes=100, blobs=BlobCounts(sent=1), seconds=0.5),
+    TagSettled(1, None, TARGET, Action.DELETED, "the source has no such tag", previous=MANIFEST, whole=True),
+    TagSettled(2, "a/big:v2", None, Action.FAILED, "no", error=Denied("no", url="http://localhost:5000/v2/")),
     HTTPRequest(1, "PUT", "http://localhost:5000/v2/", {"Authorization": "Basic …"}, 100),
     HTTPAnswer(1, 403, {"Content-Length": "0"}, "no", 0.25),
     HTTPAnswer(2, None, {}, None, 1.0),
@@ -103,7 +111,7 @@ def test_the_guide_names_each_event() -> None:
     "wrong", [{"offset": "50"}, {"offset": -1}, {"digest": "sha256:1"}, {"time": "yesterday"}, {"event": "gone"}]
 )
 def test_the_schema_refuses_what_is_wrong(wrong: dict[str, Any]) -> None:
-    (event, *_) = checked(printed(EVENTS[3]))
+    (event, *_) = checked(printed(EVENTS[4]))
     with pytest.raises(jsonschema_rs.ValidationError):
         jsonschema_rs.validate(schema(), event | wrong)
 

@@ -28,6 +28,7 @@ PACKAGE = Path(registry_push.__file__).parent
 _SEARCHES = {
     "registry_push.daemon.address": (),
     "registry_push.text.safe_text": ("_UNPRINTABLE",),
+    "registry_push.text.natural_order": ("_NUMBER",),
     "registry_push.model.reference": ("_NOT_ALLOWED",),
     "registry_push.protocol.diagnostics": ("_TITLE",),
     "registry_push.protocol.location": ("_UNUSABLE",),
@@ -49,7 +50,6 @@ _INLINE = {
     ("daemon/address.py", "[0-9]{1,9}"),
     ("protocol/auth/challenge.py", r"\\(.)"),
     ("content/ollama/names.py", "%3a"),
-    ("content/ollama/names.py", r"(\d+)"),
 }
 _UNITS = (
     *("http://", "http://a@", "http://a?", "https://a:b", "a", "A", "0", " ", "\t", "\\", '"', "'", "=", ":", "/", "-"),

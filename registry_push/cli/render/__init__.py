@@ -23,7 +23,7 @@ from ...errors import RegistryPushError
 from ...events import Event
 from .jsonl import JSONLines
 from .plain import Plain, Quiet
-from .verb import COPY, EXPORT, IMPORT, PULL, PUSH, RESUME, VERIFY, Verb
+from .verb import COPY, EXPORT, IMPORT, PULL, PUSH, RESUME, SYNC, VERIFY, Verb
 
 
 class Kind(StrEnum):
@@ -152,6 +152,7 @@ __all__ = [
     "PULL",
     "PUSH",
     "RESUME",
+    "SYNC",
     "VERIFY",
     "Kind",
     "Renderer",

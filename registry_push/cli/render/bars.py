@@ -20,6 +20,7 @@ from rich.text import Text
 
 from ...errors import RegistryPushError
 from ...events import (
+    Action,
     BlobDone,
     BlobRewound,
     BlobWaiting,
@@ -31,9 +32,11 @@ from ...events import (
     Placement,
     Retrying,
     Stopping,
+    TagSettled,
     Warned,
 )
 from . import units, words
+from .bar import bar
 from .line_writer import LineWriter
 from .rates import BlobState, Key, Phase, RunState, seconds_left
 from .verb import PUSH, Verb
@@ -143,6 +146,10 @@ class Bars:
                     self._keep(*words.request(event))
                 case HTTPAnswer() if self._debug:
                     self._keep(*words.answer(event))
+                case TagSettled(dry_run=False, action=Action.DELETED | Action.LEFT):
+                    self._summarise((words.settled(event),))
+                case TagSettled(dry_run=False, action=Action.PRESENT | Action.KEPT | Action.SKIPPED) if self._verbose:
+                    self._keep(words.settled(event))
                 case ModelDone():
                     self._summarise(words.summary(event, self._run.elapsed(event, now), self._verb))
                 case ModelFailed():
@@ -237,8 +244,8 @@ class Bars:
         if not run.has_begun:  # nothing of nothing would be 100 %
             return []
         lines = [self._heading()] if run.running and height >= _ROWS + 4 else []
-        if run.dry_run:  # nothing moves
-            lines.append(Text(f"{run.blobs_done:,}/{units.count(run.blobs, 'blob')} looked for"))
+        if (compared := words.looked_for(run, self._verb)) is not None:
+            lines.append(Text(compared))
         else:
             lines += [self._total(now, width), self._status(now, width)]
         shown = self._choose_rows(now, min(_ROWS, height - len(lines) - 1))
@@ -309,15 +316,8 @@ class Bars:
             label.truncate(max(0, width - _PERCENT - 1))
         line = label.append(" ")
         if room >= _BAR_MIN:
-            line.append_text(self._bar(done, size, min(room, _BAR_MAX)))
+            line.append_text(bar(done, size, min(room, _BAR_MAX)))
         return line.append(f"{units.percent(done, size):>{_PERCENT - 1}}%{numbers}{tail}")
-
-    def _bar(self, done: int, size: int, length: int) -> Text:
-        halves = 2 * length * min(done, size) // size if size else 2 * length
-        full, half = divmod(halves, 2)
-        colour = "green" if full == length else "cyan"
-        # Heavy and light strokes, so that the bar is readable without colour too.
-        return Text.assemble(("━" * full + "╾" * half, colour), ("─" * (length - full - half), "bright_black"))
 
     def _status(self, now: float, width: int) -> Text:
         run = self._run
@@ -339,7 +339,7 @@ class Bars:
             if placement is not Placement.UPLOADED and run.counts[placement] and not run.phase
         ]
         if run.models > 1:
-            facts.append((f"{run.models_done + run.models_failed}/{run.models} models", ""))
+            facts.append((f"{run.models_done + run.models_failed:,}/{run.models:,} {self._verb.unit}s", ""))
         if run.models_failed:
             facts.append((f"{run.models_failed} {self._verb.failed}", "red"))
         facts.append((f"{units.elapsed(run.run_elapsed(now))} elapsed", ""))

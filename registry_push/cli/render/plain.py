@@ -8,6 +8,7 @@ from typing import Final, Self, TextIO
 
 from ...errors import RegistryPushError, printable
 from ...events import (
+    Action,
     BlobDone,
     BlobProgress,
     BlobRewound,
@@ -23,6 +24,7 @@ from ...events import (
     Retrying,
     RunStarted,
     Stopping,
+    TagSettled,
     Warned,
 )
 from . import units, words
@@ -132,7 +134,7 @@ class Plain(_Lines):
                     self._say(words.blob(event, now - state.started if state else None, self._verb))
             case RunStarted() if event.phase:
                 self._say(f"{event.phase}: {units.count(event.blobs, 'blob')}, {units.size(event.size)}")
-            case ModelStarted():
+            case ModelStarted() if self._verbose or not self._verb.is_brief:
                 self._say(words.start(event, self._verb))
             case BlobWaiting() if not self._has_waited:
                 self._has_waited = True
@@ -149,9 +151,13 @@ class Plain(_Lines):
                 self._say(*words.request(event))
             case HTTPAnswer() if self._debug:
                 self._say(*words.answer(event))
-            case ManifestPushed() if not event.dry_run:
+            case ManifestPushed() if not event.dry_run and (self._verbose or not self._verb.is_brief):
                 state_of = self._verb.done if event.sent else "there already"
                 self._say(printable(f"manifest sha256:{event.digest.short} {state_of}: {event.target}"))
+            case TagSettled(dry_run=False, action=Action.DELETED | Action.LEFT):
+                self._outlet.put(self._out, words.settled(event))
+            case TagSettled(dry_run=False, action=Action.PRESENT | Action.KEPT | Action.SKIPPED) if self._verbose:
+                self._say(words.settled(event))
             case ModelDone():
                 self._outlet.put(self._out, "  ".join(words.summary(event, self._run.elapsed(event, now), self._verb)))
             case ModelFailed():
@@ -178,8 +184,8 @@ class Plain(_Lines):
 
     def _progress_line(self, percent: int, now: float) -> str:
         run = self._run
-        if run.dry_run:
-            return f"{run.blobs_done:,}/{units.count(run.blobs, 'blob')} looked for"
+        if (compared := words.looked_for(run, self._verb)) is not None:
+            return compared
         parts = [f"{percent:3d}%  {units.part(*run.shown)}"]
         if run.only_waits:
             parts.append("waiting")

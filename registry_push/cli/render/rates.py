@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import asdict
 
 from ...events import (
+    Action,
     BlobDone,
     BlobProgress,
     BlobRewound,
@@ -23,7 +24,9 @@ from ...events import (
     ModelFailed,
     ModelStarted,
     Placement,
+    RunGrew,
     RunStarted,
+    TagSettled,
 )
 from ...model import Descriptor, Digest, LocalReference, Reference
 
@@ -163,6 +166,15 @@ class RunState(Struct):
                 for name, value in asdict(RunState(dry_run=event.dry_run, phase=event.phase)).items():
                     setattr(self, name, value)  # what was before it, a check perhaps, is over
                 self.models, self.blobs, self._size, self._began = event.models, event.blobs, event.size, now
+            case RunGrew():
+                self.models, self.blobs, self._size = (
+                    self.models + event.models,
+                    self.blobs + event.blobs,
+                    self._size + event.size,
+                )
+            case TagSettled():
+                if event.action in (Action.PRESENT, Action.KEPT) or (event.dry_run and event.action is Action.COPIED):
+                    self.models_done += 1
             case ModelStarted():
                 self.running[event.model, str(event.target)] = (event, now)
             case ModelDone():
@@ -197,6 +209,11 @@ class RunState(Struct):
     def has_begun(self) -> bool:
         """Whether the work is known."""
         return self._began is not None
+
+    @property
+    def only_compares(self) -> bool:
+        """Whether nothing has been found yet that has to move."""
+        return not self._size
 
     @property
     def blobs_done(self) -> int:

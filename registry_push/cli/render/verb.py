@@ -15,7 +15,8 @@ class Verb(Struct, frozen=True):
     `pull`, `pulling`, `pulled`; a blob that was `pulled`, that another command is `fetching`, that a dry run would
     `fetch`, that is `fetched` again. If the command is stopped, `stopping` says what it is still doing, and `kept` what
     is not lost. `present`: what a blob is that was there, or was seen before. `failed`: what a model is that is not
-    `done`. `has_target`: a model gets somewhere.
+    `done`. `has_target`: a model gets somewhere. `unit` is what the run counts. `is_brief`: there may be thousands,
+    so a line for each that has changed is enough.
     """
 
     name: str
@@ -30,6 +31,8 @@ class Verb(Struct, frozen=True):
     present: str = "there already"
     failed: str = "failed"
     has_target: bool = True
+    unit: str = "model"
+    is_brief: bool = False
 
     @property
     def placed(self) -> dict[Placement, str]:
@@ -120,6 +123,19 @@ RESUME: Final = Verb(
     moved="transferred",
     stopping="finishing what is under way",
     kept="what the target keeps is not transferred again",
+)
+SYNC: Final = Verb(
+    name="sync",
+    doing="copying",
+    done="copied",
+    uploaded="copied",
+    moves="copy",
+    moving="copying",
+    moved="copied",
+    stopping=_CHUNKS,
+    kept="what the targets keep is not sent again",
+    unit="tag",
+    is_brief=True,
 )
 VERIFY: Final = Verb(
     name="verify",

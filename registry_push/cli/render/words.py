@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
-from ...errors import RegistryPushError, printable
+from ...errors import Interrupted, RegistryPushError, printable
 from ...events import (
+    Action,
     BlobDone,
     BlobRewound,
     HTTPAnswer,
@@ -16,12 +18,17 @@ from ...events import (
     Placement,
     Retrying,
     Stopping,
+    TagSettled,
     Warned,
 )
 from ...model import LocalReference
 from ...model.broken_blob import BrokenBlob, Problem
 from . import units
+from .rates import RunState
 from .verb import PUSH, Verb
+
+if TYPE_CHECKING:
+    from ...verbs.sync.totals import SyncReport
 
 
 def heading(event: ModelStarted | ModelDone, verb: Verb = PUSH) -> str:
@@ -86,6 +93,52 @@ def closing(models: Sequence[ModelDone | ModelFailed], verb: Verb = PUSH) -> lis
     if any(model.dry_run and model.sent and _may_mount(model) for model in done):
         size = f"at most {size}"
     return [f"{units.count(len(models), 'model')}: {facts}; {size}"]
+
+
+_ACTIONS: Final = {
+    Action.COPIED: "copied",
+    Action.PRESENT: "there already",
+    Action.KEPT: "kept",
+    Action.DELETED: "deleted",
+    Action.LEFT: "left",
+    Action.SKIPPED: "left out",
+    Action.FAILED: "failed",
+}
+_WOULD: Final = {
+    Action.COPIED: "would be copied",
+    Action.DELETED: "would be deleted",
+    Action.FAILED: "would fail",
+}
+_WOULD_BE: Final = {Action.COPIED: "would copy", Action.DELETED: "would delete", Action.FAILED: "would fail"}
+
+
+def settled(event: TagSettled) -> str:
+    """Return `deleted  localhost:5000/ml/llama:v1  (the source has no such tag that the plan takes)`."""
+    action = (_WOULD_BE.get(event.action) if event.dry_run else None) or _ACTIONS[event.action]
+    route = " → ".join(str(each) for each in (event.source, event.target) if each is not None)
+    reason = event.reason.removeprefix("left: ")
+    return printable(f"{action:<13}  {route}  ({reason})")
+
+
+def looked_for(run: RunState, verb: Verb) -> str | None:
+    """Return how much was compared with the target while nothing moves, or in a dry run; None if something moves."""
+    if run.only_compares and verb.is_brief:
+        return f"{run.models_done + run.models_failed:,}/{units.count(run.models, verb.unit)} compared"
+    return f"{run.blobs_done:,}/{units.count(run.blobs, 'blob')} looked for" if run.dry_run else None
+
+
+def synced(report: SyncReport, *, dry_run: bool) -> str:
+    """Return `2,000 tags: 12 copied, 1,988 there already; 1.20 GB copied`."""
+    totals, would = report.totals, _WOULD if dry_run else {}
+    stopped = sum(isinstance(each.error, Interrupted) for each in report.settled)
+    counts = {action: totals.actions[action] for action in _ACTIONS}
+    counts[Action.FAILED] -= stopped
+    said = [f"{count:,} {would.get(action) or _ACTIONS[action]}" for action, count in counts.items() if count]
+    said += [f"{stopped:,} not finished"] if stopped else []
+    line = f"{units.count(sum(totals.actions.values()), 'tag')}: {', '.join(said) or 'nothing to do'}"
+    if not totals.bytes:
+        return line
+    return f"{line}; {'at most ' if dry_run else ''}{units.size(totals.bytes)} {'would be ' if dry_run else ''}copied"
 
 
 def repaired(broken: BrokenBlob, place: str) -> str:

@@ -1,0 +1,1 @@
+"""`sync`: mirrors by a plan."""
