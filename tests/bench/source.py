@@ -13,7 +13,7 @@ from .stage import MODEL, TAG, Stage
 
 # The tag of the same content with OCI's types, without which skopeo copies nothing.
 PLAIN: Final = "plain"
-_REPOSITORY: Final = f"/v2/{MODEL.namespace}/{MODEL.model}"
+_NAME: Final = f"{MODEL.namespace}/{MODEL.model}"
 _BUFFER: Final = 1 << 20
 
 
@@ -25,16 +25,14 @@ def fill(host: str, stage: Stage) -> None:
     """Put the content of `stage` at the registry, as TAG and PLAIN."""
     connection = http.client.HTTPConnection(host, blocksize=_BUFFER)
     for blob in sorted(stage.blobs.iterdir()):
-        location = urlsplit(_asked(connection, "POST", f"{_REPOSITORY}/blobs/uploads/", 202).headers["Location"])
         with blob.open("rb") as file:
-            url = f"{location.path}?{location.query}&digest={blob.name.replace('-', ':')}"
-            _asked(connection, "PUT", url, 201, file, {"Content-Length": str(blob.stat().st_size)})
+            upload(connection, _NAME, blob.name.replace("-", ":"), file, blob.stat().st_size)
     for layout, tag in ((stage.layout, TAG), (stage.plain, PLAIN)):
         raw = manifest_of(layout)
-        _asked(
+        asked(
             connection,
             "PUT",
-            f"{_REPOSITORY}/manifests/{tag}",
+            f"/v2/{_NAME}/manifests/{tag}",
             201,
             raw,
             {"Content-Type": json.loads(raw)["mediaType"]},
@@ -46,11 +44,11 @@ def check_registry(host: str, repository: str, manifest: bytes) -> None:
     """Raise `CopyWrong` unless the registry has `manifest` and its blobs; it has hashed them itself."""
     document, connection = json.loads(manifest), http.client.HTTPConnection(host)
     accept = {"Accept": document["mediaType"]}
-    told = _asked(connection, "HEAD", f"/v2/{repository}/manifests/{TAG}", 200, headers=accept)
+    told = asked(connection, "HEAD", f"/v2/{repository}/manifests/{TAG}", 200, headers=accept)
     if told.headers["Docker-Content-Digest"] != f"sha256:{hashlib.sha256(manifest).hexdigest()}":
         raise CopyWrong(f"{repository} has the manifest {told.headers['Docker-Content-Digest']}")
     for blob in (document["config"], *document["layers"]):
-        told = _asked(connection, "HEAD", f"/v2/{repository}/blobs/{blob['digest']}", 200)
+        told = asked(connection, "HEAD", f"/v2/{repository}/blobs/{blob['digest']}", 200)
         if told.headers["Content-Length"] != str(blob["size"]):
             raise CopyWrong(f"{blob['digest']} has {told.headers['Content-Length']} bytes")
     connection.close()
@@ -75,7 +73,14 @@ def manifest_of(layout: Path) -> bytes:
     return (layout / "blobs" / digest.replace(":", "/")).read_bytes()
 
 
-def _asked(
+def upload(connection: http.client.HTTPConnection, repository: str, digest: str, body: object, size: int) -> None:
+    """Put a blob of `size` bytes into the repository, by one request for all of it."""
+    location = urlsplit(asked(connection, "POST", f"/v2/{repository}/blobs/uploads/", 202).headers["Location"])
+    url = f"{location.path}?{location.query}&digest={digest}"
+    asked(connection, "PUT", url, 201, body, {"Content-Length": str(size)})
+
+
+def asked(
     connection: http.client.HTTPConnection,
     method: str,
     url: str,
@@ -83,7 +88,8 @@ def _asked(
     body: object = None,
     headers: dict[str, str] | None = None,
 ) -> http.client.HTTPResponse:
-    connection.request(method, url, body, headers or {})  # type: ignore[arg-type]  # a file or bytes
+    """Return the answer, its body read. Raise `CopyWrong` if its status is another."""
+    connection.request(method, url, body, headers or {})  # type: ignore[arg-type]  # a file, bytes or an iterator of them
     response = connection.getresponse()
     said = response.read()
     if response.status != status:

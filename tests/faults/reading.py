@@ -27,7 +27,8 @@ from registry_push.verbs.push import push
 from ..support import leaks
 from ..support.secrets import PASSWORD
 from . import sources
-from .promises import Broken, Judge, fingerprint
+from .ledger import Broken
+from .promises import Judge, fingerprint
 from .reading_promises import check_requests, check_resumed, check_store, held_in
 from .sources import SourceFault, SourceFaults, faults_of_seed
 from .stage import KILLED, MOST_PUSHES, NAME, REPOSITORY, SETTLED, Scene, Source, User, options_of, settings_of

@@ -9,7 +9,7 @@ from typing import Final
 from registry_push.model import Digest, Manifest
 from tests.cancellation.targets import Store
 
-from .promises import Broken
+from .ledger import Broken
 from .sources import SPOILS, Asked, SourceFaults
 from .stage import NAME
 

@@ -151,6 +151,8 @@ class SourceFaults:
     asked: list[Asked] = field(default_factory=list)
     requests: list[tuple[int, str]] = field(default_factory=list)
     fired: list[tuple[int, SourceFault]] = field(default_factory=list)
+    # A path's manifest, if there are several, with its type; None: a path where there is none, and nothing goes wrong.
+    manifest_at: Callable[[str], tuple[bytes, str] | None] | None = None
     _seen: Counter[int] = field(default_factory=Counter)  # requests that each fault is for, by its place
     _done: Counter[int] = field(default_factory=Counter)
 
@@ -174,6 +176,11 @@ class SourceFaults:
         on, digest = self._kind(request)
         if on is None:
             return None
+        named: tuple[bytes, str] | None = self.manifest, self.media_type
+        if digest is None and self.manifest_at is not None:
+            named = self.manifest_at(request.path)
+        if named is None:
+            return None
         asked = None
         if on is On.CONTENT and digest is not None:
             start = _START.match(request.headers.get("Range", ""))
@@ -184,9 +191,9 @@ class SourceFaults:
             return None
         self.fired.append((self.run, fault))
         if asked is None:
-            return await self._answer(request, fault, self.manifest, None)
+            return await self._answer(request, fault, *named, None)
         asked.fault = fault.what
-        return await self._answer(request, fault, self.contents[asked.digest], asked)
+        return await self._answer(request, fault, self.contents[asked.digest], "application/octet-stream", asked)
 
     def _kind(self, request: web.Request) -> tuple[On | None, Digest | None]:
         if request.method == "HEAD":
@@ -209,7 +216,7 @@ class SourceFaults:
         return None
 
     async def _answer(
-        self, request: web.Request, fault: SourceFault, content: bytes, asked: Asked | None
+        self, request: web.Request, fault: SourceFault, content: bytes, media_type: str, asked: Asked | None
     ) -> web.StreamResponse:
         start = asked.start if asked is not None else 0
         if asked is not None:
@@ -229,11 +236,12 @@ class SourceFaults:
                 return web.Response(text=text, status=403, content_type="application/xml")
             case What.LOOP:
                 return web.Response(status=307, headers={"Location": str(request.url)})
-        return await self._content(request, fault, content, start, asked)
+        return await self._content(request, fault, content, media_type, asked)
 
     async def _content(
-        self, request: web.Request, fault: SourceFault, content: bytes, start: int, asked: Asked | None
+        self, request: web.Request, fault: SourceFault, content: bytes, media_type: str, asked: Asked | None
     ) -> web.StreamResponse:
+        start = asked.start if asked is not None else 0
         is_part = bool(start) and fault.what is not What.WHOLE
         first = start if is_part else 0
         told = first
@@ -242,7 +250,7 @@ class SourceFaults:
         body = bytearray(content[first:])
         at = fault.at % max(len(body), 1)
         response = web.StreamResponse(status=206 if is_part else 200)
-        response.content_type = self.media_type if asked is None else "application/octet-stream"
+        response.content_type = media_type
         if asked is None and (request.method == "HEAD" or fault.at % 2):
             response.headers["Docker-Content-Digest"] = str(Digest.of(content))
         if is_part:

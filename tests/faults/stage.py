@@ -38,7 +38,8 @@ from registry_push.verbs.push import push
 
 from ..support import leaks
 from ..support.secrets import PASSWORD
-from .promises import Broken, End, Judge, fingerprint
+from .ledger import Broken, End
+from .promises import Judge, fingerprint
 
 NAME: Final = ModelName.parse("me/scene:latest")
 REPOSITORY: Final = "me/scene"

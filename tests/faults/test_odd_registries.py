@@ -14,7 +14,8 @@ from registry_push.embedded import Basic, EmbeddedRegistry, Fault, On, Options, 
 from tests.support.wire import Wire, digest_of
 
 from .clock import run
-from .promises import Broken, End, Judge
+from .ledger import Broken, End
+from .promises import Judge
 from .stage import REPOSITORY, Source
 
 CHUNK = bytes(range(256)) * 256

@@ -15,7 +15,8 @@ from registry_push.settings import DEFAULT_RETRIES
 
 from .__main__ import Verb, play
 from .clock import run
-from .promises import Broken, Judge
+from .ledger import Broken
+from .promises import Judge
 from .reading import CopyUser, PullUser, ReadingScene, perform_copy, perform_pull, source_of
 from .reading_promises import check_requests, check_resumed, held_in
 from .sources import Asked, On, SourceFault, SourceFaults, What, faults_of_seed
