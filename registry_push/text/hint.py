@@ -78,6 +78,14 @@ class Hint(Struct, frozen=True):
         """Return the hint with the settings in `names` called so: they were set elsewhere than on the command line."""
         return Hint(tuple(names.get(part.name, part) if isinstance(part, Setting) else part for part in self.parts))
 
+    def without_login_flags(self) -> Hint:
+        """Return the hint without the advice to give a user name, for a command that talks to many registries."""
+        names = [part.name if isinstance(part, Setting) else "" for part in self.parts]
+        if "username" not in names[1:] or "password_stdin" not in names:
+            return self
+        first, last = names.index("username") - 1, names.index("password_stdin")  # with the words before it
+        return Hint((*self.parts[:first], *self.parts[last + 1 :]))
+
     def rewritten(self, changed: Callable[[str], str]) -> Hint:
         """Return the hint with all its text put through `changed`."""
         return Hint(tuple(_rewritten(part, changed) for part in self.parts))

@@ -32,6 +32,8 @@ class FewerErrors:
             case ModelFailed(error=Interrupted()):
                 return
             case ModelFailed(begun=True, error=error):
+                if error.next_step is not None:
+                    error.next_step = error.next_step.without_login_flags()
                 cause = _cause(error)
                 self._causes[cause] += 1
                 if self._causes[cause] > _TOLD:
