@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     metavar="FILE.prom",
     help="Write how the run ended to FILE.prom, for Prometheus. A dry run writes none.",
 )
-@option("--from-skopeo", type=FILE, metavar="FILE", help="Print the plan of 'skopeo sync' in FILE as one of ours.")
-@option("--from-regsync", type=FILE, metavar="FILE", help="Print the plan of 'regsync' in FILE as one of ours.")
+@option("--from-skopeo", type=FILE, metavar="FILE", help="Convert a plan of 'skopeo sync' and print it.")
+@option("--from-regsync", type=FILE, metavar="FILE", help="Convert a plan of 'regsync' and print it.")
 @option("--to", metavar="PLACE", help="With --from-skopeo: what skopeo takes as its destination.")
 @options("store", "registries", "transfer", "uploads", "output")
 def command(plan: Path | None, pinned: Path | None, **flags: Any) -> None:

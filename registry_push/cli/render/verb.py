@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ...events import Placement
 
@@ -124,19 +125,7 @@ RESUME: Final = Verb(
     stopping="finishing what is under way",
     kept="what the target keeps is not transferred again",
 )
-SYNC: Final = Verb(
-    name="sync",
-    doing="copying",
-    done="copied",
-    uploaded="copied",
-    moves="copy",
-    moving="copying",
-    moved="copied",
-    stopping=_CHUNKS,
-    kept="what the targets keep is not sent again",
-    unit="tag",
-    is_brief=True,
-)
+SYNC: Final = replace(COPY, name="sync", kept="what the targets keep is not sent again", unit="tag", is_brief=True)
 VERIFY: Final = Verb(
     name="verify",
     doing="verifying",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -35,8 +35,7 @@ from ..stores import Stores
 from .claims import Claim, Claims, Held
 from .naming import ModelGlobs, coverage_of_reference
 from .plan import Entry
-
-Item = TypeVar("Item")
+from .turns import Item, in_turns
 
 # Repositories, and requests to one repository, at once.
 _AT_ONCE: Final = 8
@@ -85,7 +84,7 @@ class Deletions:
         self._dry_run = dry_run
 
     async def found(self, claims: Claims, entries: Sequence[Entry]) -> list[Doomed]:
-        """Return all that is to be deleted, sorted. A repository that can't be listed is told as failed."""
+        """Return all that is to be deleted, sorted. A repository that can't be listed is reported as failed."""
         claimed = [claim for _, claim in claims.known()] + await self._abandoned(claims, entries)
         doomed: list[Doomed] = []
 
@@ -263,16 +262,8 @@ class Deletions:
         self._note(settled)
 
     async def _side_by_side(self, items: Iterable[Item], do: Callable[[Item], Awaitable[None]]) -> None:
-        turns = iter(items)
-
-        async def work() -> None:
-            for item in turns:
-                await do(item)
-
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(_AT_ONCE):
-                    group.create_task(work())
+            await in_turns(_AT_ONCE, items, do)
         except BaseExceptionGroup as error:
             raise unwrapped(error) from None
 

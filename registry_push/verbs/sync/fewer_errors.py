@@ -1,4 +1,4 @@
-"""`FewerErrors`: of failures with the same cause, the first few are told; a registry that is down has thousands."""
+"""`FewerErrors`: of failures with the same cause, the first few are reported; a registry that is down has thousands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ...errors import Interrupted, RegistryPushError
 from ...events import Event, ModelDone, ModelFailed, Sink, Warned
 
-# Errors with the same cause that are told in full.
+# Errors with the same cause that are reported in full.
 _TOLD: Final = 3
 
 

@@ -14,7 +14,7 @@ _MOST: Final = 3
 
 
 class Reachable:
-    """Counts failures in a row by registry. `sink` is told once of each that is down."""
+    """Counts failures in a row by registry. `sink` gets one warning about each that is down."""
 
     def __init__(self, sink: Sink = ignore) -> None:
         self._sink = sink

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Final
 
 from ...errors import Interrupted, NameCollision, RegistryPushError, unwrapped
 from ...events import Action, ModelFailed, RunGrew, RunStarted, Sink, TagSettled, Warned
@@ -22,8 +22,7 @@ from .naming import Coverage, coverage_of, coverage_of_reference, tag_of, target
 from .plan import Entry
 from .tag_sync import TagSync, Work, host_of
 from .totals import Totals
-
-Item = TypeVar("Item")
+from .turns import in_turns
 
 # Repositories that are listed and copied at once from one source to the same targets.
 _REPOSITORIES: Final = 16
@@ -108,7 +107,7 @@ class SyncRun:
                         listed.set()  # entries that wait need not wait for the content
                     await self._each(works)
 
-            await self._in_turns(_REPOSITORIES, parts, carry_out)
+            await in_turns(min(_REPOSITORIES, len(parts)), parts, carry_out, is_over=self._stop.is_set)
             if (
                 entry.number not in self._taking
             ):  # as if the source could not be listed: nothing is deleted for want of it
@@ -201,21 +200,7 @@ class SyncRun:
         return works
 
     async def _each(self, works: Sequence[Work]) -> None:
-        await self._in_turns(_TAGS, works, self._settle)
-
-    async def _in_turns(self, most: int, items: Sequence[Item], do: Callable[[Item], Awaitable[None]]) -> None:
-        """Do something with each of `items`, at most `most` at once; after a stop nothing new is begun."""
-        turns = iter(items)
-
-        async def work() -> None:
-            for item in turns:
-                if self._stop.is_set():
-                    return
-                await do(item)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(most, len(items))):
-                group.create_task(work())
+        await in_turns(min(_TAGS, len(works)), works, self._settle, is_over=self._stop.is_set)
 
     async def _settle(self, work: Work) -> None:
         target_has = await self._tags_at(work) if work.entry.tags.immutable else ()

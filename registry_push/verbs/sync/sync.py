@@ -248,7 +248,7 @@ def _without_clobbering(entry: Entry) -> Entry:
 
 
 def _of_dry_run(sink: Sink) -> Sink:
-    """Return a sink without the models of the copies: what would be done with each tag is told once."""
+    """Return a sink without the models of the copies: each tag is reported once, with what would be done."""
     say = marked(sink)
 
     def told(event: Event) -> None:

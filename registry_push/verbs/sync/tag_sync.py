@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
@@ -24,7 +24,7 @@ from ...transfer.dry_run import CheckableTarget, DryRun
 from ...transfer.job import AnyJob, AnyReference
 from ...transfer.kept_tags import KeptTags
 from ..copy_options import CopyOptions
-from ..job_reader import JobReader
+from ..job_reader import JobReader, called
 from ..shared import Shared
 from ..sources import CopySource
 from ..stores import Stores
@@ -58,7 +58,7 @@ class Work(Struct, frozen=True):
 
 
 class TagSync:
-    """The tags of one run. `sink` is told of each that is settled, and of the copies themselves."""
+    """The tags of one run. `sink` gets an event for each that is settled, and those of the copies."""
 
     def __init__(
         self,
@@ -109,10 +109,10 @@ class TagSync:
         return settled
 
     async def _settled(self, work: Work, target_has: Collection[str]) -> TagSettled:
-        """Return the result. A failure outside of the copy itself is told as the model's."""
+        """Return the result. Report a failure outside of the copy itself as the model's."""
         target = self._stores.target(work.reference)
         if (down := self.reachable.down(host_of(work.name), target.origin)) is not None:  # told once already
-            self._sink(ModelFailed(_called(work.name), work.reference, down, begun=False))
+            self._sink(ModelFailed(called(work.name), work.reference, down, begun=False))
             return self._result(work, Verdict(Action.FAILED, down.message, error=down))
         try:
             verdict = at_once(work.entry, tag_of(work.name), target_has)
@@ -122,7 +122,7 @@ class TagSync:
         except RegistryPushError as error:
             error.of_model(work.name.short if isinstance(work.name, ModelName) else None)
             self._failed(work, error)
-            self._sink(ModelFailed(_called(work.name), work.reference, error, begun=not isinstance(error, Interrupted)))
+            self._sink(ModelFailed(called(work.name), work.reference, error, begun=not isinstance(error, Interrupted)))
             return self._result(work, Verdict(Action.FAILED, error.message, error=error))
 
     async def _compared(self, work: Work, target: CheckableTarget) -> TagSettled:
@@ -239,7 +239,7 @@ class TagSync:
     ) -> TagSettled:
         return TagSettled(
             work.entry.number,
-            _called(work.name),
+            called(work.name),
             work.reference,
             verdict.action,
             verdict.reason,
@@ -258,12 +258,3 @@ class TagSync:
 def host_of(name: AnyName) -> str:
     """Return the registry that `name` is at, or what stands for the local store."""
     return name.host if isinstance(name, Reference) else "this machine"
-
-
-def _called(name: AnyName) -> str:
-    return name.short if isinstance(name, ModelName) else str(name)
-
-
-def now() -> datetime:
-    """Return the present time, which names backups."""
-    return datetime.now(UTC)

@@ -66,11 +66,6 @@ class SyncReport(Struct, frozen=True):
         """The tags that are not at their target."""
         return tuple(each for each in self.settled if each.action is Action.FAILED)
 
-    def raise_error(self) -> None:
-        """Raise what went wrong, if something did."""
-        if self.error is not None:
-            raise self.error
-
 
 # Names in a message; more are in the report.
 _NAMED = 5
