@@ -14,7 +14,7 @@ T = TypeVar("T")
 # longer, and after a lost segment it waits for 0.2 s: a jump over a timeout needs more quiet than one over a pause, up
 # to the most, by its share of the jump.
 _QUIET: Final = 0.004
-_MOST_QUIET: Final = 0.3
+MOST_QUIET: Final = 0.3
 _SHARE: Final = 1 / 60
 
 
@@ -49,15 +49,16 @@ class _Busy:
 class _Selector(selectors.DefaultSelector):
     """Waits for events only; a wait for time alone is over at once, and told to `jump`."""
 
-    def __init__(self, busy: _Busy, jump: Callable[[float], None]) -> None:
+    def __init__(self, busy: _Busy, jump: Callable[[float], None], most_quiet: float) -> None:
         super().__init__()
         self._busy = busy
         self._jump = jump
+        self._most_quiet = most_quiet
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= _QUIET:
             return list(super().select(timeout))
-        left = wanted = min(max(_QUIET, timeout * _SHARE), _MOST_QUIET)
+        left = wanted = min(max(_QUIET, timeout * _SHARE), self._most_quiet)
         while left > 0:
             events = list(super().select(_QUIET))
             if events:
@@ -68,9 +69,9 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self, busy: _Busy) -> None:
+    def __init__(self, busy: _Busy, most_quiet: float) -> None:
         self._skew = 0.0
-        super().__init__(_Selector(busy, self._jump))
+        super().__init__(_Selector(busy, self._jump, most_quiet))
 
     def time(self) -> float:
         return super().time() + self._skew
@@ -84,14 +85,14 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 @contextmanager
-def runner() -> Iterator[asyncio.Runner]:
-    """A runner on such a loop."""
+def runner(most_quiet: float = MOST_QUIET) -> Iterator[asyncio.Runner]:
+    """A runner on such a loop; it jumps over any wait after `most_quiet` real seconds in which nothing moved."""
     busy = _Busy()
-    with busy.watching(), asyncio.Runner(loop_factory=lambda: _Loop(busy)) as made:
+    with busy.watching(), asyncio.Runner(loop_factory=lambda: _Loop(busy, most_quiet)) as made:
         yield made
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(work: Coroutine[Any, Any, T], most_quiet: float = MOST_QUIET) -> T:
     """As `asyncio.run`, on such a loop."""
-    with runner() as made:
+    with runner(most_quiet) as made:
         return made.run(work)

@@ -37,7 +37,7 @@ class End:
     turn: int
     settled: int
     code: int | None
-    rewritten: Digest | None = None  # the blob whose file was written to meanwhile
+    rewritten: Digest | None = None  # the blob whose file was written to meanwhile, or before the next push
 
 
 class Broken(AssertionError):

@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import chain, repeat
 from pathlib import Path
@@ -199,6 +199,7 @@ class User:
         self.ends: list[End] = []
         self.events: list[Event] = []
         self.error: RegistryPushError | None = None
+        self._version = source.version
 
     async def push(
         self, *, kill_at: int = 0, stop_at: int = 0, on_progress: Callable[[BlobProgress], None] | None = None
@@ -216,6 +217,8 @@ class User:
         self.events, self.error = [], None
         killed_at: list[int] = []
         expected, was = [fingerprint(self.source.root)], self.source.version
+        if self.ends and was != self._version:  # written to between two pushes
+            self.ends[-1] = replace(self.ends[-1], rewritten=self.source.target)
 
         def sink(event: Event) -> None:
             nonlocal moved
@@ -245,7 +248,8 @@ class User:
             self.judge.flaws.append("P5: the source was written to")
         turn = killed_at[0] if code is KILLED else self._turn
         await asyncio.sleep(SETTLED)  # no time passes: see clock.py
-        rewritten = self.source.target if self.source.version != was else None
+        self._version = self.source.version
+        rewritten = self.source.target if self._version != was else None
         self.ends.append(End(turn, self._turn, code, rewritten))
         if self.settings.state_dir is not None:
             self.judge.flaws += [f"P3: {leak}" for leak in leaks.current().in_journals(self.settings.state_dir)]

@@ -281,6 +281,20 @@ def test_a_blob_that_changes_while_it_is_read_is_7_and_mended_goes_through(tmp_p
     assert run(play()) == [7, 0]
 
 
+def test_a_blob_that_was_mended_between_two_pushes_begins_anew(tmp_path: Path) -> None:
+    async def play() -> list[int | None]:
+        async with staged(Scene(), tmp_path) as user:
+            user.source.damage(Damage.FLIPPED)
+            first = await user.push(stop_at=2)  # before the damage is found
+            user.source.mend()
+            codes = [first, await user.push()]
+            deleted = [each.status for each in user.registry.log if each.method == "DELETE"]
+            assert deleted == [204] and received(user) > SIZE
+            return codes
+
+    assert run(play()) == [130, 0]
+
+
 # ── what a schedule can't do ──────────────────────────────────────────────────────────────────────
 
 

@@ -23,6 +23,8 @@ from .clock import run
 
 # So much that the slow chunk lasts longer than `timeout`, whatever the kernel swallows of it.
 LARGE = 120_000_000
+# Real seconds. A busy kernel drops segments of so much, and sends them again after 0.2 s, and after 0.4 s more.
+_QUIET = 1.0
 
 
 class Trickle:
@@ -84,7 +86,7 @@ def pushed(folder: Path, on_cut: OnCut, known: CutBehaviour, *, pause: float) ->
             patches = [each for each in registry.log if each.method == "PATCH"]
             return told, len(patches), sum(each.received for each in patches)
 
-    return run(main())
+    return run(main(), most_quiet=_QUIET)
 
 
 @pytest.mark.parametrize("on_cut", [OnCut.KEEP, OnCut.ACKNOWLEDGED])
