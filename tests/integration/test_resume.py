@@ -86,6 +86,27 @@ async def test_a_lost_session_is_said_and_sent_again(embedded_with: EmbeddedFact
     assert again.events[-1]["models"][0]["sent"] <= blob.size
 
 
+async def test_what_came_to_another_repository_meanwhile_is_mounted_and_not_continued(
+    embedded_with: EmbeddedFactory, tmp_path: Path
+) -> None:
+    gate = Gate(at=7)
+    registry = await embedded_with(Options(hook=gate.hook))
+    blob = weights(tmp_path)
+    first = await start_command(*arguments(registry), home=tmp_path)
+    await gate.arrived.wait()
+    first.kill()
+    await first.communicate()
+    gate.open.set()
+    other = await command("push", "me/tiny", "--to", f"{registry.host}/you/tiny", home=tmp_path)
+    assert other.code == 0, other.err
+    sent = patched(registry)
+    again = await command(*arguments(registry), home=tmp_path)
+    assert again.code == 0, again.err
+    done = {event["blob"]["digest"]: event["placement"] for event in again.events if event["event"] == "blob_done"}
+    assert done[str(blob.digest)] == "mounted" and patched(registry) == sent
+    assert [each.status for each in registry.log if each.method == "DELETE"] == [204], "of the session that was left"
+
+
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
 async def test_a_stopped_push_finishes_its_chunk_and_goes_on_without_a_byte_twice(
     embedded_with: EmbeddedFactory, tmp_path: Path, which: signal.Signals

@@ -147,6 +147,17 @@ def chunks_that_never_get_through_have_a_fresh_session_before_the_upload_fails(t
     talk.has_failed(Unavailable)
 
 
+@takes(State.OPEN, Kind.BUSY, 503)
+@takes(State.OPEN, Kind.LOST, None)
+def a_session_that_was_refused_once_has_its_tries_although_another_is_open(told: Told) -> None:
+    talk = Talk(resume=UploadRecord(LEFT, CHUNK, chunk=CHUNK)).asks("GET", LEFT).is_told(204, end=CHUNK)
+    talk.asks("PATCH", LEFT, span=(CHUNK, 2 * CHUNK)).is_told(403).opens(SECOND)
+    talk.asks("GET", LEFT).is_told(204, end=CHUNK).asks("PATCH", LEFT, span=(CHUNK, 2 * CHUNK)).is_told(told)
+    talk.asks("GET", LEFT, waits=True).is_told(204, end=2 * CHUNK).asks("PATCH", LEFT, span=(2 * CHUNK, SIZE))
+    talk.is_told(202).asks("PUT", LEFT).is_told(201)
+    assert [each.url for each in talk.session.left_over] == [SECOND]
+
+
 @takes(State.OPEN, Kind.EXPIRED)
 def a_token_that_is_never_good_enough_for_a_chunk_ends_as_unauthorized() -> None:
     talk = Talk(retries=1).opens().asks("PATCH", FIRST, span=(0, CHUNK)).is_told(401).asks("GET", FIRST).is_told(204)

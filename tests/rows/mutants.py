@@ -27,6 +27,8 @@ EQUIVALENT: Final[Mapping[tuple[Table, State, Kind | Event, str], str]] = {
     (Table.OLLAMA, State.COMMITTING, Kind.EXPIRED, "not_there"): (
         "no commit is in doubt then, so the same PUT is sent again there too"
     ),
+    (Table.OCI, State.MOUNTING, Kind.BUSY, "chunk_invalid"): "no chunk was refused yet, and the first is asked about",
+    (Table.OCI, State.MOUNTING, Kind.LOST, "chunk_invalid"): "no chunk was refused yet, and the first is asked about",
     (Table.OCI, State.UNCERTAIN, Kind.EXPIRED, "ask_later"): "the status is the request that is sent again",
     (Table.OCI, State.UNCERTAIN, Kind.BUSY, "ask_later"): "the status is the request that is sent again",
 }

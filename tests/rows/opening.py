@@ -23,6 +23,8 @@ _WAY = OllamaWay(part=CHUNK)
 # One part of three is placed.
 _PARTS = UploadRecord(LEFT, 0, part=CHUNK, done=(0,), first=1)
 
+_LEFT = UploadRecord(LEFT, CHUNK, chunk=CHUNK)
+
 At: TypeAlias = Callable[..., Talk]
 
 
@@ -30,10 +32,12 @@ def at(state: State, *, mounts: tuple[str, ...] = (), retries: int = 0) -> Talk:
     """An upload that is about to POST; GONE and FRESH with a session that another process has left."""
     if state is State.NEW:
         return Talk(mounts=mounts, retries=retries)
-    record = UploadRecord(LEFT, CHUNK, chunk=CHUNK)
-    if state is State.GONE:  # which costs a try
-        return Talk(mounts=mounts, retries=retries + 1, resume=record).asks("GET", LEFT).is_told(404)
-    return Talk(mounts=mounts, retries=0, resume=record).asks("GET", LEFT).is_told(503)
+    is_lost = state is State.GONE  # which costs a try
+    talk = Talk(mounts=mounts, retries=retries + 1 if is_lost else 0, resume=_LEFT)
+    if mounts:  # which are tried before the session is continued
+        talk.asks("POST", offers=True).is_told(503)
+        return talk.asks("GET", LEFT).is_told(404) if is_lost else talk
+    return talk.asks("GET", LEFT).is_told(404 if is_lost else 503)
 
 
 def at_ollama(state: State, *, mounts: tuple[str, ...] = (), retries: int = 0) -> Talk:
@@ -62,7 +66,9 @@ def takes_in_both(state: State, kind: Kind, *arguments: object) -> Callable[[Sce
 @takes_in_both(State.GONE, Kind.CREATED)
 @takes_in_both(State.FRESH, Kind.CREATED)
 def a_mount_that_was_asked_for_is_all_it_takes(at: At, state: State) -> None:
-    at(state, mounts=(_OTHER,)).asks("POST", offers=True).is_told(201).is_done(Placement.MOUNTED)
+    talk = at(state, mounts=(_OTHER,)).asks("POST", offers=True).is_told(201)
+    talk.is_done(Placement.MOUNTED)
+    assert not talk.session.left_over
 
 
 @takes_in_both(State.NEW, Kind.CREATED)
@@ -135,6 +141,42 @@ def a_session_that_is_opened_begins_at_the_first_byte(state: State) -> None:
 @takes(State.GONE, Kind.ACCEPTED)
 def a_session_after_a_lost_one_may_have_a_fresh_one_after_it() -> None:
     at(State.GONE).opens(FIRST).asks("PATCH", FIRST, span=(0, CHUNK)).is_told(503).opens(SECOND).asks("GET", FIRST)
+
+
+@takes(State.MOUNTING, Kind.CREATED)
+def a_blob_that_is_elsewhere_by_now_is_mounted_and_the_session_that_was_left_is_deleted() -> None:
+    talk = Talk(mounts=(_OTHER,), resume=_LEFT).asks("POST", offers=True)
+    assert talk.session.record == _LEFT, "it is kept until something better is there"
+    talk.is_told(201).is_done(Placement.MOUNTED)
+    assert [(each.method, each.url) for each in talk.session.left_over] == [("DELETE", LEFT)]
+
+
+@takes(State.MOUNTING, Kind.ACCEPTED)
+def a_registry_that_mounts_nothing_continues_the_session_that_was_left_and_not_the_new_one() -> None:
+    talk = Talk(mounts=(_OTHER, "third"), resume=_LEFT).asks("POST", offers=True).is_told(202, location=FIRST)
+    talk.asks("GET", LEFT).is_told(204, end=CHUNK).asks("PATCH", LEFT, span=(CHUNK, 2 * CHUNK))
+    assert [each.url for each in talk.session.left_over] == [FIRST]
+    Talk(mounts=(_OTHER,), resume=_LEFT).asks("POST", offers=True).is_told(202).asks("GET", LEFT)
+
+
+@takes(State.MOUNTING, Kind.MISSING, 404)
+@takes(State.MOUNTING, Kind.EXPIRED, 401)
+@takes(State.MOUNTING, Kind.INVALID, 400)
+@takes(State.MOUNTING, Kind.REFUSED, 403)
+def each_mount_is_tried_before_a_session_that_was_left_is_continued(status: int) -> None:
+    talk = Talk(mounts=(_OTHER, "third"), resume=_LEFT).asks("POST", offers=True).is_told(status)
+    talk.asks("POST", offers=True, waits=False).is_told(status).asks("GET", LEFT, waits=False)
+    talk.is_told(204, end=CHUNK).asks("PATCH", LEFT, span=(CHUNK, 2 * CHUNK))
+
+
+@takes(State.MOUNTING, Kind.BUSY, 503)
+@takes(State.MOUNTING, Kind.LOST, None)
+def a_mount_in_trouble_is_left_for_when_the_session_turns_out_to_be_lost(told: Told) -> None:
+    talk = Talk(mounts=(_OTHER,), resume=_LEFT).asks("POST", offers=True).is_told(told).asks("GET", LEFT, waits=True)
+    talk.is_told(404).asks("POST", offers=True).is_told(201).is_done(Placement.MOUNTED)
+    assert not talk.session.left_over
+    whole = UploadRecord(LEFT, SIZE, chunk=CHUNK)  # which another process may have committed
+    Talk(mounts=(_OTHER,), resume=whole).asks("POST", offers=True).is_told(told).asks("GET", LEFT, waits=True)
 
 
 @takes(State.FRESH, Kind.ACCEPTED)

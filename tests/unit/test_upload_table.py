@@ -24,7 +24,7 @@ from tests.rows.talk import FIRST, Table, Taking, Talk
 
 _MACHINES: Final = {Table.OCI: OCIMachine, Table.OLLAMA: OllamaMachine}
 # What only one of the two machines knows, and where each of them ends.
-_OCIS: Final = {State.OPEN, State.UNCERTAIN, State.MEASURING}
+_OCIS: Final = {State.MOUNTING, State.OPEN, State.UNCERTAIN, State.MEASURING}
 _OLLAMAS: Final = {State.PARTS, State.DIRECT}
 _ENDS: Final = {
     Table.OCI: {State.DONE, State.FAILED, State.HANDED_OVER},

@@ -104,7 +104,7 @@ class Machine(Conversation):
     def _request(self, after: float) -> UploadRequest | Parts | None:
         upload = self.upload
         match upload.state:
-            case State.NEW | State.GONE | State.FRESH:
+            case State.NEW | State.MOUNTING | State.GONE | State.FRESH:
                 mount = upload.mounts[0] if upload.mounts else None
                 direct = upload.ollama is not None and upload.ollama.direct
                 return UploadRequest.open(upload.endpoints, upload.blob, mount=mount, direct=direct, after=after)

@@ -1,4 +1,5 @@
-"""`OCISteps`: what the answers to the closing PUT, and to the HEAD after it, do to an upload in OCI's dialect. Pure.
+"""`OCISteps`: what the answers to the closing PUT, to the HEAD after it, and to a mount in place of a session that was
+left do to an upload in OCI's dialect. Pure.
 
 After a PUT without an answer: HEAD, whether the blob is there; GET, what became of the session; then HEAD again and
 again, for as long as the commit may be under way. Only then the PUT is sent again, or all of the blob in another
@@ -7,12 +8,14 @@ session.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
-from ...errors import RemoteMismatch
+from ...errors import ProtocolViolation, RemoteMismatch
 from ...events import Placement
 from ...text.hint import Setting, step
-from ..response import RegistryResponse
+from ..location import resolve
+from ..response import Kind, RegistryResponse
 from .chunk_steps import TWICE, ChunkSteps
 from .chunks import WholePut
 from .commit import LateCommit
@@ -24,6 +27,28 @@ _NO_PUT_OF_ALL: Final = (405, 411, 415, 501)
 
 class OCISteps(ChunkSteps):
     """The steps of PUT and HEAD that need the session's status, or are about chunks."""
+
+    # ── POST, where a session was left ────────────────────────────────────────────────────────────
+
+    def mounted_instead(self, answer: RegistryResponse) -> None:
+        """Finish: the blob was mounted, and the session that an earlier process has left is of no use any more."""
+        self.upload.left.append(self.upload.location)
+        self.mounted(answer)
+
+    def not_mounted(self, answer: RegistryResponse) -> None:
+        """Ask for the next mount if this one was refused, else continue in the session that was left.
+
+        A registry that opens a session instead mounts nothing; that session is not needed.
+        """
+        upload = self.upload
+        if answer.kind is Kind.ACCEPTED:
+            upload.mounts.clear()
+            with suppress(ProtocolViolation):
+                upload.left.append(resolve(answer.url, answer.location or ""))
+        else:
+            upload.mounts.pop(0)
+        if not upload.mounts:
+            upload.state = State.UNCERTAIN
 
     # ── PUT ───────────────────────────────────────────────────────────────────────────────────────
 

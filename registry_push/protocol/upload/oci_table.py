@@ -35,7 +35,8 @@ the PATCH, or only the status; those have another way. A redirect, a web page wh
 pair of state and answer that has no row is a refusal.
 
 Whose session it is. A session that an earlier process left may have expired, or may not have been ours for long. A
-refusal in it is no verdict on the upload: it leads to a new session before anything fails.
+refusal in it is no verdict on the upload: it leads to a new session before anything fails. Since it was left, the blob
+may have come to another repository of the registry: MOUNTING asks for it there first, and sends nothing if that works.
 
 Why tries end. A registry can be ill for longer than anyone waits. Each trouble costs one try of one budget, an
 acknowledged byte restores it, and the question that follows a cut costs nothing more. When it is spent, it may be the
@@ -77,6 +78,14 @@ _REFUSED_IN_A_SESSION: Final[Row[OCISteps]] = row(OCISteps.refused, _GIVEN_UP)
 ROWS: Final[Rows[OCISteps]] = {
     # ── POST ──
     **dict(post_rows(begun=_BEGUN, old=State.UNCERTAIN)),
+    (State.MOUNTING, Kind.CREATED): row(OCISteps.mounted_instead, State.DONE, State.FAILED),
+    (State.MOUNTING, Kind.ACCEPTED): row(OCISteps.not_mounted, State.UNCERTAIN),
+    (State.MOUNTING, Kind.MISSING): row(OCISteps.not_mounted, State.MOUNTING, State.UNCERTAIN),
+    (State.MOUNTING, Kind.EXPIRED): row(OCISteps.not_mounted, State.MOUNTING, State.UNCERTAIN),
+    (State.MOUNTING, Kind.INVALID): row(OCISteps.not_mounted, State.MOUNTING, State.UNCERTAIN),
+    (State.MOUNTING, Kind.REFUSED): row(OCISteps.not_mounted, State.MOUNTING, State.UNCERTAIN),
+    (State.MOUNTING, Kind.BUSY): row(OCISteps.ask_later, State.UNCERTAIN, _GIVEN_UP),
+    (State.MOUNTING, Kind.LOST): row(OCISteps.ask_later, State.UNCERTAIN, _GIVEN_UP),
     # ── PATCH ──
     (State.OPEN, Kind.ACCEPTED): row(OCISteps.acknowledged, State.UNCERTAIN, _GIVEN_UP),
     # ECR answers a PATCH with 201

@@ -36,7 +36,7 @@ class OpeningSteps(Machine):
         upload = self.upload
         upload.location, upload.offset, upload.etag = "", 0, None
         upload.resume = upload.late = None
-        upload.in_doubt = False
+        upload.in_doubt = upload.is_spent = False
 
     # ── POST ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -124,7 +124,7 @@ class OpeningSteps(Machine):
         elif upload.beside or upload.is_fresh or upload.where.is_astray or not upload.may_be_broken:
             self.unavailable(answer)
         else:
-            upload.in_doubt, upload.state = in_doubt, State.FRESH
+            upload.is_spent, upload.in_doubt, upload.state = True, in_doubt, State.FRESH
 
     def leave_session(self, _: RegistryResponse) -> None:
         """Continue in another session: this one can't be reached, so it has taken no commit either."""
@@ -150,7 +150,7 @@ class OpeningSteps(Machine):
         upload = self.upload
         upload.began = upload.began or upload.trouble
         pause = upload.budget.spend(answer.retry_after)
-        if pause is None or (upload.beside is not None and not upload.is_worth_a_try(answer)):
+        if pause is None or (upload.beside is not None and upload.is_spent and not upload.is_worth_a_try(answer)):
             self.spent(answer)
             return False
         upload.has_paid = True

@@ -13,6 +13,7 @@ class State(Enum):
     """Where an upload stands. Each state has one request that leads on; the last three have none."""
 
     NEW = auto()  # POST: open a session, or mount
+    MOUNTING = auto()  # POST: an earlier process has left a session, but the blob may be in another repository by now
     PARTS = auto()  # Ollama's: many PATCHes, each answered with where its part should go
     DIRECT = auto()  # Ollama's: PUT the whole blob to its storage
     OPEN = auto()  # PATCH: the next chunk
@@ -43,4 +44,4 @@ IN_A_SESSION: Final = (State.PARTS, State.DIRECT, State.OPEN, State.UNCERTAIN, S
 # States whose requests can have a body.
 WITH_BODY: Final = (State.PARTS, State.DIRECT, State.OPEN, State.COMMITTING)
 # States whose request is a POST.
-POSTING: Final = (State.NEW, State.GONE, State.FRESH)
+POSTING: Final = (State.NEW, State.MOUNTING, State.GONE, State.FRESH)

@@ -45,7 +45,7 @@ class UploadState:
         `negotiates`: switch to Ollama's way if the registry turns out to be of that kind. `trouble` says why an earlier
         upload failed.
         """
-        self.state = _begin(resume)
+        self.state = _begin(resume, mount_from)
         self.kept = kept  # what the registry keeps of a cut chunk, as far as it has shown
         self.offset = resume.offset if resume else 0
         self.plan = plan.equal(resume.chunk) if resume is not None and resume.is_equal else plan
@@ -75,6 +75,7 @@ class UploadState:
         self.resume = resume
         self.in_doubt = False  # a commit was sent, and it is not known what came of it
         self.beside: RegistryResponse | None = None  # the answer that opened a fresh session beside this one
+        self.is_spent = False  # that one was opened since no try of this one was left, not since this one was refused
         self.is_fresh = False  # the session is such a one: there is no other after it
         self.left: list[str] = []  # fresh sessions that turned out to be useless
         self.before: UploadRecord | None = None  # of the session that it took over from
@@ -101,7 +102,7 @@ class UploadState:
     def leave_beside(self) -> None:
         """Stay in the current session; the fresh one beside it is not needed."""
         if self.beside is not None:
-            answer, self.beside = self.beside, None
+            answer, self.beside, self.is_spent = self.beside, None, False
             self.left.append(resolve(answer.url, answer.upload_location or answer.location or ""))
 
     def fail(self, error: RegistryPushError) -> None:
@@ -122,7 +123,7 @@ class UploadState:
         return self.state is State.CONFIRMING or (self.state is State.COMMITTING and not refused)
 
     def is_worth_a_try(self, answer: RegistryResponse) -> bool:
-        """Return whether to use the old session although a fresh one is open: not if it fails.
+        """Return whether to use the old session although its tries are spent and a fresh one is open: not if it fails.
 
         An old session whose status is a little behind works, and still holds most of what was sent.
         """
@@ -134,9 +135,9 @@ class UploadState:
         return "; ".join([self.trouble, *began, *([kept] if self.was_cut and kept else [])])
 
 
-def _begin(resume: UploadRecord | None) -> State:
+def _begin(resume: UploadRecord | None, mount_from: Collection[str]) -> State:
     if resume is None:
         return State.NEW
-    if resume.part:
-        return State.PARTS
-    return State.COMMITTING if resume.direct else State.UNCERTAIN
+    if resume.is_ollamas:
+        return State.PARTS if resume.part else State.COMMITTING
+    return State.MOUNTING if mount_from else State.UNCERTAIN
