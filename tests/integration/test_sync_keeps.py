@@ -101,6 +101,37 @@ async def test_a_tag_that_the_source_has_again_stays(embedded_with: EmbeddedFact
     assert (await Peer(target.host).tags("ml/a")).keys() == {"v1", "v2"}
 
 
+async def test_a_tag_that_the_source_has_again_is_not_deleted_with_another_one(
+    embedded_with: EmbeddedFactory, tmp_path: Path
+) -> None:
+    """The source's list lacks a tag that is there; a tag that is gone has the same manifest."""
+
+    async def hook(request: web.Request) -> web.StreamResponse | None:
+        is_list = request.path == "/v2/ml/a/tags/list"
+        return web.json_response({"name": "ml/a", "tags": ["v1"]}) if is_list else None
+
+    source, target = await embedded_with(Options(hook=hook)), await embedded_with(Options())
+    await Peer(source.host).put_all({"ml/a:v1": "one", "ml/a:v2": "two"})
+    await Peer(target.host).put_all({"ml/a:alias": "two", "ml/a:v2": "two"})
+    report = await deleted(tmp_path, plan_of(source, target))
+    assert actions(report) == {"ml/a:alias": "deleted", "ml/a:v1": "copied", "ml/a:v2": "kept"}
+    assert (await Peer(target.host).tags("ml/a")).keys() == {"v1", "v2"}
+
+
+async def test_a_tag_to_delete_that_was_moved_since_is_not_deleted_with_another_one(
+    embedded_with: EmbeddedFactory, tmp_path: Path
+) -> None:
+    source, target = await embedded_with(Options()), await embedded_with(Options())
+    await Peer(source.host).put_all({"ml/a:v1": "one"})
+    had = await Peer(target.host).put_all({"ml/a:old1": "old", "ml/a:old2": "older"})
+    path = await pinned(tmp_path, plan_of(source, target))
+    await Peer(target.host).retag("ml/a", "old2", had["ml/a:old1"])
+    report = await reviewed(tmp_path, path)
+    assert {type(each.error) for each in report.failed} == {PlanOutdated}
+    tags = await Peer(target.host).tags("ml/a")
+    assert tags["old2"] == had["ml/a:old1"] and tags.keys() == {"v1", "old2"}
+
+
 @pytest.mark.parametrize(
     "answer", [{"repositories": ["ML/Upper Case!"]}, {}, {"errors": []}, {"repositories": ["ml/empty"]}]
 )

@@ -7,6 +7,7 @@ could not be listed, or is empty. Blobs are the registry's own to collect.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
@@ -150,10 +151,29 @@ class Deletions:
         """Return the manifests that have to stay: the `kept` ones, those that this run has put, and what they list."""
         return await self._listed_by(at, {*kept, *self._held.at(at)})
 
-    async def _needed_now(self, at: Reference, doomed: Collection[str]) -> set[Digest]:
-        """As `_needed`, by the tags that the repository has now, after the copies: somebody else may have set some."""
-        tags = [tag for tag in await self._stores.repository(at).every_tag() if tag not in doomed]
-        return await self._needed(at, {*(await self._digests_of(at, tags)).values()})
+    async def _needed_now(self, doomed: Sequence[Doomed]) -> set[Digest]:
+        """As `_needed`, by the tags that the repository has now, after the copies: somebody else may have set some.
+
+        A tag to delete that was moved meanwhile stays, and so does one that its source has again: the deletion of
+        another tag must not take their manifest away.
+        """
+        at, was = doomed[0].reference.at(), {each.reference.tag: each.digest for each in doomed}
+        uses = Counter(was.values())
+
+        async def look(each: Doomed) -> None:
+            if uses[each.digest] > 1 and await self._is_back(each):
+                was.pop(each.reference.tag, None)
+
+        await self._side_by_side(doomed, look)
+        digests = await self._digests_of(at, await self._stores.repository(at).every_tag())
+        return await self._needed(at, {digest for tag, digest in digests.items() if was.get(tag) != digest})
+
+    async def _is_back(self, each: Doomed) -> bool:
+        """Return whether one of its sources has the tag, though no list of theirs had."""
+        for source in each.sources:
+            if await self._stores.repository(source).digest_of(source.tag or "") is not None:
+                return True
+        return False
 
     async def _listed_by(self, at: Reference, kept: Collection[Digest]) -> set[Digest]:
         """Return the manifests that the kept ones list, and those that these list.
@@ -208,7 +228,7 @@ class Deletions:
         gone, needed = set[Digest](), set[Digest]()
         if not self._dry_run:
             try:
-                needed = await self._needed_now(doomed[0].reference, {each.reference.tag or "" for each in doomed})
+                needed = await self._needed_now(doomed)
             except ModelNotFound:
                 pass  # it is gone already, which each finds out
             except RegistryPushError as error:
@@ -229,9 +249,8 @@ class Deletions:
     async def _deleted(self, each: Doomed, gone: set[Digest]) -> tuple[Action, str]:
         if self._dry_run or (each.by_digest and each.digest in gone):
             return Action.DELETED, each.reason
-        for source in each.sources:
-            if await self._stores.repository(source).digest_of(source.tag or "") is not None:
-                return Action.KEPT, "the source has it again"
+        if await self._is_back(each):
+            return Action.KEPT, "the source has it again"
         repository, tag = self._stores.repository(each.reference), each.reference.tag or ""
         there = await repository.read_digest(tag)
         if there is None:
