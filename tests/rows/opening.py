@@ -163,10 +163,19 @@ def a_registry_that_mounts_nothing_continues_the_session_that_was_left_and_not_t
 @takes(State.MOUNTING, Kind.EXPIRED, 401)
 @takes(State.MOUNTING, Kind.INVALID, 400)
 @takes(State.MOUNTING, Kind.REFUSED, 403)
+@takes(State.MOUNTING, Kind.TOO_LARGE, 413)
+@takes(State.MOUNTING, Kind.WRONG_OFFSET, 416)
 def each_mount_is_tried_before_a_session_that_was_left_is_continued(status: int) -> None:
     talk = Talk(mounts=(_OTHER, "third"), resume=_LEFT).asks("POST", offers=True).is_told(status)
     talk.asks("POST", offers=True, waits=False).is_told(status).asks("GET", LEFT, waits=False)
     talk.is_told(204, end=CHUNK).asks("PATCH", LEFT, span=(CHUNK, 2 * CHUNK))
+
+
+@takes(State.MOUNTING, Kind.NO_REGISTRY, 200)
+def a_page_instead_of_a_mount_is_no_reason_to_give_up_the_session_that_was_left(status: int) -> None:
+    talk = Talk(mounts=(_OTHER, "third"), resume=_LEFT).asks("POST", offers=True).is_told(status, is_page=True)
+    talk.asks("POST", offers=True, waits=False).is_told(status, is_page=True)
+    talk.asks("GET", LEFT, waits=False).is_told(204, end=CHUNK).asks("PATCH", LEFT, span=(CHUNK, 2 * CHUNK))
 
 
 @takes(State.MOUNTING, Kind.BUSY, 503)

@@ -84,6 +84,10 @@ ROWS: Final[Rows[OCISteps]] = {
     (State.MOUNTING, Kind.EXPIRED): row(OCISteps.not_mounted, State.MOUNTING, State.UNCERTAIN),
     (State.MOUNTING, Kind.INVALID): row(OCISteps.not_mounted, State.MOUNTING, State.UNCERTAIN),
     (State.MOUNTING, Kind.REFUSED): row(OCISteps.not_mounted, State.MOUNTING, State.UNCERTAIN),
+    (State.MOUNTING, Kind.TOO_LARGE): row(OCISteps.not_mounted, State.MOUNTING, State.UNCERTAIN),
+    (State.MOUNTING, Kind.WRONG_OFFSET): row(OCISteps.not_mounted, State.MOUNTING, State.UNCERTAIN),
+    # whatever a gateway shows instead, the session may still be there
+    (State.MOUNTING, Kind.NO_REGISTRY): row(OCISteps.not_mounted, State.MOUNTING, State.UNCERTAIN),
     (State.MOUNTING, Kind.BUSY): row(OCISteps.ask_later, State.UNCERTAIN, _GIVEN_UP),
     (State.MOUNTING, Kind.LOST): row(OCISteps.ask_later, State.UNCERTAIN, _GIVEN_UP),
     # ── PATCH ──
