@@ -75,9 +75,10 @@ def command(plan: Path | None, pinned: Path | None, **flags: Any) -> None:
         return
     if to is not None:
         raise UsageError("--to goes with --from-skopeo", hint="the targets of a plan stand in its entries")
-    if (plan is None) == (pinned is None):
-        what = "name a plan" if plan is None else "a plan and --plan exclude each other"
-        raise UsageError(what, hint=step("see how one is written: ", Command("help migration")))
+    if plan is not None and pinned is not None:
+        raise UsageError("PLAN.toml and --plan exclude each other", hint="leave one of them out")
+    if plan is None and pinned is None:
+        raise UsageError("name a plan", hint=step("see how one is written: ", Command("help migration")))
     file = plan or pinned
     assert file is not None, "one of them was given"
     from ..verbs.sync.output_files import check_apart

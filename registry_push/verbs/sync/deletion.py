@@ -106,9 +106,8 @@ class Deletions:
         if most is not None and len(doomed) > most:
             for each in doomed if self._dry_run else ():
                 self._settle(each, Action.DELETED, each.reason)
-            raise TooManyDeletions(
-                f"{len(doomed)} tags would be deleted, and --max-delete is {most}: nothing was deleted"
-            )
+            what = "1 tag" if len(doomed) == 1 else f"{len(doomed)} tags"
+            raise TooManyDeletions(f"{what} would be deleted, and --max-delete is {most}: nothing was deleted")
         by_repository: dict[Reference, list[Doomed]] = {}
         for each in doomed:
             by_repository.setdefault(each.reference.at(), []).append(each)
