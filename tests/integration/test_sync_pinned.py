@@ -102,14 +102,14 @@ async def test_what_has_moved_since_is_an_error_of_its_entry(embedded_with: Embe
     source, target = await embedded_with(Options()), await embedded_with(Options())
     a, b = Peer(source.host), Peer(target.host)
     there = await a.put_all({f"ml/{name}:v1": name for name in ("moved", "gone", "taken", "changed", "fine")})
-    had = await b.put_all({"ml/changed:v1": "x", "ml/fine:v0": "y", "ml/moved:v0": "z"})
+    had = await b.put_all({"ml/changed:v1": "x", "ml/fine:v0": "y", "ml/fine:x0": "z"})
     plan = f'[[sync]]\nsource = "registry:{source.host}/ml/"\ntarget = "registry:{target.host}/"\n'
     dry, path = await pinned(tmp_path, plan, delete=True, max_delete=9)
     assert dry.error is None and len(operations(path)) == 7
     await a.put("ml/moved", "v1", "moved on")
     await a.delete("ml/gone", "v1")
     taken, changed = await b.put("ml/taken", "v1", "theirs"), await b.put("ml/changed", "v1", "theirs")
-    moved = await b.put("ml/moved", "v0", "moved on")
+    moved = await b.put("ml/fine", "x0", "moved on")
     report = await reviewed(tmp_path, path)
     assert isinstance(report.error, SomeFailed)
     assert actions(report) == {
@@ -119,7 +119,7 @@ async def test_what_has_moved_since_is_an_error_of_its_entry(embedded_with: Embe
         "ml/changed:v1": "failed",
         "ml/fine:v1": "copied",
         "ml/fine:v0": "deleted",
-        "ml/moved:v0": "failed",
+        "ml/fine:x0": "failed",
     }
     kinds = {str(each.target).partition("/")[2]: type(each.error).__name__ for each in report.failed}
     assert kinds.pop("ml/gone:v1") == "ModelNotFound"
@@ -128,9 +128,9 @@ async def test_what_has_moved_since_is_an_error_of_its_entry(embedded_with: Embe
         "ml/taken:v1": taken,
         "ml/changed:v1": changed,
         "ml/fine:v1": there["ml/fine:v1"],
-        "ml/moved:v0": moved,
+        "ml/fine:x0": moved,
     }
-    assert had["ml/moved:v0"] != moved
+    assert had["ml/fine:x0"] != moved
 
 
 async def test_a_tag_that_is_taken_while_its_blobs_are_sent_stays(
@@ -232,6 +232,36 @@ async def test_flags_that_exclude_each_other(tmp_path: Path) -> None:
     ):
         done = await command("sync", *arguments, home=tmp_path)
         assert done.code == UsageError.exit_code == 2 and said in done.err, done.err
+
+
+async def test_a_reviewed_deletion_is_not_done_if_the_source_has_the_tag_again(
+    embedded_with: EmbeddedFactory, tmp_path: Path
+) -> None:
+    source, target = await embedded_with(Options()), await embedded_with(Options())
+    await Peer(source.host).put("ml/a", "v1", "1")
+    await Peer(target.host).put_all({"ml/a:v1": "1", "ml/a:old": "2", "ml/a:older": "3"})
+    plan = f'[[sync]]\nsource = "registry:{source.host}/ml/a"\ntarget = "registry:{target.host}/"\n'
+    _, path = await pinned(tmp_path, plan, delete=True, max_delete=2)
+    await Peer(source.host).put("ml/a", "old", "new")
+    report = await reviewed(tmp_path, path)
+    assert actions(report) == {"ml/a:old": "kept", "ml/a:older": "deleted"}
+    assert (await Peer(target.host).tags("ml/a")).keys() == {"v1", "old"}
+
+
+async def test_nothing_is_deleted_where_a_reviewed_copy_has_failed(
+    embedded_with: EmbeddedFactory, tmp_path: Path
+) -> None:
+    source, target = await embedded_with(Options()), await embedded_with(Options())
+    await Peer(source.host).put_all({"ml/a:v2": "1", "ml/b:v2": "2"})
+    await Peer(target.host).put_all({"ml/a:v1": "3", "ml/b:v1": "4"})
+    plan = f'[[sync]]\nsource = "registry:{source.host}/ml/"\ntarget = "registry:{target.host}/"\n'
+    _, path = await pinned(tmp_path, plan, delete=True, max_delete=2)
+    await Peer(source.host).put("ml/a", "v2", "moved")
+    report = await reviewed(tmp_path, path)
+    assert isinstance(report.error, SomeFailed)
+    assert not [each for each in target.log if each.method == "DELETE" and "/ml/a/" in each.target]
+    assert (await Peer(target.host).tags("ml/a")).keys() == {"v1"}
+    assert (await Peer(target.host).tags("ml/b")).keys() == {"v2"}
 
 
 async def test_the_limit_holds_for_reviewed_deletions(embedded_with: EmbeddedFactory, tmp_path: Path) -> None:

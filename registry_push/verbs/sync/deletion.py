@@ -71,7 +71,7 @@ class Deletions:
         self,
         stores: Stores,
         sink: Sink,
-        note: Callable[[TagSettled], None],
+        note: Callable[[TagSettled, Doomed | None], None],
         held: Held,
         *,
         stop: asyncio.Event,
@@ -98,10 +98,11 @@ class Deletions:
         await self._side_by_side(claimed, look)
         return sorted(doomed, key=lambda each: (each.entry, str(each.reference)))
 
-    async def carry_out(self, doomed: Sequence[Doomed], *, most: int | None) -> None:
-        """Delete `doomed`. Raises `TooManyDeletions` before the first one if there are more than `most`.
+    async def carry_out(self, doomed: Sequence[Doomed], claims: Claims, *, most: int | None) -> None:
+        """Delete `doomed`, but nothing where `claims` say that something was not listed or not copied.
 
-        A dry run tells of each before that, so that one can see what they are.
+        Raises `TooManyDeletions` before the first one if there are more than `most`. A dry run tells of each before
+        that, so that one can see what they are.
         """
         if most is not None and len(doomed) > most:
             for each in doomed if self._dry_run else ():
@@ -110,7 +111,10 @@ class Deletions:
             raise TooManyDeletions(f"{what} would be deleted, and --max-delete is {most}: nothing was deleted")
         by_repository: dict[Reference, list[Doomed]] = {}
         for each in doomed:
-            by_repository.setdefault(each.reference.at(), []).append(each)
+            if claims.is_unknown(coverage_of_reference(each.reference)):
+                self._settle(each, Action.KEPT, "a copy to this repository has failed")
+            else:
+                by_repository.setdefault(each.reference.at(), []).append(each)
         await self._side_by_side(by_repository.values(), self._delete)
 
     async def _in_repository(self, claim: Claim) -> list[Doomed]:
@@ -266,7 +270,7 @@ class Deletions:
 
     def _settle(self, each: Doomed, action: Action, reason: str) -> None:
         settled = TagSettled(each.entry, None, each.reference, action, reason, previous=each.digest)
-        self._tell(replace(settled, whole=each.by_digest))
+        self._tell(replace(settled, whole=each.by_digest), each)
 
     def _failed(
         self, entry: int, reference: AnyReference | None, error: RegistryPushError, what: str | None = None
@@ -274,10 +278,10 @@ class Deletions:
         self._sink(ModelFailed(what or f"the deletion of {reference}", reference, error))
         self._tell(TagSettled(entry, what, reference, Action.FAILED, error.message, error=error))
 
-    def _tell(self, settled: TagSettled) -> None:
+    def _tell(self, settled: TagSettled, doomed: Doomed | None = None) -> None:
         settled = replace(settled, dry_run=self._dry_run)
         self._sink(settled)
-        self._note(settled)
+        self._note(settled, doomed)
 
     async def _side_by_side(self, items: Iterable[Item], do: Callable[[Item], Awaitable[None]]) -> None:
         try:

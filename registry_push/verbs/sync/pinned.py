@@ -44,7 +44,8 @@ _ANEW: Final = "write the plan anew: registry-push sync PLAN.toml --dry-run --pl
 class Operation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One tag to copy or to delete. `before` is what the target has under it, None for no such tag.
 
-    `manifest`: the deletion is one of the manifest, not only of the tag.
+    `manifest`: the deletion is one of the manifest, not only of the tag. `sources`: where the deleted tag must still be
+    missing.
     """
 
     do: Literal["copy", "delete"]
@@ -57,6 +58,7 @@ class Operation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     backup: str | None = None
     referrers: str | None = None
     manifest: bool = False
+    sources: tuple[str, ...] = ()
 
 
 class PinnedPlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,8 +83,10 @@ class PinnedWork(Struct, frozen=True):
     deletions: tuple[Doomed, ...]
 
 
-def pinned_plan(plan: SyncPlan, settled: Sequence[tuple[TagSettled, Work | None]], report: SyncReport) -> PinnedPlan:
-    """Return what a dry run of `plan` has found to do; each tag that is copied comes with its work."""
+def pinned_plan(
+    plan: SyncPlan, settled: Sequence[tuple[TagSettled, Work | Doomed | None]], report: SyncReport
+) -> PinnedPlan:
+    """Return what a dry run of `plan` has found to do; each tag that is copied or deleted comes with its work."""
     found = [operation for each, work in settled if (operation := _operation(each, work)) is not None]
     operations = sorted(found, key=lambda each: (each.entry, each.do, each.source, each.target))
     return PinnedPlan(
@@ -96,12 +100,12 @@ def pinned_plan(plan: SyncPlan, settled: Sequence[tuple[TagSettled, Work | None]
     )
 
 
-def _operation(settled: TagSettled, work: Work | None) -> Operation | None:
+def _operation(settled: TagSettled, work: Work | Doomed | None) -> Operation | None:
     if settled.target is None:
         return None
     target = spelt(_place_at(settled.target), abspath)
     match settled.action:
-        case Action.COPIED if work is not None:
+        case Action.COPIED if isinstance(work, Work):
             entry = work.entry
             return Operation(
                 do="copy",
@@ -114,9 +118,15 @@ def _operation(settled: TagSettled, work: Work | None) -> Operation | None:
                 backup=entry.backup.template if entry.backup is not None else None,
                 referrers=entry.referrers,
             )
-        case Action.DELETED:
-            digest = str(settled.previous)
-            return Operation(do="delete", entry=settled.entry, target=target, digest=digest, manifest=settled.whole)
+        case Action.DELETED if isinstance(work, Doomed):
+            return Operation(
+                do="delete",
+                entry=settled.entry,
+                target=target,
+                digest=str(settled.previous),
+                manifest=settled.whole,
+                sources=tuple(spelt(RegistryPlace(each), abspath) for each in work.sources),
+            )
         case _:
             return None
 
@@ -162,11 +172,21 @@ def work_of(pinned: PinnedPlan, path: Path, stores: Stores, *, no_clobber: bool)
                 target = parse_copy_target(operation.target)
                 if not isinstance(target, Exactly) or target.reference.tag is None:
                     raise InvalidPlan(f"{operation.target} names no tag at a registry")
-                digest = Digest.parse(operation.digest)
-                deletions.append(Doomed(operation.entry, target.reference, digest, by_digest=operation.manifest))
+                deletions.append(_doomed(operation, target.reference))
         except RegistryPushError as error:
             raise InvalidPlan(f"{path}, operation {number}: {error.message}", hint=_ANEW) from error
     return PinnedWork(tuple(copies), tuple(deletions))
+
+
+def _doomed(operation: Operation, reference: Reference) -> Doomed:
+    sources = []
+    for each in operation.sources:
+        place = parse_source(each)
+        if not isinstance(place, RegistryPlace) or place.reference.tag is None:
+            raise InvalidPlan(f"{each} names no tag at a registry")
+        sources.append(place.reference)
+    digest = Digest.parse(operation.digest)
+    return Doomed(operation.entry, reference, digest, by_digest=operation.manifest, sources=tuple(sources))
 
 
 def _check(operation: Operation) -> None:

@@ -17,6 +17,7 @@ from ..job_reader import called
 from ..sources import CopySource
 from ..stores import Stores
 from .claims import Claims, Order
+from .deletion import Doomed
 from .listing import Group, Part, parts_of
 from .naming import Coverage, coverage_of, coverage_of_reference, tag_of, target_of
 from .plan import Entry
@@ -44,7 +45,7 @@ class SyncRun:
         stores: Stores,
         tags: TagSync,
         sink: Sink,
-        keep: Callable[[TagSettled, Work | None], None],
+        keep: Callable[[TagSettled, Work | Doomed | None], None],
         *,
         stop: asyncio.Event,
         fail_fast: bool,
@@ -241,7 +242,7 @@ class SyncRun:
         self._sink(settled)
         return settled
 
-    def note(self, settled: TagSettled, work: Work | None = None) -> None:
+    def note(self, settled: TagSettled, work: Work | Doomed | None = None) -> None:
         """Count a settled tag."""
         self.totals.add(settled)
         self._keep(settled, work)

@@ -28,7 +28,7 @@ from ..beginning import Beginning
 from ..shared import sharing
 from ..stores import Stores, store_to_record
 from .claims import Held
-from .deletion import Deletions
+from .deletion import Deletions, Doomed
 from .fewer_errors import FewerErrors
 from .output_files import check_apart, check_output, write_whole
 from .pinned import as_text, pinned_plan, read_pinned, work_of
@@ -114,9 +114,9 @@ async def sync(
         await run.carry_out(read.entries)
         if options.delete and not run.is_stopped:
             doomed = await deletions.found(run.claims, read.entries)
-            await deletions.carry_out(doomed, most=options.max_delete)
+            await deletions.carry_out(doomed, run.claims, most=options.max_delete)
 
-    def write(report: SyncReport, kept: Sequence[tuple[TagSettled, Work | None]]) -> None:
+    def write(report: SyncReport, kept: Sequence[tuple[TagSettled, Work | Doomed | None]]) -> None:
         if options.plan_out is not None:
             if isinstance(report.error, Interrupted):
                 return  # it would be taken for all that is to be done
@@ -151,7 +151,7 @@ async def sync_pinned(
             await stores.prepare(OllamaPlace(None))
         await run.carry_out_pinned(todo.copies)
         if not run.is_stopped:
-            await deletions.carry_out(todo.deletions, most=None)
+            await deletions.carry_out(todo.deletions, run.claims, most=None)
 
     record = _record(plan, options, settings, folder, pinned=True)
     return await _run(str(plan), work, lambda *_: None, record, options, settings, sink, stop)
@@ -160,7 +160,7 @@ async def sync_pinned(
 async def _run(
     plan: str,
     work: Callable[[SyncRun, Stores, Deletions], Awaitable[None]],
-    write: Callable[[SyncReport, Sequence[tuple[TagSettled, Work | None]]], None],
+    write: Callable[[SyncReport, Sequence[tuple[TagSettled, Work | Doomed | None]]], None],
     record: SyncRecord,
     options: SyncOptions,
     settings: Settings,
@@ -174,10 +174,10 @@ async def _run(
     if options.dry_run:
         settings, sink = dataclasses.replace(settings, state_dir=None), _of_dry_run(sink)
     sink = fewer = FewerErrors(sink)
-    kept: list[tuple[TagSettled, Work | None]] = []
+    kept: list[tuple[TagSettled, Work | Doomed | None]] = []
     keeps_all = options.keeps_all or options.report is not None or options.plan_out is not None
 
-    def keep(settled: TagSettled, work: Work | None) -> None:
+    def keep(settled: TagSettled, work: Work | Doomed | None) -> None:
         if keeps_all or settled.error is not None:
             kept.append((settled, work))
 
