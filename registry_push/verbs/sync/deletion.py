@@ -108,7 +108,10 @@ class Deletions:
             for each in doomed if self._dry_run else ():
                 self._settle(each, Action.DELETED, each.reason)
             what = "1 tag" if len(doomed) == 1 else f"{len(doomed)} tags"
-            raise TooManyDeletions(f"{what} would be deleted, and --max-delete is {most}: nothing was deleted")
+            hint = "if those that are listed may go, give a larger --max-delete" if self._dry_run else None
+            raise TooManyDeletions(
+                f"{what} would be deleted, and --max-delete is {most}: nothing was deleted", hint=hint
+            )
         by_repository: dict[Reference, list[Doomed]] = {}
         for each in doomed:
             if claims.is_unknown(coverage_of_reference(each.reference)):

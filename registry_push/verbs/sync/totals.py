@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from msgspec import Struct, field
 
-from ...errors import Interrupted, RegistryPushError, SomeFailed
+from ...errors import Interrupted, PlanOutdated, RegistryPushError, SomeFailed, Unavailable
 from ...events import Action, TagSettled
 
 
@@ -89,6 +89,15 @@ def error_of(
     kinds = Counter(type(each.error).__name__ for each in failed)
     what = "1 tag" if len(failed) == 1 else f"{len(failed)} tags"
     causes = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    again = "" if dry_run else ", and run the same command again: what is there is not copied again"
     verb = "would fail" if dry_run else "failed"
-    return SomeFailed(f"{what} {verb} ({causes}): {shown}", hint=f"mend what is named above{again}")
+    return SomeFailed(f"{what} {verb} ({causes}): {shown}", hint=_hint([each.error for each in failed], dry_run))
+
+
+def _hint(errors: Collection[RegistryPushError | None], dry_run: bool) -> str:
+    """Return the next step: of all of them, if they have one in common."""
+    if all(isinstance(error, PlanOutdated) for error in errors):
+        return PlanOutdated.default_hint
+    again = "run the same command again: what is there is not copied again"
+    if all(isinstance(error, Unavailable) for error in errors) and not dry_run:
+        return f"when the registry is back, {again}"
+    return "mend what is named above" + ("" if dry_run else f", and {again}")
