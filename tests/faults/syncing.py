@@ -361,7 +361,7 @@ async def perform_sync(scene: SyncScene, folder: Path) -> SyncOutcome:
             if is_quiet and codes[-2:-1] == [code] and was_done:
                 _expect_nothing(user)
                 break
-            was_done = is_done
+            was_done = is_done and not user.judge.hides_referrers  # the next run copies what was hidden
             if code not in (KILLED, 130) and _is_limited(user):
                 break  # it will be said again however often it is asked
         else:
