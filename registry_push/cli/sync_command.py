@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.argument("plan", metavar="[PLAN.toml]", required=False, type=FILE)
 @option("-n", "--dry-run", is_flag=True, help="Say of each tag what would be done with it, and why. Write nothing.")
 @option("--plan-out", type=FILE, metavar="FILE", help="With --dry-run: write what would be done to FILE, for --plan.")
-@option("--plan", "pinned", type=FILE, metavar="FILE", help="Do exactly what the FILE that --plan-out wrote says.")
+@option("--plan", "pinned", type=FILE, metavar="FILE", help="Carry out exactly the plan that --plan-out wrote to FILE.")
 @option("--delete", is_flag=True, help="Delete tags at the targets that the sources don't have any more.")
 @option("--max-delete", type=int, metavar="N", help="Delete nothing if more than N tags would be deleted.")
 @option("--fail-fast", is_flag=True, help="Stop at the first tag that fails, instead of going on with the others.")

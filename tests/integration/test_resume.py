@@ -49,6 +49,15 @@ def arguments(registry: EmbeddedRegistry) -> list[str]:
     return ["push", "me/tiny", "--to", f"{registry.host}/", "--chunk-size", str(CHUNK), "--json"]
 
 
+async def killed_at(gate: Gate, registry: EmbeddedRegistry, home: Path) -> None:
+    """A push that is killed when its PATCH has come to the gate."""
+    process = await start_command(*arguments(registry), home=home)
+    await gate.arrived.wait()
+    process.kill()
+    await process.communicate()
+    gate.open.set()
+
+
 def patched(registry: EmbeddedRegistry) -> int:
     return sum(exchange.received for exchange in registry.log if exchange.method == "PATCH")
 
@@ -58,11 +67,7 @@ async def test_a_killed_push_goes_on(embedded_with: EmbeddedFactory, tmp_path: P
     gate = Gate(at=7)
     registry = await embedded_with(Options(hook=gate.hook, on_cut=on_cut))
     blob = weights(tmp_path)
-    first = await start_command(*arguments(registry), home=tmp_path)
-    await gate.arrived.wait()
-    first.kill()
-    await first.communicate()
-    gate.open.set()
+    await killed_at(gate, registry, tmp_path)
     again = await command(*arguments(registry), home=tmp_path)
     assert again.code == 0, again.err
     started = next(event for event in again.events if event["event"] == "blob_started")
@@ -74,11 +79,7 @@ async def test_a_lost_session_is_said_and_sent_again(embedded_with: EmbeddedFact
     gate = Gate(at=7)
     registry = await embedded_with(Options(hook=gate.hook, on_cut=OnCut.LOSE))
     blob = weights(tmp_path)
-    first = await start_command(*arguments(registry), home=tmp_path)
-    await gate.arrived.wait()
-    first.kill()
-    await first.communicate()
-    gate.open.set()
+    await killed_at(gate, registry, tmp_path)
     again = await command(*arguments(registry), home=tmp_path)
     assert again.code == 0, again.err
     rewinds = [event for event in again.events if event["event"] == "blob_rewound"]
@@ -92,11 +93,7 @@ async def test_what_came_to_another_repository_meanwhile_is_mounted_and_not_cont
     gate = Gate(at=7)
     registry = await embedded_with(Options(hook=gate.hook))
     blob = weights(tmp_path)
-    first = await start_command(*arguments(registry), home=tmp_path)
-    await gate.arrived.wait()
-    first.kill()
-    await first.communicate()
-    gate.open.set()
+    await killed_at(gate, registry, tmp_path)
     other = await command("push", "me/tiny", "--to", f"{registry.host}/you/tiny", home=tmp_path)
     assert other.code == 0, other.err
     sent = patched(registry)

@@ -16,7 +16,7 @@ from registry_push.errors import InvalidPlan, PlanOutdated, SomeFailed, UsageErr
 from registry_push.verbs.sync.totals import SyncReport
 from tests.support.command import command
 from tests.support.registries import DockerRegistry, EmbeddedFactory, docker_registry_at
-from tests.support.sync_stage import Log, Peer, actions, entries_of, facts, reviewed, synced
+from tests.support.sync_stage import Log, Peer, actions, entries_of, facts, reasons, reviewed, synced
 
 
 @pytest.fixture
@@ -245,6 +245,10 @@ async def test_a_reviewed_deletion_is_not_done_if_the_source_has_the_tag_again(
     await Peer(source.host).put("ml/a", "old", "new")
     report = await reviewed(tmp_path, path)
     assert actions(report) == {"ml/a:old": "kept", "ml/a:older": "deleted"}
+    assert reasons(report) == {
+        "ml/a:old": "the source has it again",
+        "ml/a:older": "the reviewed plan deletes it",
+    }
     assert (await Peer(target.host).tags("ml/a")).keys() == {"v1", "old"}
 
 

@@ -13,7 +13,7 @@ from registry_push.verbs.sync.totals import Totals, error_of
     ("errors", "dry_run", "said"),
     [
         ([PlanOutdated("moved"), PlanOutdated("moved")], False, "write the plan anew"),
-        ([ConnectionLost("gone"), ConnectionLost("gone")], False, "when the registry is back, run the same command"),
+        ([ConnectionLost("gone"), ConnectionLost("gone")], False, "wait, and run the same command again"),
         ([ConnectionLost("gone"), ConnectionLost("gone")], True, "mend what is named above"),
         ([ConnectionLost("gone"), Denied("no")], False, "mend what is named above, and run the same command again"),
     ],

@@ -1,5 +1,6 @@
-"""`OCISteps`: what the answers to the closing PUT, to the HEAD after it, and to a mount in place of a session that was
-left do to an upload in OCI's dialect. Pure.
+"""`OCISteps`: what an upload in OCI's dialect does after a closing PUT and the HEAD that follows it. Pure.
+
+It also has the answers to a mount that is tried before the session of an earlier process is continued.
 
 After a PUT without an answer: HEAD, whether the blob is there; GET, what became of the session; then HEAD again and
 again, for as long as the commit may be under way. Only then the PUT is sent again, or all of the blob in another
@@ -31,14 +32,14 @@ class OCISteps(ChunkSteps):
     # ── POST, where a session was left ────────────────────────────────────────────────────────────
 
     def mounted_instead(self, answer: RegistryResponse) -> None:
-        """Finish: the blob was mounted, and the session that an earlier process has left is of no use any more."""
+        """Finish: the blob was mounted, and the session of the earlier process is no longer needed."""
         self.upload.left.append(self.upload.location)
         self.mounted(answer)
 
     def not_mounted(self, answer: RegistryResponse) -> None:
         """Ask for the next mount if this one was refused, else continue in the session that was left.
 
-        A registry that opens a session instead mounts nothing; that session is not needed.
+        A registry that opens a new session instead has not mounted the blob; that session is deleted later.
         """
         upload = self.upload
         if answer.kind is Kind.ACCEPTED:

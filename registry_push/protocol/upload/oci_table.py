@@ -35,8 +35,8 @@ the PATCH, or only the status; those have another way. A redirect, a web page wh
 pair of state and answer that has no row is a refusal.
 
 Whose session it is. A session that an earlier process left may have expired, or may not have been ours for long. A
-refusal in it is no verdict on the upload: it leads to a new session before anything fails. Since it was left, the blob
-may have come to another repository of the registry: MOUNTING asks for it there first, and sends nothing if that works.
+refusal in it is no verdict on the upload: it leads to a new session before anything fails. The
+blob may have reached another repository since: MOUNTING tries to mount it first, which sends nothing.
 
 Why tries end. A registry can be ill for longer than anyone waits. Each trouble costs one try of one budget, an
 acknowledged byte restores it, and the question that follows a cut costs nothing more. When it is spent, it may be the

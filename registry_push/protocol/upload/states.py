@@ -13,7 +13,7 @@ class State(Enum):
     """Where an upload stands. Each state has one request that leads on; the last three have none."""
 
     NEW = auto()  # POST: open a session, or mount
-    MOUNTING = auto()  # POST: an earlier process has left a session, but the blob may be in another repository by now
+    MOUNTING = auto()  # POST: mount the blob, which may spare the session that an earlier process left
     PARTS = auto()  # Ollama's: many PATCHes, each answered with where its part should go
     DIRECT = auto()  # Ollama's: PUT the whole blob to its storage
     OPEN = auto()  # PATCH: the next chunk

@@ -75,7 +75,7 @@ class UploadState:
         self.resume = resume
         self.in_doubt = False  # a commit was sent, and it is not known what came of it
         self.beside: RegistryResponse | None = None  # the answer that opened a fresh session beside this one
-        self.is_spent = False  # that one was opened since no try of this one was left, not since this one was refused
+        self.is_spent = False  # the tries of this session, which is why the one beside it was opened
         self.is_fresh = False  # the session is such a one: there is no other after it
         self.left: list[str] = []  # fresh sessions that turned out to be useless
         self.before: UploadRecord | None = None  # of the session that it took over from

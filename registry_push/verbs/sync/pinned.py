@@ -185,8 +185,14 @@ def _doomed(operation: Operation, reference: Reference) -> Doomed:
         if not isinstance(place, RegistryPlace) or place.reference.tag is None:
             raise InvalidPlan(f"{each} names no tag at a registry")
         sources.append(place.reference)
-    digest = Digest.parse(operation.digest)
-    return Doomed(operation.entry, reference, digest, by_digest=operation.manifest, sources=tuple(sources))
+    return Doomed(
+        operation.entry,
+        reference,
+        Digest.parse(operation.digest),
+        by_digest=operation.manifest,
+        why="the reviewed plan deletes it",
+        sources=tuple(sources),
+    )
 
 
 def _check(operation: Operation) -> None:

@@ -97,7 +97,7 @@ def _hint(errors: Collection[RegistryPushError | None], dry_run: bool) -> str:
     """Return the next step: of all of them, if they have one in common."""
     if all(isinstance(error, PlanOutdated) for error in errors):
         return PlanOutdated.default_hint
-    again = "run the same command again: what is there is not copied again"
-    if all(isinstance(error, Unavailable) for error in errors) and not dry_run:
-        return f"when the registry is back, {again}"
-    return "mend what is named above" + ("" if dry_run else f", and {again}")
+    if dry_run:
+        return "mend what is named above"
+    first = "wait" if all(isinstance(error, Unavailable) for error in errors) else "mend what is named above"
+    return f"{first}, and run the same command again: what is there is not copied again"
