@@ -22,7 +22,7 @@ from aiohttp.tracing import Trace
 
 from ..model import HTTPOrigin
 from .address_judge import RULE, AddressRefused
-from .bounded_handler import BoundedHandler
+from .bounded_handler import BUFFER, BoundedHandler
 from .resolver import Resolver
 from .starvation import PATIENCE, Starvation
 
@@ -39,7 +39,7 @@ class Connector(aiohttp.TCPConnector):
         self._starvation = Starvation(self._close_resting, patience=patience)
         self._ahead: defaultdict[Hashable, deque[asyncio.Future[None]]] = defaultdict(deque)
         # 3.14: the handler's class can't be given, only this private factory replaced.
-        self._factory = partial(BoundedHandler, loop=self._loop)  # type: ignore[assignment]  # partial is invariant
+        self._factory = partial(BoundedHandler, self._loop, memoryview(bytearray(BUFFER)))  # type: ignore[assignment]  # partial is invariant
         self.reached: defaultdict[HTTPOrigin, set[str]] = defaultdict(set)
 
     async def connect(

@@ -27,6 +27,11 @@ _BODYLESS: Final = (204, 304)
 _END_OF_HEAD: Final = re.compile(rb"\n\r?\n")
 # Bytes of the end of headers that may be in an earlier piece.
 _MOST_BEFORE: Final = 2
+# Bytes. Threads read the bodies of plain HTTP past aiohttp, which should have little of them by then. With asyncio's
+# own 256 KiB, 400 blobs of 4.5 MiB into a layout take 1.03 of the time.
+_PLAIN: Final = 64 * 1024
+# The same for TLS, of which the loop reads all.
+BUFFER: Final = 256 * 1024
 # `struct linger`: on, zero seconds. Unsent data is dropped, and the other side gets a reset.
 _RESET: Final = struct.pack("ii", 1, 0)
 
@@ -44,7 +49,7 @@ def longest(patience: float) -> float:
     return patience + min(patience, _GRACE)
 
 
-class BoundedHandler(ResponseHandler):
+class BoundedHandler(ResponseHandler, asyncio.BufferedProtocol):
     """A connection on which answers are bounded.
 
     3.14: each byte restarts `sock_read` (since pull request 4142), so that headers that arrive byte by byte, and
@@ -58,10 +63,13 @@ class BoundedHandler(ResponseHandler):
 
     3.14: each piece of an answer makes a new timer for `sock_read`. Here one entry in the event loop is used again, as
     by `Alarm`: 400 small blobs take 0.99 of the instructions.
+
+    The connections of a loop share one `buffer` of `BUFFER` bytes for what they receive.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
         super().__init__(loop)
+        self._incoming = buffer
         self._informational = 0
         self._is_waiting = False
         self._is_sending = False
@@ -95,6 +103,14 @@ class BoundedHandler(ResponseHandler):
         self._read_timeout = None
         self._silence.stop()
         self._deadline.stop()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes go, before anything else runs in the loop."""
+        return self._incoming if sizehint > 0 else self._incoming[:_PLAIN]  # a line gives no hint, TLS does
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was received into the buffer."""
+        self.data_received(bytes(self._incoming[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Take received data. Headers are parsed apart from what follows, in which an error would lose them."""

@@ -33,18 +33,6 @@ _OPTIONS: Final = {
     "TCP_NOTSENT_LOWAT": _UNSENT,
 }
 
-# Bytes: longer than a buffer of asyncio's for received data, which has 256 KiB.
-_LONGER_THAN_A_BUFFER: Final = 1024 * 1024
-
-
-def keep_buffers() -> None:
-    """Have glibc keep the memory of buffers for received data instead of returning it to the system after each read.
-
-    It maps pieces of 128 KiB and more anew each time until a longer one was freed (mallopt(3), M_MMAP_THRESHOLD).
-    400 small blobs take 0.96 of the CPU time.
-    """
-    bytes(_LONGER_THAN_A_BUFFER)
-
 
 def socket_factory(congestion: str) -> Callable[[tuple[Any, ...]], socket.socket]:
     """Return a factory of sockets for addresses of getaddrinfo; the kernel probes their idle connections.

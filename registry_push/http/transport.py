@@ -33,7 +33,7 @@ from .proxies import Proxies, Proxy
 from .response import MAX_BODY_BYTES, Response
 from .response_body import Pieces, read_whole
 from .retries import Gate, Retries
-from .sockets import keep_buffers, socket_factory
+from .sockets import socket_factory
 from .tls import TLSContexts
 
 if TYPE_CHECKING:
@@ -85,7 +85,6 @@ class Transport:
         self._rules = AddressRules(settings, self._proxies, self._addresses_of)
 
     async def __aenter__(self) -> Self:
-        keep_buffers()
         # Cookies and netrc are credentials that would cross origins (CVE-2026-47265), so neither is used. Bodies are
         # limited by `registry/limits.py`; aiohttp's limit is for a process with many runs.
         self._session = aiohttp.ClientSession(

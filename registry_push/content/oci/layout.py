@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import stat
 import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -60,6 +62,7 @@ class OCILayout(LayoutReader, LocalTarget):
         self._stop = stop
         self._writing = threading.Lock()
         self._files = LayoutFiles(path)
+        self._folders = tuple(str(path / name) for name in ("blobs", "blobs/sha256"))
 
     async def open(self, blob: Descriptor) -> FileBody:
         """Return the body of `blob`. Raises `BlobMissing`, and `BlobCorrupt` if its size is another."""
@@ -273,6 +276,8 @@ class OCILayout(LayoutReader, LocalTarget):
 
     def _prepare(self) -> None:
         blobs = self.path / "blobs" / "sha256"
+        if self._has_folders():
+            return
         self._files.inside(blobs)  # a link there would have us write elsewhere
         with writing(blobs):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -282,6 +287,12 @@ class OCILayout(LayoutReader, LocalTarget):
                 except FileExistsError:
                     continue
                 folder.chmod(_FOLDER_MODE)
+
+    def _has_folders(self) -> bool:
+        """Return whether the folders are there, and no links. It is asked before each blob, so it has to be cheap."""
+        with suppress(OSError):
+            return all(stat.S_ISDIR(os.lstat(folder).st_mode) for folder in self._folders)
+        return False
 
     def _begin(self, partial: PartialFile, blob: Descriptor) -> Spool | None:
         if self._size(blob.digest) == blob.size:
