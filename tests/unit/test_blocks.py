@@ -226,8 +226,9 @@ async def test_all_is_hashed_in_its_order_when_it_ends() -> None:
                         hashlib.sha256(piece)
                 hashed.update(piece)
 
-            await pour_blocks(blocks, len(CONTENT), write, take)
-            assert hashed.hexdigest() == BLOB.digest.hex
+            ends: list[tuple[int, str]] = []
+            await pour_blocks(blocks, len(CONTENT), write, take, lambda: ends.append((written, hashed.hexdigest())))
+            assert ends == [(len(CONTENT), BLOB.digest.hex)]
             await body.close()
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
@@ -53,6 +53,7 @@ class StoreFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._blobs = str(root / BLOBS)
 
     def owner(self) -> Owner | None:
         """Return the owner for new files and folders: that of `blobs/` if we are root; None: they stay ours.
@@ -61,8 +62,8 @@ class StoreFiles:
         """
         if os.name != "posix" or os.geteuid() != 0:
             return None
-        blobs = (self.root / BLOBS).absolute()
-        for place in (blobs, *blobs.parents):
+        blobs = self.root / BLOBS
+        for place in (blobs, *blobs.absolute().parents):
             with suppress(FileNotFoundError):
                 status = place.stat()
                 return Owner(status.st_uid, status.st_gid)
@@ -78,17 +79,23 @@ class StoreFiles:
         It is in the store, unless `blobs` or `manifests` is a link to another disk: then it is beside the link's
         target. If that is the root of a disk, it is inside `manifests`: two levels down Ollama does not look.
         """
-        real = Path(os.path.realpath(beside.path))
-        within = () if real == Path(os.path.realpath(self.root / BLOBS)) else (real,)
-        for parent in (self.root, real.parent, *within):
+        for parent in self._parents_of_work(beside.path):
             with Folder.made(parent, beside.owner) as folder:
                 if folder.device == beside.device:
                     with writing(folder.path / WORK):
                         return folder.child(WORK)
+        real = Path(os.path.realpath(beside.path))
         raise Unwritable(
             f"{real} is a disk by itself, on which nothing but blobs may lie",
             hint=f"make {self.root / BLOBS} a link to a folder on that disk, not to all of it",
         )
+
+    def _parents_of_work(self, beside: Path) -> Iterator[Path]:
+        yield self.root
+        real = Path(os.path.realpath(beside))
+        yield real.parent
+        if real != Path(os.path.realpath(self.root / BLOBS)):
+            yield real
 
     def check(self, name: ModelName) -> None:
         """Raise `Unwritable` if this user may not write blobs, or the manifest `name`: before gigabytes are fetched."""
@@ -102,19 +109,19 @@ class StoreFiles:
 
         A link to a file of the store counts.
         """
-        path = self.root / BLOBS / digest.path_name
+        path = f"{self._blobs}{os.sep}{digest.path_name}"
         try:
-            status = path.lstat()
+            status = os.lstat(path)
             if stat.S_ISLNK(status.st_mode):
-                path = Path(os.path.realpath(path, strict=True))
-                homes = (os.path.realpath(self.root), os.path.realpath(self.root / BLOBS))
-                if not any(path.is_relative_to(home) for home in homes):
+                path = os.path.realpath(path, strict=True)
+                homes = (os.path.realpath(self.root), os.path.realpath(self._blobs))
+                if not any(Path(path).is_relative_to(home) for home in homes):
                     return False
-                status = path.lstat()
+                status = os.lstat(path)
         except OSError as error:
             if cause_of(error.errno) is Cause.MISSING:
                 return False
-            raise read_error(error, f"blob {digest}", path=path) from error
+            raise read_error(error, f"blob {digest}", path=Path(path)) from error
         if not stat.S_ISREG(status.st_mode) or size not in (None, status.st_size):
             return False
         with suppress(OSError):  # of another user, or gone by now: then it is not ours to keep

@@ -9,7 +9,9 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Self
+
+from msgspec import Struct
 
 from ...errors import BlobCorrupt, IntegrityError
 from ...model import Descriptor, Digest
@@ -33,6 +35,28 @@ class BlobHeldError(Exception):
     """Another process has the partial content."""
 
 
+class Folders(Struct, frozen=True):
+    """The folder of the blobs and the working folder, open while one blob is under way."""
+
+    blobs: Folder
+    work: Folder
+
+    @classmethod
+    def of(cls, files: StoreFiles) -> Self:
+        """Open them. Raises `OSError`, `Unwritable`."""
+        blobs = files.blobs()
+        try:
+            return cls(blobs, files.work(blobs))
+        except BaseException:  # Ctrl-C too: nobody else closes it
+            blobs.close()
+            raise
+
+    def close(self) -> None:
+        """Close both."""
+        self.work.close()
+        self.blobs.close()
+
+
 class PartialBlob:
     """The first bytes of `blob`, in a file that is locked against other processes that fetch it.
 
@@ -40,8 +64,9 @@ class PartialBlob:
     caller was cancelled. Added pieces are written in their order, by whichever thread.
     """
 
-    def __init__(self, files: StoreFiles, blob: Descriptor, descriptor: int) -> None:
+    def __init__(self, files: StoreFiles, folders: Folders, blob: Descriptor, descriptor: int) -> None:
         self._files = files
+        self._folders = folders
         self._blob = blob
         self._descriptor: int | None = descriptor
         self._lock = threading.Lock()
@@ -56,18 +81,29 @@ class PartialBlob:
     def claim(cls, files: StoreFiles, blob: Descriptor) -> PartialBlob:
         """Open and lock the partial file of `blob`; create it if there is none. Raises `BlobHeldError`."""
         name = _name(blob.digest)
-        with writing(files.root), files.blobs() as blobs, files.work(blobs) as work, writing(work.path / name):
-            descriptor = _claimed(work, name)
-            try:
-                return cls(files, blob, descriptor)
-            except BaseException:  # Ctrl-C too: nobody else closes it
-                os.close(descriptor)
-                raise
+        with writing(files.root):
+            folders = Folders.of(files)
+        try:
+            with writing(folders.work.path / name):
+                descriptor = _claimed(folders.work, name)
+                try:
+                    return cls(files, folders, blob, descriptor)
+                except BaseException:  # Ctrl-C too: nobody else closes it
+                    os.close(descriptor)
+                    raise
+        except BaseException:
+            folders.close()
+            raise
 
     @property
     def size(self) -> int:
         """Bytes that are on the disk and hashed."""
         return self._hashed.offset
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither committed nor closed."""
+        return self._descriptor is not None
 
     @property
     def is_behind(self) -> bool:
@@ -128,6 +164,11 @@ class PartialBlob:
             if self._descriptor is not None:
                 self._cut()
 
+    def commit_if_right(self) -> None:
+        """As `commit`, if the content has the blob's digest; else do nothing."""
+        if self.digest == self._blob.digest:
+            self.commit()
+
     def commit(self) -> None:
         """Sync the content, whose digest the caller has checked, to the disk, and give it the blob's name.
 
@@ -142,12 +183,12 @@ class PartialBlob:
                 raise BlobCorrupt(what, hint="run the same command again")
             os.utime(self._descriptor)  # its last byte may have come long ago, and Ollama deletes what is old
             os.fsync(self._descriptor)
-            with self._files.blobs() as blobs, self._files.work(blobs) as work:
-                try:
-                    work.replace(_name(self._blob.digest), blobs, self._blob.digest.path_name)
-                except FileNotFoundError:  # without locks, another process may have been quicker
-                    if not self._files.has(self._blob.digest, self._blob.size):
-                        raise
+            folders = self._folders
+            try:
+                folders.work.replace(_name(self._blob.digest), folders.blobs, self._blob.digest.path_name)
+            except FileNotFoundError:  # without locks, another process may have been quicker
+                if not self._files.has(self._blob.digest, self._blob.size):
+                    raise
             self._close()
 
     def close(self) -> None:
@@ -162,8 +203,8 @@ class PartialBlob:
                 with suppress(OSError):  # what can't be written is fetched again
                     self._drain()
                 if not os.fstat(self._descriptor).st_size:
-                    with suppress(OSError), self._files.blobs() as blobs, self._files.work(blobs) as work:
-                        work.unlink(_name(self._blob.digest))
+                    with suppress(OSError):
+                        self._folders.work.unlink(_name(self._blob.digest))
             finally:
                 self._close()
 
@@ -185,6 +226,7 @@ class PartialBlob:
         if self._descriptor is not None:
             os.close(self._descriptor)  # which releases the lock
             self._descriptor = None
+            self._folders.close()
 
 
 def remove_stale(files: StoreFiles, *, older: float = _STALE) -> None:

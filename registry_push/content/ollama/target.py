@@ -199,7 +199,8 @@ class OllamaTarget(LocalTarget):
             if not kept:
                 raise BlobCorrupt(f"the content received for {blob.digest} has the digest {digest}", hint=_TRY_AGAIN)
             kept = 0  # the kept part may be wrong, and not the new one
-        await in_thread(partial.commit)
+        if partial.is_open:
+            await in_thread(partial.commit)
         return sent
 
     async def _receive(self, partial: PartialBlob, blob: Descriptor, body: BlobBody) -> int:
@@ -210,7 +211,7 @@ class OllamaTarget(LocalTarget):
             return 0
         if (blocks := blocks_of(body, start, left)) is not None:
             partial.begin_appending()
-            await pour_blocks(blocks, left, partial.append, partial.hash)
+            await pour_blocks(blocks, left, partial.append, partial.hash, partial.commit_if_right)
             return left
         batch: list[bytes] = []
         size, turn = 0, None
