@@ -12,11 +12,12 @@ from typing import Final
 
 from ..errors import RegistryPushError, Unavailable, Unwritable
 from .optional_files import is_there
-from .read_errors import owner_of, shortage, words
+from .read_errors import Cause, cause_of, owner_of, shortage, words
 
 _CLOSED: Final = frozenset({errno.EACCES, errno.EPERM})
 # Something else is in the place of one of our files or folders.
 _IN_THE_WAY: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENOTEMPTY})
+_FULL: Final = frozenset({errno.ENOSPC, errno.EFBIG, *([errno.EDQUOT] if hasattr(errno, "EDQUOT") else [])})
 
 
 @contextmanager
@@ -41,8 +42,24 @@ def write_error(error: OSError, path: Path, *, kept: str = "") -> RegistryPushEr
         )
     if (short := shortage(error, f"{path} can't be written")) is not None:
         return short
+    if error.errno == errno.ENOENT:  # nothing says that anything is kept
+        return Unavailable(message, hint=f"{_missing(path)}run the same command again")
     also = f"; {kept}" if kept else ""
-    return Unavailable(f"{message}{also}", hint="make room, or name another folder, and run the same command again")
+    return Unavailable(f"{message}{also}", hint=f"{_way_out(error)}, and run the same command again")
+
+
+def _missing(path: Path) -> str:
+    """Return what has to be done about a missing folder; nothing if only the file was deleted."""
+    parent = path.parent
+    return "" if is_there(parent) else f"make the folder {shlex.quote(str(parent))}, or name another, and "
+
+
+def _way_out(error: OSError) -> str:
+    if error.errno in _FULL:
+        return "make room, or name another folder"
+    if cause_of(error.errno) is Cause.PASSING:
+        return "wait until the file system answers again"
+    return "see what the system's log says of the disk, or name another folder"
 
 
 def _in_the_way(path: Path) -> Path:
