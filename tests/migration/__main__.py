@@ -1,6 +1,7 @@
 """`python -m tests.migration`: 30 repositories of a docker-registry copied to another, undisturbed and with ten kills.
 
-Ends with 1 if anything is not as it should be. What is counted is explained in `run.py`.
+`--program registry3` takes distribution 3 instead. Ends with 1 if anything is not as it should be. What is counted is
+explained in `run.py`.
 """
 
 from __future__ import annotations
@@ -38,16 +39,17 @@ def main() -> int:
     parser.add_argument("--own", type=parse_size, default="4MB", help="of each repository's own blob")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where all of it lies; on a disk, to see what is written")
+    parser.add_argument("--program", default="docker-registry", help="of both registries; registry3: distribution 3")
     given = parser.parse_args()
     rows, wrong = [], []
     with tempfile.TemporaryDirectory(prefix="registry-push-migration-", dir=given.folder) as name:
         folder = Path(name)
         (folder / "a").mkdir()
-        with docker_registry_at(folder / "a", logs_requests=True) as source:
+        with docker_registry_at(folder / "a", logs_requests=True, program=given.program) as source:
             content = fill(source, given.repositories, Sizes(given.base, given.family, given.own))
             for what, kills in (("undisturbed", 0), ("killed", given.kills)):
                 (folder / what).mkdir()
-                with docker_registry_at(folder / what, logs_requests=True) as target:
+                with docker_registry_at(folder / what, logs_requests=True, program=given.program) as target:
                     began = time.monotonic()
                     moved = migrate(source, target, content, folder / f"{what}-home", kills=kills, seed=given.seed)
                     rows.append(told(what, moved, content, time.monotonic() - began))
